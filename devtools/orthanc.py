@@ -1,0 +1,288 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian's Orthanc in a temporary folder, on loopback."""
+import io
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import requests
+from pydicom.dataset import Dataset
+
+from .process import LOOPBACK, Process, StartError, free_port
+
+__all__ = ['Orthanc', 'to_bytes']
+
+PLUGIN_FOLDERS = [
+    Path('/usr/share/orthanc/plugins'),
+    Path('/usr/lib/orthanc'),
+    ]
+PLUGINS = {
+    'dicomweb': 'libOrthancDicomWeb.so',
+    'python': 'libOrthancPython.so',
+    'webviewer': 'libOrthancWebViewer.so',
+    'worklists': 'libModalityWorklists.so',
+    }
+START_TIMEOUT = 60
+REQUEST_TIMEOUT = 120
+
+
+def to_bytes(item: 'bytes | Dataset | str | os.PathLike') -> bytes:
+    """Return the DICOM file that `item` is, names or holds."""
+    if isinstance(item, bytes):
+        return item
+    if isinstance(item, Dataset):
+        stream = io.BytesIO()
+        item.save_as(stream, enforce_file_format=True)
+        return stream.getvalue()
+    return Path(item).read_bytes()
+
+
+def _program() -> str:
+    program = shutil.which(
+        'Orthanc', path=os.environ.get('PATH', '') + ':/usr/sbin')
+    if not program:
+        raise StartError("Orthanc is not installed")
+    return program
+
+
+def _plugin(name: str) -> str:
+    for folder in PLUGIN_FOLDERS:
+        path = folder / PLUGINS[name]
+        if path.exists():
+            return str(path)
+    raise StartError(f"Orthanc's plugin {name} is not installed")
+
+
+class Orthanc:
+    """An Orthanc server of one's own.
+
+    As a context manager it starts, then stops and removes its folder if
+    it was a temporary one.  Orthanc 1.10 listens on all interfaces: other
+    hosts' requests are refused, credentials are always asked for, and the
+    DICOM port is closed unless asked for.  Debian 12's Orthanc crashes on the
+    first HTTPS request: for TLS put a `Proxy` in front.
+
+    Parameters
+    ----------
+    folder
+        Where configuration, storage and log are kept; a new temporary
+        folder if None.  What is stored in it already is served again.
+    user, password
+        The only credentials accepted; a random password if None.
+    plugins
+        Among ``dicomweb``, ``python``, ``webviewer``, ``worklists``.
+    dicom
+        Open a DICOM port, `dicom_port`.
+    configuration
+        Further options of Orthanc's configuration file.
+    port
+        The HTTP port; a free one if None.
+
+    Attributes
+    ----------
+    url : str
+        Without trailing slash.
+    session : requests.Session
+        Authenticated, with connections kept alive.
+    """
+
+    def __init__(
+            self, folder: Path | None = None, *, user: str = 'orthanc',
+            password: str | None = None, plugins: Iterable[str] = (),
+            dicom: bool = False, port: int | None = None,
+            configuration: Mapping[str, object] | None = None):
+        self._temporary = folder is None
+        self.folder = Path(
+            folder or tempfile.mkdtemp(prefix='orthanc-'))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.user = user
+        self.password = password or secrets.token_urlsafe(12)
+        self.plugins = [_plugin(name) for name in plugins]
+        self.dicom = dicom
+        self.configuration = dict(configuration or {})
+        self.port = port
+        self._fixed_port = port is not None
+        self.dicom_port: int | None = None
+        self.process: Process | None = None
+        self.session = self._new_session()
+
+    def __enter__(self) -> 'Orthanc':
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        return f'http://{LOOPBACK}:{self.port}'
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / 'storage'
+
+    @property
+    def log(self) -> Path:
+        return self.folder / 'orthanc.log'
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.running
+
+    def start(self) -> None:
+        """Start on the port of the last time, the first time on a free one.
+
+        Raises
+        ------
+        StartError
+            With the end of Orthanc's log.
+        """
+        attempts = 1 if self._fixed_port else 5
+        for attempt in range(attempts):
+            if not self._fixed_port:
+                self.port = free_port()
+            if self.dicom and (attempt or not self.dicom_port):
+                self.dicom_port = free_port()
+            try:
+                self._start()
+            except StartError as error:
+                if ('in use' not in str(error)
+                        or attempt == attempts - 1):
+                    raise
+            else:
+                self._fixed_port = True
+                return
+
+    def _start(self) -> None:
+        configuration = self.folder / 'orthanc.json'
+        configuration.write_text(json.dumps(self._options(), indent=4))
+        configuration.chmod(0o600)
+        # Each start has its log, so that an error tells of this one.
+        if self.log.exists():
+            self.log.replace(self.log.with_suffix('.log.1'))
+        self.process = Process(
+            [_program(), configuration], self.log, folder=self.folder)
+        self.process.wait_ready(
+            self._answers, START_TIMEOUT, f"Orthanc on port {self.port}")
+
+    def _options(self) -> dict[str, object]:
+        return {
+            'Name': "Orthanc",
+            'StorageDirectory': str(self.storage),
+            'IndexDirectory': str(self.storage),
+            'Plugins': self.plugins,
+            'HttpPort': self.port,
+            'RemoteAccessAllowed': False,
+            'AuthenticationEnabled': True,
+            'RegisteredUsers': {self.user: self.password},
+            'WebDavEnabled': False,
+            'DicomServerEnabled': self.dicom,
+            'DicomPort': self.dicom_port or 4242,
+            'DefaultEncoding': 'Utf8',
+            # Nothing here has to survive a power cut.
+            'SyncStorageArea': False,
+            **self.configuration,
+            }
+
+    def _answers(self) -> bool:
+        try:
+            # Only the process that knows the password is the right one.
+            return self.session.get(
+                self.url + '/system', timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.auth = (self.user, self.password)
+        return session
+
+    def stop(self) -> None:
+        """Stop as a shutdown of the machine would, and keep the folder."""
+        self.session.close()
+        if self.process:
+            self.process.stop()
+
+    def kill(self) -> None:
+        """Stop as a power cut would, and keep the folder."""
+        self.session.close()
+        if self.process:
+            self.process.kill()
+
+    def close(self) -> None:
+        """Stop, and remove the folder if it was a temporary one."""
+        if not self._temporary:
+            self.stop()
+            return
+        # A clean stop takes Orthanc 2.5 s: only for what is kept.
+        self.kill()
+        shutil.rmtree(self.folder)
+
+    def reset(self) -> None:
+        """Remove all that is stored, the changes log and its index included.
+
+        A server that runs is killed and started again on its port.
+        """
+        running = self.running
+        self.kill()
+        if self.storage.exists():
+            shutil.rmtree(self.storage)
+        if running:
+            self.start()
+
+    def get(self, path: str, **params):
+        """Return the JSON that GET `path` answers."""
+        response = self.session.get(
+            self.url + path, params=params, timeout=REQUEST_TIMEOUT)
+        response.raise_for_status()
+        return response.json()
+
+    def post(self, path: str, data: object):
+        """Return the JSON that POST `path` answers to the JSON of `data`."""
+        response = self.session.post(
+            self.url + path, json=data, timeout=REQUEST_TIMEOUT)
+        response.raise_for_status()
+        return response.json()
+
+    def upload(
+            self, items: 'Iterable[bytes | Dataset | str | os.PathLike]'
+            ) -> list[dict]:
+        """Store DICOM files one by one and return Orthanc's answers."""
+        answers = []
+        for item in items:
+            response = self.session.post(
+                self.url + '/instances', data=to_bytes(item),
+                headers={'Content-Type': 'application/dicom'},
+                timeout=REQUEST_TIMEOUT)
+            response.raise_for_status()
+            answers.append(response.json())
+        return answers
+
+    def delete(self, level: str, orthanc_id: str) -> None:
+        """Delete one of ``patients``, ``studies``, ``series``, ``instances``.
+        """
+        response = self.session.delete(
+            f'{self.url}/{level}/{orthanc_id}', timeout=REQUEST_TIMEOUT)
+        response.raise_for_status()
+
+    def clear(self) -> None:
+        """Delete all patients; the numbering of changes goes on."""
+        for patient in self.get('/patients'):
+            self.delete('patients', patient)
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of patients, studies, series and instances."""
+        statistics = self.get('/statistics')
+        return {
+            level: statistics['Count' + level.capitalize()]
+            for level in ['patients', 'studies', 'series', 'instances']}

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Child processes that never outlive what started them."""
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ['Process', 'StartError', 'free_port', 'wait_until']
+
+LOOPBACK = '127.0.0.1'
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class StartError(RuntimeError):
+    """A program did not come up; the text holds the end of its log."""
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on at this moment.
+
+    Somebody else may take it before it is used: whoever starts a server
+    on it must be ready to try with another one.
+    """
+    with socket.socket() as sock:
+        # All addresses, because Orthanc binds all of them.
+        sock.bind(('', 0))
+        return sock.getsockname()[1]
+
+
+def wait_until(
+        check: Callable[[], bool], timeout: float,
+        interval: float = 0.05) -> bool:
+    """Call `check` until it is true or `timeout` seconds have passed."""
+    deadline = time.monotonic() + timeout
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(interval)
+    return True
+
+
+def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None]:
+    def prepare() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, death_signal)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), death_signal)
+    return prepare
+
+
+class Process:
+    """A child process with a log file, ended by its own pid.
+
+    It runs in a process group of its own, so that Ctrl-C in a terminal
+    reaches only the parent, which then stops its children in order.  The
+    kernel ends it when the thread that started it ends.
+
+    Parameters
+    ----------
+    command
+        The program and its arguments.
+    log
+        The file that standard output and error are appended to.
+    stop_signal
+        What asks the program to end.
+    environment
+        Variables added to those of the parent.
+    user
+        The system user to run as; that of the parent if None.
+    """
+
+    def __init__(
+            self, command: Sequence[str | os.PathLike], log: Path, *,
+            stop_signal: int = signal.SIGTERM,
+            environment: Mapping[str, str] | None = None,
+            folder: Path | None = None,
+            user: str | None = None):
+        self.log = log
+        self._stop_signal = stop_signal
+        identity = {}
+        if user is not None:
+            identity = {'user': user, 'group': user, 'extra_groups': []}
+        with log.open('ab') as output:
+            self._popen = subprocess.Popen(
+                list(map(os.fspath, command)),
+                stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, cwd=folder,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+                preexec_fn=_die_with_parent(os.getpid(), stop_signal),
+                **identity)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        return self._popen.poll()
+
+    def stop(self, timeout: float = 20) -> None:
+        """Ask the program to end, kill it after `timeout` seconds."""
+        if self.running:
+            self._popen.send_signal(self._stop_signal)
+            try:
+                self._popen.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """End the program at once, with SIGKILL."""
+        if self.running:
+            self._popen.kill()
+        self._popen.wait()
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit code, within `timeout` seconds."""
+        return self._popen.wait(timeout)
+
+    def log_tail(self, lines: int = 15) -> str:
+        """Return the last lines of the log."""
+        text = self.log.read_text(errors='replace')
+        return '\n'.join(text.splitlines()[-lines:])
+
+    def wait_ready(
+            self, ready: Callable[[], bool], timeout: float,
+            what: str) -> None:
+        """Wait until `ready()`.
+
+        Raises
+        ------
+        StartError
+            If the program ends, or is not ready after `timeout` seconds.
+        """
+        if wait_until(lambda: not self.running or ready(), timeout):
+            if self.running:
+                return
+            reason = f"ended with exit code {self.returncode}"
+        else:
+            self.kill()
+            reason = f"was not ready after {timeout:g} s"
+        raise StartError(f"{what} {reason}:\n{self.log_tail()}")
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that `finally` runs."""
+    def leave(number, frame):
+        raise SystemExit(128 + number)
+    previous = {
+        number: signal.signal(number, leave)
+        for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
