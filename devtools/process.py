@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ['Process', 'StartError', 'free_port', 'wait_until']
+__all__ = [
+    'LOOPBACK',
+    'Process',
+    'StartError',
+    'free_port',
+    'stopping_on_signals',
+    'wait_until',
+    ]
 
 LOOPBACK = '127.0.0.1'
 _PR_SET_PDEATHSIG = 1
@@ -46,6 +53,15 @@ def wait_until(
     return True
 
 
+def _listening(port: int) -> Iterator[str]:
+    """Yield the inodes of the IPv4 sockets that accept on `port`."""
+    for line in Path('/proc/net/tcp').read_text().splitlines()[1:]:
+        fields = line.split()
+        address, state, inode = fields[1], fields[3], fields[9]
+        if state == '0A' and int(address.rpartition(':')[2], 16) == port:
+            yield inode
+
+
 def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None]:
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, death_signal)
@@ -70,7 +86,7 @@ class Process:
     stop_signal
         What asks the program to end.
     environment
-        Variables added to those of the parent.
+        All its variables; those of the parent if None.
     user
         The system user to run as; that of the parent if None.
     """
@@ -91,7 +107,7 @@ class Process:
                 list(map(os.fspath, command)),
                 stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, cwd=folder,
-                env={**os.environ, **(environment or {})},
+                env=environment,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(os.getpid(), stop_signal),
                 **identity)
@@ -107,6 +123,15 @@ class Process:
     @property
     def returncode(self) -> int | None:
         return self._popen.poll()
+
+    def listens(self, port: int) -> bool:
+        """Tell whether it is this very process that accepts on `port`."""
+        own = {
+            os.readlink(path)
+            for path in Path(f'/proc/{self.pid}/fd').glob('*')
+            if path.is_symlink()}
+        return not own.isdisjoint(
+            f'socket:[{inode}]' for inode in _listening(port))
 
     def stop(self, timeout: float = 20) -> None:
         """Ask the program to end, kill it after `timeout` seconds."""
