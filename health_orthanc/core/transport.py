@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP connections that verify certificates and keep a deadline."""
+
+import http.client
+import io
+import os
+import ssl
+import tempfile
+import time
+from typing import Any
+
+import requests.adapters
+import urllib3
+
+from .errors import InvalidCertificate
+
+__all__ = ['Adapter', 'tls_context']
+
+
+def tls_context(
+        ca_certificates: str | None = None,
+        client_certificate: str | None = None,
+        client_key: str | None = None) -> ssl.SSLContext:
+    """Return a context that verifies certificate and host name.
+
+    Parameters
+    ----------
+    ca_certificates : str, optional
+        PEM; trusted besides the authorities of the system. A server's own
+        certificate may stand here, too.
+    client_certificate, client_key : str, optional
+        PEM; the key without a passphrase.
+
+    Raises
+    ------
+    InvalidCertificate
+    """
+    context = ssl.create_default_context()
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if ca_certificates and ca_certificates.strip():
+        try:
+            context.load_verify_locations(cadata=ca_certificates)
+        except (OSError, ValueError):
+            raise InvalidCertificate('authorities') from None
+    if client_certificate or client_key:
+        _load_client(context, client_certificate or '', client_key or '')
+    return context
+
+
+def _load_client(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    # OpenSSL takes it from a file only; mkstemp makes one for our eyes only.
+    handle, path = tempfile.mkstemp(suffix='.pem')
+    try:
+        with os.fdopen(handle, 'w', encoding='utf-8') as file:
+            file.write(f"{certificate}\n{key}\n")
+        # Without a password it would ask on the terminal.
+        context.load_cert_chain(path, password='')
+    except (OSError, ValueError):
+        raise InvalidCertificate('client') from None
+    finally:
+        os.unlink(path)
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """Connections with a TLS context of their own
+
+    The read timeout is the time for the whole answer, not for the next
+    bytes of it.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None, **kwargs: Any):
+        self._context = context
+        super().__init__(**kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if self._context:
+            kwargs['ssl_context'] = self._context
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            'http': _HTTPPool, 'https': _HTTPSPool}
+
+    def cert_verify(
+            self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        "Leave it to the context, to which requests would add authorities."
+        conn.cert_reqs = 'CERT_REQUIRED'
+
+
+class _DeadlineReader(io.RawIOBase):
+    "Reads from a socket until a point in time"
+
+    def __init__(self, raw: io.RawIOBase, sock: Any):
+        self._raw = raw
+        self._sock = sock
+        self._deadline = time.monotonic() + sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer took too long")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any):
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+
+
+class _HTTPConnection(urllib3.connection.HTTPConnection):
+    response_class = _Response
+
+
+class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Response
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection

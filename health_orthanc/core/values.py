@@ -1,0 +1,154 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DICOM values as Python has them (PS3.5 §6.2).
+
+The parsers return None for an empty value and raise ValueError for a
+malformed one. Padding is no part of a value.
+"""
+
+import datetime as dt
+import re
+import unicodedata
+from dataclasses import dataclass
+
+__all__ = [
+    'NameGroup', 'PersonName', 'clean_text', 'display_names', 'is_uid',
+    'parse_date', 'parse_integer', 'parse_person_name', 'parse_time']
+
+# Neither controls nor halves of surrogate pairs can be stored or shown
+_UNPRINTABLE = (
+    dict.fromkeys([*range(0x20), *range(0x7f, 0xa0)], ' ')
+    | dict.fromkeys(range(0xd800, 0xe000), '\ufffd'))
+_DATE = re.compile(r'([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})')
+_TIME = re.compile(
+    r'([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{1,6}))?)?)?')
+_INTEGER = re.compile(r'[+-]?[0-9]{1,12}')
+_UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*')
+
+
+def clean_text(text: str | None) -> str:
+    "Return text without padding and with control characters as spaces"
+    return (text or '').translate(_UNPRINTABLE).strip()
+
+
+def parse_date(text: str | None) -> dt.date | None:
+    "Return a DA, also of the older form ``yyyy.mm.dd``"
+    value = clean_text(text)
+    if not value:
+        return None
+    match = _DATE.fullmatch(value)
+    if not match:
+        raise ValueError("not a DA")
+    year, _, month, day = match.groups()
+    return dt.date(int(year), int(month), int(day))
+
+
+def parse_time(text: str | None) -> dt.time | None:
+    """Return a TM, also of the older form ``hh:mm:ss``.
+
+    A leap second counts as the one before.
+    """
+    value = clean_text(text)
+    if not value:
+        return None
+    match = _TIME.fullmatch(value)
+    if not match:
+        raise ValueError("not a TM")
+    hour, _, minute, second, fraction = match.groups(default='')
+    seconds = int(second or 0)
+    return dt.time(
+        int(hour), int(minute or 0), 59 if seconds == 60 else seconds,
+        int(fraction.ljust(6, '0')))
+
+
+def parse_integer(text: str | None) -> int | None:
+    "Return an IS, which has 32 bits"
+    value = clean_text(text)
+    if not value:
+        return None
+    if not _INTEGER.fullmatch(value):
+        raise ValueError("not an IS")
+    number = int(value)
+    if not -2**31 <= number < 2**31:
+        raise ValueError("not within the range of an IS")
+    return number
+
+
+def is_uid(text: str) -> bool:
+    "Whether the text is a UI, without padding (PS3.5 §9.1)"
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NameGroup:
+    """The components of one writing of a name
+
+    What stands behind the fifth component belongs to the suffix.
+    """
+    family: str = ''
+    given: str = ''
+    middle: str = ''
+    prefix: str = ''
+    suffix: str = ''
+
+    @classmethod
+    def parse(cls, text: str) -> 'NameGroup':
+        parts = [' '.join(part.split()) for part in text.split('^')]
+        return cls(*parts[:4], suffix=_join(' ', *parts[4:]))
+
+    def __bool__(self) -> bool:
+        return any([
+                self.family, self.given, self.middle, self.prefix,
+                self.suffix])
+
+    @property
+    def display(self) -> str:
+        "``Family, Prefix Given Middle, Suffix``"
+        given = _join(' ', self.prefix, self.given, self.middle)
+        if _is_east_asian(self.family):
+            return _join(' ', self.family, given, self.suffix)
+        return _join(', ', self.family, given, self.suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    "A PN (PS3.5 §6.2.1)"
+    alphabetic: NameGroup
+    ideographic: NameGroup = NameGroup()
+    phonetic: NameGroup = NameGroup()
+
+    @property
+    def display(self) -> str:
+        """The name as people write it.
+
+        The ideographic writing follows the alphabetic one in brackets; the
+        phonetic one is used where there is no other.
+        """
+        first, second = self.alphabetic.display, self.ideographic.display
+        if first and second:
+            return f"{first} ({second})"
+        return first or second or self.phonetic.display
+
+
+def parse_person_name(text: str | None) -> PersonName | None:
+    """Return a PN.
+
+    Every text is one: a name without ``^``, as many devices write it, is the
+    family name.
+    """
+    groups = [NameGroup.parse(g) for g in clean_text(text).split('=')[:3]]
+    return PersonName(*groups) if any(groups) else None
+
+
+def display_names(text: str | None) -> str:
+    "Return the names of a PN with many values as people write them"
+    names = map(parse_person_name, (text or '').split('\\'))
+    return '; '.join(name.display for name in names if name)
+
+
+def _join(separator: str, *parts: str) -> str:
+    return separator.join(filter(None, parts))
+
+
+def _is_east_asian(text: str) -> bool:
+    return unicodedata.east_asian_width(text[:1] or ' ') in {'W', 'F', 'H'}
