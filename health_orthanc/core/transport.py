@@ -39,8 +39,10 @@ def tls_context(
     context = ssl.create_default_context()
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if ca_certificates and ca_certificates.strip():
+        # There may be remarks in any language between the certificates.
+        data = ca_certificates.encode('ascii', 'ignore').decode()
         try:
-            context.load_verify_locations(cadata=ca_certificates)
+            context.load_verify_locations(cadata=data)
         except (OSError, ValueError):
             raise InvalidCertificate('authorities') from None
     if client_certificate or client_key:
