@@ -15,6 +15,7 @@ __all__ = [
     'LOOPBACK',
     'Process',
     'StartError',
+    'die_with_parent',
     'free_port',
     'stopping_on_signals',
     'wait_until',
@@ -62,7 +63,11 @@ def _listening(port: int) -> Iterator[str]:
             yield inode
 
 
-def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None]:
+def die_with_parent(death_signal: int = signal.SIGTERM
+        ) -> Callable[[], None]:
+    """Return what a child calls first, to get a signal when we end."""
+    parent = os.getpid()
+
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, death_signal)
         if os.getppid() != parent:
@@ -109,7 +114,7 @@ class Process:
                 stderr=subprocess.STDOUT, cwd=folder,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(os.getpid(), stop_signal),
+                preexec_fn=die_with_parent(stop_signal),
                 **identity)
 
     @property

@@ -96,7 +96,8 @@ class Tryton:
         return f'sqlite:///{self.name}'
 
     @property
-    def _sqlite_file(self) -> Path:
+    def sqlite_file(self) -> Path:
+        """Where the database is if it is one of SQLite."""
         return self.folder / f'{self.name}.sqlite'
 
     def write_configuration(self, port: int | None = None) -> None:
@@ -121,7 +122,7 @@ class Tryton:
         """Tell whether there is a database."""
         if self.postgresql:
             return self.name in self.postgresql.databases()
-        return self._sqlite_file.exists()
+        return self.sqlite_file.exists()
 
     def admin(self, *arguments: str) -> None:
         """Run trytond-admin on the database."""
@@ -188,21 +189,21 @@ class Tryton:
         if self.postgresql:
             self.postgresql.create(self.name)
         else:
-            self._sqlite_file.touch(mode=0o600)
+            self.sqlite_file.touch(mode=0o600)
 
     def _restore(self, image: Path) -> None:
         if self.postgresql:
             self.postgresql.restore(self.name, image)
         else:
-            shutil.copyfile(image, self._sqlite_file)
-            self._sqlite_file.chmod(0o600)
+            shutil.copyfile(image, self.sqlite_file)
+            self.sqlite_file.chmod(0o600)
 
     def _save(self, image: Path) -> None:
         part = image.with_suffix('.part')
         if self.postgresql:
             self.postgresql.dump(self.name, part)
         else:
-            shutil.copyfile(self._sqlite_file, part)
+            shutil.copyfile(self.sqlite_file, part)
         part.replace(image)
 
     def drop(self) -> None:
@@ -210,7 +211,7 @@ class Tryton:
         if self.postgresql:
             self.postgresql.drop(self.name)
         else:
-            self._sqlite_file.unlink(missing_ok=True)
+            self.sqlite_file.unlink(missing_ok=True)
 
     def copy(self, name: str) -> 'Tryton':
         """Return a copy of the database that nobody uses just now.
@@ -226,7 +227,7 @@ class Tryton:
         copy = Tryton(
             folder, name=self.name, web_root=self.web_root,
             sections=self.sections)
-        copy._restore(self._sqlite_file)
+        copy._restore(self.sqlite_file)
         return copy
 
     def connect(self, login: str = 'admin'):

@@ -1,0 +1,279 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run style checks and all tests, on every kind of database.
+
+trytond works on one kind of database in a process, therefore each
+`Configuration` has a pytest of its own; one line sums them up.
+"""
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import sao
+from .postgresql import PostgreSQL
+from .process import die_with_parent, stopping_on_signals
+from .tryton import MODULE, ROOT, Tryton, environment
+
+__all__ = ['Configuration', 'cache_folder', 'old_wheel']
+
+TESTS = ROOT / 'tests'
+MODULE_TESTS = TESTS / 'module'
+OLD_VERSION = '5.0.4'
+PIP_TIMEOUT = 300
+RUN_TIMEOUT = 60 * 60
+# pytest: no test was collected
+NO_TESTS = 5
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A database that the tests of the module run on.
+
+    Attributes
+    ----------
+    backend
+        ``sqlite`` or ``postgresql``.
+    extras
+        Modules that are active besides ours.
+    """
+    backend: str
+    extras: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ' with '.join([self.backend, *self.extras])
+
+    @property
+    def modules(self) -> list[str]:
+        return [MODULE, *self.extras]
+
+
+WORKLIST = 'health_imaging_worklist'
+CONFIGURATIONS = [
+    Configuration('sqlite'),
+    Configuration('sqlite', (WORKLIST,)),
+    Configuration('postgresql'),
+    Configuration('postgresql', (WORKLIST,)),
+    ]
+
+
+def cache_folder() -> Path:
+    """Return where prepared databases and clients are kept."""
+    return Path(os.environ.get('DEV_CACHE') or ROOT / '.cache')
+
+
+def old_wheel() -> Path:
+    """Return the wheel of the module that ours is the successor of."""
+    wheel, = (cache_folder() / 'wheels').glob(
+        f'gnuhealth_orthanc-{OLD_VERSION}-*.whl')
+    return wheel
+
+
+def prepare() -> None:
+    """Fetch what the tests need: they may have no network."""
+    sao.assemble(cache_folder())
+    folder = cache_folder() / 'wheels'
+    if not any(folder.glob(f'gnuhealth_orthanc-{OLD_VERSION}-*.whl')):
+        subprocess.run(
+            [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps',
+                '--only-binary', ':all:', '--dest', folder,
+                f'gnuhealth-orthanc=={OLD_VERSION}'],
+            check=True, timeout=PIP_TIMEOUT)
+
+
+class Runner:
+    """Run pytest several times and add up what it counts."""
+
+    def __init__(self, options: Sequence[str]):
+        self._options = list(options)
+        self._counts: Counter[str] = Counter()
+        self._failed = False
+        self._start = time.monotonic()
+
+    def check_style(self) -> None:
+        for tool, *arguments in [['flake8'], ['isort', '--check', '--quiet']]:
+            _title(tool)
+            if self._call([sys.executable, '-m', tool, *arguments, '.']):
+                self._failed = True
+                self._counts['errors'] += 1
+
+    def run(self, title: str, paths: Sequence[str], **variables: str
+            ) -> None:
+        """Run the tests below `paths` with variables in the environment."""
+        _title(title)
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder, 'report.xml')
+            code = self._call(
+                [sys.executable, '-m', 'pytest', f'--junit-xml={report}',
+                    *self._options, *paths], **variables)
+            if report.exists():
+                self._counts += _count(report)
+        if code not in {0, NO_TESTS}:
+            self._failed = True
+
+    def _call(self, command: Sequence[str], **variables: str) -> int:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**environment(), **variables},
+            preexec_fn=die_with_parent())
+        try:
+            return process.wait(RUN_TIMEOUT)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+
+    def close(self) -> int:
+        """Print the sum as pytest does, and return the exit code."""
+        parts = [
+            f'{self._counts[kind]} {kind}'
+            for kind in ['failed', 'passed', 'skipped', 'errors']
+            if self._counts[kind]]
+        seconds = time.monotonic() - self._start
+        summary = ', '.join(parts) or "no tests ran"
+        print(f' {summary} in {seconds:.2f}s '.center(79, '='), flush=True)
+        # Nothing here depends on the machine: no test may be skipped.
+        failed = (self._failed or not self._counts['passed']
+            or self._counts['skipped'])
+        return 1 if failed else 0
+
+
+def _title(text: str) -> None:
+    print(f' {text} '.center(79, '#'), flush=True)
+
+
+def _count(report: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for suite in ET.parse(report).getroot().iter('testsuite'):
+        number = {
+            name: int(suite.get(name, 0))
+            for name in ['tests', 'failures', 'errors', 'skipped']}
+        counts['failed'] += number['failures']
+        counts['errors'] += number['errors']
+        counts['skipped'] += number['skipped']
+        counts['passed'] += number['tests'] - sum(
+            number[name] for name in ['failures', 'errors', 'skipped'])
+    return counts
+
+
+def _image_name(modules: Sequence[str]) -> str:
+    """Return how trytond's tests name a prepared database with `modules`.
+    """
+    digest = hashlib.shake_128('-'.join(modules).encode())
+    return digest.hexdigest(20)
+
+
+def run_module_tests(
+        runner: Runner, configuration: Configuration, paths: Sequence[str],
+        postgresql: PostgreSQL) -> None:
+    """Run tests of the module on a prepared database."""
+    with tempfile.TemporaryDirectory(prefix='module-tests-') as folder:
+        if configuration.backend == 'sqlite':
+            variables = _prepare_sqlite(configuration, Path(folder))
+        else:
+            variables = _prepare_postgresql(
+                configuration, Path(folder), postgresql)
+        runner.run(
+            f'tests/module on {configuration}', paths,
+            TEST_EXTRAS=' '.join(configuration.extras),
+            TEST_POSTGRESQL_FOLDER=str(postgresql.folder), **variables)
+
+
+def _prepare_sqlite(
+        configuration: Configuration, folder: Path) -> dict[str, str]:
+    tryton = Tryton(folder / 'tryton')
+    tryton.create(configuration.modules, cache_folder())
+    images = folder / 'images'
+    images.mkdir()
+    name = _image_name(configuration.modules)
+    shutil.copyfile(
+        tryton.sqlite_file, images / f'{name}-sqlite.dump')
+    return {
+        'DB_CACHE': str(images),
+        'DB_NAME': ':memory:',
+        'TRYTOND_DATABASE_URI': 'sqlite://',
+        }
+
+
+def _prepare_postgresql(
+        configuration: Configuration, folder: Path, postgresql: PostgreSQL
+        ) -> dict[str, str]:
+    name = f'test-{_image_name(configuration.modules)}'
+    if name not in postgresql.databases():
+        Tryton(folder / 'tryton', postgresql=postgresql, name=name).create(
+            configuration.modules, cache_folder())
+    return {
+        # trytond takes what follows the slash as a template database.
+        'DB_CACHE': 'postgresql://template',
+        'DB_NAME': 'test',
+        'TRYTOND_DATABASE_URI': postgresql.uri,
+        }
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the paths of tests and the options among `arguments`."""
+    paths = [
+        argument for argument in arguments
+        if not argument.startswith('-')
+        and (ROOT / argument.partition('::')[0]).exists()]
+    options = [argument for argument in arguments if argument not in paths]
+    return paths, options
+
+
+def _of_module(path: str) -> bool:
+    return (ROOT / path.partition('::')[0]).resolve().is_relative_to(
+        MODULE_TESTS)
+
+
+def _default_paths() -> list[str]:
+    return sorted(
+        str(path.relative_to(ROOT)) for path in TESTS.iterdir()
+        if path.is_dir() and any(path.glob('test_*.py')))
+
+
+@contextmanager
+def _postgresql(needed: bool) -> Iterator[PostgreSQL | None]:
+    if not needed:
+        yield None
+        return
+    with PostgreSQL() as postgresql:
+        yield postgresql
+
+
+def main(arguments: Sequence[str]) -> int:
+    paths, options = _split(arguments)
+    runner = Runner(options)
+    if not paths:
+        runner.check_style()
+        paths = _default_paths()
+    module_paths = [path for path in paths if _of_module(path)]
+    other_paths = [path for path in paths if path not in module_paths]
+    if other_paths:
+        runner.run(', '.join(other_paths), other_paths)
+    with _postgresql(bool(module_paths)) as postgresql:
+        for configuration in CONFIGURATIONS if module_paths else []:
+            run_module_tests(
+                runner, configuration, module_paths, postgresql)
+    return runner.close()
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--prepare', action='store_true',
+        help="fetch what the tests need, and run none")
+    options, arguments = parser.parse_known_args()
+    if options.prepare:
+        prepare()
+    else:
+        with stopping_on_signals():
+            sys.exit(main(arguments))

@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real parts for the tests: each is started once and stopped at the end."""
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from devtools import sao
+from devtools.orthanc import Orthanc
+from devtools.postgresql import PostgreSQL
+from devtools.testing import cache_folder
+from devtools.tryton import MODULE, Tryton
+
+BACKENDS = ['sqlite', 'postgresql']
+
+
+@pytest.fixture(scope='session')
+def _orthanc() -> Iterator[Orthanc]:
+    with Orthanc() as orthanc:
+        yield orthanc
+
+
+@pytest.fixture
+def orthanc(_orthanc: Orthanc) -> Orthanc:
+    """An Orthanc that has never stored anything, and runs."""
+    _orthanc.configuration.clear()
+    _orthanc.kill()
+    _orthanc.reset()
+    _orthanc.start()
+    return _orthanc
+
+
+@pytest.fixture
+def start_orthanc() -> Iterator[Callable[..., Orthanc]]:
+    """A function that starts one more Orthanc, given its options."""
+    with ExitStack() as stack:
+        def start(**options: object) -> Orthanc:
+            return stack.enter_context(Orthanc(**options))
+        yield start
+
+
+@pytest.fixture(scope='session')
+def postgresql() -> Iterator[PostgreSQL]:
+    """An empty PostgreSQL server."""
+    with PostgreSQL() as postgresql:
+        yield postgresql
+
+
+@pytest.fixture(scope='session')
+def web_client() -> Path:
+    """The folder of the SAO client."""
+    return sao.assemble(cache_folder())
+
+
+@pytest.fixture(scope='session')
+def prepared_tryton(request, tmp_path_factory) -> Callable[..., Tryton]:
+    """A function that returns a prepared database, that only is copied."""
+    prepared: dict[tuple[str, ...], Tryton] = {}
+
+    def prepare(backend: str, *modules: str) -> Tryton:
+        key = (backend, *modules)
+        if key not in prepared:
+            tryton = Tryton(
+                tmp_path_factory.mktemp('prepared'),
+                name=f'prepared{len(prepared)}',
+                postgresql=request.getfixturevalue('postgresql')
+                if backend == 'postgresql' else None)
+            tryton.create(modules, cache_folder())
+            prepared[key] = tryton
+        return prepared[key]
+    return prepare
+
+
+@pytest.fixture
+def make_tryton(prepared_tryton) -> Iterator[Callable[..., Tryton]]:
+    """A function that returns a fresh database, dropped after the test.
+
+    Parameters of it: the backend, ``sqlite`` by default; the modules that
+    are active, ours by default.
+    """
+    made: list[Tryton] = []
+
+    def make(backend: str = 'sqlite', *modules: str) -> Tryton:
+        tryton = prepared_tryton(backend, *(modules or [MODULE])).copy(
+            f'copy{len(made)}')
+        made.append(tryton)
+        return tryton
+    yield make
+    for tryton in made:
+        tryton.drop()
+        shutil.rmtree(tryton.folder)
+
+
+@pytest.fixture(params=BACKENDS)
+def tryton(request, make_tryton) -> Tryton:
+    """A fresh database with our module, on SQLite and on PostgreSQL."""
+    return make_tryton(request.param)
