@@ -5,6 +5,7 @@ import base64
 import gzip
 import json
 import os
+import socket
 import tempfile
 import traceback
 
@@ -365,7 +366,10 @@ def test_refused():
     assert client.requests == 3
 
 
-def test_unknown_host():
+def test_unknown_host(monkeypatch):
+    def getaddrinfo(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name not known")
+    monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
     with OrthancClient('http://nowhere.invalid') as client:
         with pytest.raises(ConnectionFailed) as info:
             client.system()
@@ -589,6 +593,33 @@ def test_self_signed_certificate():
         with OrthancClient(
                 peer.url, ca_certificates=certificate) as client:
             assert client.system() == SYSTEM
+
+
+def test_only_our_context_says_whom_to_trust(tmp_path, monkeypatch):
+    certificate, key = self_signed()
+    bundle = tmp_path / 'bundle.pem'
+    bundle.write_text(certificate)
+    monkeypatch.setattr(
+        'requests.adapters.DEFAULT_CA_BUNDLE_PATH', str(bundle))
+    monkeypatch.setenv('REQUESTS_CA_BUNDLE', str(bundle))
+    with tls_peer(certificate, key) as peer:
+        with OrthancClient(peer.url) as client:
+            with pytest.raises(CertificateRejected):
+                client.system()
+
+
+def test_answer_until_the_connection_closes(peer):
+    answer = raw(
+        b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n'
+        + json.dumps(SYSTEM).encode())
+    certificate, key = self_signed()
+    with tls_peer(certificate, key) as tls:
+        for server in [peer, tls]:
+            server.script('/system', answer)
+            with OrthancClient(
+                    server.url, ca_certificates=certificate) as client:
+                assert client.system() == client.system() == SYSTEM
+            assert server.connections == 2
 
 
 def test_certificate_of_another_host():
