@@ -140,14 +140,16 @@ class Orthanc:
     def running(self) -> bool:
         return self.process is not None and self.process.running
 
-    def start(self) -> None:
-        """Start on the port of the last time, the first time on a free one.
+    def start(self, port: int | None = None) -> None:
+        """Start on `port`, that of the last time, or else a free one.
 
         Raises
         ------
         StartError
             With the end of Orthanc's log.
         """
+        if port is not None:
+            self.port, self._fixed_port = port, True
         attempts = 1 if self._fixed_port else 5
         for attempt in range(attempts):
             if not self._fixed_port:

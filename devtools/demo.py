@@ -1,0 +1,394 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GNU Health with this module and an Orthanc full of samples."""
+import argparse
+import datetime as dt
+import fcntl
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from proteus import Model, Wizard
+
+from . import hospital, samples, sao
+from .browser import chromium, log_in, new_page, open_list
+from .orthanc import Orthanc
+from .postgresql import PostgreSQL
+from .process import StartError, free_port, stopping_on_signals
+from .testing import cache_folder
+from .tryton import MODULE, PASSWORD, ROOT, Server, Tryton, sources_hash
+
+DATABASE = 'health'
+LABEL = "Demo"
+STUDY = 'gnuhealth.imaging_orthanc.study'
+# level of Orthanc: model, field with Orthanc's id
+MODELS = {
+    'patients': ('gnuhealth.orthanc.patient', 'uuid'),
+    'studies': (STUDY, 'orthanc_UID'),
+    'series': ('gnuhealth.imaging_orthanc.study_series', 'orthanc_UID'),
+    'instances': (
+        'gnuhealth.imaging_orthanc.series_instances', 'orthanc_UID'),
+    }
+SYNCHRONIZATION_TIMEOUT = 300
+
+
+def say(text: str) -> None:
+    print(f'{dt.datetime.now():%H:%M:%S} {text}', file=sys.stderr, flush=True)
+
+
+class State:
+    """What a demo remembers between two starts."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / 'demo.json'
+        self._values = {
+            'orthanc_password': None,
+            'orthanc_port': None,
+            'tryton_port': None,
+            'fernet_key': Fernet.generate_key().decode(),
+            'sources': None,
+            'filled': False,
+            'expected': {},
+            }
+        if self._path.exists():
+            self._values.update(json.loads(self._path.read_text()))
+
+    def __getitem__(self, name: str):
+        return self._values[name]
+
+    def update(self, **values: object) -> None:
+        self._values.update(values)
+        part = self._path.with_suffix('.part')
+        part.touch(mode=0o600)
+        part.write_text(json.dumps(self._values, indent=4))
+        part.replace(self._path)
+
+
+class Demo:
+    """All parts of the demo, in one folder.
+
+    As a context manager it stops what was started, in reverse order.
+    """
+
+    def __init__(self, folder: Path, use_postgresql: bool):
+        self.folder = folder
+        self.state = State(folder)
+        self._use_postgresql = use_postgresql
+        self._stack = ExitStack()
+        self.orthanc: Orthanc | None = None
+        self.tryton: Tryton | None = None
+        self.server: Server | None = None
+        self.daemons = []
+
+    def __enter__(self) -> 'Demo':
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self._stack.close()
+
+    def start(self) -> None:
+        """Bring up everything, and fill what is empty."""
+        client = self._web_client()
+        self._start_orthanc()
+        self._open_database(client)
+        self._start_server()
+        self._connect()
+        if not self.state['filled']:
+            self._fill()
+        self._publish_orthanc()
+        self._start_daemons()
+
+    def _web_client(self) -> Path:
+        say("Web client")
+        custom = ROOT / 'sao_custom' / 'custom.js'
+        return sao.with_custom_files(
+            sao.assemble(cache_folder()), self.folder / 'sao',
+            *([custom] if custom.exists() else []))
+
+    def _start_orthanc(self) -> None:
+        say("Orthanc")
+        self.orthanc = Orthanc(
+            self.folder / 'orthanc', user='demo',
+            password=self.state['orthanc_password'],
+            plugins=['dicomweb', 'webviewer'],
+            configuration={'Name': "Orthanc of the demo", 'StableAge': 5})
+        self._stack.callback(self.orthanc.close)
+        try:
+            self.orthanc.start(self.state['orthanc_port'] or 8042)
+        except StartError as error:
+            if 'in use' not in str(error):
+                raise
+            self.orthanc.start(free_port())
+        self.state.update(orthanc_password=self.orthanc.password)
+        if not any(self.orthanc.counts().values()):
+            self._upload()
+
+    def _upload(self) -> None:
+        say("Sample studies")
+        expected = {}
+        for study in hospital.sample_studies(dt.date.today()):
+            self.orthanc.upload(study.datasets)
+            expected[study.uid] = study.puid
+        self.orthanc.upload(samples.packaged_files())
+        self.orthanc.upload(samples.charset_files())
+        self.state.update(expected=expected)
+
+    def _open_database(self, client: Path) -> None:
+        postgresql = None
+        if self._use_postgresql:
+            say("PostgreSQL")
+            postgresql = self._stack.enter_context(
+                PostgreSQL(self.folder / 'postgresql'))
+        self.tryton = Tryton(
+            self.folder / 'tryton', postgresql=postgresql, name=DATABASE,
+            web_root=client, sections={
+                MODULE: {'fernet_key': self.state['fernet_key']}})
+        if not self.tryton.exists():
+            say("Database (the first one takes a minute or two)")
+            self.tryton.create([MODULE], cache_folder())
+        elif self.state['sources'] != sources_hash():
+            say("Update of the database")
+            self.tryton.update(MODULE)
+        self.state.update(sources=sources_hash())
+
+    def _start_server(self) -> None:
+        say("trytond")
+        self.server = self.tryton.server()
+        self._stack.callback(self.server.stop)
+        self.server.start(self.state['tryton_port'] or 8000)
+        self.state.update(tryton_port=self.server.port)
+        if self._use_postgresql:
+            self._start_daemon(self.tryton.worker())
+
+    def _start_daemons(self) -> None:
+        say("trytond-cron")
+        self._start_daemon(self.tryton.cron())
+
+    def _start_daemon(self, process) -> None:
+        self._stack.callback(process.stop)
+        self.daemons.append(process)
+
+    def _connect(self) -> None:
+        self.server.connect('admin', PASSWORD)
+
+    def _fill(self) -> None:
+        say("Institution, users and patients")
+        hospital.fill(PASSWORD)
+        self._connect()
+        say("Orthanc server in GNU Health")
+        self._add_server()
+        say("Synchronisation")
+        self._synchronize()
+        self.state.update(
+            filled=True, orthanc_port=self.orthanc.port)
+
+    def _add_server(self) -> None:
+        wizard = Wizard(
+            'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect')
+        wizard.form.label = LABEL
+        wizard.form.domain = self.orthanc.url
+        wizard.form.user = self.orthanc.user
+        wizard.form.password = self.orthanc.password
+        wizard.execute('connect')
+        if wizard.form_state != 'success':
+            raise StartError(f"Server not added: {wizard.form.message}")
+        say(wizard.form.message.strip().replace('\n', '\n         '))
+        wizard.execute('end')
+        server = self._server_record()
+        server.instances_mode = 'always'
+        server.save()
+
+    def _server_record(self):
+        server, = Model.get('gnuhealth.orthanc.config').find(
+            [('label', '=', LABEL)])
+        return server
+
+    def _synchronize(self) -> None:
+        Wizard('gnuhealth.imaging_orthanc.get_new_studies').execute('update')
+        expected = self.orthanc.counts()['studies']
+        Study = Model.get(STUDY)
+        deadline = time.monotonic() + SYNCHRONIZATION_TIMEOUT
+        server = self._server_record()
+        while server.synchronizing or not server.last_synchronization:
+            if time.monotonic() > deadline:
+                raise StartError("The synchronisation does not end")
+            say(f"{len(Study.find([]))} of {expected} studies")
+            time.sleep(1)
+            server.reload()
+        if server.last_error:
+            raise StartError(f"Synchronisation: {server.last_error}")
+
+    def _publish_orthanc(self) -> None:
+        """Tell GNU Health if Orthanc has another port than last time."""
+        if self.orthanc.port != self.state['orthanc_port']:
+            server = self._server_record()
+            server.domain = self.orthanc.url
+            server.save()
+            self.state.update(orthanc_port=self.orthanc.port)
+
+    def wait(self) -> None:
+        """Wait until a part ends, which none should."""
+        processes = [self.orthanc.process, self.server.process, *self.daemons]
+        while all(process.running for process in processes):
+            time.sleep(1)
+        for process in processes:
+            if not process.running:
+                raise StartError(
+                    f"{process.log.stem} ended:\n{process.log_tail()}")
+
+    def describe(self) -> str:
+        lines = [
+            '',
+            f"GNU Health   {self.server.url}/#{DATABASE}",
+            f"  database   {DATABASE}",
+            f"  password   {PASSWORD}",
+            "  login      admin, or one of these",
+            ]
+        lines += [f"    {role.login:14} {role.name}"
+            for role in hospital.ROLES]
+        lines += [
+            f"Orthanc      {self.orthanc.url}/app/explorer.html",
+            f"  user       {self.orthanc.user}",
+            f"  password   {self.orthanc.password}",
+            f"Files        {self.folder}",
+            '',
+            "Health → Medical Imaging → Orthanc → Studies.  Ctrl-C ends it.",
+            ]
+        return '\n'.join(lines)
+
+
+def compare(demo: Demo) -> dict[str, object]:
+    """Return counts of both sides and whether they hold the same."""
+    same, orthanc, tryton = True, {}, {}
+    for level, (name, field) in MODELS.items():
+        ids = set(demo.orthanc.get(f'/{level}'))
+        records = Model.get(name).find([('missing_since', '=', None)])
+        found = [getattr(record, field) for record in records]
+        orthanc[level], tryton[level] = len(ids), len(found)
+        same &= sorted(found) == sorted(ids)
+    links = _compare_links(demo.state['expected'])
+    return {
+        'ok': same and links['wrong'] == 0,
+        'orthanc': orthanc, 'gnuhealth': tryton, 'links': links}
+
+
+def _compare_links(expected: dict[str, str | None]) -> dict[str, int]:
+    """Count the sample studies by whether the right patient has them."""
+    studies = Model.get(STUDY).find(
+        [('study_instance_UID', 'in', list(expected))])
+    found = {
+        study.study_instance_UID: study.patient and study.patient.puid
+        for study in studies}
+    return {
+        'expected': sum(puid is not None for puid in expected.values()),
+        'found': sum(puid is not None for puid in found.values()),
+        'wrong': sum(
+            found.get(uid) != puid for uid, puid in expected.items()),
+        }
+
+
+def take_screenshot(demo: Demo, path: Path) -> int:
+    """Photograph the list of studies and return the number of its rows."""
+    with chromium() as browser:
+        page = new_page(browser)
+        log_in(page, demo.server.url, DATABASE, 'admin', PASSWORD)
+        open_list(page, DATABASE, STUDY)
+        page.wait_for_timeout(1000)
+        page.screenshot(path=path)
+        return page.locator('#tabs table.tree tbody tr').count()
+
+
+def check(use_postgresql: bool, screenshot: Path) -> int:
+    """Run a demo from scratch and print what it came to, as JSON."""
+    folder = Path(tempfile.mkdtemp(prefix='demo-'))
+    # PostgreSQL's system user must pass through.
+    folder.chmod(0o711)
+    result: dict[str, object] = {'ok': False}
+    try:
+        with Demo(folder, use_postgresql) as demo:
+            demo.start()
+            say("Comparison")
+            result = compare(demo)
+            say("Screenshot")
+            screenshot.parent.mkdir(parents=True, exist_ok=True)
+            rows = take_screenshot(demo, screenshot)
+            result['screenshot'] = {'path': str(screenshot), 'rows': rows}
+            result['ok'] = bool(result['ok'] and rows)
+    except Exception as error:
+        # The last line is for a machine to read, whatever happens.
+        result['error'] = f'{type(error).__name__}: {error}'
+        result['ok'] = False
+    finally:
+        shutil.rmtree(folder)
+        print(json.dumps(result), flush=True)
+    return 0 if result['ok'] else 1
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    with (folder / 'lock').open('w') as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"a demo runs already in {folder}") from None
+        yield
+
+
+def run(use_postgresql: bool, reset: bool) -> int:
+    """Run the demo until Ctrl-C."""
+    name = 'postgresql' if use_postgresql else 'sqlite'
+    folder = ROOT / '.demo' / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with _exclusive(folder):
+        if reset:
+            _empty(folder)
+        try:
+            with Demo(folder, use_postgresql) as demo:
+                demo.start()
+                print(demo.describe(), flush=True)
+                demo.wait()
+        except KeyboardInterrupt:
+            say("Stopped")
+    return 0
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != 'lock':
+            path.unlink()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog='./dev demo', description=__doc__)
+    parser.add_argument(
+        '--postgresql', action='store_true',
+        help="use a PostgreSQL server of its own instead of SQLite")
+    parser.add_argument(
+        '--reset', action='store_true', help="forget the last demo")
+    parser.add_argument(
+        '--check', action='store_true',
+        help="start from scratch, compare both sides, stop, print JSON")
+    parser.add_argument(
+        '--screenshot', type=Path,
+        default=cache_folder() / 'demo-studies.png',
+        help="where --check puts its screenshot (default: %(default)s)")
+    options = parser.parse_args()
+    if options.check:
+        return check(options.postgresql, options.screenshot)
+    return run(options.postgresql, options.reset)
+
+
+if __name__ == '__main__':
+    with stopping_on_signals():
+        try:
+            sys.exit(main())
+        except StartError as error:
+            sys.exit(f"demo: {error}")

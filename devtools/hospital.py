@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small hospital that does not exist, for the demo."""
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from proteus import Model
+from proteus.config import get_config
+from pydicom.dataset import Dataset
+
+from . import samples
+
+__all__ = ['PATIENTS', 'Person', 'SampleStudy', 'fill', 'sample_studies']
+
+INSTITUTION = "Clínica de Ejemplo"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A patient, in GNU Health and as modalities write the name.
+
+    Attributes
+    ----------
+    sex
+        m or f.
+    pn
+        DICOM PN.
+    charset
+        What the modalities write it in.
+    """
+    puid: str
+    given: str
+    family: str
+    sex: str
+    birth_date: dt.date
+    pn: str
+    charset: str = 'ISO_IR 192'
+
+    def in_dicom(self) -> samples.Patient:
+        return samples.Patient(
+            self.pn, self.puid, self.birth_date.strftime('%Y%m%d'),
+            self.sex.upper())
+
+
+# Their family names mean "example" or "sample".
+PATIENTS = [
+    Person('MUS310ERI', "Erika", "Muster", 'f', dt.date(1964, 8, 12),
+        "Muster^Erika", 'ISO_IR 100'),
+    Person('EJE482JUA', "Juan José", "Ejemplo Núñez", 'm',
+        dt.date(1980, 2, 29), "Ejemplo Núñez^Juan José", 'ISO_IR 100'),
+    Person('EXE105ZOE', "Zoé", "Exemple", 'f', dt.date(2015, 6, 3),
+        "Exemple^Zoé"),
+    Person('PAR733ELE', "Ελένη", "Παράδειγμα", 'f', dt.date(1951, 11, 30),
+        "Παράδειγμα^Ελένη", 'ISO_IR 126'),
+    Person('PRI268IVA', "Иван", "Примеров", 'm', dt.date(1973, 4, 17),
+        "Примеров^Иван", 'ISO_IR 144'),
+    Person('MIH901HAN', "花子", "見本", 'f', dt.date(1990, 1, 8),
+        "Mihon^Hanako=見本^花子=みほん^はなこ", '\\ISO 2022 IR 87'),
+    Person('MIT556LAY', "ليلى", "مثال", 'f', dt.date(2001, 9, 22),
+        "مثال^ليلى", 'ISO_IR 127'),
+    Person('SAM017KOF', "Kofi", "Sample", 'm', dt.date(1938, 12, 5),
+        "Sample^Kofi"),
+    ]
+
+
+@dataclass(frozen=True)
+class SampleStudy:
+    """A study for the demo.
+
+    Attributes
+    ----------
+    puid
+        Of the patient whose study GNU Health is expected to see in it.
+    """
+    datasets: list[Dataset]
+    puid: str | None = None
+
+    @property
+    def uid(self) -> str:
+        return self.datasets[0].StudyInstanceUID
+
+
+def sample_studies(today: dt.date) -> Iterator[SampleStudy]:
+    """Yield new studies, some of them of `today`."""
+    muster, ejemplo, exemple, greek, russian, japanese, arabic, kofi = PATIENTS
+    yield _study('CT', muster, today, 8, series=2, instances=12)
+    yield _study('MR', muster, today - dt.timedelta(400), 11, instances=10)
+    yield _study('CR', ejemplo, today, 9, series=1, instances=2, rows=512)
+    yield _study('US', exemple, today, 10, series=1, instances=2)
+    yield _study('US', greek, today - dt.timedelta(30), 15, series=1,
+        instances=1)
+    yield _study('CT', russian, today - dt.timedelta(2), 7, instances=12)
+    yield _study('MR', japanese, today - dt.timedelta(1), 14, instances=10)
+    yield _study('CR', arabic, today - dt.timedelta(90), 16, series=1,
+        instances=1, rows=512)
+    yield _study('SR', kofi, today - dt.timedelta(1), 12, series=1,
+        instances=1)
+    yield from _unknown_studies(today)
+
+
+def _unknown_studies(today: dt.date) -> Iterator[SampleStudy]:
+    """Yield studies that cannot be linked by themselves."""
+    # Another person's ID was typed in at the modality.
+    mistaken = samples.Patient(
+        "Irrtum^Otto", PATIENTS[0].puid, '19990909', 'M')
+    foreign = samples.Patient("Besuch^Ada", 'HOSP-88213', '19760314', 'F')
+    unidentified = samples.Patient("Unknown^Male", None, None, 'M')
+    phantom = samples.Patient("Phantom^Daily QA", 'QA-PHANTOM', None, 'O')
+    for hour, (modality, patient) in enumerate([
+            ('CR', mistaken), ('US', foreign), ('CR', unidentified),
+            ('CT', phantom)], 13):
+        yield SampleStudy(samples.make_study(
+                modality, patient, series=1, instances=2,
+                date=_at(today, hour)))
+
+
+def _at(day: dt.date, hour: int) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(hour, 7 * hour % 60))
+
+
+def _study(
+        modality: str, person: Person, day: dt.date, hour: int,
+        **options: int) -> SampleStudy:
+    datasets = samples.make_study(
+        modality, person.in_dicom(), charset=person.charset.split('\\'),
+        date=_at(day, hour), InstitutionName="Clinica de Ejemplo", **options)
+    return SampleStudy(datasets, person.puid)
+
+
+@dataclass(frozen=True)
+class Role:
+    """A user of the demo; `groups` are XML ids."""
+    login: str
+    name: str
+    groups: tuple[str, ...]
+
+
+ROLES = [
+    Role('physician', "Dr. Cora Musterfrau", ('health.group_health_doctor',)),
+    Role('clerk', "Imaging Clerk", (
+            'health_imaging.group_health_imaging',
+            'health_orthanc.group_imaging_orthanc')),
+    Role('administrator', "Imaging Administrator", (
+            'health.group_health_admin',
+            'health_imaging.group_health_imaging_admin',
+            'health_orthanc.group_imaging_orthanc',
+            'health_orthanc.group_imaging_orthanc_admin')),
+    ]
+
+
+def fill(password: str) -> None:
+    """Make institution, users and patients; proteus is connected as admin.
+
+    Parameters
+    ----------
+    password
+        Of the users.
+    """
+    institution, company = _make_institution()
+    for role in ROLES:
+        _make_user(role, password, company)
+    _join(_user('admin'), ROLES[-1].groups, company)
+    _make_physician(institution)
+    for person in PATIENTS:
+        _make_patient(person)
+
+
+def _make_institution():
+    Currency = Model.get('currency.currency')
+    currency = Currency(name="Euro", code='EUR', symbol='€')
+    currency.save()
+    party = Model.get('party.party')(name=INSTITUTION)
+    party.is_institution = True
+    party.save()
+    company = Model.get('company.company')(party=party, currency=currency)
+    company.save()
+    institution = Model.get('gnuhealth.institution')(
+        party=party, code='EJEMPLO', institution_type='hospital',
+        public_level='public')
+    institution.save()
+    return institution, company
+
+
+def _user(login: str):
+    user, = Model.get('res.user').find([('login', '=', login)])
+    return user
+
+
+def record_id(xml_id: str) -> int:
+    """Return the id of the record that a module's XML names."""
+    module, fs_id = xml_id.split('.')
+    data, = Model.get('ir.model.data').find([
+            ('module', '=', module), ('fs_id', '=', fs_id)])
+    return data.db_id
+
+
+def _make_user(role: Role, password: str, company) -> None:
+    user = Model.get('res.user')(name=role.name, login=role.login)
+    user.password = password
+    _join(user, role.groups, company)
+
+
+def _join(user, groups: tuple[str, ...], company) -> None:
+    Group = Model.get('res.group')
+    joined = {group.id for group in user.groups}
+    for id_ in map(record_id, groups):
+        if id_ not in joined:
+            user.groups.append(Group(id_))
+    user.companies.append(Model.get('company.company')(company.id))
+    user.save()
+    user.company = company
+    user.save()
+    config = get_config()
+    config._context = Model.get('res.user').get_preferences(
+        True, config.context)
+
+
+def _make_physician(institution) -> None:
+    party = Model.get('party.party')(name="Cora", lastname="Musterfrau")
+    party.create_target = False
+    party.is_healthprof = True
+    party.is_person = True
+    party.is_patient = False
+    party.gender = 'f'
+    party.internal_user = _user('physician')
+    party.save()
+    Model.get('gnuhealth.healthprofessional')(
+        party=party, institution=institution, code='EJEMPLO-1').save()
+
+
+def _make_patient(person: Person) -> None:
+    party = Model.get('party.party')(name=person.given)
+    party.lastname = person.family
+    party.is_person = True
+    party.is_patient = True
+    party.gender = person.sex
+    party.dob = person.birth_date
+    party.ref = person.puid
+    party.save()
+    patient, = Model.get('gnuhealth.patient').find(
+        [('party', '=', party.id)])
+    patient.biological_sex = person.sex
+    patient.save()
