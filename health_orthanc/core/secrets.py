@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets as they are kept in the database.
+
+A stored secret says itself how it is kept: ``plain:…`` or ``fernet:…``.
+"""
+
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+__all__ = ['MASK', 'SecretUnavailable', 'seal', 'unseal']
+
+MASK = '•' * 8
+_PLAIN, _FERNET = 'plain:', 'fernet:'
+
+
+class SecretUnavailable(Exception):
+    "The key that a secret was encrypted with is not configured"
+
+
+def seal(secret: str | None, keys: Sequence[str] = ()) -> str | None:
+    """Return the form of a secret that is stored.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Fernet keys, the newest first; with none the secret is kept plain.
+
+    Raises
+    ------
+    SecretUnavailable
+        If a key is malformed.
+    """
+    if not secret:
+        return None
+    if not keys:
+        return _PLAIN + secret
+    return _FERNET + _fernet(keys).encrypt(secret.encode()).decode()
+
+
+def unseal(stored: str | None, keys: Sequence[str] = ()) -> str | None:
+    """Return the secret that `seal` has stored.
+
+    Raises
+    ------
+    SecretUnavailable
+        If none of the keys opens it.
+    """
+    if not stored:
+        return None
+    if stored.startswith(_FERNET):
+        return _decrypt(stored.removeprefix(_FERNET), keys)
+    return stored.removeprefix(_PLAIN)
+
+
+def _decrypt(token: str, keys: Sequence[str]) -> str:
+    if not keys:
+        raise SecretUnavailable("no key is configured")
+    try:
+        return _fernet(keys).decrypt(token.encode()).decode()
+    except InvalidToken as error:
+        raise SecretUnavailable("no configured key opens it") from error
+
+
+def _fernet(keys: Sequence[str]) -> MultiFernet:
+    try:
+        return MultiFernet([Fernet(key) for key in keys])
+    except ValueError:
+        # The error is dropped: it could quote the key.
+        raise SecretUnavailable(
+            "a configured key is not a Fernet key") from None

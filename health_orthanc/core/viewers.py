@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses of viewers from templates."""
+
+import string
+from collections.abc import Mapping
+from urllib.parse import quote, urljoin, urlsplit
+
+__all__ = ['PLACEHOLDERS', 'TemplateError', 'check_template', 'viewer_url']
+
+# What a template may name at each level
+PLACEHOLDERS = {
+    'patient': {'OrthancID', 'PatientID', 'ServerURL'},
+    'study': {
+        'OrthancID', 'PatientID', 'StudyInstanceUID', 'ServerURL'},
+    'series': {
+        'OrthancID', 'PatientID', 'StudyInstanceUID', 'SeriesInstanceUID',
+        'StudyOrthancID', 'ServerURL'},
+    'instance': {
+        'OrthancID', 'PatientID', 'StudyInstanceUID', 'SeriesInstanceUID',
+        'SOPInstanceUID', 'StudyOrthancID', 'SeriesOrthancID', 'ServerURL'},
+    }
+_SCHEMES = {'', 'http', 'https', 'weasis'}
+
+
+class TemplateError(ValueError):
+    """A template that cannot become an address
+
+    Attributes
+    ----------
+    reason : str
+        ``'syntax'``, ``'placeholder'`` or ``'scheme'``.
+    detail : str
+    """
+
+    def __init__(self, reason: str, detail: str = ''):
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def check_template(template: str, level: str) -> None:
+    """Check the template of a viewer.
+
+    Parameters
+    ----------
+    level : str
+        A key of `PLACEHOLDERS`.
+
+    Raises
+    ------
+    TemplateError
+    """
+    for name in _names(template):
+        if name not in PLACEHOLDERS[level]:
+            raise TemplateError('placeholder', name)
+    _check_scheme(template)
+
+
+def viewer_url(template: str, base: str, values: Mapping[str, str]) -> str:
+    """Return the address of what a viewer shows.
+
+    Parameters
+    ----------
+    template : str
+        Checked by `check_template`; relative to the server unless it has a
+        scheme.
+    base : str
+        The server's public address with a trailing slash.
+    values : mapping
+        The placeholders' values; each is percent-encoded.
+    """
+    quoted = {
+        name: quote(value or '', safe='') for name, value in values.items()}
+    quoted['ServerURL'] = base.rstrip('/')
+    url = string.Formatter().vformat(template, (), quoted)
+    return urljoin(base, url)
+
+
+def _names(template: str) -> set[str]:
+    try:
+        fields = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise TemplateError('syntax', str(error)) from None
+    if any(spec or conversion for _, _, spec, conversion in fields):
+        raise TemplateError('syntax', template)
+    return {name for _, name, _, _ in fields if name is not None}
+
+
+def _check_scheme(template: str) -> None:
+    if template.startswith('{ServerURL}'):
+        return
+    scheme = urlsplit(template.strip()).scheme
+    if scheme not in _SCHEMES or template.startswith(('{', '//')):
+        raise TemplateError('scheme', scheme)

@@ -1,0 +1,412 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring the records in step with one server.
+
+The network is only used outside of transactions.  Each batch is stored in a
+transaction of its own, and the position is saved behind it: a run that is
+killed is carried on by the next one, and what it stores twice stays the same.
+"""
+
+import json
+import logging
+import time
+from collections import Counter
+
+from trytond import backend
+from trytond.config import config
+from trytond.exceptions import UserError
+from trytond.pool import Pool
+from trytond.transaction import Transaction, TransactionError
+
+from .core.changes import (
+    Cursor, Listing, LogState, change_pages, check_log, current_cursor)
+from .core.resources import (
+    InstanceResource, MalformedResource, PatientResource, SeriesResource,
+    StudyResource)
+from .storage import (
+    link_waiting_studies, mark_missing_patients, mark_missing_studies,
+    store_instances, store_patients, store_series, store_studies,
+    unknown_instances)
+
+__all__ = ['Engine', 'in_transaction']
+
+logger = logging.getLogger(__name__)
+
+# Entries of the change log, resources of a listing, of a bulk answer
+CHANGES_LIMIT = 2000
+LISTING_LIMIT = 500
+BULK_LIMIT = 1000
+
+_RESOURCES = {
+    'Patient': PatientResource,
+    'Study': StudyResource,
+    'Series': SeriesResource,
+    'Instance': InstanceResource,
+    }
+
+
+def in_transaction(func, *args):
+    """Call the function in a transaction of its own and commit.
+
+    It runs as root, and again after a conflict with another transaction.
+    """
+    retries = config.getint('database', 'retry')
+    extras = {}
+    count = 0
+    while True:
+        if count:
+            time.sleep(0.02 * count)
+        with Transaction().new_transaction(**extras) as transaction:
+            try:
+                with transaction.set_user(0), transaction.set_context(
+                        _check_access=False, active_test=False):
+                    result = func(*args)
+                transaction.commit()
+                return result
+            except TransactionError as error:
+                transaction.rollback()
+                error.fix(extras)
+            except backend.DatabaseOperationalError:
+                transaction.rollback()
+                if count >= retries:
+                    raise
+                count += 1
+
+
+class Engine:
+    """One run against one server
+
+    Parameters
+    ----------
+    server_id, run_id : int
+    client : OrthancClient
+    with_instances : bool
+        Whether the instances are recorded too.
+    """
+
+    def __init__(self, server_id, run_id, client, with_instances):
+        self._server_id = server_id
+        self._run_id = run_id
+        self._client = client
+        self._with_instances = with_instances
+        self._failed = in_transaction(self._load_failures)
+
+    # Entry points
+
+    def incremental(self):
+        "Bring in what has changed since the last run; in doubt, everything"
+        cursor, position = in_transaction(self._load_position)
+        if cursor is None or position is not None:
+            return self.full()
+        page = self._client.changes(
+            since=max(cursor.index - 1, 0), limit=CHANGES_LIMIT)
+        state = check_log(self._client, cursor, page)
+        if state != LogState.CONTINUED:
+            logger.warning(
+                "Orthanc server %s: the change log is %s, reconciling",
+                self._server_id, state.value)
+            return self.full()
+        for page in change_pages(self._client, page, CHANGES_LIMIT):
+            self._store_changes([
+                    c for c in page.changes if c.seq > cursor.index])
+            advanced = cursor.advanced(page)
+            if advanced != cursor:
+                cursor = advanced
+                in_transaction(self._save_cursor, cursor, len(page.changes))
+        self._store(link_waiting_studies)
+
+    def full(self):
+        "Compare everything that the server holds, from where it was left"
+        _, position = in_transaction(self._load_position)
+        if position is None:
+            position = self._start_position()
+        if position['level'] == 'study':
+            position = self._list_studies(position)
+        self._list_series(position)
+        in_transaction(self._finish_full, position)
+        self._store(link_waiting_studies)
+
+    # Reconciliation
+
+    def _start_position(self):
+        cursor = current_cursor(self._client)
+        statistics = self._client.statistics()
+        position = {
+            'level': 'study',
+            'since': 0,
+            'last': None,
+            'index': cursor.index,
+            'anchors': cursor.dumps(),
+            }
+        total = statistics['CountStudies'] + statistics['CountSeries']
+        in_transaction(self._save_position, position, 0, total)
+        return position
+
+    def _list_studies(self, position):
+        listing = Listing(
+            self._client.list_studies, LISTING_LIMIT,
+            position['since'], position['last'])
+        since = position['since']
+        for page in listing:
+            self._store_studies(self._parsed(page.resources))
+            since = page.since
+            position = {**position, 'since': since, 'last': page.last}
+            in_transaction(
+                self._save_position, position, len(page.resources))
+        self._find_missing_studies(since)
+        position = {**position, 'level': 'series', 'since': 0, 'last': None}
+        in_transaction(self._save_position, position, 0)
+        return position
+
+    def _list_series(self, position):
+        listing = Listing(
+            self._client.list_series, LISTING_LIMIT,
+            position['since'], position['last'])
+        for page in listing:
+            series = self._parsed(page.resources)
+            self._store_series(series)
+            if self._with_instances:
+                self._store_unknown_instances(series)
+            position = {
+                **position, 'since': page.since, 'last': page.last}
+            in_transaction(
+                self._save_position, position, len(page.resources))
+
+    def _find_missing_studies(self, listed):
+        """Mark the studies that the server does not hold any more.
+
+        All that was listed is recorded: if as many are recorded, nothing is
+        missing.  Else each recorded one is asked for, since a listing may
+        shift while it is read.
+        """
+        if in_transaction(self._count_present) == listed:
+            return
+        after = 0
+        while found := in_transaction(self._present_studies, after):
+            after = found[-1][0]
+            orthanc_ids = [orthanc_id for _, orthanc_id in found]
+            present = {
+                r.get('ID') for r in self._client.bulk_content(orthanc_ids)}
+            gone = [id_ for id_ in orthanc_ids if id_ not in present]
+            if gone:
+                self._store(mark_missing_studies, gone)
+        in_transaction(mark_missing_patients, self._server)
+
+    def _store_unknown_instances(self, series):
+        unknown = in_transaction(unknown_instances, self._server, series)
+        for resources in self._fetch(unknown):
+            self._store(
+                store_instances,
+                self._of(InstanceResource, self._parsed(resources)))
+
+    # Changes
+
+    def _store_changes(self, changes):
+        levels = ['study', 'series']
+        if self._with_instances:
+            levels.append('instance')
+        ids = list(dict.fromkeys(
+                c.orthanc_id for level in levels for c in changes
+                if c.level == level))
+        for resources in self._fetch(ids):
+            self._store_resources(self._parsed(resources))
+
+    def _store_resources(self, resources):
+        "Store resources of mixed level, and their parents before them"
+        instances = self._of(InstanceResource, resources)
+        series = self._of(SeriesResource, resources)
+        series += self._fetch_missing(
+            'gnuhealth.imaging_orthanc.study_series', series,
+            {r.series_orthanc_id for r in instances})
+        studies = self._of(StudyResource, resources)
+        studies += self._fetch_missing(
+            'gnuhealth.imaging_orthanc.study', studies,
+            {r.study_orthanc_id for r in series})
+        self._store_studies(studies)
+        self._store_series(series)
+        self._store(store_instances, instances)
+
+    def _fetch_missing(self, model, resources, orthanc_ids):
+        "Return the resources that are neither here nor recorded"
+        wanted = orthanc_ids - {r.orthanc_id for r in resources}
+        if not wanted:
+            return []
+        wanted -= in_transaction(self._recorded, model, wanted)
+        return [
+            resource for found in self._fetch(sorted(wanted))
+            for resource in self._parsed(found)]
+
+    def _store_studies(self, studies):
+        studies = self._of(StudyResource, studies)
+        if not studies:
+            return
+        patients = list(dict.fromkeys(s.patient_orthanc_id for s in studies))
+        for found in self._fetch(patients):
+            self._store(
+                store_patients,
+                self._of(PatientResource, self._parsed(found)))
+        self._store(store_studies, studies)
+
+    def _store_series(self, series):
+        self._store(store_series, self._of(SeriesResource, series))
+
+    # Resources
+
+    def _fetch(self, orthanc_ids):
+        for start in range(0, len(orthanc_ids), BULK_LIMIT):
+            yield self._client.bulk_content(
+                orthanc_ids[start:start + BULK_LIMIT])
+
+    def _parsed(self, resources):
+        "Return the resources that can be told what they are"
+        parsed = []
+        for json_ in resources:
+            Resource = _RESOURCES.get(json_.get('Type'))
+            if Resource is None:
+                continue
+            try:
+                parsed.append(Resource.from_json(json_))
+            except MalformedResource as error:
+                self._record_failure(
+                    json_['Type'].lower(), json_.get('ID'), error)
+        return parsed
+
+    @staticmethod
+    def _of(Resource, resources):
+        return [r for r in resources if isinstance(r, Resource)]
+
+    # Records
+
+    def _store(self, store, resources=None):
+        """Store a batch.
+
+        If that fails, its halves are stored, down to the resources that
+        cannot be stored: these are recorded as failures.
+        """
+        if resources is not None and not resources:
+            return
+        try:
+            in_transaction(self._store_batch, store, resources)
+        except backend.DatabaseOperationalError:
+            raise
+        except (ValueError, TypeError, UserError,
+                backend.DatabaseIntegrityError, backend.DatabaseDataError
+                ) as error:
+            if not resources:
+                raise
+            if len(resources) > 1:
+                middle = len(resources) // 2
+                self._store(store, resources[:middle])
+                self._store(store, resources[middle:])
+            else:
+                self._record_failure(
+                    _level(resources[0]), _orthanc_id(resources[0]), error)
+
+    def _store_batch(self, store, resources):
+        args = () if resources is None else (resources,)
+        self._count(store(self._server, *args))
+        if resources and self._failed:
+            self._resolve({_orthanc_id(r) for r in resources})
+
+    def _count(self, counts):
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        Synchronization.add_counts(self._run_id, +Counter(counts))
+
+    def _record_failure(self, level, orthanc_id, error):
+        logger.warning(
+            "Orthanc server %s: %s %s not stored: %s", self._server_id,
+            level, orthanc_id, type(error).__name__)
+        Failure = Pool().get('gnuhealth.orthanc.synchronization.failure')
+        in_transaction(
+            Failure.record, self._server_id, self._run_id, level, orthanc_id,
+            error)
+        self._failed.add(orthanc_id)
+
+    def _resolve(self, orthanc_ids):
+        Failure = Pool().get('gnuhealth.orthanc.synchronization.failure')
+        resolved = orthanc_ids & self._failed
+        if resolved:
+            Failure.resolve(self._server_id, resolved)
+            self._failed -= resolved
+
+    def _load_failures(self):
+        Failure = Pool().get('gnuhealth.orthanc.synchronization.failure')
+        return {
+            f.orthanc_UID for f in Failure.search([
+                    ('server', '=', self._server_id),
+                    ('resolved', '=', None),
+                    ])}
+
+    @property
+    def _server(self):
+        return Pool().get('gnuhealth.orthanc.config')(self._server_id)
+
+    def _load_position(self):
+        server = self._server
+        cursor = None
+        if server.last_changed_index is not None and (
+                server.last_changed_index >= 0):
+            cursor = Cursor.loads(
+                server.last_changed_index, server.change_anchors)
+        position = None
+        if server.reconciliation_position:
+            position = json.loads(server.reconciliation_position)
+        return cursor, position
+
+    def _save_cursor(self, cursor, processed):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        Server.write([self._server], {
+                'last_changed_index': cursor.index,
+                'change_anchors': cursor.dumps(),
+                })
+        self._count({'processed': processed})
+
+    def _save_position(self, position, processed, total=None):
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Server.write([self._server], {
+                'reconciliation_position': json.dumps(position),
+                })
+        counts = {'processed': processed}
+        if total:
+            counts['total'] = total
+        self._count(counts)
+
+    def _finish_full(self, position):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        Server.write([self._server], {
+                'last_changed_index': position['index'],
+                'change_anchors': position['anchors'],
+                'reconciliation_position': None,
+                })
+
+    def _count_present(self):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        return Study.search([
+                ('server', '=', self._server_id),
+                ('missing_since', '=', None),
+                ], count=True)
+
+    def _present_studies(self, after):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        return [(s.id, s.orthanc_UID) for s in Study.search([
+                    ('server', '=', self._server_id),
+                    ('missing_since', '=', None),
+                    ('id', '>', after),
+                    ], order=[('id', 'ASC')], limit=BULK_LIMIT)]
+
+    def _recorded(self, model, orthanc_ids):
+        Model = Pool().get(model)
+        server = 'server' if model.endswith('.study') else 'study.server'
+        return {r.orthanc_UID for r in Model.search([
+                    (server, '=', self._server_id),
+                    ('orthanc_UID', 'in', list(orthanc_ids)),
+                    ], order=[])}
+
+
+def _level(resource):
+    return type(resource).__name__.removesuffix('Resource').lower()
+
+
+def _orthanc_id(resource):
+    return getattr(resource, 'orthanc_id', None)

@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from functools import wraps
+
+from trytond.exceptions import UserError
+from trytond.i18n import gettext
+from trytond.model.exceptions import AccessError, ValidationError
+
+from .core.errors import OrthancError
+from .core.secrets import SecretUnavailable
+
+__all__ = [
+    'MirrorAccessError', 'OrthancUserError', 'ServerDeleteError',
+    'ServerValidationError', 'SynchronizationError', 'ViewerValidationError',
+    'describe', 'orthanc_errors']
+
+
+class OrthancUserError(UserError):
+    "What the user is told when Orthanc could not do as asked"
+
+
+class ServerValidationError(ValidationError):
+    pass
+
+
+class ServerDeleteError(AccessError):
+    pass
+
+
+class ViewerValidationError(ValidationError):
+    pass
+
+
+class MirrorAccessError(AccessError):
+    "Someone tried to edit what only Orthanc can say"
+
+
+class SynchronizationError(UserError):
+    pass
+
+
+def describe(kind, **values):
+    """Return what to tell and do about an error, in the user's language.
+
+    Parameters
+    ----------
+    kind : str
+        An `OrthancError.kind`, ``'secret'`` or ``'internal'``.
+    """
+    values.setdefault('status', '')
+    return gettext(f'health_orthanc.msg_orthanc_{kind}', **values)
+
+
+def orthanc_errors(func):
+    "Turn the errors of the client into messages for the user"
+    @wraps(func)
+    def wrapper(*args, **kwargs):
+        try:
+            return func(*args, **kwargs)
+        except OrthancError as error:
+            raise OrthancUserError(
+                describe(error.kind, status=error.status or '')) from error
+        except SecretUnavailable as error:
+            raise OrthancUserError(describe('secret')) from error
+    return wrapper

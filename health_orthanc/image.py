@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images that are fetched when somebody looks at them, and never stored."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from trytond.model import fields
+
+from .core.errors import NoImage, NotFound, OrthancError
+from .core.images import study_thumbnail
+from .core.secrets import SecretUnavailable
+
+__all__ = ['get_images', 'get_thumbnails']
+
+logger = logging.getLogger(__name__)
+
+# Clients ask for the lazy fields of neighbours too: so many are answered
+IMAGES_LIMIT = 4
+THUMBNAIL_SIZE = 256  # pixels
+IMAGE_SIZE = 1024  # pixels
+
+
+def get_thumbnails(studies):
+    "Return a PNG or None for each study's id"
+    def fetch(client, series_ids):
+        return study_thumbnail(client, series_ids, THUMBNAIL_SIZE)
+
+    wanted = [
+        (s, [
+                r.orthanc_UID for r in s.series
+                if not r.missing_since and r.instances_count
+                and r.modality not in WITHOUT_IMAGES])
+        for s in studies]
+    return _fetch(
+        studies, [(s, series) for s, series in wanted if series], fetch)
+
+
+def get_images(instances):
+    "Return a PNG or None for each instance's id"
+    def fetch(client, orthanc_id):
+        return client.rendered(
+            orthanc_id, width=IMAGE_SIZE, height=IMAGE_SIZE)
+
+    return _fetch(instances, [(i, i.orthanc_UID) for i in instances], fetch)
+
+
+# Modalities of objects without pixels (DICOM PS3.3 C.7.3.1.1.1)
+WITHOUT_IMAGES = frozenset({
+        'SR', 'PR', 'KO', 'SEG', 'RTSTRUCT', 'RTPLAN', 'RTRECORD', 'REG',
+        'FID', 'PLAN', 'AU', 'DOC', 'M3D', 'RWV', 'ANN', 'TEXTUREMAP'})
+
+
+def _fetch(records, wanted, fetch):
+    images = dict.fromkeys(map(int, records))
+    wanted = [
+        (record, key) for record, key in wanted
+        if not record.missing_since][:IMAGES_LIMIT]
+    # The database is done with before the threads start
+    by_server = {}
+    for record, key in wanted:
+        by_server.setdefault(record.server, []).append((record.id, key))
+    for server, keys in by_server.items():
+        images.update(_fetch_from(server, keys, fetch))
+    return images
+
+
+def _fetch_from(server, keys, fetch):
+    try:
+        client = server.get_client(interactive=True)
+    except SecretUnavailable:
+        logger.warning("Orthanc server %s: secret unavailable", server.id)
+        return {}
+    with client, ThreadPoolExecutor(IMAGES_LIMIT) as pool:
+        found = pool.map(
+            lambda key: (key[0], _image(client, key[1], fetch)), keys)
+        return dict(found)
+
+
+def _image(client, key, fetch):
+    try:
+        image = fetch(client, key)
+    except (NoImage, NotFound):
+        return None
+    except OrthancError as error:
+        logger.info("No image: %s", error.kind)
+        return None
+    return fields.Binary.cast(image) if image else None

@@ -1,0 +1,532 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import datetime as dt
+import logging
+import secrets
+
+from sql import Null
+from sql.aggregate import Count
+
+from trytond.config import config
+from trytond.i18n import gettext
+from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If
+from trytond.transaction import (
+    Transaction, inactive_records, without_check_access)
+
+from .core.client import OrthancClient, normalize_url
+from .core.errors import InvalidAddress, OrthancError
+from .core.secrets import MASK, SecretUnavailable, seal, unseal
+from .exceptions import ServerDeleteError, ServerValidationError, describe
+from .migration import is_older
+
+__all__ = ['Server']
+
+logger = logging.getLogger(__name__)
+
+# Seconds that a person waits at most for the first sign of a server
+INTERACTIVE_TIMEOUT = 5
+
+
+def secret_keys():
+    "Return the Fernet keys of the configuration, the newest first"
+    return config.get('health_orthanc', 'fernet_key', default='').split()
+
+
+class Server(DeactivableMixin, ModelSQL, ModelView):
+    "Orthanc Server"
+    __name__ = 'gnuhealth.orthanc.config'
+    _rec_name = 'label'
+
+    label = fields.Char(
+        "Label", required=True,
+        help="The name of the server in lists and reports.")
+    domain = fields.Char(
+        "URL", required=True,
+        help="The address of Orthanc's REST API as this machine reaches it, "
+        "with the path prefix of a reverse proxy if there is one.")
+    proxy_domain = fields.Char(
+        "Public URL",
+        help="The address for links, where the clients reach Orthanc under "
+        "another one.")
+    link_base_url = fields.Function(
+        fields.Char("Link Base URL"), 'on_change_with_link_base_url')
+    link = fields.Function(
+        fields.Char("Link", help="Opens the server's own pages."),
+        'on_change_with_link')
+    user = fields.Char("User", strip=False)
+    password = fields.Function(
+        fields.Char("Password", strip=False),
+        'get_secret', setter='set_secret')
+    sealed_password = fields.Char("Sealed Password", strip=False)
+    ca_certificates = fields.Text(
+        "CA Certificates",
+        help="Certificates in PEM form that are trusted for this server "
+        "besides those of the system.")
+    client_certificate = fields.Text(
+        "Client Certificate", help="In PEM form, if the server asks for one.")
+    client_key = fields.Function(
+        fields.Text("Client Key", help="The certificate's key in PEM form."),
+        'get_secret', setter='set_secret')
+    sealed_client_key = fields.Text("Sealed Client Key")
+    connect_timeout = fields.Float(
+        "Connect Timeout", required=True,
+        domain=[('connect_timeout', '>', 0), ('connect_timeout', '<=', 60)],
+        help="In seconds.")
+    read_timeout = fields.Float(
+        "Read Timeout", required=True,
+        domain=[('read_timeout', '>', 0), ('read_timeout', '<=', 600)],
+        help="In seconds.")
+    retries = fields.Integer(
+        "Retries", required=True,
+        domain=[('retries', '>=', 0), ('retries', '<=', 10)],
+        help="How often a reading call is tried again.")
+
+    instances_mode = fields.Selection([
+            ('on_demand', "When a series is opened"),
+            ('always', "Always"),
+            ], "Instances", required=True, sort=False,
+        help="When the single images of a series are recorded.")
+    start_date = fields.Date(
+        "Start Date",
+        help="Studies that are older are known, but not put up for review.")
+    key_image = fields.Boolean(
+        "Key Image",
+        help="Attach the first image of a linked study to its result.")
+    viewers = fields.Many2Many(
+        'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
+        'server', 'viewer', "Viewers",
+        help="Offered besides those whose plugin the server has.")
+
+    identifier = fields.Char(
+        "Identifier", readonly=True,
+        help="What the plugin inside this Orthanc calls itself by.")
+    last_notification = fields.DateTime("Last Notification", readonly=True)
+    version = fields.Char("Version", readonly=True)
+    aetitle = fields.Char("AE Title", readonly=True)
+    plugins = fields.Text("Plugins", readonly=True)
+    validated = fields.Boolean(
+        "Validated", readonly=True,
+        help="The last check reached the server with these settings.")
+    last_check = fields.DateTime("Last Check", readonly=True)
+    check_error_kind = fields.Char("Check Error Kind", readonly=True)
+    check_error = fields.Function(
+        fields.Text("Check Error"), 'get_check_error')
+
+    last_changed_index = fields.Integer(
+        "Last Changed Index", readonly=True)
+    change_anchors = fields.Text("Change Anchors", readonly=True)
+    reconciliation_position = fields.Text(
+        "Reconciliation Position", readonly=True)
+    synchronizations = fields.One2Many(
+        'gnuhealth.orthanc.synchronization', 'server', "Synchronisations",
+        readonly=True)
+    last_run = fields.Many2One(
+        'gnuhealth.orthanc.synchronization', "Last Run", readonly=True,
+        ondelete='SET NULL')
+    last_synchronization = fields.DateTime(
+        "Last Synchronisation", readonly=True,
+        help="When everything was last brought in.")
+    last_duration = fields.Function(
+        fields.TimeDelta("Duration"), 'get_last_run')
+    last_result = fields.Function(
+        fields.Text("Brought"), 'get_last_run')
+    last_error = fields.Function(
+        fields.Text("Last Error"), 'get_last_run')
+    synchronizing = fields.Function(
+        fields.Boolean("Synchronising"), 'get_last_run')
+    studies_count = fields.Function(
+        fields.Integer("Studies"), 'get_studies_count')
+    failures_count = fields.Function(
+        fields.Integer("Failures"), 'get_failures_count')
+
+    _connection_fields = {
+        'domain', 'user', 'password', 'ca_certificates',
+        'client_certificate', 'client_key', 'active'}
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('label_unique', Unique(table, table.label),
+                'health_orthanc.msg_server_label_unique'),
+            ('domain_unique', Unique(table, table.domain),
+                'health_orthanc.msg_server_domain_unique'),
+            ]
+        cls._order.insert(0, ('label', 'ASC'))
+        cls._buttons.update({
+                'check': {},
+                'synchronize': {
+                    'readonly': ~Bool(Eval('validated')),
+                    'invisible': ~Eval('active', True),
+                    'depends': ['validated', 'active'],
+                    },
+                'reconcile': {
+                    'readonly': ~Bool(Eval('validated')),
+                    'invisible': ~Eval('active', True),
+                    'depends': ['validated', 'active'],
+                    },
+                'remove_config_server': {
+                    'invisible': ~Eval('active', True),
+                    'depends': ['active'],
+                    },
+                })
+
+    @classmethod
+    def __register__(cls, module_name):
+        # Migration from 5.0: the password was a plain column
+        old = is_older(cls, module_name, 'sealed_password')
+        if old:
+            cls.__table_handler__(module_name).column_rename(
+                'password', 'sealed_password')
+        super().__register__(module_name)
+        if old:
+            cls._migrate_from_5_0()
+
+    @classmethod
+    def _migrate_from_5_0(cls):
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        cursor.execute(*table.select(table.id, table.sealed_password))
+        for id_, password in cursor.fetchall():
+            cursor.execute(*table.update(
+                    [table.sealed_password, table.identifier,
+                        table.start_date, table.last_changed_index,
+                        table.active],
+                    [seal(password, secret_keys()), cls._new_identifier(),
+                        dt.date.today(), Null, True],
+                    where=table.id == id_))
+
+    @staticmethod
+    def default_connect_timeout():
+        return 5.
+
+    @staticmethod
+    def default_read_timeout():
+        return 60.
+
+    @staticmethod
+    def default_retries():
+        return 2
+
+    @staticmethod
+    def default_instances_mode():
+        return 'on_demand'
+
+    @staticmethod
+    def default_key_image():
+        return False
+
+    @classmethod
+    def default_start_date(cls):
+        return Pool().get('ir.date').today()
+
+    @staticmethod
+    def _new_identifier():
+        return secrets.token_urlsafe(12)
+
+    @fields.depends('domain', 'proxy_domain')
+    def on_change_with_link_base_url(self, name=None):
+        url = (self.proxy_domain or '').strip() or (self.domain or '').strip()
+        if url:
+            return url.rstrip('/') + '/'
+
+    @fields.depends(methods=['on_change_with_link_base_url'])
+    def on_change_with_link(self, name=None):
+        return self.on_change_with_link_base_url()
+
+    @classmethod
+    def get_secret(cls, servers, name):
+        return {
+            s.id: MASK if getattr(s, f'sealed_{name}') else None
+            for s in servers}
+
+    @classmethod
+    def set_secret(cls, servers, name, value):
+        if value == MASK:
+            return
+        try:
+            sealed = seal(value, secret_keys())
+        except SecretUnavailable as error:
+            raise ServerValidationError(describe('secret')) from error
+        cls.write(servers, {f'sealed_{name}': sealed})
+
+    def get_check_error(self, name):
+        if self.check_error_kind:
+            return describe(self.check_error_kind)
+
+    @classmethod
+    def get_last_run(cls, servers, names):
+        values = {name: {} for name in names}
+        for server in servers:
+            run = server.last_run
+            found = {
+                'last_duration': run.duration if run else None,
+                'last_result': run.result if run else None,
+                'last_error': run.error if run else None,
+                'synchronizing': bool(run and run.state == 'running'),
+                }
+            for name in names:
+                values[name][server.id] = found[name]
+        return values
+
+    @classmethod
+    def get_studies_count(cls, servers, name):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        return cls._count(
+            Study, servers, lambda table: table.missing_since == Null)
+
+    @classmethod
+    def get_failures_count(cls, servers, name):
+        Failure = Pool().get('gnuhealth.orthanc.synchronization.failure')
+        return cls._count(
+            Failure, servers, lambda table: table.resolved == Null)
+
+    @classmethod
+    def _count(cls, Model, servers, where):
+        table = Model.__table__()
+        cursor = Transaction().connection.cursor()
+        counts = dict.fromkeys(map(int, servers), 0)
+        cursor.execute(*table.select(
+                table.server, Count(table.id),
+                where=table.server.in_(list(counts)) & where(table),
+                group_by=table.server))
+        counts.update(cursor)
+        return counts
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Bool(Eval('check_error_kind')), 'danger', '')),
+            ('/form//group[@id="check_error"]', 'states', {
+                    'invisible': ~Bool(Eval('check_error_kind')),
+                    }),
+            ('/form//group[@id="last_error"]', 'states', {
+                    'invisible': ~Bool(Eval('last_error')),
+                    }, ['last_error']),
+            ]
+
+    @classmethod
+    def create(cls, vlist):
+        vlist = [cls._normalized(values) for values in vlist]
+        for values in vlist:
+            values.setdefault('identifier', cls._new_identifier())
+        servers = super().create(vlist)
+        cls._check_later([s for s in servers if not s.validated])
+        return servers
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        args, changed = [], []
+        for servers, values in zip(actions, actions):
+            values = cls._normalized(values)
+            if values.keys() & cls._connection_fields and not (
+                    values.keys() & {'validated'}):
+                values['validated'] = False
+                changed.extend(servers)
+            args.extend((servers, values))
+        super().write(*args)
+        cls._check_later([s for s in cls.browse(changed) if s.active])
+
+    @classmethod
+    def _normalized(cls, values):
+        values = {
+            name: value for name, value in values.items() if value != MASK}
+        for name in ['domain', 'proxy_domain']:
+            if values.get(name):
+                try:
+                    values[name] = normalize_url(values[name])
+                except InvalidAddress as error:
+                    raise ServerValidationError(
+                        describe(error.kind)) from error
+        return values
+
+    @classmethod
+    def _check_later(cls, servers):
+        for server in servers:
+            cls.__queue__.check_connection([server])
+
+    @classmethod
+    def validate_fields(cls, servers, field_names):
+        super().validate_fields(servers, field_names)
+        # SQLite has no constraints
+        for name in {'label', 'domain'} & (field_names or {'label', 'domain'}):
+            for server in servers:
+                if cls._taken(server, name):
+                    raise ServerValidationError(
+                        gettext(f'health_orthanc.msg_server_{name}_unique'))
+
+    @classmethod
+    @inactive_records
+    @without_check_access
+    def _taken(cls, server, name):
+        return cls.search([
+                (name, '=', getattr(server, name)),
+                ('id', '!=', server.id),
+                ], limit=1, order=[])
+
+    @classmethod
+    def copy(cls, servers, default=None):
+        default = default.copy() if default is not None else {}
+        for name in [
+                'identifier', 'last_changed_index', 'change_anchors',
+                'reconciliation_position', 'synchronizations', 'last_run',
+                'last_synchronization', 'last_notification', 'validated']:
+            default.setdefault(name, None)
+        return super().copy(servers, default=default)
+
+    @classmethod
+    def delete(cls, servers):
+        for server in servers:
+            if cls._has_records(server):
+                raise ServerDeleteError(gettext(
+                        'health_orthanc.msg_server_delete_studies',
+                        server=server.rec_name))
+        super().delete(servers)
+
+    @classmethod
+    @without_check_access
+    def _has_records(cls, server):
+        pool = Pool()
+        return any(
+            pool.get(name).search(
+                [('server', '=', server.id)], limit=1, order=[])
+            for name in [
+                'gnuhealth.imaging_orthanc.study',
+                'gnuhealth.orthanc.patient'])
+
+    @classmethod
+    @ModelView.button
+    def remove_config_server(cls, servers):
+        "Delete the servers that hold nothing, deactivate the others"
+        kept = [s for s in servers if cls._has_records(s)]
+        cls.write(kept, {'active': False})
+        cls.delete([s for s in servers if s not in kept])
+        return 'reload'
+
+    def get_client(self, interactive=False):
+        """Return a client of this server.
+
+        Parameters
+        ----------
+        interactive : bool
+            A person waits for the answer: fail early.
+        """
+        keys = secret_keys()
+        limits = {
+            'connect_timeout': self.connect_timeout,
+            'read_timeout': self.read_timeout,
+            'retries': self.retries,
+            }
+        if interactive:
+            limits = {
+                'connect_timeout': min(
+                    self.connect_timeout, INTERACTIVE_TIMEOUT),
+                'read_timeout': min(
+                    self.read_timeout, 2 * INTERACTIVE_TIMEOUT),
+                'retries': 0,
+                }
+        return OrthancClient(
+            self.domain, self.user, unseal(self.sealed_password, keys),
+            ca_certificates=self.ca_certificates,
+            client_certificate=self.client_certificate,
+            client_key=unseal(self.sealed_client_key, keys), **limits)
+
+    @property
+    def plugin_names(self):
+        return set((self.plugins or '').split())
+
+    @staticmethod
+    def info_values(info):
+        "Return the values to write for what `OrthancClient.probe` found"
+        return {
+            'version': info.version,
+            'aetitle': info.dicom_aet,
+            'plugins': '\n'.join(sorted(info.plugins)),
+            'validated': True,
+            'check_error_kind': None,
+            'last_check': dt.datetime.now().replace(microsecond=0),
+            }
+
+    @classmethod
+    @ModelView.button
+    def check(cls, servers):
+        for server in servers:
+            cls.__queue__.check_connection([server])
+
+    @classmethod
+    def check_connection(cls, servers):
+        "Ask each server who it is and record the answer"
+        # All is asked before anything is written
+        found = [(server, server._probe()) for server in servers]
+        for server, values in found:
+            cls.write([server], values)
+
+    @classmethod
+    def probe(cls, password=None, **values):
+        """Return what a server that is not recorded yet says of itself.
+
+        Raises
+        ------
+        OrthancError
+        """
+        with OrthancClient(
+                values['domain'], values.get('user'), password,
+                ca_certificates=values.get('ca_certificates'),
+                connect_timeout=INTERACTIVE_TIMEOUT,
+                read_timeout=2 * INTERACTIVE_TIMEOUT, retries=0) as client:
+            return client.probe()
+
+    def _probe(self):
+        failed = {
+            'validated': False,
+            'last_check': dt.datetime.now().replace(microsecond=0),
+            }
+        try:
+            with self.get_client(interactive=True) as client:
+                return self.info_values(client.probe())
+        except OrthancError as error:
+            logger.info("Orthanc server %s: %s", self.id, error.kind)
+            return {**failed, 'check_error_kind': error.kind}
+        except SecretUnavailable:
+            logger.warning("Orthanc server %s: secret unavailable", self.id)
+            return {**failed, 'check_error_kind': 'secret'}
+
+    @classmethod
+    @ModelView.button
+    def synchronize(cls, servers):
+        cls.synchronize_later(servers)
+
+    @classmethod
+    @ModelView.button
+    def reconcile(cls, servers):
+        cls.synchronize_later(servers, 'full')
+
+    @classmethod
+    def synchronize_later(cls, servers, kind='incremental'):
+        "Leave each server's run to the task queue"
+        for server in servers:
+            cls.__queue__.run_synchronization([server], kind)
+
+    @classmethod
+    def run_synchronization(cls, servers, kind='incremental'):
+        "Bring the records in step with each server, one after another"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        return [Synchronization.run(server, kind) for server in servers]
+
+    @classmethod
+    def synchronize_all(cls):
+        "Start an incremental run of every active server (scheduler)"
+        cls.synchronize_later(cls.search([]))
+
+    @classmethod
+    def reconcile_all(cls):
+        "Start a full run of every active server (scheduler)"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        Synchronization.clean()
+        cls.synchronize_later(cls.search([]), 'full')

@@ -1,0 +1,672 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resources of Orthanc become records.
+
+The functions run in a transaction of the caller, without access checks.  Each
+takes a batch, and the number of SQL statements does not depend on its size but
+for what has to be changed.  Storing the same batch again changes nothing.
+"""
+
+from collections import Counter, defaultdict
+
+from sql import Literal, Null
+from sql.aggregate import Count
+from sql.functions import CurrentTimestamp
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction
+
+from .core.matching import Identity, compare_identities
+from .core.values import parse_person_name
+from .mirror import now
+
+__all__ = [
+    'link_waiting_studies', 'mark_missing_patients', 'mark_missing_studies',
+    'store_instances', 'store_patients', 'store_series', 'store_studies',
+    'unknown_instances']
+
+_LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
+
+
+def store_patients(server, resources):
+    """Create or update what Orthanc knows of patients.
+
+    Returns
+    -------
+    Counter
+        Of the names of the run's fields.
+    """
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    known = {
+        p.uuid: p for p in Patient.search([
+                ('server', '=', server.id),
+                ('uuid', 'in', [r.orthanc_id for r in resources]),
+                ], order=[])}
+    created, updated = _split(known, resources, _patient_values)
+    Patient.create([
+            {'server': server.id, 'uuid': r.orthanc_id, **values}
+            for r, values in created])
+    _write(Patient, updated)
+    return Counter(
+        patients_created=len(created), patients_updated=len(updated))
+
+
+def _patient_values(resource):
+    tags = resource.tags
+    return {
+        'name': tags.name or None,
+        'display_name': tags.display_name or None,
+        'bd': tags.birth_date,
+        'sex': tags.sex or None,
+        'ident': tags.patient_id or None,
+        'missing_since': None,
+        }
+
+
+def _split(known, resources, get_values):
+    "Return resources with all values to create, records with the changed ones"
+    created, updated = [], []
+    for resource in {r.orthanc_id: r for r in resources}.values():
+        record = known.get(resource.orthanc_id)
+        values = get_values(resource)
+        if record is None:
+            created.append((resource, values))
+            continue
+        changed = {
+            name: value for name, value in values.items()
+            if _stored(record, name) != value}
+        if changed:
+            updated.append((record, changed))
+    return created, updated
+
+
+def _stored(record, name):
+    value = getattr(record, name)
+    return value.id if hasattr(value, 'id') else value
+
+
+def _write(Model, updated):
+    actions = []
+    for record, values in updated:
+        actions.extend(([record], values))
+    if actions:
+        Model.write(*actions)
+
+
+def store_studies(server, resources):
+    """Create or update studies, and link those that no person has decided.
+
+    Their patients are stored before.
+
+    Returns
+    -------
+    Counter
+    """
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    known = {
+        s.orthanc_UID: s for s in Study.search([
+                ('server', '=', server.id),
+                ('orthanc_UID', 'in', [r.orthanc_id for r in resources]),
+                ], order=[])}
+    patients = _orthanc_patients(server, resources)
+    linker = _Linker([r.patient.patient_id for r in resources])
+
+    def get_values(resource):
+        orthanc_patient = patients.get(resource.patient_orthanc_id)
+        values = _study_values(resource, orthanc_patient)
+        values.update(linker.values(
+                known.get(resource.orthanc_id), values, resource,
+                orthanc_patient))
+        return values
+
+    created, updated = _split(known, resources, get_values)
+    Study.create([
+            {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
+            for r, values in created])
+    _write(Study, updated)
+    _link_patients(patients, known, created, updated)
+    counts = Counter(
+        studies_created=len(created), studies_updated=len(updated))
+    return counts + _mark_missing_series(known, resources)
+
+
+def _orthanc_patients(server, resources):
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    return {
+        p.uuid: p for p in Patient.search([
+                ('server', '=', server.id),
+                ('uuid', 'in', list({
+                            r.patient_orthanc_id for r in resources})),
+                ], order=[])}
+
+
+def _study_values(resource, orthanc_patient):
+    patient = resource.patient
+    return {
+        'orthanc_patient': orthanc_patient.id if orthanc_patient else None,
+        'patient_name': patient.name or None,
+        'patient_display_name': patient.display_name or None,
+        'patient_id': patient.patient_id or None,
+        'patient_birth_date': patient.birth_date,
+        'patient_sex': patient.sex or None,
+        'study_instance_UID': resource.study_instance_uid or None,
+        'date': resource.date,
+        'study_time': _seconds(resource.time),
+        'study_description': resource.description or None,
+        'requested_procedure_description': (
+            resource.requested_procedure_description or None),
+        'study_id': resource.study_id or None,
+        'accession_number': resource.accession_number or None,
+        'institution': resource.institution_name or None,
+        'referring_physician_name': (
+            resource.referring_physician_name or None),
+        'requesting_physician': resource.requesting_physician or None,
+        'performing_physician_name': (
+            resource.performing_physician_name or None),
+        'malformed_tags': _malformed(resource),
+        'last_update': resource.last_update,
+        'stable': resource.is_stable,
+        'missing_since': None,
+        }
+
+
+def _seconds(time):
+    # Tryton stores no fractions
+    return time.replace(microsecond=0) if time else None
+
+
+def _malformed(resource):
+    return '\n'.join(
+        f'{keyword}: {text}' for keyword, text in resource.malformed) or None
+
+
+class _Linker:
+    """Finds the patients of GNU Health whose PUID the images carry
+
+    A patient is proposed only where no field contradicts it.
+    """
+
+    _identity_fields = [
+        'patient_id', 'patient_name', 'patient_birth_date', 'patient_sex']
+
+    def __init__(self, patient_ids):
+        Patient = Pool().get('gnuhealth.patient')
+        self._patients = defaultdict(list)
+        for sub_ids in grouped_slice(sorted(set(filter(None, patient_ids)))):
+            for patient in Patient.search(
+                    [('party.ref', 'in', list(sub_ids))], order=[]):
+                self._patients[patient.party.ref].append(patient)
+
+    def values(self, study, values, resource, orthanc_patient):
+        "Return the values of the link, none to leave it as it is"
+        if study and not self._open(study, values):
+            return {}
+        patient, status = self._propose(values, orthanc_patient)
+        if study and study.imaging_test and patient != study.patient:
+            # A result hangs on it: a person shall look
+            return {'link_status': 'auto_unsure'}
+        return {
+            'patient': patient.id if patient else None,
+            'link_status': status,
+            }
+
+    def _open(self, study, values):
+        "Return whether the machine may decide anew"
+        if (study.decided_by
+                or study.link_status not in _LINKED_BY_MACHINE):
+            return False
+        return study.link_status == 'unlinked' or any(
+            getattr(study, name) != values[name]
+            for name in self._identity_fields)
+
+    def _propose(self, values, orthanc_patient):
+        decided = bool(orthanc_patient and orthanc_patient.decided_by)
+        if decided:
+            patient = orthanc_patient.patient
+        else:
+            candidates = self._patients.get(values['patient_id'], [])
+            patient = candidates[0] if len(candidates) == 1 else None
+        if not patient:
+            return None, 'unlinked'
+        comparison = compare_identities(
+            _patient_identity(patient), _images_identity(values))
+        if comparison.certain:
+            return patient, 'auto_certain'
+        if comparison.contradicts and not decided:
+            return None, 'unlinked'
+        return patient, 'auto_unsure'
+
+
+def _patient_identity(patient):
+    party = patient.party
+    names = [f"{party.lastname or ''} {party.name or ''}"]
+    names += [
+        f"{n.family or ''} {n.given or ''}" for n in party.person_names
+        if n.use not in {'nickname', 'anonymous', 'temp'}]
+    sex = patient.biological_sex or party.gender
+    return Identity(
+        party.ref, tuple(names), party.dob,
+        {'m': 'M', 'f': 'F'}.get(sex))
+
+
+def _images_identity(values):
+    name = parse_person_name(values['patient_name'])
+    groups = (
+        [name.alphabetic, name.ideographic, name.phonetic] if name else [])
+    return Identity(
+        values['patient_id'],
+        tuple(f'{g.family} {g.given} {g.middle}' for g in groups if g),
+        values['patient_birth_date'], values['patient_sex'])
+
+
+def _link_patients(patients, known, created, updated):
+    "Let an Orthanc patient have the patient that its certain studies have"
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    found = defaultdict(set)
+    for resource, values in created:
+        if values.get('link_status') == 'auto_certain':
+            found[resource.patient_orthanc_id].add(values['patient'])
+    _write(Patient, [
+            (patient, {'patient': ids.pop(), 'decided_by': None})
+            for uuid, ids in found.items()
+            if (patient := patients.get(uuid)) and len(ids) == 1
+            and not patient.decided_by and not patient.patient])
+
+
+def _mark_missing_series(known, resources):
+    "Mark recorded series that their studies hold no more"
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    listed = {
+        known[r.orthanc_id].id: set(r.series_ids)
+        for r in resources if r.orthanc_id in known}
+    if not listed:
+        return Counter()
+    table = Series.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.select(
+            table.id, table.study, table.orthanc_UID,
+            where=reduce_ids(table.study, list(listed))
+            & (table.missing_since == Null)))
+    gone = [
+        id_ for id_, study, orthanc_id in cursor
+        if orthanc_id not in listed[study]]
+    return Counter(series_missing=_mark_series(gone))
+
+
+def _mark_series(ids):
+    pool = Pool()
+    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
+    Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
+    if not ids:
+        return 0
+    table = Instance.__table__()
+    cursor = Transaction().connection.cursor()
+    for sub_ids in grouped_slice(ids):
+        cursor.execute(*table.update(
+                [table.missing_since], [now()],
+                where=reduce_ids(table.series, sub_ids)
+                & (table.missing_since == Null)))
+    return Series.mark_missing(ids)
+
+
+def store_series(server, resources):
+    """Create or update series of stored studies.
+
+    Series of studies that are not stored are passed over.
+
+    Returns
+    -------
+    Counter
+    """
+    pool = Pool()
+    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
+    studies = _ids_by_orthanc_id(
+        server, 'gnuhealth.imaging_orthanc.study',
+        {r.study_orthanc_id for r in resources})
+    resources = [r for r in resources if r.study_orthanc_id in studies]
+    known = {
+        s.orthanc_UID: s for s in Series.search([
+                ('study', 'in', list(studies.values())),
+                ('orthanc_UID', 'in', [r.orthanc_id for r in resources]),
+                ], order=[])}
+    created, updated = _split(
+        known, resources,
+        lambda r: _series_values(r, studies[r.study_orthanc_id]))
+    Series.create([
+            {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
+    _write(Series, updated)
+    _update_modalities(studies.values())
+    counts = Counter(
+        series_created=len(created), series_updated=len(updated))
+    return counts + _mark_missing_instances(known, resources)
+
+
+def _series_values(resource, study):
+    return {
+        'study': study,
+        'series_UID': resource.series_instance_uid or None,
+        'series_number': (
+            None if resource.number is None else str(resource.number)),
+        'series_description': resource.description or None,
+        'modality': resource.modality or None,
+        'body_part_examined': resource.body_part or None,
+        'protocol_name': resource.protocol_name or None,
+        'station_name': resource.station_name or None,
+        'manufacturer': resource.manufacturer or None,
+        'operators_name': resource.operators_name or None,
+        'series_date': resource.date,
+        'series_time': _seconds(resource.time),
+        'malformed_tags': _malformed(resource),
+        'instances_count': len(resource.instance_ids),
+        'last_update': resource.last_update,
+        'stable': resource.is_stable,
+        'missing_since': None,
+        }
+
+
+def _ids_by_orthanc_id(server, model, orthanc_ids):
+    "Return the record ids of the studies or series of a server"
+    Model = Pool().get(model)
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    table = Model.__table__()
+    study = table if Model is Study else Study.__table__()
+    source = table if Model is Study else table.join(
+        study, condition=table.study == study.id)
+    cursor = Transaction().connection.cursor()
+    found = {}
+    for sub_ids in grouped_slice(list(orthanc_ids)):
+        cursor.execute(*source.select(
+                table.orthanc_UID, table.id,
+                where=table.orthanc_UID.in_(list(sub_ids))
+                & (study.server == server.id)))
+        found.update(cursor)
+    return found
+
+
+def _update_modalities(study_ids):
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
+    table = Series.__table__()
+    cursor = Transaction().connection.cursor()
+    modalities = {id_: set() for id_ in study_ids}
+    for sub_ids in grouped_slice(list(modalities)):
+        cursor.execute(*table.select(
+                table.study, table.modality,
+                where=reduce_ids(table.study, sub_ids)
+                & (table.missing_since == Null) & (table.modality != Null),
+                group_by=[table.study, table.modality]))
+        for study, modality in cursor:
+            modalities[study].add(modality)
+    by_text = defaultdict(list)
+    for study in Study.browse(list(modalities)):
+        text = ', '.join(sorted(modalities[study.id])) or None
+        if study.modalities != text:
+            by_text[text].append(study)
+    _write_same(Study, 'modalities', by_text)
+
+
+def _write_same(Model, name, by_value):
+    "Write each value to its records in one statement, by-passing the ORM"
+    table = Model.__table__()
+    cursor = Transaction().connection.cursor()
+    for value, records in by_value.items():
+        for sub_ids in grouped_slice([r.id for r in records]):
+            cursor.execute(*table.update(
+                    [getattr(table, name)], [value],
+                    where=reduce_ids(table.id, sub_ids)))
+
+
+def _mark_missing_instances(known, resources):
+    "Mark recorded instances that their series hold no more"
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    listed = {
+        known[r.orthanc_id].id: set(r.instance_ids)
+        for r in resources if r.orthanc_id in known}
+    counts = _instances_counts(listed)
+    # A series whose count agrees holds the same instances: what is deleted
+    # and what is new is never told by one and the same change.
+    doubtful = {
+        id_: found for id_, found in listed.items()
+        if counts.get(id_, 0) > 0 and counts[id_] != len(found)}
+    gone = [
+        id_ for id_, series, orthanc_id in _present_instances(doubtful)
+        if orthanc_id not in doubtful[series]]
+    return Counter(instances_missing=Instance.mark_missing(gone))
+
+
+def _instances_counts(series_ids):
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    table = Instance.__table__()
+    cursor = Transaction().connection.cursor()
+    counts = {}
+    for sub_ids in grouped_slice(list(series_ids)):
+        cursor.execute(*table.select(
+                table.series, Count(Literal('*')),
+                where=reduce_ids(table.series, sub_ids)
+                & (table.missing_since == Null),
+                group_by=table.series))
+        counts.update(cursor)
+    return counts
+
+
+def _present_instances(series_ids):
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    table = Instance.__table__()
+    cursor = Transaction().connection.cursor()
+    for sub_ids in grouped_slice(list(series_ids)):
+        cursor.execute(*table.select(
+                table.id, table.series, table.orthanc_UID,
+                where=reduce_ids(table.series, sub_ids)
+                & (table.missing_since == Null)))
+        yield from cursor.fetchall()
+
+
+def unknown_instances(server, resources):
+    """Return the Orthanc ids of the series' instances that are not recorded.
+
+    Parameters
+    ----------
+    resources : list of SeriesResource
+    """
+    series = _ids_by_orthanc_id(
+        server, 'gnuhealth.imaging_orthanc.study_series',
+        [r.orthanc_id for r in resources])
+    listed = {
+        series[r.orthanc_id]: r.instance_ids
+        for r in resources if r.orthanc_id in series}
+    counts = _instances_counts(listed)
+    differing = [
+        id_ for id_, found in listed.items()
+        if counts.get(id_, 0) != len(found)]
+    recorded = {
+        orthanc_id for _, _, orthanc_id in _present_instances(
+            [id_ for id_ in differing if counts.get(id_)])}
+    return [
+        orthanc_id for id_ in differing for orthanc_id in listed[id_]
+        if orthanc_id not in recorded]
+
+
+def store_instances(server, resources):
+    """Create or update instances of stored series.
+
+    Mirrored instances hold nothing that people write: they are stored by SQL,
+    which keeps the model's rules (unique in their series, who and when).
+
+    Returns
+    -------
+    Counter
+    """
+    series = _ids_by_orthanc_id(
+        server, 'gnuhealth.imaging_orthanc.study_series',
+        {r.series_orthanc_id for r in resources})
+    resources = {
+        r.orthanc_id: r for r in resources if r.series_orthanc_id in series}
+    if not resources:
+        return Counter()
+    _lock_series(list(series.values()))
+    known = _known_instances(series.values(), resources)
+    rows = {
+        id_: _instance_row(r, series[r.series_orthanc_id])
+        for id_, r in resources.items()}
+    created = [row for id_, row in rows.items() if id_ not in known]
+    updated = [
+        (known[id_][0], row) for id_, row in rows.items()
+        if id_ in known and known[id_][1:] != (*row, None)]
+    _insert_instances(created)
+    _update_instances(updated)
+    return Counter(
+        instances_created=len(created), instances_updated=len(updated))
+
+
+_INSTANCE_COLUMNS = [
+    'series', 'orthanc_UID', 'sop_instance_UID', 'instance_number',
+    'image_position_patient', 'number_of_frames']
+
+
+def _instance_row(resource, series):
+    return (
+        series, resource.orthanc_id, resource.sop_instance_uid or None,
+        resource.number,
+        resource.image_position_patient.replace('\\', ', ') or None,
+        resource.number_of_frames)
+
+
+def _lock_series(ids):
+    "Let nobody else store instances of the series before the commit"
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    table = Series.__table__()
+    cursor = Transaction().connection.cursor()
+    for sub_ids in grouped_slice(sorted(ids)):
+        cursor.execute(*table.update(
+                [table.id], [table.id], where=reduce_ids(table.id, sub_ids)))
+
+
+def _known_instances(series_ids, orthanc_ids):
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    table = Instance.__table__()
+    cursor = Transaction().connection.cursor()
+    series_ids = set(series_ids)
+    columns = [getattr(table, name) for name in _INSTANCE_COLUMNS]
+    known = {}
+    for sub_ids in grouped_slice(list(orthanc_ids)):
+        cursor.execute(*table.select(
+                table.id, *columns, table.missing_since,
+                where=table.orthanc_UID.in_(list(sub_ids))))
+        known.update(
+            (row[2], tuple(row)) for row in cursor if row[1] in series_ids)
+    return known
+
+
+def _insert_instances(rows):
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    table = Instance.__table__()
+    cursor = Transaction().connection.cursor()
+    columns = [table.create_uid, table.create_date] + [
+        getattr(table, name) for name in _INSTANCE_COLUMNS]
+    for sub_rows in grouped_slice(rows):
+        cursor.execute(*table.insert(columns, [
+                    [0, CurrentTimestamp(), *row] for row in sub_rows]))
+
+
+def _update_instances(updated):
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    table = Instance.__table__()
+    cursor = Transaction().connection.cursor()
+    columns = [getattr(table, name) for name in _INSTANCE_COLUMNS]
+    for id_, row in updated:
+        cursor.execute(*table.update(
+                [*columns, table.missing_since, table.write_uid,
+                    table.write_date],
+                [*row, Null, 0, CurrentTimestamp()], where=table.id == id_))
+
+
+def mark_missing_studies(server, orthanc_ids):
+    """Mark studies, and all that is in them, as missing on their server.
+
+    Returns
+    -------
+    Counter
+    """
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
+    ids = list(_ids_by_orthanc_id(
+            server, 'gnuhealth.imaging_orthanc.study', orthanc_ids).values())
+    if not ids:
+        return Counter()
+    table = Series.__table__()
+    cursor = Transaction().connection.cursor()
+    series = []
+    for sub_ids in grouped_slice(ids):
+        cursor.execute(*table.select(
+                table.id, where=reduce_ids(table.study, sub_ids)))
+        series.extend(id_ for id_, in cursor)
+    return Counter(
+        series_missing=_mark_series(series),
+        studies_missing=Study.mark_missing(ids))
+
+
+def mark_missing_patients(server):
+    "Mark the patients of whom the server holds no study any more"
+    pool = Pool()
+    Patient = pool.get('gnuhealth.orthanc.patient')
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    table, study = Patient.__table__(), Study.__table__()
+    cursor = Transaction().connection.cursor()
+    present = study.select(
+        study.orthanc_patient,
+        where=(study.server == server.id) & (study.missing_since == Null)
+        & (study.orthanc_patient != Null))
+    cursor.execute(*table.update(
+            [table.missing_since], [now()],
+            where=(table.server == server.id)
+            & (table.missing_since == Null) & ~table.id.in_(present)))
+
+
+# How many studies that wait for their patient are looked at in a run
+WAITING_LIMIT = 1000
+
+
+def link_waiting_studies(server):
+    """Link unlinked studies whose patient was registered since.
+
+    Returns
+    -------
+    Counter
+    """
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    studies = Study.browse(_waiting_ids(server))
+    if not studies:
+        return Counter()
+    linker = _Linker([s.patient_id for s in studies])
+    updated = []
+    for study in studies:
+        values = linker.values(
+            study, {
+                name: getattr(study, name)
+                for name in linker._identity_fields},
+            None, study.orthanc_patient)
+        if values.get('patient'):
+            updated.append((study, values))
+    _write(Study, updated)
+    return Counter(studies_updated=len(updated))
+
+
+def _waiting_ids(server):
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Party = pool.get('party.party')
+    table, party = Study.__table__(), Party.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.join(
+            party, condition=party.ref == table.patient_id).select(
+            table.id,
+            where=(table.server == server.id)
+            & (table.link_status == 'unlinked')
+            & (table.decided_by == Null) & (table.missing_since == Null),
+            order_by=[table.id.desc], limit=WAITING_LIMIT))
+    return [id_ for id_, in cursor]

@@ -1,0 +1,434 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from sql import Null
+from sql.aggregate import Count, Sum
+from sql.conditionals import Coalesce
+from sql.operators import Exists
+
+from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction, without_check_access
+
+from . import migration
+from .image import get_thumbnails
+from .mirror import MirrorMixin, now
+from .viewer import ViewableMixin
+
+__all__ = ['LINK_STATUSES', 'Study']
+
+LINK_STATUSES = [
+    ('manual', "Linked by a Person"),
+    ('auto_certain', "Linked, Certain"),
+    ('auto_unsure', "To Review"),
+    ('unlinked', "Unlinked"),
+    ('dismissed', "Dismissed"),
+    ]
+
+
+class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
+    "Imaging Study"
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+    _editable_fields = frozenset({
+            'patient', 'imaging_test', 'merge_comment', 'notes', 'series'})
+    viewer_level = 'study'
+
+    patient = fields.Many2One(
+        'gnuhealth.patient', "Patient", ondelete='RESTRICT',
+        help="The patient whose study this is.")
+    gnuhealth_patient_name = fields.Function(
+        fields.Char("Linked Patient"), 'get_gnuhealth_patient_name',
+        searcher='search_gnuhealth_patient_name')
+    imaging_test = fields.Many2One(
+        'gnuhealth.imaging.test.result', "Result", ondelete='SET NULL',
+        domain=[
+            If(Bool(Eval('patient')),
+                ('patient', '=', Eval('patient', -1)),
+                ()),
+            ])
+    link_status = fields.Selection(
+        LINK_STATUSES, "Link", required=True, readonly=True, sort=False)
+    decided_by = fields.Many2One(
+        'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
+        help="Who chose the patient or the result.")
+    decided_at = fields.DateTime("Decided At", readonly=True)
+    merge_id = fields.Char(
+        "Merge ID", readonly=True,
+        help="What the request and the study have in common.")
+    merge_comment = fields.Char("Merge Comment")
+    notes = fields.Text("Notes")
+
+    orthanc_patient = fields.Many2One(
+        'gnuhealth.orthanc.patient', "Orthanc Patient", readonly=True,
+        ondelete='RESTRICT')
+    patient_name = fields.Char(
+        "PatientName", readonly=True, help="As in DICOM (0010,0010).")
+    patient_display_name = fields.Char(
+        "Patient Name", readonly=True,
+        help="The name in the images as people write it.")
+    patient_id = fields.Char("Patient ID", readonly=True)
+    patient_birth_date = fields.Date("Birth Date", readonly=True)
+    patient_sex = fields.Char("Sex", readonly=True)
+    date = fields.Date("Date", readonly=True)
+    study_time = fields.Time("Time", readonly=True)
+    study_description = fields.Char("Description", readonly=True)
+    requested_procedure_description = fields.Char(
+        "Requested Procedure", readonly=True)
+    study_id = fields.Char("Study ID", readonly=True)
+    accession_number = fields.Char("Accession Number", readonly=True)
+    modalities = fields.Char("Modalities", readonly=True)
+    institution = fields.Char("Institution", readonly=True)
+    referring_physician_name = fields.Char(
+        "Referring Physician", readonly=True)
+    requesting_physician = fields.Char("Requesting Physician", readonly=True)
+    performing_physician_name = fields.Char(
+        "Performing Physician", readonly=True)
+    malformed_tags = fields.Text(
+        "Malformed Tags", readonly=True,
+        states={'invisible': ~Bool(Eval('malformed_tags'))},
+        help="What the images hold in place of a proper date, time or "
+        "number.")
+    study_instance_UID = fields.Char("Study UID", readonly=True)
+    orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='RESTRICT')
+    server_label = fields.Function(
+        fields.Char("Server"), 'get_server_label',
+        searcher='search_server_label')
+    last_update = fields.DateTime("Last Update", readonly=True)
+    stable = fields.Boolean(
+        "Stable", readonly=True, help="No more images are coming in.")
+    historical = fields.Function(
+        fields.Boolean(
+            "Historical",
+            help="Older than the server's start date."),
+        'get_historical', searcher='search_historical')
+    uid_conflict = fields.Function(
+        fields.Boolean(
+            "Same UID",
+            states={'invisible': ~Bool(Eval('uid_conflict'))},
+            help="The server holds this study UID under another patient "
+            "ID too."),
+        'get_uid_conflict', searcher='search_uid_conflict')
+    also_on = fields.Function(
+        fields.Char(
+            "Also On",
+            states={'invisible': ~Bool(Eval('also_on'))},
+            help="Other servers with the same study."),
+        'get_also_on')
+
+    series = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study_series', 'study', "Series")
+    series_count = fields.Function(
+        fields.Integer("Series Count"), 'get_counts')
+    instances_count = fields.Function(
+        fields.Integer("Images"), 'get_counts')
+    thumbnail = fields.Function(
+        fields.Binary("Thumbnail"), 'get_thumbnail', loading='lazy')
+    link_base_url = fields.Function(
+        fields.Char("Link Base URL"), 'get_link_base_url')
+    ohif_viewer_link = fields.Function(
+        fields.Char("OHIF Viewer"), 'get_viewer_links')
+    stone_viewer_link = fields.Function(
+        fields.Char("Stone Web Viewer"), 'get_viewer_links')
+    explorer_link = fields.Function(
+        fields.Char("Orthanc Explorer"), 'get_viewer_links')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('orthanc_unique', Unique(table, table.server, table.orthanc_UID),
+                'health_orthanc.msg_study_orthanc_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.orthanc_UID, Index.Equality())),
+                Index(table, (table.study_instance_UID, Index.Equality())),
+                Index(table, (table.patient_id, Index.Equality())),
+                Index(table, (table.accession_number, Index.Equality())),
+                Index(table, (table.patient_display_name,
+                        Index.Similarity())),
+                Index(table, (table.date, Index.Range(order='DESC'))),
+                Index(
+                    table, (table.link_status, Index.Equality()),
+                    where=table.link_status.in_(['auto_unsure', 'unlinked'])),
+                })
+        cls._order = [
+            ('date', 'DESC NULLS LAST'), ('study_time', 'DESC NULLS LAST'),
+            ('id', 'DESC')]
+
+    @classmethod
+    def __register__(cls, module_name):
+        old = migration.prepare_studies(cls, module_name)
+        super().__register__(module_name)
+        if old:
+            migration.convert_studies(cls, module_name)
+
+    @staticmethod
+    def default_link_status():
+        return 'unlinked'
+
+    def get_rec_name(self, name):
+        parts = [
+            self.date.isoformat() if self.date else None,
+            self.modalities, self.study_description,
+            self.patient_display_name or self.patient_id]
+        return ' '.join(filter(None, parts)) or self.study_instance_UID
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+        return [bool_op,
+            cls._name_clause(operator, value),
+            *((field, operator, value) for field in [
+                    'patient_id', 'study_description', 'accession_number',
+                    'study_instance_UID', 'gnuhealth_patient_name']),
+            ]
+
+    @classmethod
+    def _name_clause(cls, operator, value):
+        "Find names by their words in any order"
+        field = 'patient_display_name'
+        if operator not in {'ilike', 'like'} or not isinstance(value, str):
+            return (field, operator, value)
+        words = value.replace('%', ' ').replace(',', ' ').split()
+        return [(field, operator, f'%{word}%') for word in words] or [
+            (field, operator, value)]
+
+    def get_gnuhealth_patient_name(self, name):
+        return self.patient.rec_name if self.patient else None
+
+    @classmethod
+    def search_gnuhealth_patient_name(cls, name, clause):
+        return [('patient.rec_name', *clause[1:])]
+
+    def get_server_label(self, name):
+        return self.server.label
+
+    @classmethod
+    def search_server_label(cls, name, clause):
+        return [('server.label', *clause[1:])]
+
+    @staticmethod
+    def order_server_label(tables):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        table, _ = tables[None]
+        if 'server' not in tables:
+            server = Server.__table__()
+            tables['server'] = {
+                None: (server, table.server == server.id),
+                }
+        server, _ = tables['server'][None]
+        return [server.label]
+
+    def get_historical(self, name):
+        start = self.server.start_date
+        return bool(start and self.date and self.date < start)
+
+    @classmethod
+    def search_historical(cls, name, clause):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        _, operator, value = clause
+        table, server = cls.__table__(), Server.__table__()
+        query = table.join(server, condition=table.server == server.id).select(
+            table.id, where=table.date < server.start_date)
+        negate = (operator in {'!=', 'not in'}) == bool(
+            value if not isinstance(value, (list, tuple)) else True in value)
+        return [('id', 'not in' if negate else 'in', query)]
+
+    @classmethod
+    def _twins(cls, table, twin):
+        "Return when a study is another one on its server with the same UID"
+        return ((twin.study_instance_UID == table.study_instance_UID)
+            & (twin.server == table.server)
+            & (twin.id != table.id)
+            & (twin.missing_since == Null)
+            & (table.missing_since == Null))
+
+    @classmethod
+    def get_uid_conflict(cls, studies, name):
+        table, twin = cls.__table__(), cls.__table__()
+        cursor = Transaction().connection.cursor()
+        conflicts = dict.fromkeys(map(int, studies), False)
+        for sub_ids in grouped_slice(list(conflicts)):
+            cursor.execute(*table.join(
+                    twin, condition=cls._twins(table, twin)).select(
+                    table.id, where=table.id.in_(list(sub_ids))))
+            conflicts.update((id_, True) for id_, in cursor)
+        return conflicts
+
+    @classmethod
+    def search_uid_conflict(cls, name, clause):
+        _, operator, value = clause
+        table, twin = cls.__table__(), cls.__table__()
+        query = table.select(table.id, where=Exists(
+                twin.select(twin.id, where=cls._twins(table, twin))))
+        negate = (operator in {'!=', 'not in'}) == bool(
+            value if not isinstance(value, (list, tuple)) else True in value)
+        return [('id', 'not in' if negate else 'in', query)]
+
+    @classmethod
+    def get_also_on(cls, studies, name):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        table, twin = cls.__table__(), cls.__table__()
+        server = Server.__table__()
+        cursor = Transaction().connection.cursor()
+        labels = {int(s): set() for s in studies}
+        for sub_ids in grouped_slice(list(labels)):
+            cursor.execute(*table.join(twin, condition=(
+                        (twin.study_instance_UID == table.study_instance_UID)
+                        & (twin.server != table.server)
+                        & (twin.missing_since == Null))
+                    ).join(server, condition=twin.server == server.id).select(
+                    table.id, server.label,
+                    where=table.id.in_(list(sub_ids))))
+            for id_, label in cursor:
+                labels[id_].add(label)
+        return {
+            id_: ', '.join(sorted(found)) or None
+            for id_, found in labels.items()}
+
+    @classmethod
+    def get_counts(cls, studies, names):
+        Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+        table = Series.__table__()
+        cursor = Transaction().connection.cursor()
+        series = dict.fromkeys(map(int, studies), 0)
+        instances = series.copy()
+        for sub_ids in grouped_slice(list(series)):
+            cursor.execute(*table.select(
+                    table.study, Count(table.id),
+                    Sum(Coalesce(table.instances_count, 0)),
+                    where=table.study.in_(list(sub_ids))
+                    & (table.missing_since == Null),
+                    group_by=table.study))
+            for study, series_count, instances_count in cursor:
+                series[study] = series_count
+                instances[study] = int(instances_count)
+        counts = {'series_count': series, 'instances_count': instances}
+        return {name: counts[name] for name in names}
+
+    @classmethod
+    def get_thumbnail(cls, studies, name):
+        return get_thumbnails(studies)
+
+    def get_link_base_url(self, name):
+        return self.server.link_base_url
+
+    @classmethod
+    def get_viewer_links(cls, studies, names):
+        xml_ids = {
+            'ohif_viewer_link': 'viewer_ohif_study',
+            'stone_viewer_link': 'viewer_stone_study',
+            'explorer_link': 'viewer_explorer_study',
+            }
+        return {
+            name: {
+                s.id: s.shipped_viewer_link(xml_ids[name]) for s in studies}
+            for name in names}
+
+    @property
+    def viewable(self):
+        return bool(super().viewable and self.instances_count)
+
+    def viewer_values(self):
+        return {
+            'OrthancID': self.orthanc_UID,
+            'PatientID': self.patient_id,
+            'StudyInstanceUID': self.study_instance_UID,
+            }
+
+    @fields.depends('patient', 'imaging_test', '_parent_imaging_test.patient')
+    def on_change_patient(self):
+        if self.imaging_test and self.imaging_test.patient != self.patient:
+            self.imaging_test = None
+
+    @fields.depends('imaging_test', 'patient', '_parent_imaging_test.patient')
+    def on_change_imaging_test(self):
+        if self.imaging_test:
+            self.patient = self.imaging_test.patient
+
+    @classmethod
+    def write(cls, *args):
+        decided, args = [], list(args)
+        for i in range(0, len(args), 2):
+            studies, values = args[i:i + 2]
+            # Synchronisation writes the status along, people do not
+            if (values.keys() & {'patient', 'imaging_test'}
+                    and 'link_status' not in values):
+                args[i + 1] = cls._complete_decision(values)
+                decided.extend(studies)
+        super().write(*args)
+        if decided:
+            cls._record_decision(decided)
+
+    @classmethod
+    def _complete_decision(cls, values):
+        Result = Pool().get('gnuhealth.imaging.test.result')
+        values = values.copy()
+        if values.get('imaging_test'):
+            with without_check_access():
+                result = Result(values['imaging_test'])
+            values.setdefault(
+                'patient', result.patient.id if result.patient else None)
+        elif 'patient' in values and not values['patient']:
+            values['imaging_test'] = None
+        return values
+
+    @classmethod
+    @without_check_access
+    def _record_decision(cls, studies):
+        for study in cls.browse(studies):
+            cls.write([study], {
+                    'link_status': 'manual' if study.patient else 'unlinked',
+                    'decided_by': Transaction().user,
+                    'decided_at': now(),
+                    })
+
+    @classmethod
+    def assign(cls, studies, patient):
+        "Record that the current user gave the studies to the patient"
+        studies = [s for s in studies if s.patient != patient]
+        cls.write(studies, {'patient': patient.id if patient else None})
+
+    @classmethod
+    def _visual(cls):
+        return If(Bool(Eval('missing_since')), 'muted',
+            If(Eval('link_status') == 'auto_unsure', 'warning', ''))
+
+    @classmethod
+    def get_new_studies(cls):
+        """Bring in what is new on every active server, now.
+
+        Each server is synchronised in transactions of its own.
+
+        Raises
+        ------
+        SynchronizationError
+            When all were tried and some failed.
+        """
+        cls._synchronize('incremental')
+
+    @classmethod
+    def full_synchronize(cls):
+        """Reconcile every active server, now.
+
+        Raises
+        ------
+        SynchronizationError
+            When all were tried and some failed.
+        """
+        cls._synchronize('full')
+
+    @classmethod
+    def _synchronize(cls, kind):
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Synchronization = pool.get('gnuhealth.orthanc.synchronization')
+        with without_check_access():
+            Synchronization.run_all(Server.search([]), kind)

@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.pool import Pool
+from trytond.transaction import inactive_records
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from ..core.client import normalize_url
+from ..core.errors import InvalidAddress, OrthancError
+from ..core.secrets import SecretUnavailable
+from ..exceptions import describe
+
+__all__ = [
+    'AddServer', 'AddServerFailure', 'AddServerStart', 'AddServerSuccess']
+
+
+class AddServerStart(ModelView):
+    "Add Orthanc Server"
+    __name__ = 'gnuhealth.imaging_orthanc.orthanc_add_init_data'
+
+    label = fields.Char(
+        "Label", required=True,
+        help="The name of the server in lists and reports.")
+    domain = fields.Char(
+        "URL", required=True,
+        help="The address of Orthanc's REST API, as in "
+        "https://pacs.example.org/orthanc.")
+    proxy_domain = fields.Char(
+        "Public URL",
+        help="The address for links, where the clients reach Orthanc under "
+        "another one.")
+    user = fields.Char("User", strip=False)
+    password = fields.Char("Password", strip=False)
+    ca_certificates = fields.Text(
+        "CA Certificates",
+        help="Certificates in PEM form that are trusted for this server "
+        "besides those of the system, such as its own self-signed one.")
+
+
+class AddServerSuccess(ModelView):
+    "Orthanc Server Added"
+    __name__ = 'gnuhealth.imaging_orthanc.orthanc_add.success'
+
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", readonly=True)
+    message = fields.Text("Found", readonly=True)
+
+
+class AddServerFailure(ModelView):
+    "Orthanc Server Not Added"
+    __name__ = 'gnuhealth.imaging_orthanc.orthanc_add.failure'
+
+    message = fields.Text("What Is Wrong", readonly=True)
+
+
+class AddServer(Wizard):
+    "Add Orthanc Server"
+    __name__ = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
+
+    start = StateView(
+        'gnuhealth.imaging_orthanc.orthanc_add_init_data',
+        'health_orthanc.add_server_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Begin", 'connect', 'tryton-ok', default=True),
+            ])
+    connect = StateTransition()
+    success = StateView(
+        'gnuhealth.imaging_orthanc.orthanc_add.success',
+        'health_orthanc.add_server_success_view_form', [
+            Button("Close", 'end', 'tryton-close'),
+            Button("Synchronise Now", 'synchronize', 'tryton-forward',
+                default=True),
+            ])
+    failure = StateView(
+        'gnuhealth.imaging_orthanc.orthanc_add.failure',
+        'health_orthanc.add_server_failure_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Back", 'start', 'tryton-back', default=True),
+            ])
+    synchronize = StateTransition()
+
+    def transition_connect(self):
+        # The password leaves the session whatever comes of it
+        password, self.start.password = self.start.password, None
+        message = self._taken()
+        if message:
+            self.failure.message = message
+            return 'failure'
+        try:
+            self._connect(password)
+        except InvalidAddress as error:
+            self.failure.message = describe(error.kind)
+        except OrthancError as error:
+            self.failure.message = describe(
+                error.kind, status=error.status or '')
+        except SecretUnavailable:
+            self.failure.message = describe('secret')
+        else:
+            return 'success'
+        return 'failure'
+
+    def _taken(self):
+        "Return why the server cannot be a new one"
+        Server = Pool().get('gnuhealth.orthanc.config')
+        try:
+            domain = normalize_url(self.start.domain)
+        except InvalidAddress as error:
+            return describe(error.kind)
+        for name, value in [
+                ('label', self.start.label), ('domain', domain)]:
+            with inactive_records():
+                taken = Server.search([(name, '=', value)], limit=1)
+            if taken:
+                return gettext(f'health_orthanc.msg_server_{name}_unique')
+
+    def _connect(self, password):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        values = {
+            name: getattr(self.start, name, None) for name in [
+                'label', 'domain', 'proxy_domain', 'user',
+                'ca_certificates']}
+        info = Server.probe(password=password, **values)
+        server, = Server.create([{
+                    **values,
+                    'password': password,
+                    **Server.info_values(info),
+                    }])
+        self.success.server = server
+        self.success.message = gettext(
+            'health_orthanc.msg_server_added',
+            server=server.label,
+            version=info.version,
+            name=info.name or info.dicom_aet,
+            plugins=', '.join(sorted(info.plugins)) or '–')
+
+    def default_success(self, fields):
+        return {
+            'server': self.success.server.id,
+            'message': self.success.message,
+            }
+
+    def default_failure(self, fields):
+        return {'message': self.failure.message}
+
+    def transition_synchronize(self):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        Server.synchronize_later([self.success.server])
+        return 'end'
+
+    def end(self):
+        return 'reload'

@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.pyson import Eval
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
+
+from ..exceptions import OrthancUserError
+from ..viewer import ViewableMixin
+
+__all__ = ['OpenViewer', 'OpenViewerChoose']
+
+
+class OpenViewerChoose(ModelView):
+    "Open in Viewer"
+    __name__ = 'gnuhealth.imaging_orthanc.open_viewer.choose'
+
+    viewers = fields.Many2Many(
+        'gnuhealth.orthanc.viewer', None, None, "Viewers", readonly=True)
+    viewer = fields.Many2One(
+        'gnuhealth.orthanc.viewer', "Viewer", required=True,
+        domain=[('id', 'in', Eval('viewers', []))])
+
+
+class OpenViewer(Wizard):
+    "Open in Viewer"
+    __name__ = 'gnuhealth.imaging_orthanc.open_viewer'
+
+    start_state = 'select'
+    select = StateTransition()
+    choose = StateView(
+        'gnuhealth.imaging_orthanc.open_viewer.choose',
+        'health_orthanc.open_viewer_choose_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Open", 'open_', 'tryton-ok', default=True),
+            ])
+    open_ = StateAction('health_orthanc.url_open_viewer')
+
+    def transition_select(self):
+        viewers = self._viewers()
+        if not viewers:
+            raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
+        self.choose.viewers = viewers
+        self.choose.viewer = viewers[0]
+        return 'open_' if len(viewers) == 1 else 'choose'
+
+    def _viewers(self):
+        if not isinstance(self.record, ViewableMixin):
+            return []
+        return self.record.offered_viewers()
+
+    def default_choose(self, fields):
+        return {
+            'viewers': [v.id for v in self.choose.viewers],
+            'viewer': self.choose.viewer.id,
+            }
+
+    def do_open_(self, action):
+        viewer = self.choose.viewer
+        if viewer not in self._viewers():
+            raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
+        action['url'] = viewer.url(
+            self.record.server, self.record.viewer_values())
+        return action, {}
