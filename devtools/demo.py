@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+
 from proteus import Model, Wizard
 
 from . import hospital, samples, sao

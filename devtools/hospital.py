@@ -5,9 +5,10 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydicom.dataset import Dataset
+
 from proteus import Model
 from proteus.config import get_config
-from pydicom.dataset import Dataset
 
 from . import samples
 
@@ -61,6 +62,8 @@ PATIENTS = [
         "مثال^ليلى", 'ISO_IR 127'),
     Person('SAM017KOF', "Kofi", "Sample", 'm', dt.date(1938, 12, 5),
         "Sample^Kofi"),
+    Person('ESI649AKI', "Aki", "Esimerkki", 'f', dt.date(1986, 7, 1),
+        "Esimerkki^Aki"),
     ]
 
 
@@ -83,7 +86,8 @@ class SampleStudy:
 
 def sample_studies(today: dt.date) -> Iterator[SampleStudy]:
     """Yield new studies, some of them of `today`."""
-    muster, ejemplo, exemple, greek, russian, japanese, arabic, kofi = PATIENTS
+    muster, ejemplo, exemple, greek, russian, japanese, arabic, kofi, _ = (
+        PATIENTS)
     yield _study('CT', muster, today, 8, series=2, instances=12)
     yield _study('MR', muster, today - dt.timedelta(400), 11, instances=10)
     yield _study('CR', ejemplo, today, 9, series=1, instances=2, rows=512)
@@ -103,7 +107,7 @@ def _unknown_studies(today: dt.date) -> Iterator[SampleStudy]:
     """Yield studies that cannot be linked by themselves."""
     # Another person's ID was typed in at the modality.
     mistaken = samples.Patient(
-        "Irrtum^Otto", PATIENTS[0].puid, '19990909', 'M')
+        "Irrtum^Otto", PATIENTS[-1].puid, '19990909', 'M')
     foreign = samples.Patient("Besuch^Ada", 'HOSP-88213', '19760314', 'F')
     unidentified = samples.Patient("Unknown^Male", None, None, 'M')
     phantom = samples.Patient("Phantom^Daily QA", 'QA-PHANTOM', None, 'O')
