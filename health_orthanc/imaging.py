@@ -11,6 +11,8 @@ from trytond.pool import Pool, PoolMeta
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
+from .access import HiddenFieldsMixin
+
 __all__ = ['Patient', 'TestResult']
 
 
@@ -19,8 +21,11 @@ def _date(value):
     return dt.date.fromisoformat(value) if isinstance(value, str) else value
 
 
-class Patient(metaclass=PoolMeta):
+class Patient(HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.patient'
+    _hidden_fields = frozenset({
+            'orthanc_patients', 'orthanc_studies', 'orthanc_studies_count',
+            'orthanc_last_study_date'})
 
     orthanc_patients = fields.One2Many(
         'gnuhealth.orthanc.patient', 'patient', "Orthanc Patients",
@@ -63,8 +68,9 @@ class Patient(metaclass=PoolMeta):
         return super().copy(patients, default=default)
 
 
-class TestResult(metaclass=PoolMeta):
+class TestResult(HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
+    _hidden_fields = frozenset({'orthanc_studies'})
 
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",

@@ -16,6 +16,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
+from .access import HiddenFieldsMixin
 from .core.client import OrthancClient, normalize_url
 from .core.errors import InvalidAddress, OrthancError
 from .core.secrets import MASK, SecretUnavailable, seal, unseal
@@ -35,7 +36,7 @@ def secret_keys():
     return config.get('health_orthanc', 'fernet_key', default='').split()
 
 
-class Server(DeactivableMixin, ModelSQL, ModelView):
+class Server(HiddenFieldsMixin, DeactivableMixin, ModelSQL, ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
     _rec_name = 'label'
@@ -142,6 +143,7 @@ class Server(DeactivableMixin, ModelSQL, ModelView):
     failures_count = fields.Function(
         fields.Integer("Failures"), 'get_failures_count')
 
+    _hidden_fields = frozenset({'sealed_password', 'sealed_client_key'})
     _connection_fields = {
         'domain', 'user', 'password', 'ca_certificates',
         'client_certificate', 'client_key', 'active'}
