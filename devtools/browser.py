@@ -9,9 +9,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from .process import StartError
 
-__all__ = ['chromium', 'log_in', 'open_list']
+__all__ = ['ROWS', 'chromium', 'log_in', 'new_page', 'open_list']
 
 TIMEOUT = 60_000
+# Of the list that is open
+ROWS = '#tabs .tab-pane.active table.tree tbody tr'
 FLAGS = [
     '--disable-background-networking',
     '--disable-component-update',
@@ -70,5 +72,4 @@ def open_list(page: Page, database: str, model: str) -> None:
     page.evaluate(
         'path => { window.location.hash = path }',
         f'{database}/model/{model}')
-    page.wait_for_selector('#tabs table.tree tbody tr.selectable, '
-        '#tabs table.tree tbody tr')
+    page.wait_for_selector(ROWS)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from proteus import Model, Wizard
+from proteus import Wizard
 
 from . import hospital, samples, sao
-from .browser import chromium, log_in, new_page, open_list
+from .browser import ROWS, chromium, log_in, new_page, open_list
 from .orthanc import Orthanc
 from .postgresql import PostgreSQL
 from .process import StartError, free_port, stopping_on_signals
@@ -27,6 +27,7 @@ from .tryton import MODULE, PASSWORD, ROOT, Server, Tryton, sources_hash
 
 DATABASE = 'health'
 LABEL = "Demo"
+SERVER = 'gnuhealth.orthanc.config'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 # level of Orthanc: model, field with Orthanc's id
 MODELS = {
@@ -86,6 +87,7 @@ class Demo:
         self.tryton: Tryton | None = None
         self.server: Server | None = None
         self.daemons = []
+        self._rpc = None
 
     def __enter__(self) -> 'Demo':
         return self
@@ -176,7 +178,8 @@ class Demo:
         self.daemons.append(process)
 
     def _connect(self) -> None:
-        self.server.connect('admin', PASSWORD)
+        self.server.connect()
+        self._rpc = self.server.rpc()
 
     def _fill(self) -> None:
         say("Institution, users and patients")
@@ -201,36 +204,40 @@ class Demo:
             raise StartError(f"Server not added: {wizard.form.message}")
         say(wizard.form.message.strip().replace('\n', '\n         '))
         wizard.execute('end')
-        server = self._server_record()
-        server.instances_mode = 'always'
-        server.save()
+        self._write_server(instances_mode='always')
 
-    def _server_record(self):
-        server, = Model.get('gnuhealth.orthanc.config').find(
-            [('label', '=', LABEL)])
+    def _read_server(self, *names: str) -> dict[str, object]:
+        server, = self.read(SERVER, [('label', '=', LABEL)], *names)
         return server
+
+    def read(self, model: str, domain: list, *names: str) -> list[dict]:
+        """Return fields of the records of a model."""
+        return getattr(self._rpc.model, model).search_read(
+            domain, 0, None, None, list(names), {})
+
+    def _write_server(self, **values: object) -> None:
+        id_ = self._read_server('id')['id']
+        getattr(self._rpc.model, SERVER).write([id_], values, {})
 
     def _synchronize(self) -> None:
         Wizard('gnuhealth.imaging_orthanc.get_new_studies').execute('update')
         expected = self.orthanc.counts()['studies']
-        Study = Model.get(STUDY)
         deadline = time.monotonic() + SYNCHRONIZATION_TIMEOUT
-        server = self._server_record()
-        while server.synchronizing or not server.last_synchronization:
+        names = ['synchronizing', 'last_synchronization', 'last_error']
+        server = self._read_server(*names)
+        while server['synchronizing'] or not server['last_synchronization']:
             if time.monotonic() > deadline:
                 raise StartError("The synchronisation does not end")
-            say(f"{len(Study.find([]))} of {expected} studies")
+            say(f"{len(self.read(STUDY, []))} of {expected} studies")
             time.sleep(1)
-            server.reload()
-        if server.last_error:
-            raise StartError(f"Synchronisation: {server.last_error}")
+            server = self._read_server(*names)
+        if server['last_error']:
+            raise StartError(f"Synchronisation: {server['last_error']}")
 
     def _publish_orthanc(self) -> None:
         """Tell GNU Health if Orthanc has another port than last time."""
         if self.orthanc.port != self.state['orthanc_port']:
-            server = self._server_record()
-            server.domain = self.orthanc.url
-            server.save()
+            self._write_server(domain=self.orthanc.url)
             self.state.update(orthanc_port=self.orthanc.port)
 
     def wait(self) -> None:
@@ -269,28 +276,30 @@ def compare(demo: Demo) -> dict[str, object]:
     same, orthanc, tryton = True, {}, {}
     for level, (name, field) in MODELS.items():
         ids = set(demo.orthanc.get(f'/{level}'))
-        records = Model.get(name).find([('missing_since', '=', None)])
-        found = [getattr(record, field) for record in records]
+        found = [
+            record[field] for record in demo.read(
+                name, [('missing_since', '=', None)], field)]
         orthanc[level], tryton[level] = len(ids), len(found)
         same &= sorted(found) == sorted(ids)
-    links = _compare_links(demo.state['expected'])
+    links = _compare_links(demo)
     return {
         'ok': same and links['wrong'] == 0,
         'orthanc': orthanc, 'gnuhealth': tryton, 'links': links}
 
 
-def _compare_links(expected: dict[str, str | None]) -> dict[str, int]:
+def _compare_links(demo: Demo) -> dict[str, int]:
     """Count the sample studies by whether the right patient has them."""
-    studies = Model.get(STUDY).find(
-        [('study_instance_UID', 'in', list(expected))])
+    expected = demo.state['expected']
+    uid, puid = 'study_instance_UID', 'patient.puid'
     found = {
-        study.study_instance_UID: study.patient and study.patient.puid
-        for study in studies}
+        study[uid]: (study['patient.'] or {}).get('puid')
+        for study in demo.read(
+            STUDY, [(uid, 'in', list(expected))], uid, puid)}
     return {
         'expected': sum(puid is not None for puid in expected.values()),
         'found': sum(puid is not None for puid in found.values()),
         'wrong': sum(
-            found.get(uid) != puid for uid, puid in expected.items()),
+            found.get(study) != puid for study, puid in expected.items()),
         }
 
 
@@ -298,11 +307,13 @@ def take_screenshot(demo: Demo, path: Path) -> int:
     """Photograph the list of studies and return the number of its rows."""
     with chromium() as browser:
         page = new_page(browser)
-        log_in(page, demo.server.url, DATABASE, 'admin', PASSWORD)
-        open_list(page, DATABASE, STUDY)
-        page.wait_for_timeout(1000)
-        page.screenshot(path=path)
-        return page.locator('#tabs table.tree tbody tr').count()
+        try:
+            log_in(page, demo.server.url, DATABASE, 'admin', PASSWORD)
+            open_list(page, DATABASE, STUDY)
+            return page.locator(ROWS).count()
+        finally:
+            # Of a failure, too
+            page.screenshot(path=path)
 
 
 def check(use_postgresql: bool, screenshot: Path) -> int:

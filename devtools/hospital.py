@@ -74,14 +74,14 @@ class SampleStudy:
     Attributes
     ----------
     puid
-        Of the patient whose study GNU Health is expected to see in it.
+        Of the patient whom GNU Health is expected to give it to.
     """
     datasets: list[Dataset]
     puid: str | None = None
 
     @property
     def uid(self) -> str:
-        return self.datasets[0].StudyInstanceUID
+        return str(self.datasets[0].StudyInstanceUID)
 
 
 def sample_studies(today: dt.date) -> Iterator[SampleStudy]:
