@@ -28,7 +28,10 @@ _UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*')
 
 def clean_text(text: str | None) -> str:
     "Return text without padding and with control characters as spaces"
-    return (text or '').translate(_UNPRINTABLE).strip()
+    text = text or ''
+    if not (text.isascii() and text.isprintable()):
+        text = text.translate(_UNPRINTABLE)
+    return text.strip()
 
 
 def parse_date(text: str | None) -> dt.date | None:
