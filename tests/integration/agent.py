@@ -1,0 +1,212 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run functions inside of Tryton, each in a process of its own.
+
+trytond works on one kind of database in a process, and takes seconds to
+start.  An agent is a process that has done so and is forked for each call:
+calls can run side by side, be killed at any point, and change what they like
+in the modules without a trace.
+"""
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from devtools.process import die_with_parent, wait_until
+from devtools.tryton import ROOT, Tryton, environment
+
+__all__ = ['Agent', 'Call', 'CallFailed']
+
+TIMEOUT = 120
+
+
+class CallFailed(Exception):
+    """What was called raised an error, whose traceback this holds."""
+
+
+class Agent:
+    """A process that knows a database, as a context manager."""
+
+    def __init__(self, tryton: Tryton):
+        self.tryton = tryton
+        self._folder = tempfile.TemporaryDirectory(prefix='agent-')
+        self._popen: subprocess.Popen | None = None
+        self._calls = 0
+
+    def __enter__(self) -> 'Agent':
+        folder = Path(self._folder.name)
+        with (folder / 'log').open('wb') as log:
+            self._popen = subprocess.Popen(
+                [sys.executable, '-m', __name__, self.tryton.configuration,
+                    self.tryton.name],
+                cwd=ROOT, env=environment(), stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=log, text=True,
+                preexec_fn=die_with_parent(signal.SIGKILL))
+        if not self._popen.stdout.readline():
+            raise CallFailed((folder / 'log').read_text())
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self._popen.stdin.close()
+        self._popen.wait(TIMEOUT)
+        self._popen.stdout.close()
+        self._folder.cleanup()
+
+    def call(self, function: Callable, *args: Any, **options: Any) -> Any:
+        """Return what the function returns inside of a transaction.
+
+        Raises
+        ------
+        CallFailed
+        """
+        return self.start(function, *args, **options).result()
+
+    def start(self, function: Callable, *args: Any, user: int = 0,
+            access: bool = False) -> 'Call':
+        """Start a call and do not wait for its end.
+
+        Parameters
+        ----------
+        function
+            Of a module; what it takes and returns can be pickled.
+        user
+            The id of the user of the transaction.
+        access
+            Check what the user may do, as for a client.
+        """
+        self._calls += 1
+        path = Path(self._folder.name, f'call{self._calls}')
+        path.write_bytes(pickle.dumps(args))
+        pid = self._ask(
+            'start', f'{function.__module__}:{function.__qualname__}',
+            str(path), user, access)
+        return Call(self, pid, path)
+
+    def _ask(self, *question: Any) -> Any:
+        self._popen.stdin.write(json.dumps(question) + '\n')
+        self._popen.stdin.flush()
+        return json.loads(self._popen.stdout.readline())
+
+
+class Call:
+    """A function that runs in a process of its own."""
+
+    def __init__(self, agent: Agent, pid: int, path: Path):
+        self._agent = agent
+        self._path = path
+        self._status: int | None = None
+        self.pid = pid
+
+    @property
+    def running(self) -> bool:
+        if self._status is None:
+            self._status = self._agent._ask('poll', self.pid)
+        return self._status is None
+
+    @property
+    def killed(self) -> bool:
+        """Whether it has ended by SIGKILL."""
+        return not self.running and self._status == -signal.SIGKILL
+
+    def kill(self) -> None:
+        if self.running:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+    def wait(self, timeout: float = TIMEOUT) -> None:
+        if not wait_until(lambda: not self.running, timeout, 0.005):
+            self.kill()
+            raise CallFailed(f"did not end within {timeout} s")
+
+    def result(self, timeout: float = TIMEOUT) -> Any:
+        self.wait(timeout)
+        if self._status:
+            log = Path(self._path.parent, 'log').read_text()
+            raise CallFailed(f"ended with {self._status}\n{log[-2000:]}")
+        error, result = pickle.loads(self._path.read_bytes())
+        if error:
+            raise CallFailed(error)
+        return result
+
+
+class _Server:
+    """The agent's side: forks for each call, says how calls ended."""
+
+    def __init__(self, database: str):
+        self._database = database
+
+    def serve(self) -> None:
+        print('ready', flush=True)
+        for line in sys.stdin:
+            name, *args = json.loads(line)
+            print(json.dumps(getattr(self, name)(*args)), flush=True)
+
+    def start(self, *args: Any) -> int:
+        die = die_with_parent(signal.SIGKILL)
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            die()
+            self._run(*args)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            # Nothing of the parent may be closed or written by us.
+            sys.stderr.flush()
+            os._exit(status)
+
+    def poll(self, pid: int) -> int | None:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if ended else None
+
+    def _run(
+            self, function: str, path: str, user: int, access: bool) -> None:
+        module, _, name = function.partition(':')
+        args = pickle.loads(Path(path).read_bytes())
+        error = result = None
+        try:
+            result = self._call(
+                getattr(import_module(module), name), args, user, access)
+        except Exception:
+            error = traceback.format_exc()
+        Path(path).write_bytes(pickle.dumps((error, result)))
+
+    def _call(
+            self, function: Callable, args: tuple, user: int,
+            access: bool) -> Any:
+        from trytond.transaction import Transaction
+        from trytond.worker import run_task
+        context = {'_check_access': access}
+        with Transaction().start(
+                self._database, user, context=context) as transaction:
+            result = function(*args)
+        # As trytond does after a request where there is no queue
+        while transaction.tasks:
+            run_task(self._database, transaction.tasks.pop())
+        return result
+
+
+def main(configuration: str, database: str) -> None:
+    from trytond.config import config
+    config.update_etc(configuration)
+    from trytond.pool import Pool
+    from trytond.transaction import Transaction
+    Pool.start()
+    with Transaction().start(database, 0, readonly=True):
+        Pool(database).init()
+    _Server(database).serve()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What agents do inside of Tryton, in a transaction of the caller."""
+import os
+import signal
+from collections import defaultdict
+from contextlib import contextmanager
+from importlib import import_module
+from unittest import mock
+
+from trytond import backend
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+SERVER = 'gnuhealth.orthanc.config'
+PATIENT = 'gnuhealth.orthanc.patient'
+STUDY = 'gnuhealth.imaging_orthanc.study'
+SERIES = 'gnuhealth.imaging_orthanc.study_series'
+INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
+RUN = 'gnuhealth.orthanc.synchronization'
+FAILURE = 'gnuhealth.orthanc.synchronization.failure'
+RUN_FIELDS = [
+    'id', 'kind', 'state', 'requests', 'error_kind', 'patients_created',
+    'studies_created', 'studies_updated', 'studies_missing',
+    'series_created', 'series_updated', 'series_missing',
+    'instances_created', 'instances_updated', 'instances_missing',
+    'failures_count', 'processed', 'error', 'result']
+
+
+def model(name):
+    return Pool().get(name)
+
+
+def empty():
+    "Forget all servers and what came from them"
+    cursor = Transaction().connection.cursor()
+    for name in [FAILURE, INSTANCE, SERIES, STUDY, PATIENT]:
+        cursor.execute(*model(name).__table__().delete())
+    server = model(SERVER).__table__()
+    cursor.execute(*server.update([server.last_run], [None]))
+    for name in [RUN, SERVER, 'ir.queue']:
+        cursor.execute(*model(name).__table__().delete())
+
+
+def add_server(values):
+    server, = model(SERVER).create([{'validated': True, **values}])
+    return server.id
+
+
+def create(name, values):
+    return [r.id for r in model(name).create(values)]
+
+
+def write(name, ids, values):
+    Model = model(name)
+    Model.write(Model.browse(ids), values)
+
+
+def read(name, domain, fields):
+    "Return records as dictionaries, with ids in place of records"
+    Model = model(name)
+    with Transaction().set_context(active_test=False):
+        ids = [r.id for r in Model.search(domain, order=[('id', 'ASC')])]
+        return Model.read(ids, fields)
+
+
+def add_patient(puid, family, given, sex, birth_date):
+    "Register a patient of GNU Health"
+    party, = model('party.party').create([{
+                'name': given, 'lastname': family, 'ref': puid,
+                'is_person': True, 'is_patient': True, 'gender': sex,
+                'dob': birth_date,
+                }])
+    Patient = model('gnuhealth.patient')
+    patients = Patient.search([('party', '=', party.id)])
+    if not patients:
+        patients = Patient.create([{'party': party.id}])
+    Patient.write(patients, {'biological_sex': sex})
+    return patients[0].id
+
+
+def synchronize(server_id, kind='incremental', limits=None):
+    "Run a synchronisation; return it and how many SQL statements it took"
+    with _limited(limits), _counted() as count:
+        run = model(RUN).run(model(SERVER)(server_id), kind)
+    with Transaction().new_transaction(readonly=True):
+        values, = model(RUN).read([run.id], RUN_FIELDS)
+    return {**values, 'statements': count()}
+
+
+@contextmanager
+def _limited(limits):
+    "Make the batches smaller"
+    engine = import_module('trytond.modules.health_orthanc.engine')
+    with mock.patch.multiple(engine, **(limits or {})) if limits else (
+            mock.MagicMock()):
+        yield
+
+
+@contextmanager
+def _counted(at=None, act=None):
+    """Count SQL statements; before the one numbered `at`, call `act`.
+    """
+    number = 0
+
+    def counting(self, statement, *args):
+        nonlocal number
+        number += 1
+        if number == at:
+            act()
+        return execute(self, statement, *args)
+
+    module = import_module(backend.Database.__module__)
+    Cursor = (
+        module.SQLiteCursor if backend.name == 'sqlite'
+        else module.LoggingCursor)
+    execute = Cursor.execute
+    with mock.patch.object(Cursor, 'execute', counting, create=True):
+        yield lambda: number
+
+
+def synchronize_until(server_id, kind, limits, statement):
+    "Run a synchronisation and be killed before a statement"
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with _limited(limits), _counted(statement, die):
+        model(RUN).run(model(SERVER)(server_id), kind)
+
+
+def synchronize_together(server_id, kind, ready, go):
+    "Run a synchronisation as soon as a file is there"
+    raise NotImplementedError
+
+
+def snapshot(server_id):
+    """Return what is recorded of a server and not missing, by level.
+
+    Orthanc ids, each as often as it is recorded, in a sorted list.
+    """
+    found = {
+        'patients': model(PATIENT).search([('server', '=', server_id)]),
+        'studies': model(STUDY).search([('server', '=', server_id)]),
+        'series': model(SERIES).search([('study.server', '=', server_id)]),
+        'instances': model(INSTANCE).search(
+            [('series.study.server', '=', server_id)]),
+        }
+    return {
+        level: sorted(
+            r.uuid if level == 'patients' else r.orthanc_UID
+            for r in records if not r.missing_since)
+        for level, records in found.items()}
+
+
+def doubles(server_id):
+    "Return the Orthanc ids that are recorded more than once"
+    counts = defaultdict(int)
+    for name, server in [
+            (STUDY, 'server'), (SERIES, 'study.server'),
+            (INSTANCE, 'series.study.server')]:
+        for record in model(name).search([(server, '=', server_id)]):
+            counts[record.orthanc_UID] += 1
+    return [id_ for id_, count in counts.items() if count > 1]
