@@ -12,14 +12,15 @@ import logging
 import time
 from collections import Counter
 
+from sql import Null
+
 from trytond import backend
 from trytond.config import config
-from trytond.exceptions import UserError
 from trytond.pool import Pool
 from trytond.transaction import Transaction, TransactionError
 
 from .core.changes import (
-    Cursor, Listing, LogState, change_pages, check_log, current_cursor)
+    Cursor, Listing, LogState, Tally, change_pages, check_log, current_cursor)
 from .core.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 CHANGES_LIMIT = 2000
 LISTING_LIMIT = 500
 BULK_LIMIT = 1000
+# Records whose Orthanc ids are read at once
+RECORDS_LIMIT = 10000
 
 _RESOURCES = {
     'Patient': PatientResource,
@@ -98,13 +101,8 @@ class Engine:
         cursor, position = in_transaction(self._load_position)
         if cursor is None or position is not None:
             return self.full()
-        page = self._client.changes(
-            since=max(cursor.index - 1, 0), limit=CHANGES_LIMIT)
-        state = check_log(self._client, cursor, page)
-        if state != LogState.CONTINUED:
-            logger.warning(
-                "Orthanc server %s: the change log is %s, reconciling",
-                self._server_id, state.value)
+        page = self._client.changes(since=cursor.start, limit=CHANGES_LIMIT)
+        if not self._is_continued(cursor, page):
             return self.full()
         for page in change_pages(self._client, page, CHANGES_LIMIT):
             self._store_changes([
@@ -118,13 +116,28 @@ class Engine:
     def full(self):
         "Compare everything that the server holds, from where it was left"
         _, position = in_transaction(self._load_position)
-        if position is None:
+        if position is None or not self._is_valid(position):
             position = self._start_position()
         if position['level'] == 'study':
             position = self._list_studies(position)
         self._list_series(position)
+        self._resolve_gone()
         in_transaction(self._finish_full, position)
         self._store(link_waiting_studies)
+
+    def _is_continued(self, cursor, page):
+        state = check_log(self._client, cursor, page)
+        if state != LogState.CONTINUED:
+            logger.warning(
+                "Orthanc server %s: the change log is %s, reconciling",
+                self._server_id, state.value)
+        return state == LogState.CONTINUED
+
+    def _is_valid(self, position):
+        "Return whether a listing can be carried on in the same database"
+        cursor = Cursor.loads(position['index'], position['anchors'])
+        page = self._client.changes(since=cursor.start, limit=CHANGES_LIMIT)
+        return self._is_continued(cursor, page)
 
     # Reconciliation
 
@@ -134,7 +147,8 @@ class Engine:
         position = {
             'level': 'study',
             'since': 0,
-            'last': None,
+            'tail': [],
+            'seen': [],
             'index': cursor.index,
             'anchors': cursor.dumps(),
             }
@@ -143,54 +157,81 @@ class Engine:
         return position
 
     def _list_studies(self, position):
-        listing = Listing(
-            self._client.list_studies, LISTING_LIMIT,
-            position['since'], position['last'])
-        since = position['since']
-        for page in listing:
-            self._store_studies(self._parsed(page.resources))
-            since = page.since
-            position = {**position, 'since': since, 'last': page.last}
-            in_transaction(
-                self._save_position, position, len(page.resources))
-        self._find_missing_studies(since)
-        position = {**position, 'level': 'series', 'since': 0, 'last': None}
+        seen = Tally(position['seen'])
+        for page in self._listing(self._client.list_studies, position):
+            studies = self._parsed(page.resources)
+            self._store_studies(studies)
+            seen.add(s.orthanc_id for s in studies)
+            position = self._behind(position, page, seen=seen.sums)
+        self._find_missing_studies(seen)
+        position = {
+            **position, 'level': 'series', 'since': 0, 'tail': [], 'seen': []}
         in_transaction(self._save_position, position, 0)
         return position
 
     def _list_series(self, position):
-        listing = Listing(
-            self._client.list_series, LISTING_LIMIT,
-            position['since'], position['last'])
-        for page in listing:
+        for page in self._listing(self._client.list_series, position):
             series = self._parsed(page.resources)
             self._store_series(series)
             if self._with_instances:
                 self._store_unknown_instances(series)
-            position = {
-                **position, 'since': page.since, 'last': page.last}
-            in_transaction(
-                self._save_position, position, len(page.resources))
+            position = self._behind(position, page)
 
-    def _find_missing_studies(self, listed):
+    def _listing(self, fetch, position):
+        return Listing(
+            fetch, LISTING_LIMIT, position['since'],
+            tuple(map(tuple, position['tail'])))
+
+    def _behind(self, position, page, **values):
+        "Save and return the position behind a page"
+        position = {
+            **position, **values, 'since': page.since, 'tail': page.tail}
+        in_transaction(self._save_position, position, len(page.resources))
+        return position
+
+    def _find_missing_studies(self, seen):
         """Mark the studies that the server does not hold any more.
 
-        All that was listed is recorded: if as many are recorded, nothing is
-        missing.  Else each recorded one is asked for, since a listing may
-        shift while it is read.
+        Those that were not seen in the listing are asked for one by one,
+        since some may have come in meanwhile.
         """
-        if in_transaction(self._count_present) == listed:
-            return
-        after = 0
-        while found := in_transaction(self._present_studies, after):
-            after = found[-1][0]
-            orthanc_ids = [orthanc_id for _, orthanc_id in found]
-            present = {
-                r.get('ID') for r in self._client.bulk_content(orthanc_ids)}
-            gone = [id_ for id_ in orthanc_ids if id_ not in present]
-            if gone:
-                self._store(mark_missing_studies, gone)
+        recorded = Tally()
+        for _, orthanc_ids in self._present_studies():
+            recorded.add(orthanc_ids)
+        buckets = recorded.differing(seen)
+        if buckets:
+            suspects = [
+                id_ for _, orthanc_ids in self._present_studies()
+                for id_ in orthanc_ids if Tally.bucket(id_) in buckets]
+            for start in range(0, len(suspects), BULK_LIMIT):
+                self._mark_missing(suspects[start:start + BULK_LIMIT])
         in_transaction(mark_missing_patients, self._server)
+
+    def _mark_missing(self, orthanc_ids):
+        gone = self._gone(orthanc_ids)
+        if gone:
+            in_transaction(self._store_batch, mark_missing_studies, gone)
+
+    def _gone(self, orthanc_ids):
+        "Return those that the server does not hold"
+        present = {
+            r.get('ID') for r in self._client.bulk_content(orthanc_ids)}
+        return [id_ for id_ in orthanc_ids if id_ not in present]
+
+    def _present_studies(self):
+        "Yield the last id and the Orthanc ids of batches of studies"
+        batch = in_transaction(self._present_studies_after, 0)
+        while batch:
+            yield batch
+            batch = in_transaction(self._present_studies_after, batch[0])
+
+    def _resolve_gone(self):
+        "Forget the failures of what the server does not hold any more"
+        failed = sorted(filter(None, self._failed))
+        for start in range(0, len(failed), BULK_LIMIT):
+            gone = self._gone(failed[start:start + BULK_LIMIT])
+            if gone:
+                in_transaction(self._resolve, set(gone))
 
     def _store_unknown_instances(self, series):
         unknown = in_transaction(unknown_instances, self._server, series)
@@ -289,9 +330,8 @@ class Engine:
             in_transaction(self._store_batch, store, resources)
         except backend.DatabaseOperationalError:
             raise
-        except (ValueError, TypeError, UserError,
-                backend.DatabaseIntegrityError, backend.DatabaseDataError
-                ) as error:
+        except Exception as error:
+            # Whatever is wrong with one resource never blocks the others
             if not resources:
                 raise
             if len(resources) > 1:
@@ -380,20 +420,17 @@ class Engine:
                 'reconciliation_position': None,
                 })
 
-    def _count_present(self):
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        return Study.search([
-                ('server', '=', self._server_id),
-                ('missing_since', '=', None),
-                ], count=True)
-
-    def _present_studies(self, after):
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        return [(s.id, s.orthanc_UID) for s in Study.search([
-                    ('server', '=', self._server_id),
-                    ('missing_since', '=', None),
-                    ('id', '>', after),
-                    ], order=[('id', 'ASC')], limit=BULK_LIMIT)]
+    def _present_studies_after(self, id_):
+        table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.id, table.orthanc_UID,
+                where=(table.server == self._server_id)
+                & (table.missing_since == Null) & (table.id > id_),
+                order_by=table.id, limit=RECORDS_LIMIT))
+        found = cursor.fetchall()
+        if found:
+            return found[-1][0], [orthanc_id for _, orthanc_id in found]
 
     def _recorded(self, model, orthanc_ids):
         Model = Pool().get(model)

@@ -238,6 +238,11 @@ class Synchronization(ModelSQL, ModelView):
         except SecretUnavailable:
             logger.warning("Orthanc server %s: secret unavailable", server_id)
             values = {'error_kind': 'secret'}
+        except Exception as error:
+            # The run tells that it failed, and other servers have their turn
+            logger.error(
+                "Orthanc server %s: %s", server_id, type(error).__name__,
+                exc_info=logger.isEnabledFor(logging.DEBUG))
         finally:
             values['requests'] = client.requests if client else 0
             in_transaction(cls._end, server_id, run_id, values)

@@ -3,28 +3,32 @@
 """Reading the change log of an Orthanc and its listings without gaps.
 
 Orthanc 1.10 has no identity of its own.  A few entries of its log are kept as
-anchors: an entry that is found again as it was proves that the log goes on
-where it was left; another entry under its number, or a counter that is lower
-than before, proves that the database is another one.
+anchors: an entry that is found again as it was, with nothing new before where
+the log was left, proves that it goes on there; another entry under its number,
+or a counter that is lower than before, proves that the database is another
+one.
 """
 
 import datetime as dt
 import enum
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .client import OrthancClient
 from .resources import Change, ChangePage
 
 __all__ = [
-    'Cursor', 'Listing', 'ListingPage', 'LogState', 'change_pages',
+    'Cursor', 'Listing', 'ListingPage', 'LogState', 'Tally', 'change_pages',
     'check_log', 'current_cursor']
 
 # How many anchors are kept
-ANCHORS = 6
+ANCHORS = 8
+# How many entries behind an anchor are looked at
+_BEHIND = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,17 @@ class Cursor:
     index: int
     anchors: tuple[Change, ...] = ()
 
+    @property
+    def start(self) -> int:
+        "The number to read on from, so that the newest anchor comes first"
+        return self.anchors[-1].seq - 1 if self.anchors else self.index
+
     def advanced(self, page: ChangePage) -> 'Cursor':
         "Return the cursor behind a page"
-        anchors = self.anchors
-        if page.changes:
-            anchors = _thinned((*anchors, page.changes[-1]))
-        return Cursor(max(self.index, page.last), anchors)
+        found = page.changes
+        some = found[::max(len(found) // 4, 1)] + found[-1:]
+        return Cursor(
+            max(self.index, page.last), _thinned((*self.anchors, *some)))
 
     def dumps(self) -> str:
         "Return the anchors as text"
@@ -65,13 +74,14 @@ class Cursor:
 
 
 def _thinned(anchors: tuple[Change, ...]) -> tuple[Change, ...]:
-    "Return anchors with the most crowded ones left out"
+    "Return anchors that lie the closer, the newer they are"
     found = sorted({a.seq: a for a in anchors}.values(), key=_seq)
     while len(found) > ANCHORS:
-        # The newest always stays: it costs no request to check
+        distances = [found[-1].seq - a.seq + 1 for a in found]
+        # The newest always stays
         crowded = min(
             range(len(found) - 1),
-            key=lambda i: found[i + 1].seq - found[i].seq)
+            key=lambda i: distances[i] / distances[i + 1])
         del found[crowded]
     return tuple(found)
 
@@ -94,48 +104,64 @@ def check_log(
     Parameters
     ----------
     page : ChangePage
-        What follows ``cursor.index - 1``: the entry of the cursor itself,
-        if it is still there, comes first.
+        What follows `cursor.start`.
 
     Raises
     ------
     OrthancError
-        Of up to `ANCHORS` further requests.
+        Of further requests, if the newest anchor is gone.
     """
-    if not page.changes and page.last <= cursor.index:
-        if page.last < cursor.index:
-            return LogState.REPLACED
-        if not cursor.anchors:
-            return LogState.CONTINUED
+    if not page.changes and page.last < cursor.index:
+        return LogState.REPLACED
+    if not cursor.anchors:
+        return _check_without_anchors(cursor, page)
+    newest = cursor.anchors[-1]
     for anchor in reversed(cursor.anchors):
-        state = _check_anchor(client, cursor, anchor, page)
-        if state is not None:
-            return state
-    if not page.changes and page.last == cursor.index:
-        return LogState.CONTINUED
+        if anchor is not newest:
+            page = client.changes(since=anchor.seq - 1, limit=_BEHIND)
+        if page.changes and page.changes[0].seq == anchor.seq:
+            return _check_anchor(cursor, anchor, page)
     # Cleared, or all that was known is deleted: entries may have gone with
     # it before they were read.
     return LogState.DOUBTFUL
 
 
-def _check_anchor(client, cursor, anchor, page):
-    if anchor.seq != cursor.index:
-        page = client.changes(since=anchor.seq - 1, limit=1)
-    found = next((c for c in page.changes if c.seq == anchor.seq), None)
-    if found is None:
-        return None
-    return LogState.CONTINUED if found == anchor else LogState.REPLACED
+def _check_without_anchors(cursor: Cursor, page: ChangePage) -> LogState:
+    if page.changes:
+        # A log that was left empty proves nothing, but for a new one
+        known = cursor.index == 0 and page.changes[0].seq == 1
+    else:
+        known = page.last == cursor.index
+    return LogState.CONTINUED if known else LogState.DOUBTFUL
+
+
+def _check_anchor(
+        cursor: Cursor, anchor: Change, page: ChangePage) -> LogState:
+    newest = cursor.anchors[-1]
+    if page.changes[0] != anchor:
+        return LogState.REPLACED
+    between = [c for c in page.changes[1:] if c.seq <= cursor.index]
+    if anchor is newest:
+        # Nothing was left there when the cursor was saved
+        return LogState.REPLACED if between else LogState.CONTINUED
+    if not page.done and page.last < cursor.index:
+        return LogState.DOUBTFUL
+    if newest.date is None or any(c.date is None for c in between):
+        return LogState.DOUBTFUL
+    # A restored database has given the numbers anew, later
+    if any(c.date > newest.date for c in between):
+        return LogState.REPLACED
+    return LogState.CONTINUED
 
 
 def current_cursor(client: OrthancClient) -> Cursor:
     "Return the cursor behind all that has happened up to now"
     page = client.last_change()
+    cursor = Cursor(0).advanced(page)
     if page.changes:
-        # The newest entries may have vanished with their resource
-        behind = client.changes(since=page.last, limit=1)
-        if not behind.changes:
-            page = replace(page, last=max(page.last, behind.last))
-    return Cursor(0).advanced(page)
+        since = max(page.last - _BEHIND, 0)
+        cursor = cursor.advanced(client.changes(since=since, limit=_BEHIND))
+    return cursor
 
 
 def change_pages(
@@ -157,6 +183,21 @@ def change_pages(
             page = following.result()
 
 
+Token = tuple[str, str]
+
+# How many tokens are kept: of the last ones of some pages
+_TOKENS_OF_PAGE = 3
+_TOKENS = 12
+
+
+def _token(resource: dict[str, Any]) -> Token:
+    """Return what tells a resource from the same one sent again.
+
+    That would stand elsewhere in the listing.
+    """
+    return str(resource.get('ID')), str(resource.get('LastUpdate'))
+
+
 @dataclass(frozen=True, slots=True)
 class ListingPage:
     """Resources of a listing
@@ -167,22 +208,23 @@ class ListingPage:
         As Orthanc expands them.
     since : int
         How many stand before the next page.
-    last : str or None
-        Orthanc id of the last resource before the next page.
+    tail : tuple of Token
+        Some of the last resources before the next page.
     """
     resources: list[dict[str, Any]]
     since: int
-    last: str | None
+    tail: tuple[Token, ...]
 
 
 @dataclass
 class Listing:
     """A listing that is read page by page, from where it was left
 
-    Orthanc shifts the rest of a listing to the front when something is
-    deleted.  Each page is asked for with the last resource of the page before
-    it; if that has moved, reading goes back by a page: nothing is skipped, and
-    some resources come twice.
+    Orthanc keeps the order in which resources came, and shifts the rest of a
+    listing to the front when something is deleted.  Each page is asked for
+    with the last resource of the page before it; where that has moved, it is
+    looked for further to the front: nothing is skipped, and some resources
+    come twice.
 
     Parameters
     ----------
@@ -192,42 +234,85 @@ class Listing:
     fetch: Callable[[int, int], Sequence[dict[str, Any]]]
     limit: int
     since: int = 0
-    last: str | None = None
+    tail: tuple[Token, ...] = ()
 
     def __iter__(self) -> Iterator[ListingPage]:
         with ThreadPoolExecutor(1) as pool:
-            page = self._read(self.since, self.last)
+            page = self._read(self.since, self.tail)
             while page.resources:
                 following = None
                 if len(page.resources) >= self.limit:
                     following = pool.submit(
-                        self._read, page.since, page.last)
+                        self._read, page.since, page.tail)
                 yield page
                 if following is None:
                     return
                 page = following.result()
 
-    def _read(self, since: int, last: str | None) -> ListingPage:
+    def _read(self, since: int, tail: tuple[Token, ...]) -> ListingPage:
         "Return the page behind a position, empty at the end"
         while since > 0:
             found = self.fetch(since - 1, self.limit + 1)
-            if found and found[0].get('ID') == last:
-                return self._page(found[1:], since, last)
-            since, last = self._back(since)
-        return self._page(self.fetch(0, self.limit), 0, None)
+            if found and _token(found[0]) == tail[-1]:
+                return self._page(found[1:], since, tail)
+            since, tail = self._rewound(since, tail)
+        return self._page(self.fetch(0, self.limit), 0, ())
 
-    def _back(self, since: int) -> tuple[int, str | None]:
-        "Return the position a page earlier"
-        since -= self.limit
+    def _rewound(
+            self, since: int, tail: tuple[Token, ...]
+            ) -> tuple[int, tuple[Token, ...]]:
+        "Return the last position before which everything was read"
         while since > 0:
-            found = self.fetch(since - 1, 1)
-            if found:
-                return since, found[0].get('ID')
-            since -= self.limit
-        return 0, None
+            start = max(since - self.limit, 0)
+            tokens = list(map(_token, self.fetch(start, since - start)))
+            for index in reversed(range(len(tokens))):
+                if tokens[index] in tail:
+                    return start + index + 1, (tokens[index],)
+            since = start
+        return 0, ()
 
     @staticmethod
-    def _page(found, since, last):
+    def _page(
+            found: Sequence[dict[str, Any]], since: int,
+            tail: tuple[Token, ...]) -> ListingPage:
+        tokens = tuple(map(_token, found[-_TOKENS_OF_PAGE:]))
         return ListingPage(
-            list(found), since + len(found),
-            found[-1].get('ID') if found else last)
+            list(found), since + len(found), (*tail, *tokens)[-_TOKENS:])
+
+
+class Tally:
+    """Which ids were seen, in so little that it can be kept and compared
+
+    The ids are divided over buckets, each with a sum of their digests: where
+    two sums agree, the same ids were seen.
+
+    Parameters
+    ----------
+    sums : sequence of int, optional
+        The sums of a tally that is gone on with.
+    """
+    _buckets = 256
+    _modulus = 2**63
+
+    def __init__(self, sums: Sequence[int] = ()):
+        self.sums = list(sums) or [0] * self._buckets
+
+    def add(self, ids: Iterable[str]) -> None:
+        for id_ in ids:
+            bucket, number = self._digest(id_)
+            self.sums[bucket] = (self.sums[bucket] + number) % self._modulus
+
+    def differing(self, other: 'Tally') -> set[int]:
+        "Return the buckets that hold other ids in another tally"
+        return {
+            bucket for bucket in range(self._buckets)
+            if self.sums[bucket] != other.sums[bucket]}
+
+    @classmethod
+    def bucket(cls, id_: str) -> int:
+        return cls._digest(id_)[0]
+
+    @staticmethod
+    def _digest(id_: str) -> tuple[int, int]:
+        digest = hashlib.blake2b(id_.encode(), digest_size=8).digest()
+        return digest[0], int.from_bytes(digest[1:], 'big')
