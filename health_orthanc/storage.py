@@ -8,11 +8,14 @@ for what has to be changed.  Storing the same batch again changes nothing.
 """
 
 from collections import Counter, defaultdict
+from operator import itemgetter
+from types import SimpleNamespace
 
 from sql import Literal, Null
 from sql.aggregate import Count
 from sql.functions import CurrentTimestamp
 
+from trytond.model import fields
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
@@ -38,11 +41,9 @@ def store_patients(server, resources):
         Of the names of the run's fields.
     """
     Patient = Pool().get('gnuhealth.orthanc.patient')
-    known = {
-        p.uuid: p for p in Patient.search([
-                ('server', '=', server.id),
-                ('uuid', 'in', [r.orthanc_id for r in resources]),
-                ], order=[])}
+    known = _known(
+        Patient, 'uuid', {r.orthanc_id for r in resources},
+        server=[server.id])
     created, updated = _split(known, resources, _patient_values)
     Patient.create([
             {'server': server.id, 'uuid': r.orthanc_id, **values}
@@ -64,32 +65,65 @@ def _patient_values(resource):
         }
 
 
+def _known(Model, key, orthanc_ids, **parents):
+    """Return what is stored of records, by their Orthanc id.
+
+    It is what the columns hold, since nothing else is compared: records that
+    did not change, mostly all, are not worth to be loaded.
+
+    Parameters
+    ----------
+    key : str
+        The field with the Orthanc id.
+    parents : set of int
+        The values of a Many2One field that are meant: another server may
+        hold the same.
+    """
+    (parent, allowed), = parents.items()
+    table = Model.__table__()
+    names = [
+        name for name, field in Model._fields.items()
+        if not isinstance(field, fields.Function) and field.sql_type()]
+    columns = [getattr(table, name) for name in names]
+    cursor = Transaction().connection.cursor()
+    known = {}
+    for sub_ids in grouped_slice(list(orthanc_ids)):
+        cursor.execute(*table.select(
+                *columns, where=getattr(table, key).in_(list(sub_ids))))
+        for values in cursor:
+            row = SimpleNamespace(**dict(zip(names, values)))
+            if getattr(row, parent) in allowed:
+                known[getattr(row, key)] = row
+    return known
+
+
 def _split(known, resources, get_values):
-    "Return resources with all values to create, records with the changed ones"
+    "Return resources with all values to create, rows with the changed ones"
     created, updated = [], []
     for resource in {r.orthanc_id: r for r in resources}.values():
-        record = known.get(resource.orthanc_id)
+        row = known.get(resource.orthanc_id)
         values = get_values(resource)
-        if record is None:
+        if row is None:
             created.append((resource, values))
             continue
         changed = {
             name: value for name, value in values.items()
-            if _stored(record, name) != value}
+            if getattr(row, name) != value}
         if changed:
-            updated.append((record, changed))
+            updated.append((row, changed))
     return created, updated
 
 
-def _stored(record, name):
-    value = getattr(record, name)
-    return value.id if hasattr(value, 'id') else value
-
-
 def _write(Model, updated):
+    "Write values to the records of rows, those that are equal at once"
+    alike = {}
+    for row, values in updated:
+        key = tuple(sorted(values.items(), key=itemgetter(0)))
+        _, ids = alike.setdefault(key, (values, []))
+        ids.append(row.id)
     actions = []
-    for record, values in updated:
-        actions.extend(([record], values))
+    for values, ids in alike.values():
+        actions.extend((Model.browse(ids), values))
     if actions:
         Model.write(*actions)
 
@@ -105,41 +139,27 @@ def store_studies(server, resources):
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    known = {
-        s.orthanc_UID: s for s in Study.search([
-                ('server', '=', server.id),
-                ('orthanc_UID', 'in', [r.orthanc_id for r in resources]),
-                ], order=[])}
-    patients = _orthanc_patients(server, resources)
-    linker = _Linker([r.patient.patient_id for r in resources])
-
-    def get_values(resource):
-        orthanc_patient = patients.get(resource.patient_orthanc_id)
-        values = _study_values(resource, orthanc_patient)
-        values.update(linker.values(
-                known.get(resource.orthanc_id), values, resource,
-                orthanc_patient))
-        return values
-
-    created, updated = _split(known, resources, get_values)
+    known = _known(
+        Study, 'orthanc_UID', {r.orthanc_id for r in resources},
+        server=[server.id])
+    patients = _known(
+        pool.get('gnuhealth.orthanc.patient'), 'uuid',
+        {r.patient_orthanc_id for r in resources}, server=[server.id])
+    values = {}
+    for resource in resources:
+        values[resource.orthanc_id] = _study_values(
+            resource, patients.get(resource.patient_orthanc_id))
+    _link(known, patients, values)
+    created, updated = _split(
+        known, resources, lambda r: values[r.orthanc_id])
     Study.create([
             {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
             for r, values in created])
     _write(Study, updated)
-    _link_patients(patients, known, created, updated)
+    _link_patients(patients, created)
     counts = Counter(
         studies_created=len(created), studies_updated=len(updated))
     return counts + _mark_missing_series(known, resources)
-
-
-def _orthanc_patients(server, resources):
-    Patient = Pool().get('gnuhealth.orthanc.patient')
-    return {
-        p.uuid: p for p in Patient.search([
-                ('server', '=', server.id),
-                ('uuid', 'in', list({
-                            r.patient_orthanc_id for r in resources})),
-                ], order=[])}
 
 
 def _study_values(resource, orthanc_patient):
@@ -182,49 +202,90 @@ def _malformed(resource):
         f'{keyword}: {text}' for keyword, text in resource.malformed) or None
 
 
+def _link(known, orthanc_patients, values):
+    """Add the values of the link to those of studies, none to leave it.
+
+    Parameters
+    ----------
+    known : dict
+        Rows of studies by Orthanc id.
+    orthanc_patients : dict
+        Rows of Orthanc patients.
+    values : dict
+        What is going to be stored, by Orthanc id.
+    """
+    waiting = {
+        id_: found for id_, found in values.items()
+        if id_ not in known or _is_open(known[id_], found)}
+    linker = _Linker(orthanc_patients.values(), waiting.values())
+    for id_, found in waiting.items():
+        found.update(linker.values(known.get(id_), found))
+
+
+_IDENTITY_FIELDS = [
+    'patient_id', 'patient_name', 'patient_birth_date', 'patient_sex']
+
+
+def _is_open(study, values):
+    "Return whether the machine may decide on a stored study anew"
+    if study.decided_by or study.link_status not in _LINKED_BY_MACHINE:
+        return False
+    return study.link_status == 'unlinked' or any(
+        getattr(study, name) != values[name] for name in _IDENTITY_FIELDS)
+
+
 class _Linker:
     """Finds the patients of GNU Health whose PUID the images carry
 
     A patient is proposed only where no field contradicts it.
+
+    Parameters
+    ----------
+    orthanc_patients : iterable of rows
+    studies : iterable of dict
+        Values of the studies to be linked.
     """
 
-    _identity_fields = [
-        'patient_id', 'patient_name', 'patient_birth_date', 'patient_sex']
+    def __init__(self, orthanc_patients, studies):
+        wanted = {values['orthanc_patient'] for values in studies}
+        self._decided = self._decisions([
+                row for row in orthanc_patients
+                if row.id in wanted and row.decided_by])
+        self._patients = self._registered({
+                values['patient_id'] for values in studies})
 
-    def __init__(self, patient_ids):
+    @staticmethod
+    def _decisions(rows):
+        "Return the patients that people chose for Orthanc patients"
         Patient = Pool().get('gnuhealth.patient')
-        self._patients = defaultdict(list)
-        for sub_ids in grouped_slice(sorted(set(filter(None, patient_ids)))):
+        patients = {
+            patient.id: patient for patient in Patient.browse(list({
+                        row.patient for row in rows if row.patient}))}
+        return {row.id: patients.get(row.patient) for row in rows}
+
+    @staticmethod
+    def _registered(patient_ids):
+        Patient = Pool().get('gnuhealth.patient')
+        patients = defaultdict(list)
+        for sub_ids in grouped_slice(sorted(filter(None, patient_ids))):
             for patient in Patient.search(
                     [('party.ref', 'in', list(sub_ids))], order=[]):
-                self._patients[patient.party.ref].append(patient)
+                patients[patient.party.ref].append(patient)
+        return patients
 
-    def values(self, study, values, resource, orthanc_patient):
-        "Return the values of the link, none to leave it as it is"
-        if study and not self._open(study, values):
-            return {}
-        patient, status = self._propose(values, orthanc_patient)
+    def values(self, study, values):
+        "Return the values of the link of a study, whose row is given if any"
+        patient, status = self._propose(values)
+        patient = patient.id if patient else None
         if study and study.imaging_test and patient != study.patient:
             # A result hangs on it: a person shall look
             return {'link_status': 'auto_unsure'}
-        return {
-            'patient': patient.id if patient else None,
-            'link_status': status,
-            }
+        return {'patient': patient, 'link_status': status}
 
-    def _open(self, study, values):
-        "Return whether the machine may decide anew"
-        if (study.decided_by
-                or study.link_status not in _LINKED_BY_MACHINE):
-            return False
-        return study.link_status == 'unlinked' or any(
-            getattr(study, name) != values[name]
-            for name in self._identity_fields)
-
-    def _propose(self, values, orthanc_patient):
-        decided = bool(orthanc_patient and orthanc_patient.decided_by)
+    def _propose(self, values):
+        decided = values['orthanc_patient'] in self._decided
         if decided:
-            patient = orthanc_patient.patient
+            patient = self._decided[values['orthanc_patient']]
         else:
             candidates = self._patients.get(values['patient_id'], [])
             patient = candidates[0] if len(candidates) == 1 else None
@@ -261,7 +322,7 @@ def _images_identity(values):
         values['patient_birth_date'], values['patient_sex'])
 
 
-def _link_patients(patients, known, created, updated):
+def _link_patients(patients, created):
     "Let an Orthanc patient have the patient that its certain studies have"
     Patient = Pool().get('gnuhealth.orthanc.patient')
     found = defaultdict(set)
@@ -326,11 +387,9 @@ def store_series(server, resources):
         server, 'gnuhealth.imaging_orthanc.study',
         {r.study_orthanc_id for r in resources})
     resources = [r for r in resources if r.study_orthanc_id in studies]
-    known = {
-        s.orthanc_UID: s for s in Series.search([
-                ('study', 'in', list(studies.values())),
-                ('orthanc_UID', 'in', [r.orthanc_id for r in resources]),
-                ], order=[])}
+    known = _known(
+        Series, 'orthanc_UID', {r.orthanc_id for r in resources},
+        study=set(studies.values()))
     created, updated = _split(
         known, resources,
         lambda r: _series_values(r, studies[r.study_orthanc_id]))
@@ -400,11 +459,16 @@ def _update_modalities(study_ids):
                 group_by=[table.study, table.modality]))
         for study, modality in cursor:
             modalities[study].add(modality)
+    study = Study.__table__()
     by_text = defaultdict(list)
-    for study in Study.browse(list(modalities)):
-        text = ', '.join(sorted(modalities[study.id])) or None
-        if study.modalities != text:
-            by_text[text].append(study)
+    for sub_ids in grouped_slice(list(modalities)):
+        cursor.execute(*study.select(
+                study.id, study.modalities,
+                where=reduce_ids(study.id, sub_ids)))
+        for id_, stored in cursor:
+            text = ', '.join(sorted(modalities[id_])) or None
+            if stored != text:
+                by_text[text].append(id_)
     _write_same(Study, 'modalities', by_text)
 
 
@@ -412,8 +476,8 @@ def _write_same(Model, name, by_value):
     "Write each value to its records in one statement, by-passing the ORM"
     table = Model.__table__()
     cursor = Transaction().connection.cursor()
-    for value, records in by_value.items():
-        for sub_ids in grouped_slice([r.id for r in records]):
+    for value, ids in by_value.items():
+        for sub_ids in grouped_slice(ids):
             cursor.execute(*table.update(
                     [getattr(table, name)], [value],
                     where=reduce_ids(table.id, sub_ids)))
@@ -639,24 +703,22 @@ def link_waiting_studies(server):
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    studies = Study.browse(_waiting_ids(server))
+    studies = _waiting_studies(server)
     if not studies:
         return Counter()
-    linker = _Linker([s.patient_id for s in studies])
-    updated = []
-    for study in studies:
-        values = linker.values(
-            study, {
-                name: getattr(study, name)
-                for name in linker._identity_fields},
-            None, study.orthanc_patient)
-        if values.get('patient'):
-            updated.append((study, values))
+    patients = _known(
+        pool.get('gnuhealth.orthanc.patient'), 'id',
+        {s.orthanc_patient for s in studies} - {None}, server=[server.id])
+    linker = _Linker(patients.values(), map(vars, studies))
+    updated = [(study, linker.values(study, vars(study))) for study in studies]
+    updated = [
+        (study, values) for study, values in updated if values.get('patient')]
     _write(Study, updated)
     return Counter(studies_updated=len(updated))
 
 
-def _waiting_ids(server):
+def _waiting_studies(server):
+    "Return the rows of unlinked studies whose PatientID is somebody's PUID"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Party = pool.get('party.party')
@@ -669,4 +731,6 @@ def _waiting_ids(server):
             & (table.link_status == 'unlinked')
             & (table.decided_by == Null) & (table.missing_since == Null),
             order_by=[table.id.desc], limit=WAITING_LIMIT))
-    return [id_ for id_, in cursor]
+    return list(_known(
+            Study, 'id', [id_ for id_, in cursor],
+            server=[server.id]).values())
