@@ -30,11 +30,13 @@ def register():
         wizard.synchronization.GetNewStudiesStart,
         wizard.synchronization.FullSynchronizeStart,
         wizard.synchronization.SynchronizationStarted,
+        wizard.preview.PreviewShow,
         wizard.viewer.OpenViewerChoose,
         module='health_orthanc', type_='model')
     Pool.register(
         wizard.server.AddServer,
         wizard.synchronization.GetNewStudies,
         wizard.synchronization.FullSynchronize,
+        wizard.preview.Preview,
         wizard.viewer.OpenViewer,
         module='health_orthanc', type_='wizard')

@@ -11,7 +11,7 @@ from .core.errors import NoImage, NotFound, OrthancError
 from .core.images import study_thumbnail
 from .core.secrets import SecretUnavailable
 
-__all__ = ['get_images', 'get_thumbnails']
+__all__ = ['get_frame', 'get_images', 'get_thumbnails']
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,23 @@ def get_images(instances):
             orthanc_id, width=IMAGE_SIZE, height=IMAGE_SIZE)
 
     return _fetch(instances, [(i, i.orthanc_UID) for i in instances], fetch)
+
+
+def get_frame(instance, frame):
+    """Return a frame of an instance as PNG.
+
+    Parameters
+    ----------
+    frame : int
+        Counted from 0.
+
+    Raises
+    ------
+    OrthancError, SecretUnavailable
+    """
+    with instance.server.get_client(interactive=True) as client:
+        return fields.Binary.cast(client.rendered(
+                instance.orthanc_UID, frame, IMAGE_SIZE, IMAGE_SIZE))
 
 
 # Modalities of objects without pixels (DICOM PS3.3 C.7.3.1.1.1)

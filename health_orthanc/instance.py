@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pyson import Bool, Eval
 
 from . import migration
 from .image import get_images
@@ -48,6 +49,12 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
                 })
         cls._order = [('series', 'ASC'), ('instance_number', 'ASC'),
             ('id', 'ASC')]
+        cls._buttons.update({
+                'preview': {
+                    'invisible': Bool(Eval('missing_since')),
+                    'depends': ['missing_since'],
+                    },
+                })
 
     @classmethod
     def __register__(cls, module_name):
@@ -72,6 +79,11 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     def search_server_label(cls, name, clause):
         return [('series.study.server.label', *clause[1:])]
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_preview')
+    def preview(cls, instances):
+        pass
 
     @classmethod
     def get_image(cls, instances, name):

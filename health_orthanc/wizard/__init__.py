@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from . import server, synchronization, viewer
+from . import preview, server, synchronization, viewer
 
-__all__ = ['server', 'synchronization', 'viewer']
+__all__ = ['preview', 'server', 'synchronization', 'viewer']

@@ -7,6 +7,7 @@ from trytond.pool import Pool
 from trytond.transaction import inactive_records
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from ..access import RestrictedWizardMixin
 from ..core.client import normalize_url
 from ..core.errors import InvalidAddress, OrthancError
 from ..core.secrets import SecretUnavailable
@@ -55,7 +56,7 @@ class AddServerFailure(ModelView):
     message = fields.Text("What Is Wrong", readonly=True)
 
 
-class AddServer(Wizard):
+class AddServer(RestrictedWizardMixin, Wizard):
     "Add Orthanc Server"
     __name__ = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
 

@@ -6,6 +6,8 @@ from trytond.model import ModelView, fields
 from trytond.pool import Pool
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from ..access import RestrictedWizardMixin
+
 __all__ = [
     'FullSynchronize', 'FullSynchronizeStart', 'GetNewStudies',
     'GetNewStudiesStart', 'SynchronizationStarted']
@@ -36,7 +38,7 @@ def _started():
             ])
 
 
-class _SynchronizeMixin:
+class _SynchronizeMixin(RestrictedWizardMixin):
     "Starts a run of every active server"
     __slots__ = ()
 

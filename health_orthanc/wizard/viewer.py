@@ -7,6 +7,7 @@ from trytond.pyson import Eval
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
+from ..access import RestrictedWizardMixin
 from ..exceptions import OrthancUserError
 from ..viewer import ViewableMixin
 
@@ -24,7 +25,7 @@ class OpenViewerChoose(ModelView):
         domain=[('id', 'in', Eval('viewers', []))])
 
 
-class OpenViewer(Wizard):
+class OpenViewer(RestrictedWizardMixin, Wizard):
     "Open in Viewer"
     __name__ = 'gnuhealth.imaging_orthanc.open_viewer'
 

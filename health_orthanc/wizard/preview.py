@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.model import ModelView, fields
+from trytond.pyson import Eval
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from ..exceptions import orthanc_errors
+from ..image import get_frame
+
+__all__ = ['Preview', 'PreviewShow']
+
+
+class PreviewShow(ModelView):
+    "Image Preview"
+    __name__ = 'gnuhealth.imaging_orthanc.preview.show'
+
+    image = fields.Binary("Image", readonly=True)
+    frame = fields.Integer(
+        "Frame", required=True,
+        domain=[
+            ('frame', '>=', 1),
+            ('frame', '<=', Eval('frames_count', 1)),
+            ])
+    frames_count = fields.Integer("Frames", readonly=True)
+
+
+class Preview(Wizard):
+    "Image Preview"
+    __name__ = 'gnuhealth.imaging_orthanc.preview'
+
+    start_state = 'show'
+    show = StateView(
+        'gnuhealth.imaging_orthanc.preview.show',
+        'health_orthanc.preview_show_view_form', [
+            Button("Close", 'end', 'tryton-close'),
+            Button("Previous", 'previous', 'tryton-arrow-left',
+                states={'readonly': Eval('frame', 1) <= 1}),
+            Button("Show", 'reload', 'tryton-refresh', default=True),
+            Button("Next", 'next_', 'tryton-arrow-right',
+                states={
+                    'readonly': Eval('frame', 1) >= Eval('frames_count', 1),
+                    }),
+            ])
+    previous = StateTransition()
+    reload = StateTransition()
+    next_ = StateTransition()
+
+    @orthanc_errors
+    def default_show(self, fields):
+        count = self.record.number_of_frames or 1
+        frame = min(max(getattr(self.show, 'frame', None) or 1, 1), count)
+        return {
+            'image': get_frame(self.record, frame - 1),
+            'frame': frame,
+            'frames_count': count,
+            }
+
+    def transition_reload(self):
+        return self._turn(0)
+
+    def transition_previous(self):
+        return self._turn(-1)
+
+    def transition_next_(self):
+        return self._turn(1)
+
+    def _turn(self, frames):
+        # The client sends the image back: the session shall not keep it
+        self.show.image = None
+        self.show.frame = (self.show.frame or 1) + frames
+        return 'show'
