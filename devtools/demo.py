@@ -223,16 +223,20 @@ class Demo:
         Wizard('gnuhealth.imaging_orthanc.get_new_studies').execute('update')
         expected = self.orthanc.counts()['studies']
         deadline = time.monotonic() + SYNCHRONIZATION_TIMEOUT
-        names = ['synchronizing', 'last_synchronization', 'last_error']
-        server = self._read_server(*names)
-        while server['synchronizing'] or not server['last_synchronization']:
+        while not self._synchronized():
             if time.monotonic() > deadline:
                 raise StartError("The synchronisation does not end")
             say(f"{len(self.read(STUDY, []))} of {expected} studies")
             time.sleep(1)
-            server = self._read_server(*names)
+
+    def _synchronized(self) -> bool:
+        server = self._read_server(
+            'synchronizing', 'last_synchronization', 'last_error')
+        if server['synchronizing']:
+            return False
         if server['last_error']:
             raise StartError(f"Synchronisation: {server['last_error']}")
+        return bool(server['last_synchronization'])
 
     def _publish_orthanc(self) -> None:
         """Tell GNU Health if Orthanc has another port than last time."""
