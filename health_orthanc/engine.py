@@ -19,6 +19,7 @@ from trytond.config import config
 from trytond.pool import Pool
 from trytond.transaction import Transaction, TransactionError
 
+from .core.batches import read_ahead
 from .core.changes import (
     Cursor, Listing, LogState, Tally, change_pages, check_log, current_cursor)
 from .core.resources import (
@@ -35,8 +36,10 @@ logger = logging.getLogger(__name__)
 
 # Entries of the change log, resources of a listing, of a bulk answer
 CHANGES_LIMIT = 2000
-LISTING_LIMIT = 500
-BULK_LIMIT = 1000
+LISTING_LIMIT = 1000
+BULK_LIMIT = 2000
+# Instances that the series of a page of their listing name, on average
+NAMED_LIMIT = 50000
 # Records whose Orthanc ids are read at once
 RECORDS_LIMIT = 10000
 
@@ -144,6 +147,8 @@ class Engine:
     def _start_position(self):
         cursor = current_cursor(self._client)
         statistics = self._client.statistics()
+        instances, series = (
+            statistics['CountInstances'], statistics['CountSeries'])
         position = {
             'level': 'study',
             'since': 0,
@@ -151,14 +156,17 @@ class Engine:
             'seen': [],
             'index': cursor.index,
             'anchors': cursor.dumps(),
+            # Series of many images come in smaller pages
+            'series_limit': max(1, NAMED_LIMIT * series // (instances or 1)),
             }
-        total = statistics['CountStudies'] + statistics['CountSeries']
+        total = statistics['CountStudies'] + series
         in_transaction(self._save_position, position, 0, total)
         return position
 
     def _list_studies(self, position):
         seen = Tally(position['seen'])
-        for page in self._listing(self._client.list_studies, position):
+        for page in self._listing(
+                self._client.list_studies, position, LISTING_LIMIT):
             studies = self._parsed(page.resources)
             self._store_studies(studies)
             seen.add(s.orthanc_id for s in studies)
@@ -170,16 +178,19 @@ class Engine:
         return position
 
     def _list_series(self, position):
-        for page in self._listing(self._client.list_series, position):
+        limit = min(LISTING_LIMIT, position['series_limit'])
+        for page in self._listing(
+                self._client.list_series, position, limit):
             series = self._parsed(page.resources)
             self._store_series(series)
             if self._with_instances:
                 self._store_unknown_instances(series)
             position = self._behind(position, page)
 
-    def _listing(self, fetch, position):
+    @staticmethod
+    def _listing(fetch, position, limit):
         return Listing(
-            fetch, LISTING_LIMIT, position['since'],
+            fetch, limit, position['since'],
             tuple(map(tuple, position['tail'])))
 
     def _behind(self, position, page, **values):
@@ -294,9 +305,8 @@ class Engine:
     # Resources
 
     def _fetch(self, orthanc_ids):
-        for start in range(0, len(orthanc_ids), BULK_LIMIT):
-            yield self._client.bulk_content(
-                orthanc_ids[start:start + BULK_LIMIT])
+        return read_ahead(
+            self._client.bulk_content, orthanc_ids, BULK_LIMIT)
 
     def _parsed(self, resources):
         "Return the resources that can be told what they are"
@@ -394,31 +404,25 @@ class Engine:
         return cursor, position
 
     def _save_cursor(self, cursor, processed):
-        Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([self._server], {
-                'last_changed_index': cursor.index,
-                'change_anchors': cursor.dumps(),
-                })
+        self._write_progress(
+            last_changed_index=cursor.index, change_anchors=cursor.dumps())
         self._count({'processed': processed})
 
     def _save_position(self, position, processed, total=None):
-        pool = Pool()
-        Server = pool.get('gnuhealth.orthanc.config')
-        Server.write([self._server], {
-                'reconciliation_position': json.dumps(position),
-                })
+        self._write_progress(reconciliation_position=json.dumps(position))
         counts = {'processed': processed}
         if total:
             counts['total'] = total
         self._count(counts)
 
     def _finish_full(self, position):
+        self._write_progress(
+            last_changed_index=position['index'],
+            change_anchors=position['anchors'], reconciliation_position=None)
+
+    def _write_progress(self, **values):
         Server = Pool().get('gnuhealth.orthanc.config')
-        Server.write([self._server], {
-                'last_changed_index': position['index'],
-                'change_anchors': position['anchors'],
-                'reconciliation_position': None,
-                })
+        Server.write_progress(self._server_id, **values)
 
     def _present_studies_after(self, id_):
         table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()

@@ -16,12 +16,13 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
-from .access import HiddenFieldsMixin
+from . import migration
+from .access import (
+    GuardedMixin, HiddenFieldsMixin, SealedChar, SealedText)
 from .core.client import OrthancClient, normalize_url
 from .core.errors import InvalidAddress, OrthancError
 from .core.secrets import MASK, SecretUnavailable, seal, unseal
 from .exceptions import ServerDeleteError, ServerValidationError, describe
-from .migration import is_older
 
 __all__ = ['Server']
 
@@ -36,7 +37,9 @@ def secret_keys():
     return config.get('health_orthanc', 'fernet_key', default='').split()
 
 
-class Server(HiddenFieldsMixin, DeactivableMixin, ModelSQL, ModelView):
+class Server(
+        GuardedMixin, HiddenFieldsMixin, DeactivableMixin, ModelSQL,
+        ModelView):
     "Orthanc Server"
     __name__ = 'gnuhealth.orthanc.config'
     _rec_name = 'label'
@@ -61,7 +64,7 @@ class Server(HiddenFieldsMixin, DeactivableMixin, ModelSQL, ModelView):
     password = fields.Function(
         fields.Char("Password", strip=False),
         'get_secret', setter='set_secret')
-    sealed_password = fields.Char("Sealed Password", strip=False)
+    sealed_password = SealedChar("Sealed Password", strip=False)
     ca_certificates = fields.Text(
         "CA Certificates",
         help="Certificates in PEM form that are trusted for this server "
@@ -71,7 +74,7 @@ class Server(HiddenFieldsMixin, DeactivableMixin, ModelSQL, ModelView):
     client_key = fields.Function(
         fields.Text("Client Key", help="The certificate's key in PEM form."),
         'get_secret', setter='set_secret')
-    sealed_client_key = fields.Text("Sealed Client Key")
+    sealed_client_key = SealedText("Sealed Client Key")
     connect_timeout = fields.Float(
         "Connect Timeout", required=True,
         domain=[('connect_timeout', '>', 0), ('connect_timeout', '<=', 60)],
@@ -179,28 +182,12 @@ class Server(HiddenFieldsMixin, DeactivableMixin, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module_name):
-        # Migration from 5.0: the password was a plain column
-        old = is_older(cls, module_name, 'sealed_password')
-        if old:
-            cls.__table_handler__(module_name).column_rename(
-                'password', 'sealed_password')
+        # Migration from 5.0
+        migration.forget_cron_user(module_name)
+        old = migration.prepare_servers(cls, module_name)
         super().__register__(module_name)
         if old:
-            cls._migrate_from_5_0()
-
-    @classmethod
-    def _migrate_from_5_0(cls):
-        cursor = Transaction().connection.cursor()
-        table = cls.__table__()
-        cursor.execute(*table.select(table.id, table.sealed_password))
-        for id_, password in cursor.fetchall():
-            cursor.execute(*table.update(
-                    [table.sealed_password, table.identifier,
-                        table.start_date, table.last_changed_index,
-                        table.active],
-                    [seal(password, secret_keys()), cls._new_identifier(),
-                        dt.date.today(), Null, True],
-                    where=table.id == id_))
+            migration.convert_servers(cls, secret_keys())
 
     @staticmethod
     def default_connect_timeout():
@@ -334,6 +321,18 @@ class Server(HiddenFieldsMixin, DeactivableMixin, ModelSQL, ModelView):
             args.extend((servers, values))
         super().write(*args)
         cls._check_later([s for s in cls.browse(changed) if s.active])
+
+    @classmethod
+    def write_progress(cls, server_id, **values):
+        """Write how far synchronisation is, in one statement.
+
+        It is no change to somebody who has the record open.
+        """
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.update(
+                [getattr(table, name) for name in values],
+                list(values.values()), where=table.id == server_id))
 
     @classmethod
     def _normalized(cls, values):

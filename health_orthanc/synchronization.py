@@ -14,6 +14,7 @@ from trytond.pool import Pool
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction
 
+from .access import GuardedMixin
 from .core.errors import OrthancError
 from .core.resources import InstanceResource, SeriesResource
 from .core.secrets import SecretUnavailable
@@ -50,7 +51,7 @@ def _count(string):
     return fields.Integer(string, readonly=True)
 
 
-class Synchronization(ModelSQL, ModelView):
+class Synchronization(GuardedMixin, ModelSQL, ModelView):
     "Orthanc Synchronisation"
     __name__ = 'gnuhealth.orthanc.synchronization'
 
@@ -219,7 +220,7 @@ class Synchronization(ModelSQL, ModelView):
                     'state': 'running',
                     'started_at': now(),
                     }])
-        Server.write([Server(server_id)], {'last_run': run.id})
+        Server.write_progress(server_id, last_run=run.id)
         return run.id
 
     @classmethod
@@ -279,8 +280,7 @@ class Synchronization(ModelSQL, ModelView):
                 'ended_at': now(),
                 })
         if not failed:
-            Server.write(
-                [Server(server_id)], {'last_synchronization': now()})
+            Server.write_progress(server_id, last_synchronization=now())
 
     @classmethod
     def load_instances(cls, study):
@@ -319,7 +319,7 @@ class Synchronization(ModelSQL, ModelView):
                     ]))
 
 
-class Failure(ModelSQL, ModelView):
+class Failure(GuardedMixin, ModelSQL, ModelView):
     "Orthanc Synchronisation Failure"
     __name__ = 'gnuhealth.orthanc.synchronization.failure'
 
