@@ -60,6 +60,8 @@ def log_in(
         What to open, like ``model/party.party``.
     """
     page.goto(f'{url}/#{database}' + (f'/{path}' if path else ''))
+    # Until the databases are known, the dialog does nothing.
+    page.wait_for_selector('#database:visible')
     page.fill('#login', login)
     page.press('#login', 'Enter')
     page.fill('input[type="password"]:visible', password)
