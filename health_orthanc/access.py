@@ -1,10 +1,154 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields that are only there for those who may read them."""
+"""Access that trytond does not check by itself."""
 
+from functools import wraps
+
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
+from trytond.tools.domain_inversion import is_leaf
+from trytond.transaction import Transaction
 
-__all__ = ['HiddenFieldsMixin']
+__all__ = [
+    'GuardedMixin', 'GuardedSearchMixin', 'HiddenFieldsMixin',
+    'RestrictedWizardMixin', 'SealedChar', 'SealedText']
+
+# Remote calls that give out values of the record that is named to them
+_UNCHECKED_CALLS = {
+    'autocomplete', 'on_change', 'on_change_notify', 'on_change_with',
+    'on_scan_code', 'pre_validate', 'resources'}
+
+
+class _SealedMixin:
+    "A column that can be read by our code only, and searched by nobody"
+
+    def convert_domain(self, domain, tables, Model):
+        self._refuse(Model)
+
+    def convert_order(self, name, tables, Model):
+        self._refuse(Model)
+
+    def _refuse(self, Model):
+        # Comparing would tell the value letter by letter
+        raise AccessError(gettext(
+                'ir.msg_access_rule_field_error',
+                **Model.__names__(self.name)))
+
+
+class SealedChar(_SealedMixin, fields.Char):
+    pass
+
+
+class SealedText(_SealedMixin, fields.Text):
+    pass
+
+
+class GuardedSearchMixin:
+    """Check the access to what a ``where`` clause compares
+
+    trytond checks the fields of dotted names but not those of such a clause.
+    """
+    __slots__ = ()
+
+    @classmethod
+    def search(cls, domain, *args, **kwargs):
+        if Transaction().check_access:
+            _check_where(cls, domain)
+        return super().search(domain, *args, **kwargs)
+
+
+def _check_where(Model, domain, inside=False):
+    if is_leaf(domain):
+        _check_leaf(Model, domain, inside)
+    elif isinstance(domain, (list, tuple)):
+        for clause in domain:
+            _check_where(Model, clause, inside)
+
+
+def _check_leaf(Model, clause, inside):
+    pool = Pool()
+    ModelAccess = pool.get('ir.model.access')
+    FieldAccess = pool.get('ir.model.field.access')
+    name, _, rest = clause[0].partition('.')
+    if inside:
+        FieldAccess.check(Model.__name__, [name], 'read')
+    field = Model._fields[name]
+    where = clause[1].endswith('where')
+    if not hasattr(field, 'get_target') or not (where or rest):
+        return
+    Target = field.get_target()
+    ModelAccess.check(Target.__name__, 'read')
+    _check_where(
+        Target, clause[2] if where else [(rest, *clause[1:])], inside=True)
+
+
+class GuardedMixin(GuardedSearchMixin):
+    """Check the access to a record whose values a remote call gives out
+
+    For trytond these calls only tell what is computed from what the client
+    sent, but they complete it from the record.
+    """
+    __slots__ = ()
+
+    @classmethod
+    def __post_setup__(cls):
+        super().__post_setup__()
+        for name, rpc in cls.__rpc__.items():
+            if name in _UNCHECKED_CALLS or name.startswith('on_change_'):
+                rpc.decorator = _checked(cls, rpc.decorator)
+
+    @classmethod
+    def check_read(cls, records):
+        "Check that the user may read the model and the records"
+        Pool().get('ir.model.access').check(cls.__name__, 'read')
+        ids = [r.id for r in records if r.id is not None and r.id >= 0]
+        if ids:
+            cls.read(ids, ['id'])
+
+
+def _checked(cls, decorator):
+    def decorate(func):
+        if decorator:
+            func = decorator(func)
+
+        @wraps(func)
+        def wrapper(*args, **kwargs):
+            first = args[0] if args else None
+            records = first if isinstance(first, list) else [first]
+            cls.check_read([r for r in records if isinstance(r, cls)])
+            return func(*args, **kwargs)
+        return wrapper
+    return decorate
+
+
+class RestrictedWizardMixin:
+    """Let only the groups of its actions run a wizard
+
+    The client names the action that it runs the wizard by; trytond lets
+    everybody run it by an action that does not exist.
+    """
+    __slots__ = ()
+
+    @classmethod
+    def check_access(cls):
+        transaction = Transaction()
+        if not transaction.user:
+            return
+        with transaction.set_context(action_id=None):
+            cls._check_groups()
+            super().check_access()
+
+    @classmethod
+    def _check_groups(cls):
+        pool = Pool()
+        ActionWizard = pool.get('ir.action.wizard')
+        User = pool.get('res.user')
+        allowed = ActionWizard.get_groups(cls.__name__)
+        if not allowed.intersection(User.get_groups()):
+            raise AccessError(gettext(
+                    'ir.msg_access_wizard_error', wizard=cls.__name__))
 
 
 class HiddenFieldsMixin:

@@ -11,7 +11,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
-from .access import HiddenFieldsMixin
+from .access import GuardedSearchMixin, HiddenFieldsMixin
 
 __all__ = ['Patient', 'TestResult']
 
@@ -21,7 +21,7 @@ def _date(value):
     return dt.date.fromisoformat(value) if isinstance(value, str) else value
 
 
-class Patient(HiddenFieldsMixin, metaclass=PoolMeta):
+class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.patient'
     _hidden_fields = frozenset({
             'orthanc_patients', 'orthanc_studies', 'orthanc_studies_count',
@@ -68,7 +68,8 @@ class Patient(HiddenFieldsMixin, metaclass=PoolMeta):
         return super().copy(patients, default=default)
 
 
-class TestResult(HiddenFieldsMixin, metaclass=PoolMeta):
+class TestResult(
+        GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
     _hidden_fields = frozenset({'orthanc_studies'})
 

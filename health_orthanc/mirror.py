@@ -12,6 +12,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from .access import GuardedMixin
 from .exceptions import MirrorAccessError
 
 __all__ = ['MirrorMixin', 'now']
@@ -22,7 +23,7 @@ def now():
     return dt.datetime.now().replace(microsecond=0)
 
 
-class MirrorMixin:
+class MirrorMixin(GuardedMixin):
     """A record of what an Orthanc server holds
 
     People may edit `_editable_fields`; the rest is only written by

@@ -17,8 +17,7 @@ from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
 from . import migration
-from .access import (
-    GuardedMixin, HiddenFieldsMixin, SealedChar, SealedText)
+from .access import GuardedMixin, HiddenFieldsMixin, SealedChar, SealedText
 from .core.client import OrthancClient, normalize_url
 from .core.errors import InvalidAddress, OrthancError
 from .core.secrets import MASK, SecretUnavailable, seal, unseal

@@ -6,13 +6,16 @@ from trytond.model import (
     DeactivableMixin, ModelSQL, ModelView, fields, sequence_ordered)
 from trytond.pool import Pool
 
+from .access import GuardedMixin
 from .core.viewers import TemplateError, check_template, viewer_url
 from .exceptions import ViewerValidationError
 
 __all__ = ['ServerViewer', 'Viewer', 'ViewableMixin']
 
 
-class Viewer(sequence_ordered(), DeactivableMixin, ModelSQL, ModelView):
+class Viewer(
+        GuardedMixin, sequence_ordered(), DeactivableMixin, ModelSQL,
+        ModelView):
     "Orthanc Viewer"
     __name__ = 'gnuhealth.orthanc.viewer'
 
