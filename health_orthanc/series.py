@@ -15,13 +15,14 @@ from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 from .exceptions import orthanc_errors
 from .mirror import MirrorMixin
+from .storage import instances_counts
 from .viewer import ViewableMixin
 
 __all__ = ['Series']
 
 logger = logging.getLogger(__name__)
 
-# How many studies may be asked for when somebody opens series
+# How many studies are asked for at the most when somebody opens series
 STUDIES_LIMIT = 3
 
 
@@ -57,9 +58,6 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         "Images", readonly=True, help="As many as the server holds.")
     instances = fields.One2Many(
         'gnuhealth.imaging_orthanc.series_instances', 'series', "Instances")
-    instances_loaded = fields.DateTime(
-        "Instances Loaded", readonly=True,
-        help="The server's last update that the list of instances is of.")
     server = fields.Function(
         fields.Many2One('gnuhealth.orthanc.config', "Server"),
         'get_server', searcher='search_server')
@@ -139,15 +137,6 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
             'SeriesInstanceUID': self.series_UID,
             }
 
-    @property
-    def needs_instances(self):
-        "Whether the server holds other instances than are recorded"
-        return bool(
-            not self.missing_since
-            and self.instances_count
-            and (not self.instances_loaded
-                or self.instances_loaded != self.last_update))
-
     @classmethod
     def read(cls, ids, fields_names):
         # Somebody opens series: RPC asks for their instances. Code that goes
@@ -163,9 +152,13 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     def _load_for_reading(cls, ids):
         # The access is checked before anything is fetched
         super().read(ids, ['id'])
-        waiting = [s for s in cls.browse(ids) if s.needs_instances]
+        counts = instances_counts(ids)
+        waiting = [
+            s for s in cls.browse(ids)
+            if not s.missing_since
+            and (s.instances_count or 0) != counts.get(s.id, 0)]
         try:
-            cls._load(waiting[:STUDIES_LIMIT])
+            cls._load(waiting)
         except (OrthancError, SecretUnavailable) as error:
             # The form opens with what there is; its button tells why.
             logger.warning(
@@ -182,6 +175,6 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     def _load(cls, series):
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
-        studies = {s.study for s in series}
+        studies = dict.fromkeys(s.study for s in series)
         for study in list(studies)[:STUDIES_LIMIT]:
             Synchronization.load_instances(study)

@@ -25,9 +25,9 @@ from .core.values import parse_person_name
 from .mirror import now
 
 __all__ = [
-    'link_waiting_studies', 'mark_missing_patients', 'mark_missing_studies',
-    'store_instances', 'store_patients', 'store_series', 'store_studies',
-    'unknown_instances']
+    'instances_counts', 'link_waiting_studies', 'mark_missing_patients',
+    'mark_missing_studies', 'store_instances', 'store_patients',
+    'store_series', 'store_studies', 'unknown_instances']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
@@ -489,7 +489,7 @@ def _mark_missing_instances(known, resources):
     listed = {
         known[r.orthanc_id].id: set(r.instance_ids)
         for r in resources if r.orthanc_id in known}
-    counts = _instances_counts(listed)
+    counts = instances_counts(listed)
     # A series whose count agrees holds the same instances: what is deleted
     # and what is new is never told by one and the same change.
     doubtful = {
@@ -501,7 +501,8 @@ def _mark_missing_instances(known, resources):
     return Counter(instances_missing=Instance.mark_missing(gone))
 
 
-def _instances_counts(series_ids):
+def instances_counts(series_ids):
+    "Return how many instances are recorded, and present, by series"
     Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
     table = Instance.__table__()
     cursor = Transaction().connection.cursor()
@@ -541,7 +542,7 @@ def unknown_instances(server, resources):
     listed = {
         series[r.orthanc_id]: r.instance_ids
         for r in resources if r.orthanc_id in series}
-    counts = _instances_counts(listed)
+    counts = instances_counts(listed)
     differing = [
         id_ for id_, found in listed.items()
         if counts.get(id_, 0) != len(found)]
