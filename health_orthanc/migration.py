@@ -3,27 +3,43 @@
 """What `gnuhealth-orthanc` 5.0.x has stored becomes what this module stores.
 
 The ``prepare_`` functions run before Tryton adapts a table, the ``convert_``
-functions after it.
+functions after it.  The models register in the order server, patient, study,
+series, instance: whatever a study is converted from, its series are still as
+5.0 left them, except for their doubles.
 """
 
 import datetime as dt
+import itertools
 import logging
+import secrets
+from collections import defaultdict
 
-from sql import Literal, Null, Table
+from sql import Cast, Literal, Null, Table
 from sql.aggregate import Count, Min
+from sql.conditionals import Coalesce, NullIf
+from sql.functions import CharLength
+from sql.operators import Concat, Exists
 
 from trytond import backend
 from trytond.pool import Pool
-from trytond.tools import grouped_slice
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-from .core.values import parse_date, parse_person_name
+from .core.client import normalize_url
+from .core.errors import InvalidAddress
+from .core.secrets import seal
+from .core.values import display_names, parse_date
 
 __all__ = [
-    'convert_studies', 'is_older', 'prepare_instances', 'prepare_series',
-    'prepare_studies']
+    'convert_patients', 'convert_servers', 'convert_studies',
+    'forget_cron_user', 'is_older', 'prepare_instances', 'prepare_patients',
+    'prepare_series', 'prepare_servers', 'prepare_studies']
 
 logger = logging.getLogger(__name__)
+
+# Shorter patient IDs were not taken for PUIDs
+_PUID_LENGTH = 9
+_ADMIN = 1
 
 
 def is_older(Model, module_name, column):
@@ -33,228 +49,419 @@ def is_older(Model, module_name, column):
         and not Model.__table_handler__(module_name).column_exist(column))
 
 
-def prepare_studies(Model, module_name):
-    """Set aside the columns whose type changes.
+def _execute(query):
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor
+
+
+# Servers
+
+
+def forget_cron_user(module_name):
+    "Let the inactive user of 5.0 stay: users cannot be deleted"
+    data = Table('ir_model_data')
+    _execute(data.delete(
+            where=(data.module == module_name)
+            & (data.fs_id == 'user_orthanc')))
+
+
+def prepare_servers(Server, module_name):
+    """Set aside the passwords, which were plain.
+
+    Returns
+    -------
+    bool
+        Whether `convert_servers` must run.
+    """
+    if not is_older(Server, module_name, 'sealed_password'):
+        return False
+    Server.__table_handler__(module_name).column_rename(
+        'password', 'sealed_password')
+    _delete_buttons(module_name)
+    return True
+
+
+def _delete_buttons(module_name):
+    "Delete the buttons, that have the same names and other XML ids"
+    button, data = Table('ir_model_button'), Table('ir_model_data')
+    of_module = ((data.module == module_name)
+        & (data.model == 'ir.model.button'))
+    _execute(button.delete(
+            where=button.id.in_(data.select(data.db_id, where=of_module))))
+    _execute(data.delete(where=of_module))
+
+
+def convert_servers(Server, keys):
+    """Protect the passwords and let the next run reconcile.
+
+    The change log is read anew because 5.0 kept no anchors of it.  Studies of
+    before the upgrade are not put up for review.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        As for `core.secrets.seal`.
+    """
+    table = Server.__table__()
+    _execute(table.update(
+            [table.last_changed_index, table.start_date, table.active],
+            [Null, dt.date.today(), True]))
+    for id_, password in _execute(table.select(
+                table.id, table.sealed_password)).fetchall():
+        _execute(table.update(
+                [table.sealed_password, table.identifier],
+                [seal(password, keys), secrets.token_urlsafe(12)],
+                where=table.id == id_))
+
+
+# Patients
+
+
+def prepare_patients(Patient, module_name):
+    "Return whether `convert_patients` must run"
+    return is_older(Patient, module_name, 'display_name')
+
+
+def convert_patients(Patient):
+    "Complete the patients that 4.x left behind"
+    table = Patient.__table__()
+    _empty_to_null(table, ['name', 'ident'])
+    _fill_display_names(table, table.name, table.display_name)
+    # Links to the patient with the PUID were made by the machine
+    who = Coalesce(
+        NullIf(table.write_uid, 0), NullIf(table.create_uid, 0), _ADMIN)
+    _execute(table.update(
+            [table.decided_by], [who],
+            where=(table.patient != Null)
+            & ~table.patient.in_(_patients_of(table.ident))))
+
+
+def _patients_of(patient_id):
+    "Return the query of the patients whose PUID the column holds"
+    pool = Pool()
+    patient = pool.get('gnuhealth.patient').__table__()
+    party = pool.get('party.party').__table__()
+    return patient.join(
+        party, condition=patient.party == party.id).select(
+        patient.id, where=party.ref == patient_id)
+
+
+def _empty_to_null(table, names):
+    columns = [getattr(table, name) for name in names]
+    _execute(table.update(columns, [NullIf(c, '') for c in columns]))
+
+
+def _fill_display_names(table, name, display_name):
+    for id_, text in _execute(
+            table.select(table.id, name, where=name != Null)).fetchall():
+        _execute(table.update(
+                [display_name], [display_names(text) or None],
+                where=table.id == id_))
+
+
+# Studies
+
+
+def prepare_studies(Study, module_name):
+    """Set aside the columns whose type or meaning changes.
 
     Returns
     -------
     bool
         Whether `convert_studies` must run.
     """
-    # Migration from 5.0: server and date were text, and the physician was
-    # in truth the referring one
-    if not is_older(Model, module_name, 'missing_since'):
+    # Server and date were text, the physician was in truth the referring one
+    if not is_older(Study, module_name, 'missing_since'):
         return False
-    table_h = Model.__table_handler__(module_name)
+    table_h = Study.__table_handler__(module_name)
     table_h.drop_constraint('studyUID_unique')
     for old, new in [
             ('server', 'server_url'),
             ('date', 'date_text'),
             ('performing_physician_name', 'referring_physician_name')]:
         table_h.column_rename(old, new)
-    table_h.not_null_action('server_url', 'remove')
     return True
 
 
-def convert_studies(Model, module_name):
+def convert_studies(Study, module_name):
     "Fill the columns of the studies of 5.0 from those that were set aside"
-    table_h = Model.__table_handler__(module_name)
-    _convert_servers(Model)
-    _convert_tags(Model)
-    _convert_links(Model)
+    table = Study.__table__()
+    _empty_to_null(table, [
+            'patient_name', 'patient_id', 'institution', 'merge_id',
+            'referring_physician_name'])
+    _assign_servers(table)
+    _normalize_servers()
+    _fill_display_names(
+        table, table.patient_name, table.patient_display_name)
+    _convert_dates(table)
+    _collect_modalities(table)
+    _convert_links(table, module_name)
+    table_h = Study.__table_handler__(module_name)
     table_h.not_null_action('server', 'add')
-    table_h.drop_column('date_text')
+    for name in ['server_url', 'date_text']:
+        table_h.drop_column(name)
 
 
-def _convert_servers(Model):
-    cursor = Transaction().connection.cursor()
-    table = Model.__table__()
-    cursor.execute(*table.select(
-            table.server_url, where=table.server == Null,
-            group_by=table.server_url))
-    for url, in cursor.fetchall():
-        server = _server_of(url) or _create_lost_server(url)
-        _move_studies(Model, url, server)
-    # What is left stands on that server already under another spelling
-    cursor.execute(*table.select(
-            table.server_url, where=table.server == Null,
-            group_by=table.server_url))
-    for url, in cursor.fetchall():
-        _move_studies(Model, url, _create_lost_server(url))
+def _servers():
+    return Pool().get('gnuhealth.orthanc.config').__table__()
 
 
-def _move_studies(Model, url, server):
-    cursor = Transaction().connection.cursor()
-    table, other = Model.__table__(), Model.__table__()
+def _assign_servers(table):
+    """Put each study on the server of its URL.
+
+    A study whose URL belongs to no server, or that its server holds already
+    under another spelling of the URL, gets an inactive server.
+    """
+    server = _servers()
+    servers = _execute(server.select(
+            server.domain, server.id, order_by=server.id.desc)).fetchall()
+    for spell in [str, _spell]:
+        by_url = {spell(domain or ''): id_ for domain, id_ in servers}
+        for url in _open_urls(table):
+            if spell(url or '') in by_url:
+                _move_studies(table, url, by_url[spell(url or '')])
+    while urls := _open_urls(table):
+        for url in urls:
+            _move_studies(table, url, _create_lost_server(url))
+
+
+def _spell(url):
+    "Return the one way to write a URL, as far as it is one"
+    try:
+        return normalize_url(url)
+    except InvalidAddress:
+        return url.rstrip('/')
+
+
+def _open_urls(table):
+    return [url for url, in _execute(table.select(
+                table.server_url, where=table.server == Null,
+                group_by=table.server_url)).fetchall()]
+
+
+def _move_studies(table, url, server):
+    "Put studies on a server, each that it does not hold yet"
+    other, first = Table(table._name), Table(table._name)
     taken = other.select(other.orthanc_UID, where=other.server == server)
-    cursor.execute(*table.update(
+    same_url = first.server_url == (Null if url is None else url)
+    _execute(table.update(
             [table.server], [server],
-            where=(table.server == Null) & _same_url(table, url)
-            & ~table.orthanc_UID.in_(taken)))
-
-
-def _same_url(table, url):
-    return table.server_url == (Null if url is None else url)
-
-
-def _server_of(url):
-    "Return the id of the server with the URL, its last slash aside"
-    Server = Pool().get('gnuhealth.orthanc.config')
-    cursor = Transaction().connection.cursor()
-    table = Server.__table__()
-    cursor.execute(*table.select(table.id, table.domain, order_by=table.id))
-    servers = cursor.fetchall()
-    for same in [lambda domain: domain == url,
-            lambda domain: domain.rstrip('/') == (url or '').rstrip('/')]:
-        for id_, domain in servers:
-            if same(domain or ''):
-                return id_
+            where=table.id.in_(first.select(
+                    Min(first.id),
+                    where=(first.server == Null) & same_url
+                    & ~first.orthanc_UID.in_(taken),
+                    group_by=first.orthanc_UID))))
 
 
 def _create_lost_server(url):
-    "Create an inactive server for studies whose own is not known any more"
-    Server = Pool().get('gnuhealth.orthanc.config')
-    cursor = Transaction().connection.cursor()
-    table = Server.__table__()
-    cursor.execute(*table.select(Count(Literal('*'))))
-    count, = cursor.fetchone()
-    name = f"{url or 'unknown'} ({count + 1})"
-    cursor.execute(*table.insert(
+    "Create an inactive server for studies that have none"
+    logger.warning("Studies of an unknown server got an inactive one")
+    table = _servers()
+    name = _free_name(url or 'unknown')
+    _execute(table.insert(
             [table.label, table.domain, table.active, table.validated,
                 table.instances_mode, table.connect_timeout,
-                table.read_timeout, table.retries],
-            [[name, name, False, False, 'on_demand', 5, 60, 2]]))
-    cursor.execute(*table.select(table.id, where=table.label == name))
+                table.read_timeout, table.retries, table.start_date,
+                table.identifier],
+            [[name, name, False, False, 'on_demand', 5, 60, 2,
+                    dt.date.today(), secrets.token_urlsafe(12)]]))
+    cursor = _execute(table.select(table.id, where=table.label == name))
     id_, = cursor.fetchone()
-    logger.warning("Studies of an unknown server were kept with it")
     return id_
 
 
-def _convert_tags(Model):
-    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
-    cursor = Transaction().connection.cursor()
-    table, series = Model.__table__(), Series.__table__()
-    cursor.execute(*table.select(table.id))
-    ids = [id_ for id_, in cursor]
-    for sub_ids in grouped_slice(ids):
-        sub_ids = list(sub_ids)
-        modalities = {id_: set() for id_ in sub_ids}
-        if _has_table(Series):
-            cursor.execute(*series.select(
-                    series.study, series.modality,
-                    where=series.study.in_(sub_ids)))
-            for study, modality in cursor:
-                modalities[study].add(modality or '')
-        cursor.execute(*table.select(
-                table.id, table.patient_name, table.date_text,
-                where=table.id.in_(sub_ids)))
-        for id_, name, date in cursor.fetchall():
-            date, malformed = _split_date(date)
-            cursor.execute(*table.update(
-                    [table.patient_display_name, table.date,
-                        table.malformed_tags, table.modalities],
-                    [parse_person_name(name).display if name else None, date,
-                        malformed,
-                        ', '.join(sorted(filter(None, modalities[id_])))
-                        or None],
-                    where=table.id == id_))
+def _free_name(url):
+    "Return a text like the URL that is neither label nor URL of a server"
+    table = _servers()
+    taken = set()
+    for label, domain in _execute(table.select(table.label, table.domain)):
+        taken |= {label, _spell(domain or '')}
+    return next(
+        name for name in itertools.chain(
+            [url], (f'{url} ({n})' for n in itertools.count(2)))
+        if not {name, _spell(name)} & taken)
 
 
-def _has_table(Model):
-    return backend.TableHandler.table_exist(Model._table)
+def _normalize_servers():
+    "Write the URLs in the one way, unless another server has that already"
+    table = _servers()
+    servers = _execute(table.select(
+            table.id, table.domain, table.proxy_domain,
+            order_by=table.id)).fetchall()
+    taken = {domain for _, domain, _ in servers}
+    for id_, domain, proxy_domain in servers:
+        if _spell(domain) not in taken:
+            domain = _spell(domain)
+            taken.add(domain)
+        _execute(table.update(
+                [table.domain, table.proxy_domain],
+                [domain, _spell(proxy_domain or '') or None],
+                where=table.id == id_))
+
+
+def _convert_dates(table):
+    for id_, text in _execute(table.select(
+                table.id, table.date_text,
+                where=Coalesce(table.date_text, '') != '')).fetchall():
+        date, malformed = _split_date(text)
+        _execute(table.update(
+                [table.date, table.malformed_tags], [date, malformed],
+                where=table.id == id_))
 
 
 def _split_date(text):
     "Return a text's date, or the line that keeps what is none"
-    text = (text or '').strip()
-    if not text:
-        return None, None
-    try:
-        return parse_date(text), None
-    except ValueError:
-        pass
-    try:
-        return dt.date.fromisoformat(text), None
-    except ValueError:
-        return None, f"StudyDate: {text}"
+    for parse in [parse_date, dt.date.fromisoformat]:
+        try:
+            return parse(text), None
+        except ValueError:
+            continue
+    return None, f"StudyDate: {text}"
 
 
-def _convert_links(Model):
-    pool = Pool()
-    Patient = pool.get('gnuhealth.patient')
-    Party = pool.get('party.party')
-    cursor = Transaction().connection.cursor()
-    table = Model.__table__()
-    patient, party = Patient.__table__(), Party.__table__()
-    # Migration from 5.0: links by merge id or PUID were made by the machine
-    puids = patient.join(
-        party, condition=patient.party == party.id).select(
-        patient.id, where=party.ref == table.patient_id)
-    cursor.execute(*table.update(
-            [table.link_status], ['unlinked'], where=table.patient == Null))
-    cursor.execute(*table.update(
-            [table.link_status], ['manual'], where=table.patient != Null))
-    cursor.execute(*table.update(
-            [table.link_status], ['auto_unsure'],
-            where=(table.patient != Null)
-            & (((table.merge_id != Null) & (table.merge_id != ''))
-                | table.patient.in_(puids))))
+def _collect_modalities(table):
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    if not backend.TableHandler.table_exist(Series._table):
+        return
+    series = Series.__table__()
+    modalities = defaultdict(set)
+    for study, modality in _execute(series.select(
+                series.study, series.modality,
+                where=Coalesce(series.modality, '') != '',
+                group_by=[series.study, series.modality])):
+        modalities[study].add(modality)
+    by_text = defaultdict(list)
+    for study, found in modalities.items():
+        by_text[', '.join(sorted(found))].append(study)
+    for text, ids in by_text.items():
+        for sub_ids in grouped_slice(ids):
+            _execute(table.update(
+                    [table.modalities], [text],
+                    where=reduce_ids(table.id, sub_ids)))
 
 
-def prepare_series(Model, module_name):
-    # Migration from 5.0: nothing kept a series from being stored twice
-    if is_older(Model, module_name, 'missing_since'):
-        _merge_doubles(
-            Model, 'study', 'notes',
+def _convert_links(table, module_name):
+    """Tell the links that the machine has made from those of people.
+
+    5.0 gave a study to the patient with the PUID, to the result with the
+    merge id and to its patient.
+    """
+    Result = Pool().get('gnuhealth.imaging.test.result')
+    result = Result.__table__()
+    # Later results took their studies, but not for their patients
+    _execute(table.update(
+            [table.patient], [result.select(
+                    result.patient, where=result.id == table.imaging_test)],
+            where=(table.patient == Null) & (table.imaging_test != Null)))
+    linked = (table.patient != Null) | (table.imaging_test != Null)
+    _execute(table.update(
+            [table.link_status], ['manual'], where=linked))
+    _execute(table.update(
+            [table.link_status], ['unlinked'], where=~linked))
+    by_machine = ((table.imaging_test == Null)
+        & table.patient.in_(_patients_of(table.patient_id))
+        & (CharLength(table.patient_id) >= _PUID_LENGTH))
+    if Result.__table_handler__(module_name).column_exist('merge_id'):
+        by_machine |= _by_merge_id(table, result)
+    _execute(table.update(
+            [table.link_status], ['auto_unsure'], where=linked & by_machine))
+
+
+def _by_merge_id(table, result):
+    return Exists(result.select(
+            Literal(1),
+            where=(result.id == table.imaging_test)
+            & (result.merge_id == table.merge_id)
+            & ((result.patient == table.patient)
+                | table.patient.in_(_patients_of(table.patient_id)))))
+
+
+# Series and instances
+
+
+def prepare_series(Series, module_name):
+    # Nothing kept a series from being stored twice
+    if is_older(Series, module_name, 'missing_since'):
+        doubles = _Doubles(Series, 'study')
+        doubles.merge_texts('notes')
+        doubles.move_children(
             'gnuhealth_imaging_orthanc_series_instances', 'series')
+        doubles.delete()
 
 
-def prepare_instances(Model, module_name):
-    # Migration from 5.0: nothing kept an instance from being stored twice
-    if is_older(Model, module_name, 'missing_since'):
-        _merge_doubles(Model, 'series')
+def prepare_instances(Instance, module_name):
+    # Nothing kept an instance from being stored twice
+    if is_older(Instance, module_name, 'missing_since'):
+        _Doubles(Instance, 'series').delete()
 
 
-def _merge_doubles(Model, parent, notes=None, child=None, child_field=None):
-    "Keep the first of records with the same parent and Orthanc id"
-    cursor = Transaction().connection.cursor()
-    table = Table(Model._table)
-    parent = getattr(table, parent)
-    cursor.execute(*table.select(
-            parent, table.orthanc_UID, Min(table.id),
+class _Doubles:
+    """Records of one Orthanc id below one parent, of which the first is kept
+
+    Parameters
+    ----------
+    parent : str
+        The column of the parent.
+    """
+
+    def __init__(self, Model, parent):
+        self._model = Model.__name__
+        self._table = Table(Model._table)
+        self._parent = parent
+
+    def _groups(self):
+        table = Table(self._table._name)
+        parent = getattr(table, self._parent)
+        return table.select(
+            parent.as_('parent'), table.orthanc_UID.as_('orthanc_id'),
+            Min(table.id).as_('kept'),
             group_by=[parent, table.orthanc_UID],
-            having=Count(Literal('*')) > 1))
-    for parent_id, orthanc_id, kept in cursor.fetchall():
-        doubles = ((parent == parent_id)
-            & (table.orthanc_UID == orthanc_id) & (table.id != kept))
-        cursor.execute(*table.select(table.id, where=doubles))
-        ids = [id_ for id_, in cursor]
-        if notes:
-            _merge_notes(table, getattr(table, notes), kept, ids)
-        if child:
-            children = Table(child)
-            column = getattr(children, child_field)
-            cursor.execute(*children.update(
-                    [column], [kept], where=column.in_(ids)))
-        _move_resources(Model, kept, ids)
-        cursor.execute(*table.delete(where=table.id.in_(ids)))
+            having=Count(Literal('*')) > 1)
 
+    def _select(self, *names, first=False):
+        "Return the query of who is kept and of columns of all the others"
+        table, groups = Table(self._table._name), self._groups()
+        return table.join(groups, condition=(
+                (getattr(table, self._parent) == groups.parent)
+                & (table.orthanc_UID == groups.orthanc_id))).select(
+            groups.kept.as_('kept'),
+            *(getattr(table, name).as_(name) for name in names),
+            where=Literal(True) if first else table.id != groups.kept,
+            order_by=table.id)
 
-def _merge_notes(table, column, kept, ids):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.select(
-            column, where=table.id.in_([kept, *ids]), order_by=table.id))
-    texts = dict.fromkeys(text for text, in cursor if text)
-    if texts:
-        cursor.execute(*table.update(
-                [column], ['\n'.join(texts)], where=table.id == kept))
+    def merge_texts(self, name):
+        "Let the kept record have all the texts of its doubles"
+        texts = defaultdict(dict)
+        for kept, text in _execute(self._select(name, first=True)):
+            if text:
+                texts[kept][text] = None
+        for kept, found in texts.items():
+            _execute(self._table.update(
+                    [getattr(self._table, name)], ['\n'.join(found)],
+                    where=self._table.id == kept))
 
+    def move_children(self, name, parent):
+        child, doubles = Table(name), self._select('id')
+        column = getattr(child, parent)
+        _execute(child.update(
+                [column], [doubles.kept], from_=[doubles],
+                where=column == doubles.id))
 
-def _move_resources(Model, kept, ids):
-    cursor = Transaction().connection.cursor()
-    for name in ['ir_attachment', 'ir_note']:
-        table = Table(name)
-        cursor.execute(*table.update(
-                [table.resource], [f'{Model.__name__},{kept}'],
-                where=table.resource.in_(
-                    [f'{Model.__name__},{id_}' for id_ in ids])))
+    def delete(self):
+        "Delete the doubles, their attachments and notes go to the kept ones"
+        for name in ['ir_attachment', 'ir_note']:
+            self._move_resources(Table(name))
+        doubles = self._select('id')
+        _execute(self._table.delete(
+                where=self._table.id.in_(doubles.select(doubles.id))))
+
+    def _move_resources(self, table):
+        doubles = self._select('id')
+        _execute(table.update(
+                [table.resource], [self._reference(doubles.kept)],
+                from_=[doubles],
+                where=table.resource == self._reference(doubles.id)))
+
+    def _reference(self, id_):
+        return Concat(f'{self._model},', Cast(id_, 'VARCHAR'))

@@ -95,9 +95,6 @@ class Server(
     start_date = fields.Date(
         "Start Date",
         help="Studies that are older are known, but not put up for review.")
-    key_image = fields.Boolean(
-        "Key Image",
-        help="Attach the first image of a linked study to its result.")
     viewers = fields.Many2Many(
         'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
         'server', 'viewer', "Viewers",
@@ -203,10 +200,6 @@ class Server(
     @staticmethod
     def default_instances_mode():
         return 'on_demand'
-
-    @staticmethod
-    def default_key_image():
-        return False
 
     @classmethod
     def default_start_date(cls):
