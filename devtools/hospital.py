@@ -168,6 +168,7 @@ def fill(password: str) -> None:
     _make_physician(institution)
     for person in PATIENTS:
         _make_patient(person)
+    _finish_configuration()
 
 
 def _make_institution():
@@ -246,3 +247,11 @@ def _make_patient(person: Person) -> None:
         [('party', '=', party.id)])
     patient.biological_sex = person.sex
     patient.save()
+
+
+def _finish_configuration() -> None:
+    """Keep the configuration wizards from opening at login."""
+    Item = Model.get('ir.module.config_wizard.item')
+    for item in Item.find([('state', '=', 'open')]):
+        item.state = 'done'
+        item.save()
