@@ -69,6 +69,7 @@ def add_patient(puid, family, given, sex, birth_date):
     party, = model('party.party').create([{
                 'name': given, 'lastname': family, 'ref': puid,
                 'is_person': True, 'is_patient': True, 'gender': sex,
+                'fed_country': None,
                 'dob': birth_date,
                 }])
     Patient = model('gnuhealth.patient')
