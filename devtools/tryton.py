@@ -129,9 +129,14 @@ class Tryton:
         passfile = self.folder / 'password'
         passfile.touch(mode=0o600)
         passfile.write_text(PASSWORD)
-        command = [program('trytond-admin'), '-c', self.configuration]
+        command = [
+            *self._command('trytond-admin'), '-c', self.configuration]
         _run([*command, '-d', self.name, *arguments],
             ADMIN_TIMEOUT, TRYTONPASSFILE=str(passfile))
+
+    def _command(self, name: str) -> list[str | os.PathLike]:
+        """Return how one of trytond's programs is started."""
+        return [program(name)]
 
     def update(self, *modules: str) -> None:
         """Activate `modules`, or update those that are active."""

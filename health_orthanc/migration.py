@@ -257,15 +257,18 @@ def _move_studies(table, url, server):
 def _create_lost_server(url):
     "Create an inactive server for studies that have none"
     logger.warning("Studies of an unknown server got an inactive one")
-    table = _servers()
+    Server = Pool().get('gnuhealth.orthanc.config')
+    table = Server.__table__()
     name = _free_name(url or 'unknown')
+    values = {
+        field: default() for field, default in Server._defaults.items()
+        if Server._fields[field].sql_type()}
+    values.update(
+        label=name, domain=name, active=False, validated=False,
+        identifier=secrets.token_urlsafe(12))
     _execute(table.insert(
-            [table.label, table.domain, table.active, table.validated,
-                table.instances_mode, table.connect_timeout,
-                table.read_timeout, table.retries, table.start_date,
-                table.identifier],
-            [[name, name, False, False, 'on_demand', 5, 60, 2,
-                    dt.date.today(), secrets.token_urlsafe(12)]]))
+            [getattr(table, field) for field in values],
+            [list(values.values())]))
     cursor = _execute(table.select(table.id, where=table.label == name))
     id_, = cursor.fetchone()
     return id_

@@ -5,7 +5,7 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
-from .migration import is_older
+from . import migration
 from .mirror import MirrorMixin
 from .viewer import ViewableMixin
 
@@ -64,13 +64,11 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module_name):
-        # Migration from 5.0: patients of 4.x had no name for display
-        old = is_older(cls, module_name, 'display_name')
+        # Migration from 4.x
+        old = migration.prepare_patients(cls, module_name)
         super().__register__(module_name)
         if old:
-            cursor = Transaction().connection.cursor()
-            table = cls.__table__()
-            cursor.execute(*table.update([table.display_name], [table.name]))
+            migration.convert_patients(cls)
 
     def get_rec_name(self, name):
         return self.display_name or self.ident or self.uuid
