@@ -230,7 +230,11 @@ def _is_open(study, values):
     "Return whether the machine may decide on a stored study anew"
     if study.decided_by or study.link_status not in _LINKED_BY_MACHINE:
         return False
-    return study.link_status == 'unlinked' or any(
+    if study.link_status == 'unlinked':
+        return True
+    # Of what 5.0 has linked not all tags are known: at the first meeting
+    # they are new, but nobody has changed them
+    return bool(study.last_update) and any(
         getattr(study, name) != values[name] for name in _IDENTITY_FIELDS)
 
 
@@ -490,11 +494,16 @@ def _mark_missing_instances(known, resources):
         known[r.orthanc_id].id: set(r.instance_ids)
         for r in resources if r.orthanc_id in known}
     counts = instances_counts(listed)
-    # A series whose count agrees holds the same instances: what is deleted
-    # and what is new is never told by one and the same change.
+    # Orthanc stamps a series when an instance comes, not when one goes. One
+    # whose stamp and count agree holds the same instances; others are
+    # compared, so that no more are recorded afterwards than it holds.
+    stamped = {
+        known[r.orthanc_id].id for r in resources if r.orthanc_id in known
+        and known[r.orthanc_id].last_update != r.last_update}
     doubtful = {
         id_: found for id_, found in listed.items()
-        if counts.get(id_, 0) > 0 and counts[id_] != len(found)}
+        if counts.get(id_) and (
+            id_ in stamped or counts[id_] != len(found))}
     gone = [
         id_ for id_, series, orthanc_id in _present_instances(doubtful)
         if orthanc_id not in doubtful[series]]

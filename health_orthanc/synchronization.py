@@ -263,7 +263,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _is_validated(cls, server_id):
-        return Pool().get('gnuhealth.orthanc.config')(server_id).validated
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        # Of a server from before the upgrade the version is not known yet
+        return bool(server.validated and server.version)
 
     @classmethod
     def _save_info(cls, server_id, info):
@@ -304,8 +306,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _store_instances(cls, server_id, series, instances):
         server = Pool().get('gnuhealth.orthanc.config')(server_id)
-        store_instances(server, instances)
         store_series(server, series)
+        store_instances(server, instances)
 
     @classmethod
     def clean(cls):
