@@ -127,9 +127,11 @@ class RestrictedWizardMixin:
     """Let only the groups of its actions run a wizard
 
     The client names the action that it runs the wizard by; trytond lets
-    everybody run it by an action that does not exist.
+    everybody run it by an action that does not exist.  A wizard that works on
+    a record of certain models names them in `_record_models`.
     """
     __slots__ = ()
+    _record_models = frozenset()
 
     @classmethod
     def check_access(cls):
@@ -138,6 +140,7 @@ class RestrictedWizardMixin:
             return
         with transaction.set_context(action_id=None):
             cls._check_groups()
+            cls._check_record()
             super().check_access()
 
     @classmethod
@@ -149,6 +152,17 @@ class RestrictedWizardMixin:
         if not allowed.intersection(User.get_groups()):
             raise AccessError(gettext(
                     'ir.msg_access_wizard_error', wizard=cls.__name__))
+
+    @classmethod
+    def _check_record(cls):
+        context = Transaction().context
+        model = context.get('active_model')
+        if cls._record_models and (
+                model not in cls._record_models
+                or context.get('active_id') is None):
+            raise AccessError(gettext(
+                    'ir.msg_access_wizard_model_error',
+                    wizard=cls.__name__, model=model or '–'))
 
 
 class HiddenFieldsMixin:

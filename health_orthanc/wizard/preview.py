@@ -5,6 +5,7 @@ from trytond.model import ModelView, fields
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
+from ..access import RestrictedWizardMixin
 from ..exceptions import orthanc_errors
 from ..image import get_frame
 
@@ -25,10 +26,11 @@ class PreviewShow(ModelView):
     frames_count = fields.Integer("Frames", readonly=True)
 
 
-class Preview(Wizard):
+class Preview(RestrictedWizardMixin, Wizard):
     "Image Preview"
     __name__ = 'gnuhealth.imaging_orthanc.preview'
 
+    _record_models = frozenset({'gnuhealth.imaging_orthanc.series_instances'})
     start_state = 'show'
     show = StateView(
         'gnuhealth.imaging_orthanc.preview.show',

@@ -82,6 +82,12 @@ class AddServer(RestrictedWizardMixin, Wizard):
             ])
     synchronize = StateTransition()
 
+    def default_start(self, fields):
+        "Keep what was entered for who comes back"
+        return {
+            name: value for name in set(fields) - {'password'}
+            if (value := getattr(self.start, name, None)) is not None}
+
     def transition_connect(self):
         # The password leaves the session whatever comes of it
         password, self.start.password = self.start.password, None

@@ -9,7 +9,6 @@ from trytond.wizard import (
 
 from ..access import RestrictedWizardMixin
 from ..exceptions import OrthancUserError
-from ..viewer import ViewableMixin
 
 __all__ = ['OpenViewer', 'OpenViewerChoose']
 
@@ -29,6 +28,12 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
     "Open in Viewer"
     __name__ = 'gnuhealth.imaging_orthanc.open_viewer'
 
+    _record_models = frozenset({
+            'gnuhealth.orthanc.patient',
+            'gnuhealth.imaging_orthanc.study',
+            'gnuhealth.imaging_orthanc.study_series',
+            'gnuhealth.imaging_orthanc.series_instances',
+            })
     start_state = 'select'
     select = StateTransition()
     choose = StateView(
@@ -40,17 +45,12 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
     open_ = StateAction('health_orthanc.url_open_viewer')
 
     def transition_select(self):
-        viewers = self._viewers()
+        viewers = self.record.offered_viewers()
         if not viewers:
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
         self.choose.viewers = viewers
         self.choose.viewer = viewers[0]
         return 'open_' if len(viewers) == 1 else 'choose'
-
-    def _viewers(self):
-        if not isinstance(self.record, ViewableMixin):
-            return []
-        return self.record.offered_viewers()
 
     def default_choose(self, fields):
         return {
@@ -60,7 +60,7 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
 
     def do_open_(self, action):
         viewer = self.choose.viewer
-        if viewer not in self._viewers():
+        if viewer not in self.record.offered_viewers():
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
         action['url'] = viewer.url(
             self.record.server, self.record.viewer_values())
