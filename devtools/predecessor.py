@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .tryton import MODULE, Tryton, _digest, _locked, _prune, _run, program
 
-__all__ = ['OLD_VERSION', 'Predecessor', 'install', 'is_installed']
+__all__ = ['OLD_VERSION', 'Predecessor', 'install']
 
 OLD_VERSION = '5.0.4'
 LAUNCHER = Path(__file__).with_name('launch_predecessor.py')
@@ -18,10 +18,6 @@ LAUNCHER = Path(__file__).with_name('launch_predecessor.py')
 REQUIREMENT = 'pyorthanc'
 PIP_TIMEOUT = 300
 SCRIPT_TIMEOUT = 300
-
-
-def is_installed(folder: Path) -> bool:
-    return (folder / 'trytond').exists()
 
 
 def install(folder: Path, wheel: Path) -> None:

@@ -20,16 +20,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import sao
+from . import predecessor, sao
 from .postgresql import PostgreSQL
+from .predecessor import OLD_VERSION
 from .process import die_with_parent, stopping_on_signals
 from .tryton import MODULE, ROOT, Tryton, environment
 
-__all__ = ['Configuration', 'cache_folder', 'old_wheel']
+__all__ = [
+    'Configuration', 'cache_folder', 'old_wheel', 'predecessor_files']
 
 TESTS = ROOT / 'tests'
 MODULE_TESTS = TESTS / 'module'
-OLD_VERSION = '5.0.4'
 PIP_TIMEOUT = 300
 RUN_TIMEOUT = 60 * 60
 # pytest: no test was collected
@@ -79,6 +80,12 @@ def old_wheel() -> Path:
     return wheel
 
 
+def predecessor_files() -> Path:
+    """Return the folder that the module of `old_wheel` is installed in."""
+    python = '.'.join(map(str, sys.version_info[:2]))
+    return cache_folder() / f'predecessor-{OLD_VERSION}-python{python}'
+
+
 def prepare() -> None:
     """Fetch what the tests need: they may have no network."""
     sao.assemble(cache_folder())
@@ -89,6 +96,8 @@ def prepare() -> None:
                 '--only-binary', ':all:', '--dest', folder,
                 f'gnuhealth-orthanc=={OLD_VERSION}'],
             check=True, timeout=PIP_TIMEOUT)
+    if not predecessor_files().exists():
+        predecessor.install(predecessor_files(), old_wheel())
 
 
 class Runner:
