@@ -3,6 +3,7 @@
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
+from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration
@@ -25,6 +26,7 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         "kept by later synchronisations.")
     decided_by = fields.Many2One(
         'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
+        states={'invisible': ~Bool(Eval('decided_by'))},
         help="Who chose the patient.")
     name = fields.Char(
         "PatientName", readonly=True, help="As in DICOM (0010,0010).")
@@ -44,7 +46,9 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         'gnuhealth.imaging_orthanc.study', 'orthanc_patient', "Studies",
         readonly=True)
     link = fields.Function(
-        fields.Char("Link", help="Opens the patient in Orthanc Explorer."),
+        fields.Char(
+            "Orthanc Explorer", help="Opens the patient in the server's own "
+            "pages."),
         'get_link')
 
     @classmethod

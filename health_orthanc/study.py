@@ -52,8 +52,11 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         LINK_STATUSES, "Link", required=True, readonly=True, sort=False)
     decided_by = fields.Many2One(
         'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
+        states={'invisible': ~Bool(Eval('decided_by'))},
         help="Who chose the patient or the result.")
-    decided_at = fields.DateTime("Decided At", readonly=True)
+    decided_at = fields.DateTime(
+        "Decided At", readonly=True,
+        states={'invisible': ~Bool(Eval('decided_at'))})
     merge_id = fields.Char(
         "Merge ID", readonly=True,
         help="What the request and the study have in common.")
@@ -163,6 +166,7 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module_name):
+        # Migration from 5.0
         old = migration.prepare_studies(cls, module_name)
         super().__register__(module_name)
         if old:
