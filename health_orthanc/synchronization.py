@@ -11,7 +11,7 @@ from sql.functions import CurrentTimestamp
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.pool import Pool
-from trytond.pyson import Eval, If
+from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction
 
 from .access import GuardedMixin
@@ -42,7 +42,7 @@ COUNTS = [
     'patients_created', 'patients_updated', 'studies_created',
     'studies_updated', 'studies_missing', 'series_created', 'series_updated',
     'series_missing', 'instances_created', 'instances_updated',
-    'instances_missing', 'failures_count', 'processed', 'total']
+    'instances_missing', 'failures_count']
 # Days after which a run is forgotten
 KEEP = 30
 
@@ -88,11 +88,14 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
     progress = fields.Function(fields.Float("Progress"), 'get_progress')
     error_kind = fields.Char("Error Kind", readonly=True)
     error_status = fields.Integer("Error Status", readonly=True)
-    error = fields.Function(fields.Text("Error"), 'get_error')
+    error = fields.Function(
+        fields.Text("Error", states={'invisible': ~Bool(Eval('error'))}),
+        'get_error')
     result = fields.Function(fields.Text("Brought"), 'get_result')
     failures = fields.One2Many(
         'gnuhealth.orthanc.synchronization.failure', 'run', "Failures",
-        readonly=True)
+        readonly=True,
+        states={'invisible': ~Bool(Eval('failures_count', 0))})
 
     @classmethod
     def __setup__(cls):
@@ -130,12 +133,11 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             return gettext(f'health_orthanc.msg_run_{self.state}')
 
     def get_result(self, name):
-        counts = {name: getattr(self, name) or 0 for name in COUNTS}
-        if not any(
-                count for name, count in counts.items()
-                if name not in {'processed', 'total'}):
-            return gettext('health_orthanc.msg_run_nothing_new')
-        return gettext('health_orthanc.msg_run_result', **counts)
+        parts = [
+            f"{self.__names__(name)['field']}: {getattr(self, name)}"
+            for name in COUNTS if getattr(self, name)]
+        return ', '.join(parts) or gettext(
+            'health_orthanc.msg_run_nothing_new')
 
     @classmethod
     def add_counts(cls, run_id, counts):
