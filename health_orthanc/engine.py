@@ -254,49 +254,60 @@ class Engine:
     # Changes
 
     def _store_changes(self, changes):
-        levels = ['study', 'series']
+        levels = ['patient', 'study', 'series']
         if self._with_instances:
             levels.append('instance')
-        ids = list(dict.fromkeys(
-                c.orthanc_id for level in levels for c in changes
-                if c.level == level))
-        for resources in self._fetch(ids):
-            self._store_resources(self._parsed(resources))
+        ids = {
+            level: dict.fromkeys(
+                c.orthanc_id for c in changes if c.level == level)
+            for level in levels}
+        fresh = set(ids['series'])
+        for resources in self._fetch(
+                [id_ for found in ids.values() for id_ in found]):
+            self._store_resources(self._parsed(resources), fresh)
 
-    def _store_resources(self, resources):
-        "Store resources of mixed level, and their parents before them"
+    def _store_resources(self, resources, fresh):
+        """Store resources of mixed level, and their parents before them.
+
+        Parameters
+        ----------
+        fresh : set of str
+            The series that were fetched just now. An image that is added to
+            another one is no change of the series.
+        """
         instances = self._of(InstanceResource, resources)
         series = self._of(SeriesResource, resources)
-        series += self._fetch_missing(
-            'gnuhealth.imaging_orthanc.study_series', series,
-            {r.series_orthanc_id for r in instances})
+        stale = {r.series_orthanc_id for r in instances} - fresh
+        fresh |= stale
+        series += self._fetch_parsed(stale)
         studies = self._of(StudyResource, resources)
-        studies += self._fetch_missing(
-            'gnuhealth.imaging_orthanc.study', studies,
-            {r.study_orthanc_id for r in series})
-        self._store_studies(studies)
+        studies += self._fetch_parsed(self._unknown_studies(
+                {r.study_orthanc_id for r in series}
+                - {r.orthanc_id for r in studies}))
+        self._store_studies(studies, self._of(PatientResource, resources))
         self._store_series(series)
         self._store(store_instances, instances)
 
-    def _fetch_missing(self, model, resources, orthanc_ids):
-        "Return the resources that are neither here nor recorded"
-        wanted = orthanc_ids - {r.orthanc_id for r in resources}
-        if not wanted:
-            return []
-        wanted -= in_transaction(self._recorded, model, wanted)
+    def _unknown_studies(self, orthanc_ids):
+        if not orthanc_ids:
+            return orthanc_ids
+        return orthanc_ids - in_transaction(
+            self._recorded_studies, orthanc_ids)
+
+    def _fetch_parsed(self, orthanc_ids):
         return [
-            resource for found in self._fetch(sorted(wanted))
+            resource for found in self._fetch(sorted(orthanc_ids))
             for resource in self._parsed(found)]
 
-    def _store_studies(self, studies):
+    def _store_studies(self, studies, patients=()):
+        "Store studies, and before them patients, theirs included"
         studies = self._of(StudyResource, studies)
-        if not studies:
-            return
-        patients = list(dict.fromkeys(s.patient_orthanc_id for s in studies))
-        for found in self._fetch(patients):
-            self._store(
-                store_patients,
-                self._of(PatientResource, self._parsed(found)))
+        wanted = {s.patient_orthanc_id for s in studies}
+        wanted -= {p.orthanc_id for p in patients}
+        self._store(
+            store_patients, [
+                *patients,
+                *self._of(PatientResource, self._fetch_parsed(wanted))])
         self._store(store_studies, studies)
 
     def _store_series(self, series):
@@ -436,11 +447,10 @@ class Engine:
         if found:
             return found[-1][0], [orthanc_id for _, orthanc_id in found]
 
-    def _recorded(self, model, orthanc_ids):
-        Model = Pool().get(model)
-        server = 'server' if model.endswith('.study') else 'study.server'
-        return {r.orthanc_UID for r in Model.search([
-                    (server, '=', self._server_id),
+    def _recorded_studies(self, orthanc_ids):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        return {s.orthanc_UID for s in Study.search([
+                    ('server', '=', self._server_id),
                     ('orthanc_UID', 'in', list(orthanc_ids)),
                     ], order=[])}
 
