@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark runs, and what does not depend on the machine is bounded."""
+import json
+import subprocess
+import sys
+
+import pytest
+
+from devtools.process import die_with_parent
+from devtools.tryton import ROOT, environment
+
+TIMEOUT = 600
+SHAPE = {'studies': 100, 'series': 3, 'instances': 10}
+RUNS = {
+    'first_full', 'first_incremental', 'nothing_new_full',
+    'nothing_new_incremental', 'new_studies', 'listing',
+    'listing_without_instances', 'floor'}
+FIRST = ['first_full', 'first_incremental']
+
+
+@pytest.fixture(scope='module')
+def result() -> dict:
+    options = [
+        f'--{name}={number}' for name, number in SHAPE.items()]
+    process = subprocess.run(
+        [sys.executable, '-m', 'benchmarks.sync', '--repeat=1', '--json',
+            *options],
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True,
+        timeout=TIMEOUT, preexec_fn=die_with_parent())
+    return json.loads(process.stdout)
+
+
+def test_all_is_measured(result):
+    assert result['archive'] == {
+        'patients': 100, 'studies': 100, 'series': 300, 'instances': 3000}
+    assert result['new'] == {
+        'patients': 20, 'studies': 20, 'series': 60, 'instances': 600}
+    assert result['cores'] >= 1
+    assert set(result['runs']) == RUNS
+    for name, figures in result['runs'].items():
+        expected = {'seconds', 'requests', 'memory'}
+        if not name.startswith('listing'):
+            expected.add('statements')
+        assert set(figures) == expected
+        assert figures['seconds'] > 0
+        assert figures['requests'] > 0
+    assert set(result['ratios']) == {*FIRST, 'nothing_new_full'}
+
+
+@pytest.mark.parametrize('name', FIRST)
+def test_first_run_is_bounded(result, name):
+    ratios = result['ratios'][name]
+    assert ratios['requests_per_10000_instances'] <= 30
+    assert ratios['records_per_statement'] >= 20
+    assert result['runs'][name]['memory'] < 60 * 2**20
+
+
+def test_nothing_new_is_one_request(result):
+    assert result['runs']['nothing_new_incremental']['requests'] == 1
+
+
+def test_new_studies_need_few_requests(result):
+    figures = result['runs']['new_studies']
+    assert figures['requests'] <= 5
+    assert sum(result['new'].values()) / figures['statements'] >= 5
