@@ -7,13 +7,13 @@ trytond works on one kind of database in a process, therefore each
 """
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import predecessor, sao
+from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
 from .process import die_with_parent, stopping_on_signals
@@ -121,12 +122,13 @@ class Runner:
         """Run the tests below `paths` with variables in the environment."""
         _title(title)
         with tempfile.TemporaryDirectory() as folder:
-            report = Path(folder, 'report.xml')
+            counts = Path(folder, 'counts.json')
             code = self._call(
-                [sys.executable, '-m', 'pytest', f'--junit-xml={report}',
-                    *self._options, *paths], **variables)
-            if report.exists():
-                self._counts += _count(report)
+                [sys.executable, '-m', 'pytest', '-p', 'devtools.counting',
+                    *self._options, *paths],
+                **{COUNTS_VARIABLE: str(counts)}, **variables)
+            if counts.exists():
+                self._counts += Counter(json.loads(counts.read_text()))
         if code not in {0, NO_TESTS}:
             self._failed = True
 
@@ -145,33 +147,19 @@ class Runner:
         """Print the sum as pytest does, and return the exit code."""
         parts = [
             f'{self._counts[kind]} {kind}'
-            for kind in ['failed', 'passed', 'skipped', 'errors']
+            for kind in KINDS
             if self._counts[kind]]
         seconds = time.monotonic() - self._start
         summary = ', '.join(parts) or "no tests ran"
         print(f' {summary} in {seconds:.2f}s '.center(79, '='), flush=True)
         # Nothing here depends on the machine: no test may be skipped.
-        failed = (self._failed or not self._counts['passed']
-            or self._counts['skipped'])
-        return 1 if failed else 0
+        failed = self._failed or any(
+            self._counts[kind] for kind in KINDS if kind != 'passed')
+        return 1 if failed or not self._counts['passed'] else 0
 
 
 def _title(text: str) -> None:
     print(f' {text} '.center(79, '#'), flush=True)
-
-
-def _count(report: Path) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for suite in ET.parse(report).getroot().iter('testsuite'):
-        number = {
-            name: int(suite.get(name, 0))
-            for name in ['tests', 'failures', 'errors', 'skipped']}
-        counts['failed'] += number['failures']
-        counts['errors'] += number['errors']
-        counts['skipped'] += number['skipped']
-        counts['passed'] += number['tests'] - sum(
-            number[name] for name in ['failures', 'errors', 'skipped'])
-    return counts
 
 
 def _image_name(modules: Sequence[str]) -> str:

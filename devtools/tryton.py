@@ -23,6 +23,8 @@ __all__ = ['MODULE', 'PASSWORD', 'Server', 'Tryton']
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULE = 'health_orthanc'
+# What ours depends on
+BASE = 'health_imaging'
 # Of the user admin, in databases that are reachable from this machine only.
 PASSWORD = 'health-orthanc'
 ADMIN_TIMEOUT = 900
@@ -164,7 +166,7 @@ class Tryton:
             self._create_cached(modules, cache)
 
     def _create_cached(self, modules: Sequence[str], cache: Path) -> None:
-        foreign = sorted({'health_imaging', *modules} - {MODULE})
+        foreign = sorted({BASE, *modules} - {MODULE})
         base = cache / f'base-{_digest(foreign)}-{self._suffix}'
         own = cache / (
             f'own-{_digest(foreign, sources_hash())}-{self._suffix}')
@@ -181,10 +183,16 @@ class Tryton:
     def _create_base(self, image: Path, modules: Sequence[str]) -> None:
         if image.exists():
             self._restore(image)
-        else:
+            return
+        if list(modules) == [BASE]:
             self._create_empty()
-            self.update(*modules)
-            self._save(image)
+            self.update(BASE)
+        else:
+            # What takes long is the same in all of them.
+            base = image.with_name(f'base-{_digest([BASE])}-{self._suffix}')
+            self._create_base(base, [BASE])
+            self.update(*{*modules} - {BASE})
+        self._save(image)
 
     @property
     def _suffix(self) -> str:
