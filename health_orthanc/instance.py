@@ -58,8 +58,11 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module_name):
-        migration.prepare_instances(cls, module_name)
+        # Migration from 5.0
+        old = migration.prepare_instances(cls, module_name)
         super().__register__(module_name)
+        if old:
+            migration.convert_instances(cls)
 
     def get_rec_name(self, name):
         if self.instance_number is not None:

@@ -31,9 +31,10 @@ from .core.secrets import seal
 from .core.values import display_names, parse_date
 
 __all__ = [
-    'convert_patients', 'convert_servers', 'convert_studies',
-    'forget_cron_user', 'is_older', 'prepare_instances', 'prepare_patients',
-    'prepare_series', 'prepare_servers', 'prepare_studies']
+    'convert_instances', 'convert_patients', 'convert_servers',
+    'convert_studies', 'forget_cron_user', 'is_older', 'prepare_instances',
+    'prepare_patients', 'prepare_series', 'prepare_servers',
+    'prepare_studies']
 
 logger = logging.getLogger(__name__)
 
@@ -384,7 +385,7 @@ def _by_merge_id(table, result):
 
 
 def prepare_series(Series, module_name):
-    # Nothing kept a series from being stored twice
+    "Merge what is recorded twice, which nothing has prevented"
     if is_older(Series, module_name, 'missing_since'):
         doubles = _Doubles(Series, 'study')
         doubles.merge_texts('notes')
@@ -394,9 +395,26 @@ def prepare_series(Series, module_name):
 
 
 def prepare_instances(Instance, module_name):
-    # Nothing kept an instance from being stored twice
-    if is_older(Instance, module_name, 'missing_since'):
-        _Doubles(Instance, 'series').delete()
+    """Merge what is recorded twice, which nothing has prevented.
+
+    Returns
+    -------
+    bool
+        Whether `convert_instances` must run.
+    """
+    if not is_older(Instance, module_name, 'missing_since'):
+        return False
+    _Doubles(Instance, 'series').delete()
+    return True
+
+
+def convert_instances(Instance):
+    "Let the series say how many instances they have"
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    table, series = Instance.__table__(), Series.__table__()
+    _execute(series.update(
+            [series.instances_count], [table.select(
+                    Count(Literal('*')), where=table.series == series.id)]))
 
 
 class _Doubles:

@@ -87,6 +87,7 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @classmethod
     def __register__(cls, module_name):
+        # Migration from 5.0
         migration.prepare_series(cls, module_name)
         super().__register__(module_name)
 

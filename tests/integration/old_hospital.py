@@ -115,7 +115,7 @@ class _Hospital:
 
     def fill(self) -> None:
         self._add_test()
-        main = self._server('Main', **self._live)
+        main = self._server('Main', validated=True, **self._live)
         if self._worklist:
             self._result('by merge id', EXEMPLE, merge_id=MERGE_ID)
         self.get(STUDY).get_new_studies()

@@ -1,0 +1,491 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hospital with gnuhealth-orthanc 5.0.4 gets our module in its place.
+
+Each kind of database is made with the old module once and kept in the cache.
+"""
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from trytond.modules.health_orthanc.core.secrets import unseal
+
+from devtools import hospital
+from devtools.orthanc import Orthanc
+from devtools.predecessor import Predecessor
+from devtools.testing import cache_folder, predecessor_files
+from devtools.tryton import MODULE, Tryton
+
+from . import inside, old_hospital
+from .agent import Agent
+from .old_hospital import EJEMPLO, EXEMPLE, KOFI, MUSTER
+from .tables import dump
+
+WORKLIST = 'health_imaging_worklist'
+SERVER = 'gnuhealth_orthanc_config'
+PATIENT = 'gnuhealth_orthanc_patient'
+STUDY = 'gnuhealth_imaging_orthanc_study'
+SERIES = 'gnuhealth_imaging_orthanc_study_series'
+INSTANCE = 'gnuhealth_imaging_orthanc_series_instances'
+STUDY_4 = 'gnuhealth_orthanc_study'
+MIRRORS = [SERVER, PATIENT, STUDY, SERIES, INSTANCE]
+# What Tryton writes at each update
+VOLATILE = {'ir_cache', 'ir_lang'}
+GONE = old_hospital.GONE_URL
+TWIN = f'{old_hospital.TWIN_URL} (2)'
+
+
+class Upgraded:
+    """A database before and after the upgrade.
+
+    Attributes
+    ----------
+    before, after
+        Rows by table and id.
+    """
+
+    def __init__(self, tryton: Tryton, worklist: bool, keys: list[str]):
+        self.tryton = tryton
+        self.worklist = worklist
+        self.keys = keys
+        self.before = dump(tryton)
+        tryton.admin('-u', MODULE)
+        self.after = dump(tryton)
+
+    def by_name(self, table: str, name: str) -> dict[str, dict]:
+        return {row[name]: row for row in self.after[table].values()}
+
+    @property
+    def servers(self) -> dict[str, dict]:
+        return self.by_name(SERVER, 'label')
+
+    @property
+    def studies(self) -> dict[tuple[str, str], dict]:
+        """The studies by the label of their server and their name."""
+        return {
+            (self.after[SERVER][row['server']]['label'],
+                study_name(row['study_instance_UID'])): row
+            for row in self.after[STUDY].values()}
+
+    def puid(self, patient: int | None) -> str | None:
+        if patient is None:
+            return None
+        party = self.after['gnuhealth_patient'][patient]['party']
+        return self.after['party_party'][party]['ref']
+
+    def resources(self, table: str) -> dict[str, str]:
+        """Return what attachments or notes hang on, by their text."""
+        name = 'name' if table == 'ir_attachment' else 'message'
+        return {
+            row[name]: row['resource'] for row in self.after[table].values()}
+
+
+NAMES = [
+    'by PUID', 'mistaken', 'by hand', 'result by hand', 'unlinked', 'doubled',
+    'bare', 'by merge id', 'gone', *old_hospital.DATES]
+
+
+def study_name(uid: str) -> str:
+    return {old_hospital.study_uid(name): name for name in NAMES}[uid]
+
+
+def fill(tryton: Predecessor, worklist: bool) -> None:
+    with Orthanc() as orthanc:
+        for study in old_hospital.studies(worklist).values():
+            orthanc.upload(study)
+        tryton.run_script(
+            Path(old_hospital.__file__), orthanc.url, orthanc.user,
+            orthanc.password, str(worklist))
+
+
+def version() -> str:
+    """Return what tells one state of the old database from others."""
+    digest = hashlib.sha256()
+    for module in [old_hospital, hospital]:
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()
+
+
+CASES = [
+    ('sqlite', False), ('sqlite', True), ('postgresql', False),
+    ('postgresql', True)]
+
+
+@pytest.fixture(
+    scope='module', params=CASES,
+    ids=[f'{b}{"-worklist" * w}' for b, w in CASES])
+def upgraded(request, tmp_path_factory) -> Iterator[Upgraded]:
+    """An upgraded database; tests change copies of it only."""
+    backend, worklist = request.param
+    folder = tmp_path_factory.mktemp('old')
+    options = {'name': f'old{CASES.index(request.param)}'}
+    if backend == 'postgresql':
+        options['postgresql'] = request.getfixturevalue('postgresql')
+    Predecessor(folder, predecessor_files(), **options).create_filled(
+        [WORKLIST] * worklist, cache_folder(),
+        lambda tryton: fill(tryton, worklist), version())
+    keys = [Fernet.generate_key().decode()] * worklist
+    tryton = Tryton(
+        folder, sections={MODULE: {'fernet_key': ' '.join(keys)}}, **options)
+    yield Upgraded(tryton, worklist, keys)
+    tryton.drop()
+
+
+def test_servers_are_kept(upgraded):
+    servers = upgraded.servers
+    assert {
+        label: (row['domain'], row['proxy_domain'], row['active'])
+        for label, row in servers.items()} == {
+            'Main': ('http://main.example.org:8042', None, True),
+            'Second': (
+                old_hospital.SECOND_URL, 'https://images.example.org/orthanc',
+                True),
+            'Slash': (old_hospital.SECOND_SLASH_URL, None, True),
+            GONE: (GONE, None, False),
+            TWIN: (TWIN, None, False),
+            }
+    for old in upgraded.before[SERVER].values():
+        new = upgraded.after[SERVER][old['id']]
+        assert (new['label'], new['user'], new['validated']) == (
+            old['label'], old['user'], old['validated'])
+    assert servers['Main']['validated']
+
+
+def test_next_run_of_a_server_reconciles(upgraded):
+    for row in upgraded.servers.values():
+        assert row['last_changed_index'] is None
+        assert row['reconciliation_position'] is None
+        # Nothing from before the upgrade is put up for review
+        assert str(row['start_date']) <= str(dt.date.today())
+        assert str(row['start_date']) > '2026-03-02'
+
+
+def test_servers_can_be_used(upgraded):
+    identifiers = set()
+    for row in upgraded.servers.values():
+        assert (row['connect_timeout'], row['read_timeout']) == (5, 60)
+        assert (row['retries'], row['instances_mode']) == (2, 'on_demand')
+        identifiers.add(row['identifier'])
+    assert len(identifiers - {None}) == 5
+
+
+def test_passwords_are_protected(upgraded):
+    for label, password in old_hospital.PASSWORDS.items():
+        row = upgraded.servers[label]
+        assert 'password' not in row
+        assert unseal(row['sealed_password'], upgraded.keys) == password
+        assert (password in row['sealed_password']) != upgraded.worklist
+
+
+def test_no_study_is_lost(upgraded):
+    assert upgraded.after[STUDY].keys() == upgraded.before[STUDY].keys()
+    for id_, old in upgraded.before[STUDY].items():
+        new = upgraded.after[STUDY][id_]
+        moved = {
+            'server', 'date', 'performing_physician_name', 'patient',
+            'imaging_test'}
+        assert {name: new[name] for name in old if name not in moved} == {
+            name: value if name == 'notes' else value or None
+            for name, value in old.items() if name not in moved}
+        assert new['referring_physician_name'] == (
+            old['performing_physician_name'] or None)
+        assert new['performing_physician_name'] is None
+        assert not new.keys() & {'server_url', 'date_text'}
+
+
+def test_studies_find_their_servers(upgraded):
+    on_main = set(old_hospital.studies(upgraded.worklist))
+    assert set(upgraded.studies) == {
+        *(('Main', name) for name in on_main),
+        *(('Second', name) for name in old_hospital.DATES),
+        ('Slash', 'proper'), (GONE, 'gone'), (TWIN, 'by PUID')}
+    rows = upgraded.studies
+    assert rows['Main', 'by PUID']['notes'] == "Notes on by PUID"
+    assert rows[TWIN, 'by PUID']['notes'] == "Notes on the twin"
+    assert rows[GONE, 'gone']['notes'] == "Notes on gone"
+
+
+def test_links_tell_who_made_them(upgraded):
+    expected = {
+        ('Main', 'by PUID'): (MUSTER, 'auto_unsure'),
+        ('Main', 'mistaken'): (KOFI, 'auto_unsure'),
+        ('Main', 'by hand'): (EJEMPLO, 'manual'),
+        ('Main', 'result by hand'): (EJEMPLO, 'manual'),
+        (GONE, 'gone'): (EXEMPLE, 'manual'),
+        (TWIN, 'by PUID'): (EXEMPLE, 'manual'),
+        }
+    if upgraded.worklist:
+        expected['Main', 'by merge id'] = EXEMPLE, 'auto_unsure'
+    for key, row in upgraded.studies.items():
+        person, status = expected.get(key, (None, 'unlinked'))
+        assert (upgraded.puid(row['patient']), row['link_status']) == (
+            person and person.puid, status), key
+        assert row['decided_by'] is None
+
+
+def test_results_keep_their_studies(upgraded):
+    results = {
+        row['comment']: row['id'] for row in
+        upgraded.after['gnuhealth_imaging_test_result'].values()}
+    assert len(results) == 1 + upgraded.worklist
+    for (_, name), row in upgraded.studies.items():
+        assert row['imaging_test'] == results.get(name)
+
+
+def test_dates_become_dates(upgraded):
+    found = {
+        name: (row['date'] and str(row['date']), row['malformed_tags'])
+        for (label, name), row in upgraded.studies.items()
+        if label == 'Second'}
+    assert found == {
+        'empty': (None, None),
+        'none': (None, None),
+        'proper': ('2024-01-31', None),
+        'dashes': ('2024-01-31', None),
+        'month 13': (None, 'StudyDate: 2024-13-45'),
+        'February 30': (None, 'StudyDate: 20240230'),
+        }
+    assert upgraded.studies['Main', 'bare']['date'] is None
+
+
+def test_names_and_modalities_are_shown(upgraded):
+    found = {
+        name: (row['patient_display_name'], row['modalities'])
+        for (_, name), row in upgraded.studies.items()}
+    assert found['result by hand'] == ("Ejemplo Núñez, Juan José", 'CT')
+    assert found['bare'] == ("Nameless", 'CT')
+    assert found['proper'] == ("Alt, Anna", 'MR')
+
+
+def test_doubles_are_merged(upgraded):
+    before, after = upgraded.before, upgraded.after
+    assert len(before[SERIES]) == len(after[SERIES]) + 1
+    assert len(before[INSTANCE]) == len(after[INSTANCE]) + 3
+    for table, parent in [(SERIES, 'study'), (INSTANCE, 'series')]:
+        assert max(Counter(
+                (row[parent], row['orthanc_UID'])
+                for row in after[table].values()).values()) == 1
+        assert {row['orthanc_UID'] for row in after[table].values()} == {
+            row['orthanc_UID'] for row in before[table].values()}
+
+
+def test_series_keep_notes_and_instances(upgraded):
+    notes = {
+        row['notes'] for row in upgraded.after[SERIES].values()
+        if row['notes']}
+    assert notes == {"Notes on a series", "First notes\nSecond notes"}
+    for row in upgraded.after[SERIES].values():
+        held = [
+            instance for instance in upgraded.after[INSTANCE].values()
+            if instance['series'] == row['id']]
+        assert row['instances_count'] == len(held)
+        assert len(held) == (2 if row['modality'] == 'CT' else 0)
+
+
+def test_attachments_and_notes_are_kept(upgraded):
+    doubled, = [
+        row for row in upgraded.after[SERIES].values()
+        if row['notes'] and row['notes'].startswith("First")]
+    instances = [
+        row for row in upgraded.after[INSTANCE].values()
+        if row['series'] == doubled['id'] and row['instance_number'] == 1]
+    study = upgraded.studies['Main', 'by hand']
+    found = upgraded.resources('ir_attachment')
+    assert found['double.txt'] == (
+        f"{old_hospital.SERIES},{doubled['id']}")
+    assert [found['double instance.txt']] == [
+        f"{old_hospital.INSTANCE},{row['id']}" for row in instances]
+    assert found['by hand.txt'] == f"{old_hospital.STUDY},{study['id']}"
+    old = upgraded.before['ir_attachment']
+    assert upgraded.after['ir_attachment'].keys() == old.keys()
+    assert {
+        f'Remark on {name.removesuffix(".txt")}': resource
+        for name, resource in found.items()} == upgraded.resources('ir_note')
+
+
+def test_patients_of_4_are_kept(upgraded):
+    rows = upgraded.by_name(PATIENT, 'ident')
+    found = {
+        ident: (upgraded.puid(row['patient']), row['display_name'],
+            bool(row['decided_by']))
+        for ident, row in rows.items()}
+    assert found == {
+        MUSTER.puid: (MUSTER.puid, "Muster, Erika", False),
+        # A person's decision, that synchronisation respects
+        'HOSP-1': (EJEMPLO.puid, "Ejemplo, Juan", True),
+        'HOSP-3': (None, "Besuch, Ada", False),
+        }
+    assert rows['HOSP-1']['server'] == upgraded.servers['Main']['id']
+    assert str(rows['HOSP-1']['bd']) == '1976-03-14'
+
+
+def test_studies_of_4_are_left(upgraded):
+    assert len(upgraded.before[STUDY_4]) == 2
+    assert upgraded.after[STUDY_4] == upgraded.before[STUDY_4]
+
+
+def test_records_of_other_modules_are_left(upgraded):
+    tables = {
+        'gnuhealth_imaging_test_request', 'gnuhealth_imaging_test_result',
+        'gnuhealth_patient', 'party_party', 'ir_cron', 'res_user',
+        'gnuhealth_imaging_worklist_worklist_template'}
+    found = tables & upgraded.before.keys()
+    assert len(found) == 6 + upgraded.worklist
+    for table in found:
+        for id_, old in upgraded.before[table].items():
+            new = upgraded.after[table][id_]
+            assert {name: new[name] for name in old} == old
+
+
+def test_members_keep_their_groups(upgraded):
+    def members(tables):
+        groups = {
+            row['fs_id']: row['db_id']
+            for row in tables['ir_model_data'].values()
+            if row['model'] == 'res.group'}
+        logins = {
+            id_: row['login'] for id_, row in tables['res_user'].items()}
+        return {
+            name: {
+                logins[row['user']]
+                for row in tables['res_user-res_group'].values()
+                if row['group'] == groups[name]}
+            for name in [
+                'group_imaging_orthanc', 'group_imaging_orthanc_admin']}
+
+    assert members(upgraded.before) == members(upgraded.after) == {
+        'group_imaging_orthanc': {'clerk', 'administrator', 'admin'},
+        'group_imaging_orthanc_admin': {'administrator', 'admin', 'only'},
+        }
+
+
+def own_records(tables: dict) -> set[tuple[str, str]]:
+    return {
+        (row['fs_id'], row['model'])
+        for row in tables['ir_model_data'].values()
+        if row['module'] == MODULE}
+
+
+def access(tables: dict) -> Counter:
+    """Return the rights on our models, with names in place of ids."""
+    models = {
+        id_: row['model'] for id_, row in tables['ir_model'].items()}
+    groups = {id_: row['name'] for id_, row in tables['res_group'].items()}
+    return Counter(
+        (models[row['model']], groups.get(row['group']), bool(row['active']),
+            *(bool(row[f'perm_{what}'])
+                for what in ['read', 'write', 'create', 'delete']))
+        for row in tables['ir_model_access'].values()
+        if '.orthanc.' in models[row['model']]
+        or 'imaging_orthanc' in models[row['model']])
+
+
+def test_views_and_rights_are_those_of_a_new_database(
+        upgraded, prepared_tryton):
+    new = dump(prepared_tryton(
+            'postgresql' if upgraded.tryton.postgresql else 'sqlite', MODULE))
+    assert own_records(upgraded.after) == own_records(new)
+    assert access(upgraded.after) == access(new)
+
+
+def test_nobody_without_a_group_has_rights(upgraded):
+    open_before = [
+        right for right in access(upgraded.before)
+        if right[1] is None and any(right[3:])]
+    assert open_before
+    assert not [
+        right for right in access(upgraded.after)
+        if right[1] is None and any(right[3:])]
+
+
+def test_user_of_the_old_scheduler_is_harmless(upgraded):
+    user, = [
+        row for row in upgraded.after['res_user'].values()
+        if row['login'] == 'user_cron_orthanc']
+    assert not user['active']
+    assert not [
+        row for row in upgraded.after['res_user-res_group'].values()
+        if row['user'] == user['id']]
+
+
+def test_second_update_changes_nothing(upgraded):
+    upgraded.tryton.admin('-u', MODULE)
+    again = dump(upgraded.tryton)
+    assert again.keys() == upgraded.after.keys()
+    for table in again.keys() - VOLATILE:
+        assert again[table] == upgraded.after[table], table
+
+
+def test_next_synchronization_finds_all(upgraded, orthanc):
+    for study in old_hospital.studies(upgraded.worklist).values():
+        orthanc.upload(study)
+    tryton = upgraded.tryton.copy('synchronized')
+    try:
+        with Agent(tryton) as agent:
+            first, second = synchronize(upgraded, agent, orthanc)
+        tables = dump(tryton)
+    finally:
+        tryton.drop()
+    studies = len(old_hospital.studies(upgraded.worklist))
+    assert changes(first) == {
+        # Those of 4.x are known already
+        'patients_created': studies - 3,
+        'studies_updated': studies,
+        'series_updated': 2 * studies,
+        }
+    assert not changes(second)
+    assert_same_records(upgraded, tables)
+    assert_links_and_notes_are_kept(upgraded, tables)
+    main = tables[SERVER][upgraded.servers['Main']['id']]
+    assert main['version'] and main['validated']
+
+
+def synchronize(
+        upgraded: Upgraded, agent: Agent, orthanc: Orthanc) -> list[dict]:
+    """Let *Main* be this Orthanc; return a first run and a full one."""
+    server = upgraded.servers['Main']['id']
+    agent.call(inside.write, old_hospital.CONFIG, [server], {
+            'domain': orthanc.url, 'user': orthanc.user,
+            'password': orthanc.password, 'instances_mode': 'always'})
+    runs = [
+        agent.call(inside.synchronize, server, kind)
+        for kind in ['incremental', 'full']]
+    for run in runs:
+        assert run['state'] == 'done', run['error']
+    return runs
+
+
+def changes(run: dict) -> dict[str, int]:
+    return {
+        name: count for name, count in run.items()
+        if count and name.endswith(
+            ('_created', '_updated', '_missing', 'failures_count'))}
+
+
+def assert_same_records(upgraded: Upgraded, tables: dict) -> None:
+    for table in [STUDY, SERIES, INSTANCE]:
+        assert tables[table].keys() == upgraded.after[table].keys()
+        assert not [
+            row['id'] for row in tables[table].values()
+            if row['missing_since']]
+
+
+def assert_links_and_notes_are_kept(
+        upgraded: Upgraded, tables: dict) -> None:
+    for table, names in [
+            (STUDY, ['server', 'patient', 'imaging_test', 'link_status',
+                    'notes', 'merge_comment', 'merge_id']),
+            (SERIES, ['study', 'notes']),
+            (INSTANCE, ['series']),
+            (PATIENT, ['server', 'patient']),
+            ]:
+        for id_, old in upgraded.after[table].items():
+            assert {name: tables[table][id_][name] for name in names} == {
+                name: old[name] for name in names}
+    for table in ['ir_attachment', 'ir_note']:
+        assert tables[table] == upgraded.after[table]
