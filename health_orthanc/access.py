@@ -100,6 +100,16 @@ class GuardedMixin(GuardedSearchMixin):
                 rpc.decorator = _checked(cls, rpc.decorator)
 
     @classmethod
+    def delete(cls, records):
+        # What keeps them from being deleted is not everybody's business
+        cls.check_delete()
+        super().delete(records)
+
+    @classmethod
+    def check_delete(cls):
+        Pool().get('ir.model.access').check(cls.__name__, 'delete')
+
+    @classmethod
     def export_data(cls, records, *args, **kwargs):
         # trytond takes rules that look beyond the record for fulfilled
         if Transaction().check_access:

@@ -375,6 +375,7 @@ class Server(
 
     @classmethod
     def delete(cls, servers):
+        cls.check_delete()
         for server in servers:
             if cls._has_records(server):
                 raise ServerDeleteError(gettext(

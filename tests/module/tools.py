@@ -1,0 +1,275 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records, users and remote calls for the tests of the module."""
+
+import base64
+import datetime as dt
+import itertools
+import json
+import os
+from contextlib import contextmanager
+
+from trytond.config import config
+from trytond.pool import Pool
+from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
+from trytond.tests.test_tryton import RouteTestCase
+from trytond.transaction import Transaction
+
+__all__ = [
+    'INSTANCE', 'MODULE', 'OrthancTestCase', 'PATIENT', 'Refused', 'RpcError',
+    'RpcTestCase', 'SERIES', 'SERVER', 'STUDY', 'Session', 'Told', 'VIEWER',
+    'create_instance', 'create_orthanc_patient', 'create_patient',
+    'create_result', 'create_series', 'create_server', 'create_study',
+    'create_user', 'fernet_keys', 'record_id']
+
+MODULE = 'health_orthanc'
+EXTRAS = os.environ.get('TEST_EXTRAS', '').split()
+
+SERVER = 'gnuhealth.orthanc.config'
+VIEWER = 'gnuhealth.orthanc.viewer'
+PATIENT = 'gnuhealth.orthanc.patient'
+STUDY = 'gnuhealth.imaging_orthanc.study'
+SERIES = 'gnuhealth.imaging_orthanc.study_series'
+INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
+
+_numbers = itertools.count(1)
+
+
+class OrthancTestCase(RouteTestCase):
+    "Tests on a database with the module and what else is asked for"
+    module = MODULE
+    extras = EXTRAS
+
+
+class RpcError(Exception):
+    "A remote call failed"
+
+
+class Told(RpcError):
+    "The user is told why"
+
+
+class Refused(Told):
+    "The user is told that access is denied"
+
+
+class Session:
+    """What a user can do from outside
+
+    Parameters
+    ----------
+    app_client : Client
+        Of the web application.
+    database : str
+    user : int
+    key : str
+        Of a session of the user.
+    """
+
+    def __init__(self, app_client, database, user, key):
+        self.user = user
+        self._client = app_client
+        self._path = f'/{database}/'
+        token = base64.b64encode(f'user:{user}:{key}'.encode()).decode()
+        self._headers = {'Authorization': f'Session {token}'}
+
+    def __call__(self, method, *args, **context):
+        """Call a method as clients do, and return its result.
+
+        Raises
+        ------
+        Refused, Told, RpcError
+        """
+        body = json.dumps(
+            {'id': 1, 'method': method, 'params': [*args, context]},
+            cls=JSONEncoder)
+        response = self._client.post(
+            self._path, data=body, headers=self._headers,
+            content_type='application/json')
+        if response.status_code != 200:
+            raise Refused(response.status)
+        answer = json.loads(response.data, object_hook=JSONDecoder())
+        if 'error' in answer:
+            raise _error(answer['error'])
+        return answer['result']
+
+    def model(self, name, method, *args, **context):
+        return self(f'model.{name}.{method}', *args, **context)
+
+    def wizard(self, name, method, *args, **context):
+        return self(f'wizard.{name}.{method}', *args, **context)
+
+
+def _error(error):
+    if error[0] == 'UserError':
+        message = error[1][0]
+        if 'not allowed' in message:
+            return Refused(message)
+        return Told(message)
+    return RpcError(error[0])
+
+
+class RpcTestCase(OrthancTestCase):
+    "Tests of what users can do from outside"
+
+    @classmethod
+    def setUpClass(cls):
+        cls._keys = {}
+        super().setUpClass()
+
+    def session(self, user):
+        "Return a session of the user with the id"
+        if user not in self._keys:
+            with Transaction().start(self.db_name, user) as transaction:
+                self._keys[user] = Pool().get('ir.session').new()
+                transaction.commit()
+        return Session(self.client(), self.db_name, user, self._keys[user])
+
+
+@contextmanager
+def fernet_keys(*keys):
+    "Have the keys in the configuration"
+    if not config.has_section('health_orthanc'):
+        config.add_section('health_orthanc')
+    config.set('health_orthanc', 'fernet_key', ' '.join(keys))
+    try:
+        yield
+    finally:
+        config.remove_option('health_orthanc', 'fernet_key')
+
+
+def record_id(name, module=MODULE):
+    return Pool().get('ir.model.data').get_id(module, name)
+
+
+def create_user(login, *groups):
+    """Create a user who is in groups.
+
+    Parameters
+    ----------
+    groups : str
+        ``module.xml_id``
+    """
+    pool = Pool()
+    user, = pool.get('res.user').create([{
+                'name': login,
+                'login': login,
+                'groups': [('add', [
+                            record_id(name, module) for module, name in (
+                                group.split('.') for group in groups)])],
+                }])
+    return user
+
+
+def create_server(**values):
+    "Create a server that nobody listens at, and that passes for checked"
+    number = next(_numbers)
+    server, = Pool().get(SERVER).create([{
+                'label': f"Server {number}",
+                'domain': f'http://127.0.0.1:9/{number}',
+                'validated': True,
+                **values}])
+    return server
+
+
+def create_patient(family="Muster", given="Erika", **values):
+    "Create a patient of GNU Health; the values are the party's"
+    pool = Pool()
+    party, = pool.get('party.party').create([{
+                'name': given,
+                'lastname': family,
+                'is_person': True,
+                'is_patient': True,
+                'gender': 'f',
+                'ref': f'PUID{next(_numbers)}',
+                'fed_country': 'XXX',
+                **values}])
+    patient, = pool.get('gnuhealth.patient').create([{'party': party.id}])
+    return patient
+
+
+def _imaging_test():
+    pool = Pool()
+    Test = pool.get('gnuhealth.imaging.test')
+    tests = Test.search([], limit=1) or Test.create([{
+                'code': 'CT-HEAD',
+                'name': "CT of the Head",
+                'test_type': record_id(
+                    'gnuhealth_test_type_ctscan', 'health_imaging'),
+                'product': record_id(
+                    'product_product_ctscancharges', 'health_imaging'),
+                }])
+    return tests[0]
+
+
+def create_result(patient=None, **values):
+    "Create an imaging result"
+    pool = Pool()
+    Doctor = pool.get('gnuhealth.healthprofessional')
+    test = _imaging_test()
+    doctors = Doctor.search([], limit=1)
+    if not doctors:
+        party, = pool.get('party.party').create([{
+                    'name': "Cora",
+                    'lastname': "Musterfrau",
+                    'is_person': True,
+                    'is_healthprof': True,
+                    'gender': 'f',
+                    'fed_country': 'XXX',
+                    }])
+        doctors = Doctor.create([{'party': party.id}])
+    result, = pool.get('gnuhealth.imaging.test.result').create([{
+                'patient': patient.id if patient else None,
+                'date': dt.datetime(2026, 3, 4, 10, 30),
+                'requested_test': test.id,
+                'doctor': doctors[0].id,
+                **values}])
+    return result
+
+
+def create_orthanc_patient(server, **values):
+    number = next(_numbers)
+    patient, = Pool().get(PATIENT).create([{
+                'server': server.id,
+                'uuid': f'orthanc-patient-{number}',
+                'name': 'Muster^Erika',
+                'display_name': "Muster, Erika",
+                'ident': f'ID{number}',
+                **values}])
+    return patient
+
+
+def create_study(server, **values):
+    number = next(_numbers)
+    study, = Pool().get(STUDY).create([{
+                'server': server.id,
+                'orthanc_UID': f'orthanc-study-{number}',
+                'study_instance_UID': f'1.2.3.{number}',
+                'patient_name': 'Muster^Erika',
+                'patient_display_name': "Muster, Erika",
+                'patient_id': f'ID{number}',
+                'date': dt.date(2026, 3, 4),
+                **values}])
+    return study
+
+
+def create_series(study, **values):
+    number = next(_numbers)
+    series, = Pool().get(SERIES).create([{
+                'study': study.id,
+                'orthanc_UID': f'orthanc-series-{number}',
+                'series_UID': f'1.2.3.4.{number}',
+                'modality': 'CT',
+                'instances_count': 1,
+                **values}])
+    return series
+
+
+def create_instance(series, **values):
+    number = next(_numbers)
+    instance, = Pool().get(INSTANCE).create([{
+                'series': series.id,
+                'orthanc_UID': f'orthanc-instance-{number}',
+                'sop_instance_UID': f'1.2.3.4.5.{number}',
+                **values}])
+    return instance
