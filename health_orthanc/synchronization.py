@@ -12,7 +12,7 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .access import GuardedMixin
 from .core.errors import OrthancError
@@ -173,10 +173,11 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 run_id = in_transaction(cls._start, server.id, kind)
                 cls._run(server.id, run_id, kind)
         # The transaction of the caller may be older than the run
-        with Transaction().new_transaction(readonly=True):
-            run = cls(run_id)
-            run.state, run.error, run.result, run.rec_name
-            return run
+        with Transaction().new_transaction(readonly=True), \
+                without_check_access():
+            values, = cls.read(
+                [run_id], ['kind', 'state', 'error', 'result'])
+        return cls(server=server, **values)
 
     @classmethod
     def run_all(cls, servers, kind='incremental'):

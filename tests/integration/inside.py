@@ -9,6 +9,7 @@ from importlib import import_module
 from unittest import mock
 
 from trytond import backend
+from trytond.exceptions import UserError
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -129,9 +130,12 @@ def synchronize_until(server_id, kind, limits, statement):
         model(RUN).run(model(SERVER)(server_id), kind)
 
 
-def synchronize_together(server_id, kind, ready, go):
-    "Run a synchronisation as soon as a file is there"
-    raise NotImplementedError
+def synchronize_all(name='get_new_studies'):
+    "Synchronise as code of other modules does; return what is told"
+    try:
+        getattr(model(STUDY), name)()
+    except UserError as error:
+        return str(error)
 
 
 def snapshot(server_id):
