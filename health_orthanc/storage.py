@@ -586,13 +586,18 @@ def store_instances(server, resources):
         id_: _instance_row(r, series[r.series_orthanc_id])
         for id_, r in resources.items()}
     created = [row for id_, row in rows.items() if id_ not in known]
-    updated = [
+    changed = [
         (known[id_][0], row) for id_, row in rows.items()
-        if id_ in known and known[id_][1:] != (*row, None)]
+        if id_ in known and known[id_][1:-1] != row]
+    found = [
+        known[id_][0] for id_, row in rows.items()
+        if id_ in known and known[id_][1:-1] == row and known[id_][-1]]
     _insert_instances(created)
-    _update_instances(updated)
+    _update_instances(changed)
+    _find_instances(found)
     return Counter(
-        instances_created=len(created), instances_updated=len(updated))
+        instances_created=len(created),
+        instances_updated=len(changed) + len(found))
 
 
 _INSTANCE_COLUMNS = [
@@ -640,9 +645,10 @@ def _insert_instances(rows):
     cursor = Transaction().connection.cursor()
     columns = [table.create_uid, table.create_date] + [
         getattr(table, name) for name in _INSTANCE_COLUMNS]
+    stamp = [0, CurrentTimestamp()]
     for sub_rows in grouped_slice(rows):
-        cursor.execute(*table.insert(columns, [
-                    [0, CurrentTimestamp(), *row] for row in sub_rows]))
+        cursor.execute(*table.insert(
+                columns, [[*stamp, *row] for row in sub_rows]))
 
 
 def _update_instances(updated):
@@ -655,6 +661,18 @@ def _update_instances(updated):
                 [*columns, table.missing_since, table.write_uid,
                     table.write_date],
                 [*row, Null, 0, CurrentTimestamp()], where=table.id == id_))
+
+
+def _find_instances(ids):
+    "Let instances that were missing be there again, as they were"
+    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+    table = Instance.__table__()
+    cursor = Transaction().connection.cursor()
+    for sub_ids in grouped_slice(ids):
+        cursor.execute(*table.update(
+                [table.missing_since, table.write_uid, table.write_date],
+                [Null, 0, CurrentTimestamp()],
+                where=reduce_ids(table.id, sub_ids)))
 
 
 def mark_missing_studies(server, orthanc_ids):
