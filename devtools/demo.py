@@ -356,10 +356,8 @@ def _exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def run(use_postgresql: bool, reset: bool) -> int:
+def run(folder: Path, use_postgresql: bool, reset: bool) -> int:
     """Run the demo until Ctrl-C."""
-    name = 'postgresql' if use_postgresql else 'sqlite'
-    folder = ROOT / '.demo' / name
     folder.mkdir(parents=True, exist_ok=True)
     with _exclusive(folder):
         if reset:
@@ -390,6 +388,8 @@ def main() -> int:
     parser.add_argument(
         '--reset', action='store_true', help="forget the last demo")
     parser.add_argument(
+        '--folder', type=Path, help="where to keep it (default: .demo)")
+    parser.add_argument(
         '--check', action='store_true',
         help="start from scratch, compare both sides, stop, print JSON")
     parser.add_argument(
@@ -399,7 +399,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.check:
         return check(options.postgresql, options.screenshot)
-    return run(options.postgresql, options.reset)
+    name = 'postgresql' if options.postgresql else 'sqlite'
+    return run(
+        options.folder or ROOT / '.demo' / name, options.postgresql,
+        options.reset)
 
 
 if __name__ == '__main__':
