@@ -7,12 +7,25 @@ from contextlib import closing
 
 from devtools.tryton import Tryton
 
-__all__ = ['dump']
+__all__ = ['dump', 'schema']
 
 TABLES = {
     'sqlite': "SELECT name FROM sqlite_master WHERE type = 'table'",
     'postgresql': "SELECT tablename FROM pg_tables "
     "WHERE schemaname = 'public'",
+    }
+SCHEMA = {
+    'sqlite': [
+        "SELECT name, type FROM pragma_table_info('{table}')",
+        "SELECT name FROM pragma_index_list('{table}')",
+        ],
+    'postgresql': [
+        "SELECT column_name, data_type, is_nullable, column_default "
+        "FROM information_schema.columns WHERE table_name = '{table}'",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = '{table}'::regclass",
+        "SELECT indexname FROM pg_indexes WHERE tablename = '{table}'",
+        ],
     }
 
 
@@ -20,12 +33,27 @@ def dump(tryton: Tryton) -> dict[str, dict[int, dict]]:
     """Return the rows of all tables, as dictionaries by their id."""
     with closing(_connect(tryton)) as connection:
         cursor = connection.cursor()
-        cursor.execute(
-            TABLES['postgresql' if tryton.postgresql else 'sqlite'])
+        cursor.execute(TABLES[_backend(tryton)])
         names = [name for name, in cursor.fetchall()]
         return {
             name: {row['id']: row for row in _rows(cursor, name)}
             for name in names if not name.startswith('sqlite_')}
+
+
+def schema(tryton: Tryton, tables: list[str]) -> set[tuple]:
+    """Return columns with their types, and what PostgreSQL watches over."""
+    with closing(_connect(tryton)) as connection:
+        cursor = connection.cursor()
+        found = set()
+        for name in tables:
+            for query in SCHEMA[_backend(tryton)]:
+                cursor.execute(query.format(table=name))
+                found |= {(name, *row) for row in cursor.fetchall()}
+        return found
+
+
+def _backend(tryton: Tryton) -> str:
+    return 'postgresql' if tryton.postgresql else 'sqlite'
 
 
 def _connect(tryton: Tryton):

@@ -24,7 +24,7 @@ from devtools.tryton import MODULE, Tryton
 from . import inside, old_hospital
 from .agent import Agent
 from .old_hospital import EJEMPLO, EXEMPLE, KOFI, MUSTER
-from .tables import dump
+from .tables import dump, schema
 
 WORKLIST = 'health_imaging_worklist'
 SERVER = 'gnuhealth_orthanc_config'
@@ -385,10 +385,24 @@ def access(tables: dict) -> Counter:
         or 'imaging_orthanc' in models[row['model']])
 
 
+@pytest.fixture
+def new_database(upgraded, prepared_tryton) -> Tryton:
+    return prepared_tryton(
+        'postgresql' if upgraded.tryton.postgresql else 'sqlite', MODULE)
+
+
+def test_tables_are_those_of_a_new_database(upgraded, new_database):
+    tables = [
+        name for name in upgraded.after
+        if name.startswith(('gnuhealth_orthanc', 'gnuhealth_imaging_orthanc'))
+        and name != STUDY_4]
+    assert set(tables) > set(MIRRORS)
+    assert schema(upgraded.tryton, tables) == schema(new_database, tables)
+
+
 def test_views_and_rights_are_those_of_a_new_database(
-        upgraded, prepared_tryton):
-    new = dump(prepared_tryton(
-            'postgresql' if upgraded.tryton.postgresql else 'sqlite', MODULE))
+        upgraded, new_database):
+    new = dump(new_database)
     assert own_records(upgraded.after) == own_records(new)
     assert access(upgraded.after) == access(new)
 
