@@ -138,10 +138,12 @@ class Job:
             Synchronization.run(nobody)
             with counted_statements() as statements, measured() as figures:
                 run = Synchronization.run(server, kind)
+        # That transaction is older than what the run has stored
+        with self._transaction() as (pool, _):
+            run = pool.get('gnuhealth.orthanc.synchronization')(run.id)
             if run.state != 'done' or run.failures_count:
                 raise RuntimeError(
                     f"the run is {run.state}: {run.error or run.result}")
-        with self._transaction() as (pool, _):
             return {
                 **figures, 'requests': run.requests,
                 'statements': statements[0], 'stored': self._stored(pool)}
