@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people read in their language."""
+
+from lxml import etree
+
+from trytond.i18n import gettext
+from trytond.pool import Pool
+from trytond.tests.test_tryton import with_transaction
+from trytond.transaction import Transaction
+
+from devtools.translations import (
+    FOLDER, LANGUAGES, extras, module_strings, problems, read)
+
+from .tools import EXTRAS, MODULE, STUDY, OrthancTestCase, record_id
+
+LABELS = {
+    'de': "Geburtsdatum",
+    'es': "Fecha de nacimiento",
+    'fr': "Date de naissance",
+    }
+STATUSES = {'de': "Nicht verknüpft", 'es': "Sin vincular", 'fr': "Sans lien"}
+MENUS = {'de': "Untersuchungen", 'es': "Estudios", 'fr': "Examens"}
+PAGES = {'de': "Details", 'es': "Detalles", 'fr': "Détails"}
+MESSAGES = {
+    'de': "Zum Server „PACS“ gehören Untersuchungen; er kann nicht gelöscht "
+    "werden. Deaktivieren Sie ihn stattdessen.",
+    'es': "El servidor «PACS» contiene estudios y no se puede eliminar. "
+    "Desactívelo en su lugar.",
+    'fr': "Le serveur «\xa0PACS\xa0» contient des examens et ne peut pas "
+    "être supprimé. Désactivez-le à la place.",
+    }
+
+
+def load(language):
+    "Load what the module ships for a language, as an update does"
+    pool = Pool()
+    Lang = pool.get('ir.lang')
+    lang, = Lang.search([('code', '=', language)])
+    lang.translatable = True
+    lang.save()
+    pool.get('ir.translation').translation_import(
+        language, MODULE, [str(FOLDER / f'{language}.po')])
+
+
+class TranslationsTestCase(OrthancTestCase):
+    "Tests of the translations"
+
+    @with_transaction()
+    def test_all_is_translated(self):
+        strings = module_strings()
+        # Other modules that are not active lack what ours adds to them
+        complete = set(extras()) <= set(EXTRAS)
+        for language in LANGUAGES:
+            with self.subTest(language=language):
+                self.assertEqual([
+                        problem for problem in problems(
+                            strings, read(language))
+                        if complete or not problem.startswith("stale")], [])
+
+    @with_transaction()
+    def test_records_and_messages_are_shown_translated(self):
+        for language in LANGUAGES:
+            load(language)
+            with self.subTest(language=language), \
+                    Transaction().set_context(language=language):
+                self._check_model(language)
+                self._check_records(language)
+
+    def _check_model(self, language):
+        Study = Pool().get(STUDY)
+        fields = Study.fields_get(['patient_birth_date', 'link_status'])
+        self.assertEqual(
+            fields['patient_birth_date']['string'], LABELS[language])
+        self.assertIn(
+            ('unlinked', STATUSES[language]),
+            map(tuple, fields['link_status']['selection']))
+        view = Study.fields_view_get(view_type='form')
+        pages = etree.fromstring(view['arch'].encode()).iter('page')
+        self.assertIn(
+            PAGES[language], [page.get('string') for page in pages])
+
+    def _check_records(self, language):
+        Menu = Pool().get('ir.ui.menu')
+        self.assertEqual(
+            Menu(record_id('menu_study_form')).name, MENUS[language])
+        self.assertEqual(
+            gettext('health_orthanc.msg_server_delete_studies',
+                server="PACS"),
+            MESSAGES[language])
