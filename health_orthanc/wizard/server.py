@@ -10,8 +10,9 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from ..access import RestrictedWizardMixin
 from ..core.client import normalize_url
 from ..core.errors import InvalidAddress, OrthancError
-from ..core.secrets import SecretUnavailable
+from ..core.secrets import SecretUnavailable, seal
 from ..exceptions import describe
+from ..server import secret_keys
 
 __all__ = [
     'AddServer', 'AddServerFailure', 'AddServerStart', 'AddServerSuccess']
@@ -124,6 +125,8 @@ class AddServer(RestrictedWizardMixin, Wizard):
 
     def _connect(self, password):
         Server = Pool().get('gnuhealth.orthanc.config')
+        # Keys that are unusable are told before anything is asked or stored
+        seal(password, secret_keys())
         values = {
             name: getattr(self.start, name, None) for name in [
                 'label', 'domain', 'proxy_domain', 'user',

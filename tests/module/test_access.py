@@ -12,13 +12,14 @@ from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 from trytond.wsgi import app
 
+from tests.unit.fake_orthanc import (
+    PNG, SYSTEM, FakeOrthanc, free_port, reply, reply_json)
+
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
     Refused, RpcTestCase, Told, create_instance, create_orthanc_patient,
     create_patient, create_result, create_series, create_server, create_study,
     create_user, fernet_keys, record_id)
-from tests.unit.fake_orthanc import (
-    PNG, SYSTEM, FakeOrthanc, free_port, reply, reply_json)
 
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'

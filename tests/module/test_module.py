@@ -6,10 +6,13 @@ from lxml import etree
 from trytond.pool import Pool
 from trytond.tests.test_tryton import ModuleTestCase, with_transaction
 
+from .tools import EXTRAS, MODULE
+
 
 class HealthOrthancTestCase(ModuleTestCase):
     "The checks that every Tryton module passes"
-    module = 'health_orthanc'
+    module = MODULE
+    extras = EXTRAS
 
     @with_transaction()
     def test_lists_show_datetimes_in_parts(self):
