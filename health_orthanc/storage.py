@@ -20,7 +20,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-from .core.matching import Identity, compare_identities
+from .core.matching import Identity, Verdict, compare_identities
 from .core.values import parse_person_name
 from .mirror import now
 
@@ -156,7 +156,9 @@ def store_studies(server, resources):
             {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
             for r, values in created])
     _write(Study, updated)
-    _link_patients(patients, created)
+    _link_patients(
+        patients.values(),
+        [(v['orthanc_patient'], v) for v in values.values()])
     counts = Counter(
         studies_created=len(created), studies_updated=len(updated))
     return counts + _mark_missing_series(known, resources)
@@ -251,10 +253,13 @@ class _Linker:
     """
 
     def __init__(self, orthanc_patients, studies):
+        studies = list(studies)
         wanted = {values['orthanc_patient'] for values in studies}
-        self._decided = self._decisions([
-                row for row in orthanc_patients
-                if row.id in wanted and row.decided_by])
+        decided = [
+            row for row in orthanc_patients
+            if row.id in wanted and row.decided_by]
+        self._decided = self._decisions(decided)
+        self._seen = {row.id: _seen_identity(row) for row in decided}
         self._patients = self._registered({
                 values['patient_id'] for values in studies})
 
@@ -295,13 +300,36 @@ class _Linker:
             patient = candidates[0] if len(candidates) == 1 else None
         if not patient:
             return None, 'unlinked'
-        comparison = compare_identities(
-            _patient_identity(patient), _images_identity(values))
+        images = _images_identity(values)
+        comparison = compare_identities(_patient_identity(patient), images)
         if comparison.certain:
             return patient, 'auto_certain'
-        if comparison.contradicts and not decided:
+        if self._is_vetoed(comparison, images, values['orthanc_patient']):
             return None, 'unlinked'
         return patient, 'auto_unsure'
+
+    def _is_vetoed(self, comparison, images, orthanc_patient):
+        """Return whether a field says that these are two persons.
+
+        Whoever chose the patient for an Orthanc patient has seen what
+        contradicts in the latter; what others of its studies say is new.
+        """
+        if orthanc_patient not in self._decided:
+            return comparison.contradicts
+        seen = compare_identities(self._seen[orthanc_patient], images)
+        return any(
+            verdict is Verdict.DIFFERS and known is not Verdict.EQUAL
+            for verdict, known in zip(comparison.verdicts, seen.verdicts))
+
+
+def _seen_identity(row):
+    "Return the identity of an Orthanc patient's row"
+    return _images_identity({
+            'patient_id': row.ident,
+            'patient_name': row.name,
+            'patient_birth_date': row.bd,
+            'patient_sex': row.sex,
+            })
 
 
 def _patient_identity(patient):
@@ -326,18 +354,26 @@ def _images_identity(values):
         values['patient_birth_date'], values['patient_sex'])
 
 
-def _link_patients(patients, created):
-    "Let an Orthanc patient have the patient that its certain studies have"
+def _link_patients(rows, linked):
+    """Let Orthanc patients have the patient that their certain studies have.
+
+    Parameters
+    ----------
+    rows : iterable
+        Of the Orthanc patients.
+    linked : iterable of tuple
+        The id of the Orthanc patient and the values of a study's link.
+    """
     Patient = Pool().get('gnuhealth.orthanc.patient')
     found = defaultdict(set)
-    for resource, values in created:
+    for id_, values in linked:
         if values.get('link_status') == 'auto_certain':
-            found[resource.patient_orthanc_id].add(values['patient'])
+            found[id_].add(values['patient'])
     _write(Patient, [
-            (patient, {'patient': ids.pop(), 'decided_by': None})
-            for uuid, ids in found.items()
-            if (patient := patients.get(uuid)) and len(ids) == 1
-            and not patient.decided_by and not patient.patient])
+            (row, {'patient': found[row.id].pop(), 'decided_by': None})
+            for row in rows
+            if len(found[row.id]) == 1
+            and not row.decided_by and not row.patient])
 
 
 def _mark_missing_series(known, resources):
@@ -742,6 +778,8 @@ def link_waiting_studies(server):
     updated = [
         (study, values) for study, values in updated if values.get('patient')]
     _write(Study, updated)
+    _link_patients(
+        patients.values(), [(s.orthanc_patient, v) for s, v in updated])
     return Counter(studies_updated=len(updated))
 
 

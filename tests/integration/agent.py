@@ -7,6 +7,7 @@ start.  An agent is a process that has done so and is forked for each call:
 calls can run side by side, be killed at any point, and change what they like
 in the modules without a trace.
 """
+import gc
 import json
 import os
 import pickle
@@ -205,6 +206,9 @@ def main(configuration: str, database: str) -> None:
     Pool.start()
     with Transaction().start(database, 0, readonly=True):
         Pool(database).init()
+    # Children share the memory of what is never collected
+    gc.collect()
+    gc.freeze()
     _Server(database).serve()
 
 

@@ -21,6 +21,7 @@ __all__ = [
 ON_BOTH = pytest.mark.parametrize(
     'hospital', ['sqlite', 'postgresql'], indirect=True)
 ALL = {'instances_mode': 'always'}
+ADMIN = 1
 _numbers = itertools.count(1)
 
 
@@ -81,7 +82,8 @@ class Hospital:
         return self.call(inside.read, model, domain, ['id', *fields])
 
     def write(self, model: str, ids: list[int], **values: Any) -> None:
-        self.call(inside.write, model, ids, values)
+        """Write what a person has decided."""
+        self.call(inside.write, model, ids, values, user=ADMIN)
 
 
 class RemoteServer:

@@ -11,6 +11,7 @@ from unittest import mock
 from trytond import backend
 from trytond.exceptions import UserError
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
 SERVER = 'gnuhealth.orthanc.config'
@@ -166,3 +167,19 @@ def doubles(server_id):
         for record in model(name).search([(server, '=', server_id)]):
             counts[record.orthanc_UID] += 1
     return [id_ for id_, count in counts.items() if count > 1]
+
+
+def review_domains():
+    "Return the domains of what is shown as to be reviewed"
+    pool = Pool()
+    ModelData = pool.get('ir.model.data')
+    Domain = pool.get('ir.action.act_window.domain')
+    Window = pool.get('ir.action.act_window')
+
+    def get(Model, xml_id):
+        return Model(ModelData.get_id('health_orthanc', xml_id))
+
+    found = [
+        get(Domain, 'act_study_form_domain_review').domain,
+        get(Window, 'act_study_review').domain]
+    return [PYSONDecoder().decode(text) for text in found]

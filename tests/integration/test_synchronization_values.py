@@ -90,7 +90,7 @@ def test_almost_nothing_is_told(hospital, orthanc):
 MALFORMED = {
     'StudyDate': ['2024-01-02', '99999999', '20240230', '00000000',
         '20240101-20240202', 'yesterday'],
-    'StudyTime': ['10:11', '256199', 'noon'],
+    'StudyTime': ['10-11', '256199', 'noon'],
     'PatientBirthDate': ['1964', '19641301', '12.08.1964'],
     'PatientSex': ['Homme', '1'],
     'SeriesNumber': ['99999999999999999999', 'one', '1.5', '2147483648'],

@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Studies find their patients, and never a wrong one."""
+import datetime as dt
+
+import pytest
+
+from devtools.samples import Patient
+
+from . import inside
+from .hospital import study, study_id
+
+FIELDS = ['patient', 'link_status', 'decided_by', 'orthanc_patient']
+BORN = dt.date(1964, 8, 12)
+
+
+def upload(orthanc, puid, name="Muster^Erika", birth_date='19640812',
+        sex='F', **options):
+    return study_id(orthanc.upload(
+            study(Patient(name, puid, birth_date, sex), **options)))
+
+
+@pytest.mark.parametrize('tags, status', [
+        ({}, 'auto_certain'),
+        ({'name': "MUSTER^ERIKA"}, 'auto_certain'),
+        ({'birth_date': None}, 'auto_unsure'),
+        ({'birth_date': ''}, 'auto_unsure'),
+        ({'sex': None}, 'auto_unsure'),
+        ({'sex': 'O'}, 'auto_unsure'),
+        ({'name': None}, 'auto_unsure'),
+        ({'name': "Muster^E"}, 'auto_unsure'),
+        ({'name': "Beispiel^Erika"}, 'unlinked'),
+        ({'sex': 'M'}, 'unlinked'),
+        ({'birth_date': '19640813'}, 'unlinked'),
+        ({'birth_date': None, 'sex': 'M'}, 'unlinked'),
+        ])
+def test_patient_is_found_by_puid(hospital, orthanc, tags, status):
+    patient, puid = hospital.add_patient(birth_date=BORN)
+    upload(orthanc, puid, **tags)
+    server = hospital.add_server(orthanc)
+    server.done()
+    record = server.study(*FIELDS)
+    assert record['link_status'] == status
+    assert record['patient'] == (None if status == 'unlinked' else patient)
+    assert record['decided_by'] is None
+    before = record
+    server.done('full')
+    assert server.study(*FIELDS) == before
+
+
+def test_puid_of_somebody_else_links_nothing(hospital, orthanc):
+    "The name and birth date of one patient, the PUID of another one"
+    hospital.add_patient("Muster", "Erika", 'f', BORN)
+    _, other = hospital.add_patient(
+        "Ejemplo", "Juan", 'm', dt.date(1980, 1, 1))
+    upload(orthanc, other)
+    server = hospital.add_server(orthanc)
+    server.done()
+    assert server.study(*FIELDS)['patient'] is None
+
+
+def test_case_and_spaces_of_a_puid_are_another_one(hospital, orthanc):
+    _, puid = hospital.add_patient(birth_date=BORN)
+    upload(orthanc, puid.lower())
+    upload(orthanc, puid[:-1])
+    server = hospital.add_server(orthanc)
+    server.done()
+    assert not any(s['patient'] for s in server.studies('patient'))
+
+
+@pytest.mark.parametrize('kind', ['incremental', 'full'])
+def test_patient_is_registered_later(hospital, orthanc, kind):
+    upload(orthanc, f'LATER-{kind}')
+    server = hospital.add_server(orthanc)
+    server.done()
+    assert server.study(*FIELDS)['link_status'] == 'unlinked'
+    patient, _ = hospital.add_patient(birth_date=BORN, puid=f'LATER-{kind}')
+    server.done(kind)
+    record = server.study(*FIELDS)
+    assert record['patient'] == patient
+    assert record['link_status'] == 'auto_certain'
+    known, = hospital.read(
+        inside.PATIENT, [('id', '=', record['orthanc_patient'])], 'patient')
+    assert known['patient'] == patient
+
+
+@pytest.mark.parametrize('kind', ['incremental', 'full'])
+def test_decision_on_a_study_is_kept(hospital, orthanc, kind):
+    patient, puid = hospital.add_patient(birth_date=BORN)
+    other, _ = hospital.add_patient("Other", "Person")
+    first, second = upload(orthanc, puid), upload(orthanc, puid)
+    server = hospital.add_server(orthanc)
+    server.done()
+    ids = {s['orthanc_UID']: s['id'] for s in server.studies()}
+    hospital.write(inside.STUDY, [ids[first]], patient=other)
+    hospital.write(inside.STUDY, [ids[second]], patient=None)
+    upload(orthanc, puid)
+    server.done(kind)
+    found = {
+        s['orthanc_UID']: s for s in server.studies(*FIELDS)}
+    assert found[first]['patient'] == other
+    assert found[first]['link_status'] == 'manual'
+    assert found[second]['patient'] is None
+    assert found[second]['link_status'] == 'unlinked'
+    third, = found.keys() - {first, second}
+    assert found[third]['patient'] == patient
+
+
+@pytest.mark.parametrize('kind', ['incremental', 'full'])
+def test_decision_survives_changed_tags(hospital, orthanc, kind):
+    _, puid = hospital.add_patient(birth_date=BORN)
+    other, _ = hospital.add_patient("Other", "Person")
+    datasets = study(Patient("Muster^Erika", puid, '19640812', 'F'))
+    first = study_id(orthanc.upload(datasets))
+    server = hospital.add_server(orthanc)
+    server.done()
+    hospital.write(inside.STUDY, [server.study()['id']], patient=other)
+    orthanc.delete('studies', first)
+    for dataset in datasets:
+        dataset.PatientBirthDate = '19990909'
+    orthanc.upload(datasets)
+    server.done(kind)
+    record = server.study(*FIELDS, 'patient_birth_date')
+    assert record['patient_birth_date'] == dt.date(1999, 9, 9)
+    assert record['patient'] == other and record['link_status'] == 'manual'
+
+
+@pytest.mark.parametrize('kind', ['incremental', 'full'])
+def test_decision_on_an_orthanc_patient(hospital, orthanc, kind):
+    patient, _ = hospital.add_patient(birth_date=BORN)
+    upload(orthanc, 'FOREIGN-1')
+    server = hospital.add_server(orthanc)
+    server.done()
+    known = server.study(*FIELDS)['orthanc_patient']
+    hospital.write(inside.PATIENT, [known], patient=patient)
+    assert server.study(*FIELDS)['link_status'] == 'manual'
+    upload(orthanc, 'FOREIGN-1')
+    server.done(kind)
+    assert {s['patient'] for s in server.studies('patient')} == {patient}
+    statuses = {s['link_status'] for s in server.studies('link_status')}
+    assert statuses == {'manual', 'auto_unsure'}
+    hospital.write(inside.PATIENT, [known], patient=None)
+    server.done(kind)
+    upload(orthanc, 'FOREIGN-1')
+    server.done(kind)
+    record, = hospital.read(
+        inside.PATIENT, [('id', '=', known)], 'patient', 'decided_by')
+    assert record['patient'] is None and record['decided_by'] is not None
+    newest = server.studies('patient', 'link_status')[-1]
+    assert newest['patient'] is None and newest['link_status'] == 'unlinked'
+
+
+def test_cleared_orthanc_patient_is_not_linked_by_its_puid(hospital, orthanc):
+    _, puid = hospital.add_patient(birth_date=BORN)
+    upload(orthanc, puid)
+    server = hospital.add_server(orthanc)
+    server.done()
+    known = server.study(*FIELDS)['orthanc_patient']
+    hospital.write(inside.PATIENT, [known], patient=None)
+    upload(orthanc, puid)
+    server.done()
+    server.done('full')
+    assert not any(s['patient'] for s in server.studies('patient'))
+
+
+def test_contradiction_is_a_veto_for_a_decided_orthanc_patient(
+        hospital, orthanc):
+    "Another person's images under the same PatientID are not linked"
+    patient, _ = hospital.add_patient(birth_date=BORN)
+    upload(orthanc, 'FOREIGN-2')
+    server = hospital.add_server(orthanc)
+    server.done()
+    known = server.study(*FIELDS)['orthanc_patient']
+    hospital.write(inside.PATIENT, [known], patient=patient)
+    mixed = upload(
+        orthanc, 'FOREIGN-2', name="Irrtum^Otto", birth_date='19990909',
+        sex='M')
+    server.done()
+    found = {s['orthanc_UID']: s for s in server.studies(*FIELDS)}
+    assert found[mixed]['patient'] is None
+    assert found[mixed]['link_status'] == 'unlinked'
+
+
+def test_orthanc_patient_of_linked_studies_is_linked(hospital, orthanc):
+    patient, puid = hospital.add_patient(birth_date=BORN)
+    upload(orthanc, puid)
+    server = hospital.add_server(orthanc)
+    server.done()
+    record, = hospital.read(
+        inside.PATIENT, [('ident', '=', puid)], 'patient', 'decided_by')
+    assert record['patient'] == patient and record['decided_by'] is None
+
+
+def test_old_studies_are_not_put_up_for_review(hospital, orthanc):
+    _, puid = hospital.add_patient(birth_date=BORN)
+    for date in [dt.datetime(2023, 12, 31), dt.datetime(2024, 1, 1)]:
+        upload(orthanc, puid, sex=None, date=date)
+    server = hospital.add_server(orthanc, start_date=dt.date(2024, 1, 1))
+    server.done()
+    studies = {s['date']: s for s in server.studies(
+            'date', 'historical', 'link_status')}
+    assert studies[dt.date(2023, 12, 31)]['historical']
+    assert not studies[dt.date(2024, 1, 1)]['historical']
+    for domain in hospital.call(inside.review_domains):
+        found = hospital.read(
+            inside.STUDY, [('server', '=', server.id), domain], 'date')
+        assert [s['date'] for s in found] == [dt.date(2024, 1, 1)]
