@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections import defaultdict
 
-from sql import Cast, Literal, Null, Table
+from sql import Cast, Literal, Null, Table, Values
 from sql.aggregate import Count, Min
 from sql.conditionals import Coalesce, NullIf
 from sql.functions import CharLength
@@ -22,7 +22,7 @@ from sql.operators import Concat, Exists
 
 from trytond import backend
 from trytond.pool import Pool
-from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from .core.client import normalize_url
@@ -154,11 +154,19 @@ def _empty_to_null(table, names):
 
 
 def _fill_display_names(table, name, display_name):
-    for id_, text in _execute(
-            table.select(table.id, name, where=name != Null)).fetchall():
+    rows = _execute(table.select(table.id, name, where=name != Null))
+    _update_each(table, table.id, display_name, [
+            (id_, display) for id_, text in rows
+            if (display := display_names(text))])
+
+
+def _update_each(table, key, column, pairs):
+    "Write to the column, where the key is the first, the second of each pair"
+    for sub_pairs in grouped_slice(pairs):
+        values = Values(list(map(list, sub_pairs)))
         _execute(table.update(
-                [display_name], [display_names(text) or None],
-                where=table.id == id_))
+                [column], [values.column2], from_=[values],
+                where=key == values.column1))
 
 
 # Studies
@@ -305,23 +313,22 @@ def _normalize_servers():
 
 
 def _convert_dates(table):
-    for id_, text in _execute(table.select(
-                table.id, table.date_text,
-                where=Coalesce(table.date_text, '') != '')).fetchall():
-        date, malformed = _split_date(text)
-        _execute(table.update(
-                [table.date, table.malformed_tags], [date, malformed],
-                where=table.id == id_))
+    texts = [text for text, in _execute(table.select(
+                table.date_text, where=Coalesce(table.date_text, '') != '',
+                group_by=table.date_text))]
+    dates = {text: date for text in texts if (date := _parse_date(text))}
+    _update_each(table, table.date_text, table.date, list(dates.items()))
+    _update_each(table, table.date_text, table.malformed_tags, [
+            (text, f'StudyDate: {text}')
+            for text in texts if text.strip() and text not in dates])
 
 
-def _split_date(text):
-    "Return a text's date, or the line that keeps what is none"
+def _parse_date(text):
     for parse in [parse_date, dt.date.fromisoformat]:
         try:
-            return parse(text), None
+            return parse(text)
         except ValueError:
             continue
-    return None, f"StudyDate: {text}"
 
 
 def _collect_modalities(table):
@@ -335,14 +342,9 @@ def _collect_modalities(table):
                 where=Coalesce(series.modality, '') != '',
                 group_by=[series.study, series.modality])):
         modalities[study].add(modality)
-    by_text = defaultdict(list)
-    for study, found in modalities.items():
-        by_text[', '.join(sorted(found))].append(study)
-    for text, ids in by_text.items():
-        for sub_ids in grouped_slice(ids):
-            _execute(table.update(
-                    [table.modalities], [text],
-                    where=reduce_ids(table.id, sub_ids)))
+    _update_each(table, table.id, table.modalities, [
+            (study, ', '.join(sorted(found)))
+            for study, found in modalities.items()])
 
 
 def _convert_links(table, module_name):
