@@ -145,7 +145,8 @@ class RestrictedWizardMixin:
 
     The client names the action that it runs the wizard by; trytond lets
     everybody run it by an action that does not exist.  A wizard that works on
-    a record of certain models names them in `_record_models`.
+    a record of certain models names them in `_record_models`: the client
+    names the record when it executes, but not yet when it creates.
     """
     __slots__ = ()
     _record_models = frozenset()
@@ -157,8 +158,15 @@ class RestrictedWizardMixin:
             return
         with transaction.set_context(action_id=None):
             cls._check_groups()
-            cls._check_record()
+            if transaction.context.get('active_model'):
+                cls._check_record()
             super().check_access()
+
+    @classmethod
+    def execute(cls, session_id, data, state_name):
+        if Transaction().user:
+            cls._check_record()
+        return super().execute(session_id, data, state_name)
 
     @classmethod
     def _check_groups(cls):
