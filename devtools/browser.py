@@ -66,7 +66,7 @@ def log_in(
     page.press('#login', 'Enter')
     page.fill('input[type="password"]:visible', password)
     page.keyboard.press('Enter')
-    page.wait_for_selector('#menu table')
+    page.wait_for_selector('#menu table', state='attached')
 
 
 def open_list(page: Page, database: str, model: str) -> None:
