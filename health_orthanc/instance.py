@@ -67,7 +67,7 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     def get_rec_name(self, name):
         if self.instance_number is not None:
             return f'{self.series.rec_name} / {self.instance_number}'
-        return self.sop_instance_UID
+        return self.sop_instance_UID or self.orthanc_UID
 
     def get_server(self, name):
         return self.series.study.server.id

@@ -15,12 +15,21 @@ from trytond.transaction import Transaction
 from .access import GuardedMixin
 from .exceptions import MirrorAccessError
 
-__all__ = ['MirrorMixin', 'now']
+__all__ = ['MirrorMixin', 'name_clause', 'now']
 
 
 def now():
     "Return the current time as Tryton keeps it: UTC, without a zone"
     return dt.datetime.now().replace(microsecond=0)
+
+
+def name_clause(field, operator, value):
+    "Return a domain that finds a person's name by its words in any order"
+    if operator not in {'ilike', 'like'} or not isinstance(value, str):
+        return (field, operator, value)
+    words = value.replace('%', ' ').replace(',', ' ').split()
+    return [(field, operator, f'%{word}%') for word in words] or [
+        (field, operator, value)]
 
 
 class MirrorMixin(GuardedMixin):

@@ -7,7 +7,7 @@ from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration
-from .mirror import MirrorMixin
+from .mirror import MirrorMixin, name_clause
 from .viewer import ViewableMixin
 
 __all__ = ['OrthancPatient']
@@ -79,10 +79,10 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @classmethod
     def search_rec_name(cls, name, clause):
-        operator = clause[1]
+        _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
-            ('display_name', *clause[1:]),
+            name_clause('display_name', operator, value),
             ('name', *clause[1:]),
             ('ident', *clause[1:]),
             ]
@@ -125,6 +125,4 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
                     'patient': record.patient,
                     'decided_by': Transaction().user,
                     })
-            Study.assign(
-                [s for s in record.studies if not s.decided_by],
-                record.patient)
+            Study.assign(record.studies, record.patient)

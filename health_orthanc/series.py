@@ -100,7 +100,8 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     def get_rec_name(self, name):
         parts = [
             self.series_number, self.modality, self.series_description]
-        return ' '.join(filter(None, parts)) or self.series_UID
+        return (' '.join(filter(None, parts))
+            or self.series_UID or self.orthanc_UID)
 
     @classmethod
     def search_rec_name(cls, name, clause):

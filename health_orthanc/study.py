@@ -14,7 +14,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import migration
 from .image import get_thumbnails
-from .mirror import MirrorMixin, now
+from .mirror import MirrorMixin, name_clause, now
 from .viewer import ViewableMixin
 
 __all__ = ['LINK_STATUSES', 'Study']
@@ -181,28 +181,19 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
             self.date.isoformat() if self.date else None,
             self.modalities, self.study_description,
             self.patient_display_name or self.patient_id]
-        return ' '.join(filter(None, parts)) or self.study_instance_UID
+        return (' '.join(filter(None, parts))
+            or self.study_instance_UID or self.orthanc_UID)
 
     @classmethod
     def search_rec_name(cls, name, clause):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
-            cls._name_clause(operator, value),
+            name_clause('patient_display_name', operator, value),
             *((field, operator, value) for field in [
                     'patient_id', 'study_description', 'accession_number',
                     'study_instance_UID', 'gnuhealth_patient_name']),
             ]
-
-    @classmethod
-    def _name_clause(cls, operator, value):
-        "Find names by their words in any order"
-        field = 'patient_display_name'
-        if operator not in {'ilike', 'like'} or not isinstance(value, str):
-            return (field, operator, value)
-        words = value.replace('%', ' ').replace(',', ' ').split()
-        return [(field, operator, f'%{word}%') for word in words] or [
-            (field, operator, value)]
 
     def get_gnuhealth_patient_name(self, name):
         return self.patient.rec_name if self.patient else None
@@ -396,8 +387,16 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @classmethod
     def assign(cls, studies, patient):
-        "Record that the current user gave the studies to the patient"
-        studies = [s for s in studies if s.patient != patient]
+        """Record that the current user gave the studies to the patient.
+
+        Studies that a person has decided on before keep their patient, and so
+        do those with another patient's result.
+        """
+        studies = [
+            s for s in studies
+            if s.patient != patient and not s.decided_by
+            and s.link_status not in {'manual', 'dismissed'}
+            and not (s.imaging_test and s.imaging_test.patient != patient)]
         cls.write(studies, {'patient': patient.id if patient else None})
 
     @classmethod
