@@ -27,7 +27,8 @@ from .mirror import now
 __all__ = [
     'instances_counts', 'link_waiting_studies', 'mark_missing_patients',
     'mark_missing_studies', 'store_instances', 'store_patients',
-    'store_series', 'store_studies', 'unknown_instances']
+    'store_series', 'store_studies', 'store_study_instances',
+    'unknown_instances']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
@@ -634,6 +635,33 @@ def store_instances(server, resources):
     return Counter(
         instances_created=len(created),
         instances_updated=len(changed) + len(found))
+
+
+def store_study_instances(server, study, resources):
+    """Store all the instances that a study holds, and mark the others.
+
+    Returns
+    -------
+    Counter
+    """
+    pool = Pool()
+    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
+    Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
+    series = Series.search([('study', '=', study.id)])
+    listed = {s.orthanc_UID: set() for s in series}
+    for resource in resources:
+        listed.get(resource.series_orthanc_id, set()).add(resource.orthanc_id)
+    by_id = {s.id: listed[s.orthanc_UID] for s in series}
+    missing = Instance.mark_missing([
+            id_ for id_, series_id, orthanc_id in _present_instances(by_id)
+            if orthanc_id not in by_id[series_id]])
+    by_count = defaultdict(list)
+    for one in series:
+        if one.instances_count != len(by_id[one.id]):
+            by_count[len(by_id[one.id])].append(one.id)
+    _write_same(Series, 'instances_count', by_count)
+    return Counter(instances_missing=missing) + store_instances(
+        server, resources)
 
 
 _INSTANCE_COLUMNS = [

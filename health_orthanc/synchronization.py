@@ -16,13 +16,13 @@ from trytond.transaction import Transaction, without_check_access
 
 from .access import GuardedMixin
 from .core.errors import OrthancError
-from .core.resources import InstanceResource, SeriesResource
+from .core.resources import InstanceResource, MalformedResource
 from .core.secrets import SecretUnavailable
 from .engine import Engine, in_transaction
 from .exceptions import SynchronizationError, describe
 from .locks import server_lock
 from .mirror import now
-from .storage import store_instances, store_series
+from .storage import store_study_instances
 
 __all__ = ['Failure', 'Synchronization']
 
@@ -296,21 +296,21 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         OrthancError, SecretUnavailable
         """
         with study.server.get_client(interactive=True) as client:
-            series = [
-                SeriesResource.from_json(json)
-                for json in client.bulk_content(
-                    [s.orthanc_UID for s in study.series])]
-            instances = [
-                InstanceResource.from_json(json)
-                for json in client.study_instances(study.orthanc_UID)]
-        in_transaction(
-            cls._store_instances, study.server.id, series, instances)
+            found = client.study_instances(study.orthanc_UID)
+        instances = []
+        for json in found:
+            try:
+                instances.append(InstanceResource.from_json(json))
+            except MalformedResource:
+                logger.warning(
+                    "Orthanc server %s: instance %s not stored",
+                    study.server.id, json.get('ID'))
+        in_transaction(cls._store_instances, study.id, instances)
 
     @classmethod
-    def _store_instances(cls, server_id, series, instances):
-        server = Pool().get('gnuhealth.orthanc.config')(server_id)
-        store_series(server, series)
-        store_instances(server, instances)
+    def _store_instances(cls, study_id, instances):
+        study = Pool().get('gnuhealth.imaging_orthanc.study')(study_id)
+        store_study_instances(study.server, study, instances)
 
     @classmethod
     def clean(cls):

@@ -183,3 +183,35 @@ def review_domains():
         get(Domain, 'act_study_form_domain_review').domain,
         get(Window, 'act_study_review').domain]
     return [PYSONDecoder().decode(text) for text in found]
+
+
+def open_series(ids, fields=('instances',)):
+    return model(SERIES).read(ids, list(fields))
+
+
+def synchronize_but(server_id, kind, orthanc_id):
+    "Run a synchronisation in which a study violates a constraint"
+    Study = model(STUDY)
+    create = Study.create
+
+    def refuse(vlist):
+        records = create(vlist)
+        if orthanc_id in [v['orthanc_UID'] for v in vlist]:
+            raise backend.DatabaseIntegrityError()
+        return records
+
+    with mock.patch.object(Study, 'create', refuse):
+        return synchronize(server_id, kind)
+
+
+def synchronize_broken(server_id):
+    "Run a synchronisation with a mistake in it"
+    engine = import_module('trytond.modules.health_orthanc.engine')
+    with mock.patch.object(
+            engine.Engine, '_list_series', side_effect=KeyError('x')):
+        return synchronize(server_id, 'full')
+
+
+def load_instances(ids):
+    Series = model(SERIES)
+    Series.load_instances(Series.browse(ids))
