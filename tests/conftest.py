@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real parts for the tests: each is started once and stopped at the end."""
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,13 @@ from devtools.testing import cache_folder
 from devtools.tryton import MODULE, Tryton
 
 BACKENDS = ['sqlite', 'postgresql']
+
+
+def pytest_configure() -> None:
+    """Let fixtures clean up when somebody ends the tests."""
+    def leave(number: int, frame: object) -> None:
+        pytest.exit("terminated", returncode=128 + number)
+    signal.signal(signal.SIGTERM, leave)
 
 
 @pytest.fixture(scope='session')
