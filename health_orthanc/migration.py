@@ -173,7 +173,7 @@ def _update_each(table, key, column, pairs):
 
 
 def prepare_studies(Study, module_name):
-    """Set aside the columns whose type or meaning changes.
+    """Set aside the columns whose type or meaning changes, find the servers.
 
     Returns
     -------
@@ -190,6 +190,9 @@ def prepare_studies(Study, module_name):
             ('date', 'date_text'),
             ('performing_physician_name', 'referring_physician_name')]:
         table_h.column_rename(old, new)
+    # Before Tryton asks for a server in each
+    table_h.add_column('server', Study.server._sql_type)
+    _assign_servers(Study.__table__())
     return True
 
 
@@ -199,7 +202,6 @@ def convert_studies(Study, module_name):
     _empty_to_null(table, [
             'patient_name', 'patient_id', 'institution', 'merge_id',
             'referring_physician_name'])
-    _assign_servers(table)
     _normalize_servers()
     _fill_display_names(
         table, table.patient_name, table.patient_display_name)
@@ -207,7 +209,6 @@ def convert_studies(Study, module_name):
     _collect_modalities(table)
     _convert_links(table, module_name)
     table_h = Study.__table_handler__(module_name)
-    table_h.not_null_action('server', 'add')
     for name in ['server_url', 'date_text']:
         table_h.drop_column(name)
 
