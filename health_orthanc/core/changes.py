@@ -78,10 +78,10 @@ def _thinned(anchors: tuple[Change, ...]) -> tuple[Change, ...]:
     found = sorted({a.seq: a for a in anchors}.values(), key=_seq)
     while len(found) > ANCHORS:
         distances = [found[-1].seq - a.seq + 1 for a in found]
-        # The newest always stays
+        # The oldest and the newest always stay
         crowded = min(
-            range(len(found) - 1),
-            key=lambda i: distances[i] / distances[i + 1])
+            range(1, len(found) - 1),
+            key=lambda i: distances[i - 1] / distances[i + 1])
         del found[crowded]
     return tuple(found)
 
