@@ -12,6 +12,7 @@ from trytond.modules.health_orthanc.core.changes import (
     current_cursor)
 from trytond.modules.health_orthanc.core.resources import Change, ChangePage
 
+
 def holds(*strategies):
     "As `given`, on machines of any speed"
     return lambda test: settings(deadline=None)(given(*strategies)(test))
