@@ -338,12 +338,16 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
             'StudyInstanceUID': self.study_instance_UID,
             }
 
-    @fields.depends('patient', 'imaging_test', '_parent_imaging_test.patient')
+    @fields.depends(
+        'patient', '_parent_patient.id', 'imaging_test',
+        '_parent_imaging_test.patient')
     def on_change_patient(self):
         if self.imaging_test and self.imaging_test.patient != self.patient:
             self.imaging_test = None
 
-    @fields.depends('imaging_test', 'patient', '_parent_imaging_test.patient')
+    @fields.depends(
+        'imaging_test', 'patient', '_parent_patient.id',
+        '_parent_imaging_test.patient')
     def on_change_imaging_test(self):
         if self.imaging_test:
             self.patient = self.imaging_test.patient
