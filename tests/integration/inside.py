@@ -215,3 +215,36 @@ def synchronize_broken(server_id):
 def load_instances(ids):
     Series = model(SERIES)
     Series.load_instances(Series.browse(ids))
+
+
+OURS = [('method', 'like', 'gnuhealth.orthanc.%')]
+
+
+def make_crons_due():
+    "Have the scheduler run everything at once, as at its first start"
+    Cron = model('ir.cron')
+    Cron.write(Cron.search([]), {'next_call': None})
+
+
+def crons():
+    return model('ir.cron').search_read(OURS, fields_names=['next_call'])
+
+
+def press(server_id, button):
+    Server = model(SERVER)
+    getattr(Server, button)([Server(server_id)])
+
+
+def clean():
+    model(RUN).clean()
+
+
+def run_wizard(name, button):
+    "Go through a wizard as clients do; return what its last page says"
+    Wizard = Pool().get(name, type='wizard')
+    session_id, start_state, _ = Wizard.create()
+    answer = Wizard.execute(session_id, {}, start_state)
+    defaults = answer['view'].get('defaults', {})
+    answer = Wizard.execute(session_id, {start_state: defaults}, button)
+    Wizard.delete(session_id)
+    return answer['view']['defaults']['message']
