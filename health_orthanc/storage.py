@@ -434,7 +434,8 @@ def store_series(server, resources):
     created, updated = _split(
         known, resources,
         lambda r: _series_values(r, studies[r.study_orthanc_id]))
-    Series.create([
+    # Nothing in a new series is of people yet
+    _insert(Series, [
             {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
     _write(Series, updated)
     _update_modalities(studies.values())
@@ -629,7 +630,9 @@ def store_instances(server, resources):
     found = [
         known[id_][0] for id_, row in rows.items()
         if id_ in known and known[id_][1:-1] == row and known[id_][-1]]
-    _insert_instances(created)
+    _insert(
+        Pool().get('gnuhealth.imaging_orthanc.series_instances'),
+        [dict(zip(_INSTANCE_COLUMNS, row)) for row in created])
     _update_instances(changed)
     _find_instances(found)
     return Counter(
@@ -703,16 +706,21 @@ def _known_instances(series_ids, orthanc_ids):
     return known
 
 
-def _insert_instances(rows):
-    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
-    table = Instance.__table__()
+def _insert(Model, vlist):
+    """Create records by SQL, by-passing the ORM.
+
+    All have values for the same columns, which are those of mirrored tags.
+    """
+    if not vlist:
+        return
+    table = Model.__table__()
     cursor = Transaction().connection.cursor()
-    columns = [table.create_uid, table.create_date] + [
-        getattr(table, name) for name in _INSTANCE_COLUMNS]
+    columns = [getattr(table, name) for name in vlist[0]]
     stamp = [0, CurrentTimestamp()]
-    for sub_rows in grouped_slice(rows):
+    for sub_vlist in grouped_slice(vlist):
         cursor.execute(*table.insert(
-                columns, [[*stamp, *row] for row in sub_rows]))
+                [table.create_uid, table.create_date, *columns],
+                [[*stamp, *values.values()] for values in sub_vlist]))
 
 
 def _update_instances(updated):

@@ -34,6 +34,7 @@ def test_killed_run_is_carried_on(hospital, orthanc, kind):
     server.done(kind, **SMALL)
     server.assert_equal()
     states = [run['state'] for run in server.runs('state')]
-    assert states.count('interrupted') == interrupted
+    # A run may be killed when all is stored, and only its result is told
+    assert 1 <= states.count('interrupted') <= interrupted
     assert 'running' not in states
     assert server.done()['requests'] == 1
