@@ -4,8 +4,8 @@
 
 The ``prepare_`` functions run before Tryton adapts a table, the ``convert_``
 functions after it.  The models register in the order server, patient, study,
-series, instance: whatever a study is converted from, its series are still as
-5.0 left them, except for their doubles.
+series, instance: when studies are converted, their series are still as 5.0
+left them.
 """
 
 import datetime as dt

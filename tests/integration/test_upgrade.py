@@ -5,31 +5,25 @@
 Each kind of database is made with the old module once and kept in the cache.
 """
 import datetime as dt
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 from trytond.modules.health_orthanc.core.secrets import unseal
 
-from devtools import hospital
 from devtools.orthanc import Orthanc
-from devtools.predecessor import Predecessor
-from devtools.testing import cache_folder, predecessor_files
 from devtools.tryton import MODULE, Tryton
 
 from . import inside, old_hospital
 from .agent import Agent
 from .old_hospital import EJEMPLO, EXEMPLE, KOFI, MUSTER
 from .tables import dump, schema
+from .upgraded import SERVER, STUDY, Upgraded, make_old_database
 
 WORKLIST = 'health_imaging_worklist'
-SERVER = 'gnuhealth_orthanc_config'
 PATIENT = 'gnuhealth_orthanc_patient'
-STUDY = 'gnuhealth_imaging_orthanc_study'
 SERIES = 'gnuhealth_imaging_orthanc_study_series'
 INSTANCE = 'gnuhealth_imaging_orthanc_series_instances'
 STUDY_4 = 'gnuhealth_orthanc_study'
@@ -38,77 +32,6 @@ MIRRORS = [SERVER, PATIENT, STUDY, SERIES, INSTANCE]
 VOLATILE = {'ir_cache', 'ir_lang'}
 GONE = old_hospital.GONE_URL
 TWIN = f'{old_hospital.TWIN_URL} (2)'
-
-
-class Upgraded:
-    """A database before and after the upgrade.
-
-    Attributes
-    ----------
-    before, after
-        Rows by table and id.
-    """
-
-    def __init__(self, tryton: Tryton, worklist: bool, keys: list[str]):
-        self.tryton = tryton
-        self.worklist = worklist
-        self.keys = keys
-        self.before = dump(tryton)
-        tryton.admin('-u', MODULE)
-        self.after = dump(tryton)
-
-    def by_name(self, table: str, name: str) -> dict[str, dict]:
-        return {row[name]: row for row in self.after[table].values()}
-
-    @property
-    def servers(self) -> dict[str, dict]:
-        return self.by_name(SERVER, 'label')
-
-    @property
-    def studies(self) -> dict[tuple[str, str], dict]:
-        """The studies by the label of their server and their name."""
-        return {
-            (self.after[SERVER][row['server']]['label'],
-                study_name(row['study_instance_UID'])): row
-            for row in self.after[STUDY].values()}
-
-    def puid(self, patient: int | None) -> str | None:
-        if patient is None:
-            return None
-        party = self.after['gnuhealth_patient'][patient]['party']
-        return self.after['party_party'][party]['ref']
-
-    def resources(self, table: str) -> dict[str, str]:
-        """Return what attachments or notes hang on, by their text."""
-        name = 'name' if table == 'ir_attachment' else 'message'
-        return {
-            row[name]: row['resource'] for row in self.after[table].values()}
-
-
-NAMES = [
-    'by PUID', 'mistaken', 'by hand', 'result by hand', 'unlinked', 'doubled',
-    'bare', 'by merge id', 'gone', *old_hospital.DATES]
-
-
-def study_name(uid: str) -> str:
-    return {old_hospital.study_uid(name): name for name in NAMES}[uid]
-
-
-def fill(tryton: Predecessor, worklist: bool) -> None:
-    with Orthanc() as orthanc:
-        for study in old_hospital.studies(worklist).values():
-            orthanc.upload(study)
-        tryton.run_script(
-            Path(old_hospital.__file__), orthanc.url, orthanc.user,
-            orthanc.password, str(worklist))
-
-
-def version() -> str:
-    """Return what tells one state of the old database from others."""
-    digest = hashlib.sha256()
-    for module in [old_hospital, hospital]:
-        digest.update(Path(module.__file__).read_bytes())
-    return digest.hexdigest()
 
 
 CASES = [
@@ -126,9 +49,7 @@ def upgraded(request, tmp_path_factory) -> Iterator[Upgraded]:
     options = {'name': f'old{CASES.index(request.param)}'}
     if backend == 'postgresql':
         options['postgresql'] = request.getfixturevalue('postgresql')
-    Predecessor(folder, predecessor_files(), **options).create_filled(
-        [WORKLIST] * worklist, cache_folder(),
-        lambda tryton: fill(tryton, worklist), version())
+    make_old_database(folder, [WORKLIST] * worklist, **options)
     keys = [Fernet.generate_key().decode()] * worklist
     tryton = Tryton(
         folder, sections={MODULE: {'fernet_key': ' '.join(keys)}}, **options)
