@@ -242,6 +242,11 @@ class OrthancClient:
             if error.detail == 'cut':
                 raise
             raise NotOrthanc(error.detail, error.request) from error
+        except ServerFault as error:
+            # Orthanc never says so of its own page
+            if error.status >= 500:
+                raise
+            raise NotOrthanc('', error.request, error.status) from error
         # A version that is too old is told before any other call fails.
         ServerInfo.from_json(system, [])
         return ServerInfo.from_json(system, self.plugins())

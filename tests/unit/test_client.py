@@ -329,6 +329,13 @@ def test_server_without_system(peer, client):
         client.probe()
 
 
+@pytest.mark.parametrize('code', [400, 405, 410])
+def test_server_with_another_use_of_system(peer, client, code):
+    peer.script('/system', status(code))
+    with pytest.raises(NotOrthanc):
+        client.probe()
+
+
 @pytest.mark.parametrize('version', ['1.9.7', '0.8.6', '1.9'])
 def test_too_old(peer, client, version):
     peer.script('/system', reply_json({**SYSTEM, 'Version': version}))
