@@ -292,7 +292,10 @@ class SearchTestCase(OrthancTestCase):
         Study = pool.get(STUDY)
         for name, value in values.items():
             clauses = [(name, '=', value)]
-            if isinstance(value, str):
+            if name == 'notes':
+                # PostgreSQL searches texts by whole words.
+                clauses = [(name, 'ilike', '%AGAIN%')]
+            elif isinstance(value, str):
                 clauses.append((name, 'ilike', f'%{value[1:].upper()}%'))
             if name == 'gnuhealth_patient_name':
                 clauses = [(name, 'ilike', '%Ejemplo%')]

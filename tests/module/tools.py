@@ -202,11 +202,9 @@ def _imaging_test():
     return tests[0]
 
 
-def create_result(patient=None, **values):
-    "Create an imaging result"
+def _doctor():
     pool = Pool()
     Doctor = pool.get('gnuhealth.healthprofessional')
-    test = _imaging_test()
     doctors = Doctor.search([], limit=1)
     if not doctors:
         party, = pool.get('party.party').create([{
@@ -218,12 +216,21 @@ def create_result(patient=None, **values):
                     'fed_country': 'XXX',
                     }])
         doctors = Doctor.create([{'party': party.id}])
+    return doctors[0]
+
+
+def create_result(patient, **values):
+    "Create an imaging result and its request"
+    pool = Pool()
+    common = {
+        'patient': patient.id,
+        'date': dt.datetime(2026, 3, 4, 10, 30),
+        'requested_test': _imaging_test().id,
+        'doctor': _doctor().id,
+        }
+    request, = pool.get('gnuhealth.imaging.test.request').create([common])
     result, = pool.get('gnuhealth.imaging.test.result').create([{
-                'patient': patient.id if patient else None,
-                'date': dt.datetime(2026, 3, 4, 10, 30),
-                'requested_test': test.id,
-                'doctor': doctors[0].id,
-                **values}])
+                **common, 'request': request.id, **values}])
     return result
 
 
