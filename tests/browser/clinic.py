@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small GNU Health with its web client and an Orthanc, for a browser."""
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from devtools import hospital, sao, samples
+from devtools.orthanc import Orthanc
+from devtools.process import wait_until
+from devtools.testing import cache_folder
+from devtools.tryton import MODULE, PASSWORD, Server, Tryton
+from proteus import Model, Wizard
+
+__all__ = ['Clinic', 'LABEL', 'MUSTER', 'NOBODY', 'STUDY']
+
+LABEL = "Main"
+NOBODY = 'nobody'
+STUDY = 'gnuhealth.imaging_orthanc.study'
+RESULT = 'gnuhealth.imaging.test.result'
+SERVER = 'gnuhealth.orthanc.config'
+MUSTER, EJEMPLO, _, GREEK, _, JAPANESE, _, KOFI, ESIMERKKI = hospital.PATIENTS
+TIMEOUT = 60
+TODAY = dt.date.today()
+
+
+def _study(
+        modality: str, patient: samples.Patient, days: int, hour: int,
+        **options: object) -> list[Dataset]:
+    """Return a study of so many days ago."""
+    return samples.make_study(
+        modality, patient, rows=64, frames=2,
+        date=dt.datetime.combine(
+            TODAY - dt.timedelta(days), dt.time(hour, 15)), **options)
+
+
+def _studies() -> Iterator[list[Dataset]]:
+    """Yield studies of which the names tell what becomes of them."""
+    muster = MUSTER.in_dicom()
+    yield _study('CT', muster, 0, 8, series=2, instances=3,
+        AccessionNumber='ACC-CT-8', StudyDescription="CT of the head")
+    yield _study('MR', muster, 40, 9, series=1, instances=2)
+    yield _study('CR', EJEMPLO.in_dicom(), 3, 10, series=1, instances=1)
+    yield _study('SR', KOFI.in_dicom(), 2, 11, series=1, instances=1)
+    # Neither birth date nor sex: somebody has to look at it
+    yield _study('US', samples.Patient(
+            ESIMERKKI.pn, ESIMERKKI.puid, None, None), 1, 12,
+        series=1, instances=1)
+    yield _study('CR', samples.Patient(
+            "Besuch^Ada Maria", 'HOSP-88213', '19760314', 'F'), 0, 13,
+        series=1, instances=1, AccessionNumber='ACC-CR-13')
+    yield _study('CT', samples.Patient(
+            "Phantom^Daily QA", 'QA-PHANTOM', None, 'O'), 0, 6,
+        series=1, instances=1)
+
+
+def _lost_study() -> list[Dataset]:
+    return _study('CT', samples.Patient(
+            "Verloren^Uwe", 'LOST-1', '19500101', 'M'), 5, 14,
+        series=1, instances=1)
+
+
+class Clinic:
+    """Orthanc, trytond and the users of the demo; a context manager.
+
+    Of its eight studies four are linked for certain, one is to be
+    reviewed, two are unlinked, and one is missing on the server.
+
+    Attributes
+    ----------
+    orthanc : Orthanc
+    server : Server
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._stack = ExitStack()
+        self.orthanc = Orthanc(plugins=['dicomweb', 'webviewer'])
+        self.tryton: Tryton | None = None
+        self.server: Server | None = None
+
+    def __enter__(self) -> 'Clinic':
+        with ExitStack() as stack:
+            self._stack = stack
+            stack.enter_context(self.orthanc)
+            self._start_tryton()
+            self._fill()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self._stack.close()
+
+    def _start_tryton(self) -> None:
+        client = sao.with_custom_files(
+            sao.assemble(cache_folder()), self._folder / 'sao')
+        self.tryton = Tryton(
+            self._folder / 'tryton', name='clinic', web_root=client)
+        self.tryton.create([MODULE], cache_folder())
+        self.server = self._stack.enter_context(self.tryton.server())
+
+    def _fill(self) -> None:
+        for study in _studies():
+            self.orthanc.upload(study)
+        lost = self.orthanc.upload(_lost_study())
+        self.server.connect()
+        hospital.fill(PASSWORD)
+        self._make_nobody()
+        self.server.connect()
+        self._add_server()
+        self.synchronize()
+        self.orthanc.delete('studies', lost[0]['ParentStudy'])
+        self.synchronize()
+
+    def _make_nobody(self) -> None:
+        user = Model.get('res.user')(name="No Group", login=NOBODY)
+        user.password = PASSWORD
+        user.save()
+
+    def _add_server(self) -> None:
+        wizard = Wizard(
+            'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect')
+        wizard.form.label = LABEL
+        wizard.form.domain = self.orthanc.url
+        wizard.form.user = self.orthanc.user
+        wizard.form.password = self.orthanc.password
+        wizard.execute('connect')
+        wizard.execute('end')
+        server, = Model.get(SERVER).find([])
+        # Else all studies but today's are of before
+        server.start_date = TODAY - dt.timedelta(365)
+        server.save()
+
+    def synchronize(self) -> None:
+        """Run a full synchronisation and wait for its end."""
+        Model.get(SERVER).find([])[0].click('reconcile')
+        Run = Model.get('gnuhealth.orthanc.synchronization')
+        assert wait_until(
+            lambda: not Run.find([('state', '=', 'running')])
+            and Run.find([], limit=1)[0].state == 'done', TIMEOUT)
+
+    def add_study(self, patient_name: str):
+        """Return the record of a new study of somebody unknown.
+
+        Tests that change something do so with one of their own.
+        """
+        self.upload(patient_name)
+        self.synchronize()
+        return self.study(patient_name)
+
+    def upload(self, patient_name: str) -> None:
+        """Store a new study that GNU Health does not know yet."""
+        self.orthanc.upload(_study('CR', samples.Patient(
+                    patient_name, None, None, None), 1, 15,
+            series=1, instances=1))
+
+    def server_added(self, label: str) -> str:
+        """Return what the wizard tells of this Orthanc when it is added."""
+        system = self.orthanc.get('/system')
+        plugins = ', '.join(sorted(self.orthanc.get('/plugins')))
+        return (
+            f'The server "{label}" was added.\n\n'
+            f"Orthanc {system['Version']} ({system['Name']})\n"
+            f"Plugins: {plugins}")
+
+    def add_result(self, patient):
+        """Return a new result of a patient."""
+        type_ = Model.get('gnuhealth.imaging.test.type')(
+            code='XR-TEST', name="X-ray")
+        type_.save()
+        test = Model.get('gnuhealth.imaging.test')(
+            code='CHEST', name="Chest", test_type=type_,
+            product=self._make_product())
+        test.save()
+        doctor, = Model.get('gnuhealth.healthprofessional').find([], limit=1)
+        date = dt.datetime.combine(TODAY, dt.time(12))
+        Result = Model.get(RESULT)
+        id_, = getattr(self.server.rpc().model, RESULT).create([{
+                    'patient': patient.id, 'number': 'RESULT-1',
+                    'date': date, 'request_date': date,
+                    'requested_test': test.id, 'doctor': doctor.id,
+                    }], {})
+        return Result(id_)
+
+    def _make_product(self):
+        unit, = Model.get('product.uom').find([('symbol', '=', 'u')])
+        template = Model.get('product.template')(
+            name="Chest", type='service', default_uom=unit)
+        template.save()
+        return template.products[0]
+
+    def count(self, *domain: object) -> int:
+        """Return how many studies there are."""
+        return len(Model.get(STUDY).find(list(domain)))
+
+    def study(self, patient_name: str):
+        """Return the newest study with a name in its images."""
+        study, = Model.get(STUDY).find(
+            [('patient_name', '=', patient_name)], limit=1)
+        return study

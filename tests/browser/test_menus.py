@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from playwright.sync_api import expect
+
+from .clinic import NOBODY
+
+RECORDS = ["Health", "Medical Imaging", "Orthanc"]
+CONFIGURATION = ["Health", "Configuration", "Medical Imaging", "Orthanc"]
+DAILY = ["Patients", "Studies"]
+
+
+def test_physician(physician):
+    assert physician.entries(*RECORDS) == DAILY
+
+
+def test_clerk(clerk):
+    assert clerk.entries(*RECORDS) == [*DAILY, "To Review", "Get New Studies"]
+    assert "Configuration" not in clerk.entries("Health")
+
+
+def test_administrator(administrator):
+    assert administrator.entries(*CONFIGURATION) == [
+        "Add Orthanc Server", "Servers", "Viewers", "Full Synchronisation",
+        "Synchronisations", "Synchronisation Failures"]
+
+
+def test_user_without_groups(log_in_as):
+    nobody = log_in_as(NOBODY)
+    expect(nobody.page.locator('#menu')).not_to_contain_text("Orthanc")

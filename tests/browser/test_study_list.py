@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+import datetime as dt
+
+import pytest
+from playwright.sync_api import expect
+
+from .clinic import LABEL, TODAY
+
+NAME = "Patient Name"
+MENU = ["Health", "Medical Imaging", "Orthanc", "Studies"]
+
+
+@pytest.fixture
+def studies(clerk):
+    "The list of all studies"
+    clerk.menu(*MENU)
+    clerk.filter("All")
+    clerk.cell(NAME, "Verloren, Uwe").wait_for()
+    return clerk
+
+
+def test_tabs(clerk, clinic):
+    clerk.menu(*MENU)
+    clerk.cell(NAME, "Besuch, Ada Maria").wait_for()
+    assert clerk.filter_names() == [
+        "Unlinked", "To Review", "Linked", "Missing on Server", "Dismissed",
+        "All"]
+    unlinked = clinic.count(
+        ('link_status', '=', 'unlinked'), ('missing_since', '=', None))
+    expect(clerk.filter_count("Unlinked")).to_have_text(str(unlinked))
+    expect(clerk.filter_count("To Review")).to_have_text('1')
+
+
+@pytest.mark.parametrize('tab, inside, outside', [
+        ("Unlinked", "Besuch, Ada Maria", "Muster, Erika"),
+        ("To Review", "Esimerkki, Aki", "Besuch, Ada Maria"),
+        ("Linked", "Ejemplo Núñez, Juan José", "Verloren, Uwe"),
+        ("Missing on Server", "Verloren, Uwe", "Muster, Erika"),
+        ("All", "Sample, Kofi", "Nobody"),
+        ])
+def test_tab(clerk, tab, inside, outside):
+    clerk.menu(*MENU)
+    clerk.filter(tab)
+    clerk.cell(NAME, inside).first.wait_for()
+    expect(clerk.cell(NAME, outside)).to_have_count(0)
+
+
+def test_empty_tab(studies):
+    studies.filter("Dismissed")
+    studies.expect_column(NAME)
+
+
+@pytest.mark.parametrize('text', [
+        "Ada Besuch",
+        "besuch maria",
+        "HOSP-88213",
+        "ACC-CR-13",
+        '"Patient Name": Besuch',
+        '"Patient ID": HOSP-88213',
+        '"Accession Number": ACC-CR-13',
+        ])
+def test_search(studies, text):
+    studies.search(text)
+    studies.expect_column(NAME, "Besuch, Ada Maria")
+
+
+def test_search_by_modality(studies):
+    studies.search("Modalities: SR")
+    studies.expect_column(NAME, "Sample, Kofi")
+
+
+def test_search_by_dates(studies):
+    first, last = (
+        f'{TODAY - dt.timedelta(days):%m/%d/%Y}' for days in (50, 30))
+    studies.search(f"Date: {first}..{last}")
+    studies.expect_column("Description", "MR Head")
+
+
+def test_search_by_server(studies, clinic):
+    studies.search("Server: Elsewhere")
+    studies.expect_column(NAME)
+    studies.search(f"Server: {LABEL}")
+    expect(studies.column(NAME)).to_have_count(clinic.count())
+
+
+def test_order(studies):
+    dates = [
+        dt.datetime.strptime(text, '%m/%d/%Y')
+        for text in studies.column("Date").all_text_contents()]
+    assert dates == sorted(dates, reverse=True)
+    studies.sort(NAME)
+    names = sorted(studies.column(NAME).all_text_contents())
+    studies.expect_column(NAME, *names)
+    studies.sort(NAME)
+    studies.expect_column(NAME, *reversed(names))
