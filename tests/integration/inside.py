@@ -6,6 +6,7 @@ import signal
 from collections import defaultdict
 from contextlib import contextmanager
 from importlib import import_module
+from operator import itemgetter
 from unittest import mock
 
 from trytond import backend
@@ -63,7 +64,7 @@ def read(name, domain, fields):
     Model = model(name)
     with Transaction().set_context(active_test=False):
         ids = [r.id for r in Model.search(domain, order=[('id', 'ASC')])]
-        return Model.read(ids, fields)
+        return sorted(Model.read(ids, fields), key=itemgetter('id'))
 
 
 def add_patient(puid, family, given, sex, birth_date):

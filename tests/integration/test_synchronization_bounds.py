@@ -106,11 +106,11 @@ def test_studies_of_registered_patients(hospital, orthanc):
     puids = [
         hospital.add_patient(
             "Study 000000", "Bulk", 'm', puid=f'BND{number:05}')[1]
-        for number in range(40)]
+        for number in range(10)]
 
     def prepare(server, number):
         orthanc.upload_bulk(make_bulk(
-                number, 1, 1, patients=puids[:number // 5]))
+                number, 1, 1, patients=puids[:number // 20]))
         return 'full'
 
     assert_bounded(*runs(hospital, orthanc, prepare))
