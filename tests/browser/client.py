@@ -187,6 +187,7 @@ class Client:
 
     def act(self, name: str) -> None:
         """Choose an action of the toolbar."""
+        self.settle()
         self.within('nav.toolbar button#action').click()
         self.within('ul[aria-labelledby="action"] a').get_by_text(
             name, exact=True).click()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from devtools import hospital, sao, samples
+from proteus import Model, Wizard
+
+from devtools import hospital, samples, sao
 from devtools.orthanc import Orthanc
 from devtools.process import wait_until
 from devtools.testing import cache_folder
 from devtools.tryton import MODULE, PASSWORD, Server, Tryton
-from proteus import Model, Wizard
 
 __all__ = ['Clinic', 'LABEL', 'MUSTER', 'NOBODY', 'STUDY']
 

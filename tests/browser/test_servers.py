@@ -5,10 +5,11 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from proteus import Model
+
 from devtools.certificates import Authority
 from devtools.process import free_port
 from devtools.proxy import Proxy
-from proteus import Model
 
 from .clinic import LABEL, SERVER
 
