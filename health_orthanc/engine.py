@@ -25,10 +25,10 @@ from .core.changes import (
 from .core.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
+from .link import link_waiting_studies
 from .storage import (
-    link_waiting_studies, mark_missing_patients, mark_missing_studies,
-    store_instances, store_patients, store_series, store_studies,
-    unknown_instances)
+    mark_missing_patients, mark_missing_studies, store_instances,
+    store_patients, store_series, store_studies, unknown_instances)
 
 __all__ = ['Engine', 'in_transaction']
 

@@ -8,29 +8,25 @@ for what has to be changed.  Storing the same batch again changes nothing.
 """
 
 from collections import Counter, defaultdict
-from operator import itemgetter
-from types import SimpleNamespace
 
 from sql import Literal, Null
 from sql.aggregate import Count
 from sql.functions import CurrentTimestamp
 
-from trytond.model import fields
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-from .core.matching import Identity, Verdict, compare_identities
-from .core.values import parse_person_name
+from .link import link_patients, link_studies
 from .mirror import now
+from .rows import (
+    ids_by_orthanc_id, insert_rows, known_rows, split_rows, write_rows,
+    write_same)
 
 __all__ = [
-    'instances_counts', 'link_waiting_studies', 'mark_missing_patients',
-    'mark_missing_studies', 'store_instances', 'store_patients',
-    'store_series', 'store_studies', 'store_study_instances',
-    'unknown_instances']
-
-_LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
+    'instances_counts', 'mark_missing_patients', 'mark_missing_studies',
+    'store_instances', 'store_patients', 'store_series', 'store_studies',
+    'store_study_instances', 'unknown_instances']
 
 
 def store_patients(server, resources):
@@ -42,14 +38,14 @@ def store_patients(server, resources):
         Of the names of the run's fields.
     """
     Patient = Pool().get('gnuhealth.orthanc.patient')
-    known = _known(
+    known = known_rows(
         Patient, 'uuid', {r.orthanc_id for r in resources},
         server=[server.id])
-    created, updated = _split(known, resources, _patient_values)
+    created, updated = split_rows(known, resources, _patient_values)
     Patient.create([
             {'server': server.id, 'uuid': r.orthanc_id, **values}
             for r, values in created])
-    _write(Patient, updated)
+    write_rows(Patient, updated)
     return Counter(
         patients_created=len(created), patients_updated=len(updated))
 
@@ -66,69 +62,6 @@ def _patient_values(resource):
         }
 
 
-def _known(Model, key, orthanc_ids, **parents):
-    """Return what is stored of records, by their Orthanc id.
-
-    It is what the columns hold, since nothing else is compared: records that
-    did not change, mostly all, are not worth to be loaded.
-
-    Parameters
-    ----------
-    key : str
-        The field with the Orthanc id.
-    parents : set of int
-        The values of a Many2One field that are meant: another server may
-        hold the same.
-    """
-    (parent, allowed), = parents.items()
-    table = Model.__table__()
-    names = [
-        name for name, field in Model._fields.items()
-        if not isinstance(field, fields.Function) and field.sql_type()]
-    columns = [getattr(table, name) for name in names]
-    cursor = Transaction().connection.cursor()
-    known = {}
-    for sub_ids in grouped_slice(list(orthanc_ids)):
-        cursor.execute(*table.select(
-                *columns, where=getattr(table, key).in_(list(sub_ids))))
-        for values in cursor:
-            row = SimpleNamespace(**dict(zip(names, values)))
-            if getattr(row, parent) in allowed:
-                known[getattr(row, key)] = row
-    return known
-
-
-def _split(known, resources, get_values):
-    "Return resources with all values to create, rows with the changed ones"
-    created, updated = [], []
-    for resource in {r.orthanc_id: r for r in resources}.values():
-        row = known.get(resource.orthanc_id)
-        values = get_values(resource)
-        if row is None:
-            created.append((resource, values))
-            continue
-        changed = {
-            name: value for name, value in values.items()
-            if getattr(row, name) != value}
-        if changed:
-            updated.append((row, changed))
-    return created, updated
-
-
-def _write(Model, updated):
-    "Write values to the records of rows, those that are equal at once"
-    alike = {}
-    for row, values in updated:
-        key = tuple(sorted(values.items(), key=itemgetter(0)))
-        _, ids = alike.setdefault(key, (values, []))
-        ids.append(row.id)
-    actions = []
-    for values, ids in alike.values():
-        actions.extend((Model.browse(ids), values))
-    if actions:
-        Model.write(*actions)
-
-
 def store_studies(server, resources):
     """Create or update studies, and link those that no person has decided.
 
@@ -140,24 +73,24 @@ def store_studies(server, resources):
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    known = _known(
+    known = known_rows(
         Study, 'orthanc_UID', {r.orthanc_id for r in resources},
         server=[server.id])
-    patients = _known(
+    patients = known_rows(
         pool.get('gnuhealth.orthanc.patient'), 'uuid',
         {r.patient_orthanc_id for r in resources}, server=[server.id])
     values = {}
     for resource in resources:
         values[resource.orthanc_id] = _study_values(
             resource, patients.get(resource.patient_orthanc_id))
-    _link(known, patients, values)
-    created, updated = _split(
+    link_studies(known, patients, values)
+    created, updated = split_rows(
         known, resources, lambda r: values[r.orthanc_id])
     Study.create([
             {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
             for r, values in created])
-    _write(Study, updated)
-    _link_patients(
+    write_rows(Study, updated)
+    link_patients(
         patients.values(),
         [(v['orthanc_patient'], v) for v in values.values()])
     counts = Counter(
@@ -203,178 +136,6 @@ def _seconds(time):
 def _malformed(resource):
     return '\n'.join(
         f'{keyword}: {text}' for keyword, text in resource.malformed) or None
-
-
-def _link(known, orthanc_patients, values):
-    """Add the values of the link to those of studies, none to leave it.
-
-    Parameters
-    ----------
-    known : dict
-        Rows of studies by Orthanc id.
-    orthanc_patients : dict
-        Rows of Orthanc patients.
-    values : dict
-        What is going to be stored, by Orthanc id.
-    """
-    waiting = {
-        id_: found for id_, found in values.items()
-        if id_ not in known or _is_open(known[id_], found)}
-    linker = _Linker(orthanc_patients.values(), waiting.values())
-    for id_, found in waiting.items():
-        found.update(linker.values(known.get(id_), found))
-
-
-_IDENTITY_FIELDS = [
-    'patient_id', 'patient_name', 'patient_birth_date', 'patient_sex']
-
-
-def _is_open(study, values):
-    "Return whether the machine may decide on a stored study anew"
-    if study.decided_by or study.link_status not in _LINKED_BY_MACHINE:
-        return False
-    if study.link_status == 'unlinked':
-        return True
-    # Of what 5.0 has linked not all tags are known: at the first meeting
-    # they are new, but nobody has changed them
-    return bool(study.last_update) and any(
-        getattr(study, name) != values[name] for name in _IDENTITY_FIELDS)
-
-
-class _Linker:
-    """Finds the patients of GNU Health whose PUID the images carry
-
-    A patient is proposed only where no field contradicts it.
-
-    Parameters
-    ----------
-    orthanc_patients : iterable of rows
-    studies : iterable of dict
-        Values of the studies to be linked.
-    """
-
-    def __init__(self, orthanc_patients, studies):
-        studies = list(studies)
-        wanted = {values['orthanc_patient'] for values in studies}
-        decided = [
-            row for row in orthanc_patients
-            if row.id in wanted and row.decided_by]
-        self._decided = self._decisions(decided)
-        self._seen = {row.id: _seen_identity(row) for row in decided}
-        self._patients = self._registered({
-                values['patient_id'] for values in studies})
-
-    @staticmethod
-    def _decisions(rows):
-        "Return the patients that people chose for Orthanc patients"
-        Patient = Pool().get('gnuhealth.patient')
-        patients = {
-            patient.id: patient for patient in Patient.browse(list({
-                        row.patient for row in rows if row.patient}))}
-        return {row.id: patients.get(row.patient) for row in rows}
-
-    @staticmethod
-    def _registered(patient_ids):
-        Patient = Pool().get('gnuhealth.patient')
-        patients = defaultdict(list)
-        for sub_ids in grouped_slice(sorted(filter(None, patient_ids))):
-            for patient in Patient.search(
-                    [('party.ref', 'in', list(sub_ids))], order=[]):
-                patients[patient.party.ref].append(patient)
-        return patients
-
-    def values(self, study, values):
-        "Return the values of the link of a study, whose row is given if any"
-        patient, status = self._propose(values)
-        patient = patient.id if patient else None
-        if study and study.imaging_test and patient != study.patient:
-            # A result hangs on it: a person shall look
-            return {'link_status': 'auto_unsure'}
-        return {'patient': patient, 'link_status': status}
-
-    def _propose(self, values):
-        decided = values['orthanc_patient'] in self._decided
-        if decided:
-            patient = self._decided[values['orthanc_patient']]
-        else:
-            candidates = self._patients.get(values['patient_id'], [])
-            patient = candidates[0] if len(candidates) == 1 else None
-        if not patient:
-            return None, 'unlinked'
-        images = _images_identity(values)
-        comparison = compare_identities(_patient_identity(patient), images)
-        if comparison.certain:
-            return patient, 'auto_certain'
-        if self._is_vetoed(comparison, images, values['orthanc_patient']):
-            return None, 'unlinked'
-        return patient, 'auto_unsure'
-
-    def _is_vetoed(self, comparison, images, orthanc_patient):
-        """Return whether a field says that these are two persons.
-
-        Whoever chose the patient for an Orthanc patient has seen what
-        contradicts in the latter; what others of its studies say is new.
-        """
-        if orthanc_patient not in self._decided:
-            return comparison.contradicts
-        seen = compare_identities(self._seen[orthanc_patient], images)
-        return any(
-            verdict is Verdict.DIFFERS and known is not Verdict.EQUAL
-            for verdict, known in zip(comparison.verdicts, seen.verdicts))
-
-
-def _seen_identity(row):
-    "Return the identity of an Orthanc patient's row"
-    return _images_identity({
-            'patient_id': row.ident,
-            'patient_name': row.name,
-            'patient_birth_date': row.bd,
-            'patient_sex': row.sex,
-            })
-
-
-def _patient_identity(patient):
-    party = patient.party
-    names = [f"{party.lastname or ''} {party.name or ''}"]
-    names += [
-        f"{n.family or ''} {n.given or ''}" for n in party.person_names
-        if n.use not in {'nickname', 'anonymous', 'temp'}]
-    sex = patient.biological_sex or party.gender
-    return Identity(
-        party.ref, tuple(names), party.dob,
-        {'m': 'M', 'f': 'F'}.get(sex))
-
-
-def _images_identity(values):
-    name = parse_person_name(values['patient_name'])
-    groups = (
-        [name.alphabetic, name.ideographic, name.phonetic] if name else [])
-    return Identity(
-        values['patient_id'],
-        tuple(f'{g.family} {g.given} {g.middle}' for g in groups if g),
-        values['patient_birth_date'], values['patient_sex'])
-
-
-def _link_patients(rows, linked):
-    """Let Orthanc patients have the patient that their certain studies have.
-
-    Parameters
-    ----------
-    rows : iterable
-        Of the Orthanc patients.
-    linked : iterable of tuple
-        The id of the Orthanc patient and the values of a study's link.
-    """
-    Patient = Pool().get('gnuhealth.orthanc.patient')
-    found = defaultdict(set)
-    for id_, values in linked:
-        if values.get('link_status') == 'auto_certain':
-            found[id_].add(values['patient'])
-    _write(Patient, [
-            (row, {'patient': found[row.id].pop(), 'decided_by': None})
-            for row in rows
-            if len(found[row.id]) == 1
-            and not row.decided_by and not row.patient])
 
 
 def _mark_missing_series(known, resources):
@@ -424,20 +185,20 @@ def store_series(server, resources):
     """
     pool = Pool()
     Series = pool.get('gnuhealth.imaging_orthanc.study_series')
-    studies = _ids_by_orthanc_id(
+    studies = ids_by_orthanc_id(
         server, 'gnuhealth.imaging_orthanc.study',
         {r.study_orthanc_id for r in resources})
     resources = [r for r in resources if r.study_orthanc_id in studies]
-    known = _known(
+    known = known_rows(
         Series, 'orthanc_UID', {r.orthanc_id for r in resources},
         study=set(studies.values()))
-    created, updated = _split(
+    created, updated = split_rows(
         known, resources,
         lambda r: _series_values(r, studies[r.study_orthanc_id]))
     # Nothing in a new series is of people yet
-    _insert(Series, [
+    insert_rows(Series, [
             {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
-    _write(Series, updated)
+    write_rows(Series, updated)
     _update_modalities(studies.values())
     counts = Counter(
         series_created=len(created), series_updated=len(updated))
@@ -467,25 +228,6 @@ def _series_values(resource, study):
         }
 
 
-def _ids_by_orthanc_id(server, model, orthanc_ids):
-    "Return the record ids of the studies or series of a server"
-    Model = Pool().get(model)
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Model.__table__()
-    study = table if Model is Study else Study.__table__()
-    source = table if Model is Study else table.join(
-        study, condition=table.study == study.id)
-    cursor = Transaction().connection.cursor()
-    found = {}
-    for sub_ids in grouped_slice(list(orthanc_ids)):
-        cursor.execute(*source.select(
-                table.orthanc_UID, table.id,
-                where=table.orthanc_UID.in_(list(sub_ids))
-                & (study.server == server.id)))
-        found.update(cursor)
-    return found
-
-
 def _update_modalities(study_ids):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -511,18 +253,7 @@ def _update_modalities(study_ids):
             text = ', '.join(sorted(modalities[id_])) or None
             if stored != text:
                 by_text[text].append(id_)
-    _write_same(Study, 'modalities', by_text)
-
-
-def _write_same(Model, name, by_value):
-    "Write each value to its records in one statement, by-passing the ORM"
-    table = Model.__table__()
-    cursor = Transaction().connection.cursor()
-    for value, ids in by_value.items():
-        for sub_ids in grouped_slice(ids):
-            cursor.execute(*table.update(
-                    [getattr(table, name)], [value],
-                    where=reduce_ids(table.id, sub_ids)))
+    write_same(Study, 'modalities', by_text)
 
 
 def _mark_missing_instances(known, resources):
@@ -583,7 +314,7 @@ def unknown_instances(server, resources):
     ----------
     resources : list of SeriesResource
     """
-    series = _ids_by_orthanc_id(
+    series = ids_by_orthanc_id(
         server, 'gnuhealth.imaging_orthanc.study_series',
         [r.orthanc_id for r in resources])
     listed = {
@@ -611,7 +342,7 @@ def store_instances(server, resources):
     -------
     Counter
     """
-    series = _ids_by_orthanc_id(
+    series = ids_by_orthanc_id(
         server, 'gnuhealth.imaging_orthanc.study_series',
         {r.series_orthanc_id for r in resources})
     resources = {
@@ -630,7 +361,7 @@ def store_instances(server, resources):
     found = [
         known[id_][0] for id_, row in rows.items()
         if id_ in known and known[id_][1:-1] == row and known[id_][-1]]
-    _insert(
+    insert_rows(
         Pool().get('gnuhealth.imaging_orthanc.series_instances'),
         [dict(zip(_INSTANCE_COLUMNS, row)) for row in created])
     _update_instances(changed)
@@ -662,7 +393,7 @@ def store_study_instances(server, study, resources):
     for one in series:
         if one.instances_count != len(by_id[one.id]):
             by_count[len(by_id[one.id])].append(one.id)
-    _write_same(Series, 'instances_count', by_count)
+    write_same(Series, 'instances_count', by_count)
     return Counter(instances_missing=missing) + store_instances(
         server, resources)
 
@@ -706,23 +437,6 @@ def _known_instances(series_ids, orthanc_ids):
     return known
 
 
-def _insert(Model, vlist):
-    """Create records by SQL, by-passing the ORM.
-
-    All have values for the same columns, which are those of mirrored tags.
-    """
-    if not vlist:
-        return
-    table = Model.__table__()
-    cursor = Transaction().connection.cursor()
-    columns = [getattr(table, name) for name in vlist[0]]
-    stamp = [0, CurrentTimestamp()]
-    for sub_vlist in grouped_slice(vlist):
-        cursor.execute(*table.insert(
-                [table.create_uid, table.create_date, *columns],
-                [[*stamp, *values.values()] for values in sub_vlist]))
-
-
 def _update_instances(updated):
     Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
     table = Instance.__table__()
@@ -757,7 +471,7 @@ def mark_missing_studies(server, orthanc_ids):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Series = pool.get('gnuhealth.imaging_orthanc.study_series')
-    ids = list(_ids_by_orthanc_id(
+    ids = list(ids_by_orthanc_id(
             server, 'gnuhealth.imaging_orthanc.study', orthanc_ids).values())
     if not ids:
         return Counter()
@@ -788,51 +502,3 @@ def mark_missing_patients(server):
             [table.missing_since], [now()],
             where=(table.server == server.id)
             & (table.missing_since == Null) & ~table.id.in_(present)))
-
-
-# How many studies that wait for their patient are looked at in a run
-WAITING_LIMIT = 1000
-
-
-def link_waiting_studies(server):
-    """Link unlinked studies whose patient was registered since.
-
-    Returns
-    -------
-    Counter
-    """
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    studies = _waiting_studies(server)
-    if not studies:
-        return Counter()
-    patients = _known(
-        pool.get('gnuhealth.orthanc.patient'), 'id',
-        {s.orthanc_patient for s in studies} - {None}, server=[server.id])
-    linker = _Linker(patients.values(), map(vars, studies))
-    updated = [(study, linker.values(study, vars(study))) for study in studies]
-    updated = [
-        (study, values) for study, values in updated if values.get('patient')]
-    _write(Study, updated)
-    _link_patients(
-        patients.values(), [(s.orthanc_patient, v) for s, v in updated])
-    return Counter(studies_updated=len(updated))
-
-
-def _waiting_studies(server):
-    "Return the rows of unlinked studies whose PatientID is somebody's PUID"
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    Party = pool.get('party.party')
-    table, party = Study.__table__(), Party.__table__()
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.join(
-            party, condition=party.ref == table.patient_id).select(
-            table.id,
-            where=(table.server == server.id)
-            & (table.link_status == 'unlinked')
-            & (table.decided_by == Null) & (table.missing_since == Null),
-            order_by=[table.id.desc], limit=WAITING_LIMIT))
-    return list(_known(
-            Study, 'id', [id_ for id_, in cursor],
-            server=[server.id]).values())

@@ -1,0 +1,242 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which patient of GNU Health a study belongs to.
+
+Machines only decide where no person has, and never against a contradiction.
+"""
+
+from collections import Counter, defaultdict
+
+from sql import Null
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
+
+from .core.matching import Identity, Verdict, compare_identities
+from .core.values import parse_person_name
+from .rows import known_rows, write_rows
+
+__all__ = ['link_patients', 'link_studies', 'link_waiting_studies']
+
+_LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
+
+
+def link_studies(known, orthanc_patients, values):
+    """Add the values of the link to those of studies, none to leave it.
+
+    Parameters
+    ----------
+    known : dict
+        Rows of studies by Orthanc id.
+    orthanc_patients : dict
+        Rows of Orthanc patients.
+    values : dict
+        What is going to be stored, by Orthanc id.
+    """
+    waiting = {
+        id_: found for id_, found in values.items()
+        if id_ not in known or _is_open(known[id_], found)}
+    linker = _Linker(orthanc_patients.values(), waiting.values())
+    for id_, found in waiting.items():
+        found.update(linker.values(known.get(id_), found))
+
+
+_IDENTITY_FIELDS = [
+    'patient_id', 'patient_name', 'patient_birth_date', 'patient_sex']
+
+
+def _is_open(study, values):
+    "Return whether the machine may decide on a stored study anew"
+    if study.decided_by or study.link_status not in _LINKED_BY_MACHINE:
+        return False
+    if study.link_status == 'unlinked':
+        return True
+    # Of what 5.0 has linked not all tags are known: at the first meeting
+    # they are new, but nobody has changed them
+    return bool(study.last_update) and any(
+        getattr(study, name) != values[name] for name in _IDENTITY_FIELDS)
+
+
+class _Linker:
+    """Finds the patients of GNU Health whose PUID the images carry
+
+    A patient is proposed only where no field contradicts it.
+
+    Parameters
+    ----------
+    orthanc_patients : iterable of rows
+    studies : iterable of dict
+        Values of the studies to be linked.
+    """
+
+    def __init__(self, orthanc_patients, studies):
+        studies = list(studies)
+        wanted = {values['orthanc_patient'] for values in studies}
+        decided = [
+            row for row in orthanc_patients
+            if row.id in wanted and row.decided_by]
+        self._decided = self._decisions(decided)
+        self._seen = {row.id: _seen_identity(row) for row in decided}
+        self._patients = self._registered({
+                values['patient_id'] for values in studies})
+
+    @staticmethod
+    def _decisions(rows):
+        "Return the patients that people chose for Orthanc patients"
+        Patient = Pool().get('gnuhealth.patient')
+        patients = {
+            patient.id: patient for patient in Patient.browse(list({
+                        row.patient for row in rows if row.patient}))}
+        return {row.id: patients.get(row.patient) for row in rows}
+
+    @staticmethod
+    def _registered(patient_ids):
+        Patient = Pool().get('gnuhealth.patient')
+        patients = defaultdict(list)
+        for sub_ids in grouped_slice(sorted(filter(None, patient_ids))):
+            for patient in Patient.search(
+                    [('party.ref', 'in', list(sub_ids))], order=[]):
+                patients[patient.party.ref].append(patient)
+        return patients
+
+    def values(self, study, values):
+        "Return the values of the link of a study, whose row is given if any"
+        patient, status = self._propose(values)
+        patient = patient.id if patient else None
+        if study and study.imaging_test and patient != study.patient:
+            # A result hangs on it: a person shall look
+            return {'link_status': 'auto_unsure'}
+        return {'patient': patient, 'link_status': status}
+
+    def _propose(self, values):
+        decided = values['orthanc_patient'] in self._decided
+        if decided:
+            patient = self._decided[values['orthanc_patient']]
+        else:
+            candidates = self._patients.get(values['patient_id'], [])
+            patient = candidates[0] if len(candidates) == 1 else None
+        if not patient:
+            return None, 'unlinked'
+        images = _images_identity(values)
+        comparison = compare_identities(_patient_identity(patient), images)
+        if comparison.certain:
+            return patient, 'auto_certain'
+        if self._is_vetoed(comparison, images, values['orthanc_patient']):
+            return None, 'unlinked'
+        return patient, 'auto_unsure'
+
+    def _is_vetoed(self, comparison, images, orthanc_patient):
+        """Return whether a field says that these are two persons.
+
+        Whoever chose the patient for an Orthanc patient has seen what
+        contradicts in the latter; what others of its studies say is new.
+        """
+        if orthanc_patient not in self._decided:
+            return comparison.contradicts
+        seen = compare_identities(self._seen[orthanc_patient], images)
+        return any(
+            verdict is Verdict.DIFFERS and known is not Verdict.EQUAL
+            for verdict, known in zip(comparison.verdicts, seen.verdicts))
+
+
+def _seen_identity(row):
+    "Return the identity of an Orthanc patient's row"
+    return _images_identity({
+            'patient_id': row.ident,
+            'patient_name': row.name,
+            'patient_birth_date': row.bd,
+            'patient_sex': row.sex,
+            })
+
+
+def _patient_identity(patient):
+    party = patient.party
+    names = [f"{party.lastname or ''} {party.name or ''}"]
+    names += [
+        f"{n.family or ''} {n.given or ''}" for n in party.person_names
+        if n.use not in {'nickname', 'anonymous', 'temp'}]
+    sex = patient.biological_sex or party.gender
+    return Identity(
+        party.ref, tuple(names), party.dob,
+        {'m': 'M', 'f': 'F'}.get(sex))
+
+
+def _images_identity(values):
+    name = parse_person_name(values['patient_name'])
+    groups = (
+        [name.alphabetic, name.ideographic, name.phonetic] if name else [])
+    return Identity(
+        values['patient_id'],
+        tuple(f'{g.family} {g.given} {g.middle}' for g in groups if g),
+        values['patient_birth_date'], values['patient_sex'])
+
+
+def link_patients(rows, linked):
+    """Let Orthanc patients have the patient that their certain studies have.
+
+    Parameters
+    ----------
+    rows : iterable
+        Of the Orthanc patients.
+    linked : iterable of tuple
+        The id of the Orthanc patient and the values of a study's link.
+    """
+    Patient = Pool().get('gnuhealth.orthanc.patient')
+    found = defaultdict(set)
+    for id_, values in linked:
+        if values.get('link_status') == 'auto_certain':
+            found[id_].add(values['patient'])
+    write_rows(Patient, [
+            (row, {'patient': found[row.id].pop(), 'decided_by': None})
+            for row in rows
+            if len(found[row.id]) == 1
+            and not row.decided_by and not row.patient])
+
+
+# How many studies that wait for their patient are looked at in a run
+WAITING_LIMIT = 1000
+
+
+def link_waiting_studies(server):
+    """Link unlinked studies whose patient was registered since.
+
+    Returns
+    -------
+    Counter
+    """
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    studies = _waiting_studies(server)
+    if not studies:
+        return Counter()
+    patients = known_rows(
+        pool.get('gnuhealth.orthanc.patient'), 'id',
+        {s.orthanc_patient for s in studies} - {None}, server=[server.id])
+    linker = _Linker(patients.values(), map(vars, studies))
+    updated = [(study, linker.values(study, vars(study))) for study in studies]
+    updated = [
+        (study, values) for study, values in updated if values.get('patient')]
+    write_rows(Study, updated)
+    link_patients(
+        patients.values(), [(s.orthanc_patient, v) for s, v in updated])
+    return Counter(studies_updated=len(updated))
+
+
+def _waiting_studies(server):
+    "Return the rows of unlinked studies whose PatientID is somebody's PUID"
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Party = pool.get('party.party')
+    table, party = Study.__table__(), Party.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.join(
+            party, condition=party.ref == table.patient_id).select(
+            table.id,
+            where=(table.server == server.id)
+            & (table.link_status == 'unlinked')
+            & (table.decided_by == Null) & (table.missing_since == Null),
+            order_by=[table.id.desc], limit=WAITING_LIMIT))
+    return list(known_rows(
+            Study, 'id', [id_ for id_, in cursor],
+            server=[server.id]).values())
