@@ -360,21 +360,24 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
             # Synchronisation writes the status along, people do not
             if (values.keys() & {'patient', 'imaging_test'}
                     and 'link_status' not in values):
-                args[i + 1] = cls._complete_decision(values)
+                args[i + 1] = cls._complete_decision(studies, values)
                 decided.extend(studies)
         super().write(*args)
         if decided:
             cls._record_decision(decided)
 
     @classmethod
-    def _complete_decision(cls, values):
+    def _complete_decision(cls, studies, values):
+        "Let studies without a patient have the patient of their result"
         Result = Pool().get('gnuhealth.imaging.test.result')
         values = values.copy()
         if values.get('imaging_test'):
             with without_check_access():
                 result = Result(values['imaging_test'])
-            values.setdefault(
-                'patient', result.patient.id if result.patient else None)
+                linked = any(s.patient for s in cls.browse(studies))
+            # A study of another patient is only moved by naming the patient
+            if result.patient and not linked:
+                values.setdefault('patient', result.patient.id)
         elif 'patient' in values and not values['patient']:
             values['imaging_test'] = None
         return values

@@ -6,15 +6,16 @@ from .clinic import NOBODY
 
 RECORDS = ["Health", "Medical Imaging", "Orthanc"]
 CONFIGURATION = ["Health", "Configuration", "Medical Imaging", "Orthanc"]
-DAILY = ["Patients", "Studies"]
 
 
 def test_physician(physician):
-    assert physician.entries(*RECORDS) == DAILY
+    assert physician.entries(*RECORDS) == [
+        "Linked Patients", "Linked Studies"]
 
 
 def test_clerk(clerk):
-    assert clerk.entries(*RECORDS) == [*DAILY, "To Review", "Get New Studies"]
+    assert clerk.entries(*RECORDS) == [
+        "Patients", "Studies", "To Review", "Get New Studies"]
     assert "Configuration" not in clerk.entries("Health")
 
 

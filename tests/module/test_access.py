@@ -910,9 +910,11 @@ class ViewsTestCase(AccessTestCase):
 
 class MenusTestCase(AccessTestCase):
 
-    FOR_ALL = {
-        'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form'}
-    FOR_CLERKS = FOR_ALL | {'menu_study_review', 'menu_get_new_studies'}
+    FOR_PHYSICIANS = {
+        'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked'}
+    FOR_CLERKS = {
+        'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
+        'menu_study_review', 'menu_get_new_studies'}
 
     @with_transaction()
     def menus(self):
@@ -932,9 +934,11 @@ class MenusTestCase(AccessTestCase):
         self.assertGreater(len(menus), 8)
         for login, expected in [
                 *((login, set()) for login in self.OUTSIDERS),
-                ('doctor', self.FOR_ALL),
+                ('doctor', self.FOR_PHYSICIANS),
                 ('clerk', self.FOR_CLERKS),
-                ('administrator', set(menus))]:
+                ('administrator', (
+                        set(menus) - self.FOR_PHYSICIANS
+                        | {'orthanc_menu'}))]:
             with self.subTest(user=login):
                 self.assertEqual(self.visible(login, menus), expected)
 

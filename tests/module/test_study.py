@@ -108,6 +108,13 @@ class DecisionTestCase(OrthancTestCase):
             write(study, patient=one.id, imaging_test=create_result(other).id)
 
     @with_transaction()
+    def test_a_result_alone_does_not_move_a_study(self):
+        one, other = create_patient(), create_patient()
+        study = create_study(create_server(), patient=one.id)
+        with self.assertRaises(ValidationError):
+            write(study, imaging_test=create_result(other).id)
+
+    @with_transaction()
     def test_a_patient_other_than_of_the_result_is_refused(self):
         one, other = create_patient(), create_patient()
         study = create_study(
