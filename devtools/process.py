@@ -184,12 +184,21 @@ class Process:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that `finally` runs."""
+    """Let SIGTERM, SIGHUP and SIGINT raise, so that `finally` runs.
+
+    The first two raise SystemExit, the last KeyboardInterrupt also where a
+    shell has started the program in the background, with SIGINT ignored.
+    """
     def leave(number, frame):
         raise SystemExit(128 + number)
+    handlers = {
+        signal.SIGTERM: leave,
+        signal.SIGHUP: leave,
+        signal.SIGINT: signal.default_int_handler,
+        }
     previous = {
-        number: signal.signal(number, leave)
-        for number in (signal.SIGTERM, signal.SIGHUP)}
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()}
     try:
         yield
     finally:
