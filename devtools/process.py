@@ -63,6 +63,20 @@ def _listening(port: int) -> Iterator[str]:
             yield inode
 
 
+def _targets(folder: Path) -> Iterator[str]:
+    """Yield where the links of a folder lead, while they come and go."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for name in names:
+        try:
+            yield os.readlink(folder / name)
+        except (FileNotFoundError, ProcessLookupError):
+            # Closed since the folder was read
+            continue
+
+
 def die_with_parent(death_signal: int = signal.SIGTERM
         ) -> Callable[[], None]:
     """Return what a child calls first, to get a signal when we end."""
@@ -131,10 +145,7 @@ class Process:
 
     def listens(self, port: int) -> bool:
         """Tell whether it is this very process that accepts on `port`."""
-        own = {
-            os.readlink(path)
-            for path in Path(f'/proc/{self.pid}/fd').glob('*')
-            if path.is_symlink()}
+        own = set(_targets(Path(f'/proc/{self.pid}/fd')))
         return not own.isdisjoint(
             f'socket:[{inode}]' for inode in _listening(port))
 

@@ -25,7 +25,7 @@ def _alive(pid: int) -> bool:
     """
     try:
         status = Path(f'/proc/{pid}/stat').read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return status.rpartition(')')[2].split()[0] != 'Z'
 
