@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a modality does to a DICOM server: it asks for its worklist."""
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from .process import LOOPBACK
+
+__all__ = [
+    'FindFailed', 'RETURN_KEYS', 'STEP', 'find_worklist', 'run_findscu']
+
+STEP = 'ScheduledProcedureStepSequence'
+# What answers hold is what the query names: the keys of PS3.4 Table K.6-1
+# that this project serves.
+RETURN_KEYS = [
+    'SpecificCharacterSet', 'PatientName', 'PatientID', 'PatientBirthDate',
+    'PatientSex', 'PatientWeight', 'MedicalAlerts', 'Allergies',
+    'PregnancyStatus', 'SpecialNeeds', 'PatientState',
+    'ConfidentialityConstraintOnPatientDataDescription', 'AccessionNumber',
+    'ReferringPhysicianName', 'RequestingPhysician', 'RequestingService',
+    'AdmissionID', 'CurrentPatientLocation', 'StudyInstanceUID',
+    'RequestedProcedureID', 'RequestedProcedureDescription',
+    'RequestedProcedurePriority', 'PatientTransportArrangements',
+    'InstitutionName',
+    *(f'{STEP}[0].{keyword}' for keyword in [
+            'ScheduledStationAETitle', 'ScheduledProcedureStepStartDate',
+            'ScheduledProcedureStepStartTime', 'Modality',
+            'ScheduledPerformingPhysicianName',
+            'ScheduledProcedureStepDescription', 'ScheduledProcedureStepID',
+            'ScheduledStationName', 'ScheduledProcedureStepLocation',
+            'ScheduledProcedureStepStatus']),
+    ]
+FIND_TIMEOUT = 120
+SUCCESS = 'Received Final Find Response (Success)'
+
+Keys = Mapping[str, object] | Iterable[str]
+
+
+class FindFailed(RuntimeError):
+    """The query did not end in success; the text is what findscu printed."""
+
+
+def find_worklist(
+        port: int, keys: Keys = (), *, aet: str = 'ORTHANC',
+        calling: str = 'FINDSCU', returned: Iterable[str] = RETURN_KEYS,
+        encoding: str = 'utf-8', timeout: float = FIND_TIMEOUT
+        ) -> list[Dataset]:
+    """Return the answers of the server on `port`, in its order.
+
+    Parameters
+    ----------
+    keys
+        What is asked for: keyword → value, where a mapping stands for the
+        item of a sequence (``{STEP: {'Modality': 'CT'}}``), or findscu's own
+        ``path=value``.
+    aet, calling
+        The AE titles of the server and of the modality.
+    returned
+        Further keys that are asked for without a value.
+    encoding
+        How the values are written; to be told in ``SpecificCharacterSet``
+        where they are not plain ASCII.
+    timeout
+        In seconds, for the whole query.
+
+    Raises
+    ------
+    FindFailed
+        If the association is refused or the final answer is no success.
+    """
+    asked = {path: value for path, value in _paths(keys)}
+    for path in returned:
+        asked.setdefault(path, '')
+    with tempfile.TemporaryDirectory(prefix='findscu-') as folder:
+        run_findscu(
+            port, [f'{path}={value}' for path, value in asked.items()],
+            '-X', '-od', folder, aet=aet, calling=calling,
+            encoding=encoding, timeout=timeout)
+        return [
+            pydicom.dcmread(path, force=True)
+            for path in sorted(Path(folder).iterdir(), key=_number)]
+
+
+def run_findscu(
+        port: int, keys: Iterable[str], *options: str,
+        aet: str = 'ORTHANC', calling: str = 'FINDSCU',
+        encoding: str = 'utf-8', timeout: float = FIND_TIMEOUT) -> str:
+    """Ask with exactly these ``path=value`` and return findscu's output.
+
+    Raises
+    ------
+    FindFailed
+        As `find_worklist` does: findscu itself ends with 0 on failures.
+    """
+    command = [
+        'findscu', '-v', '-W', *options, '-aet', calling, '-aec', aet]
+    for key in keys:
+        command += ['-k', key.encode(encoding, 'surrogateescape')]
+    process = subprocess.run(
+        [*command, LOOPBACK, str(port)], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+    output = process.stdout.decode('utf-8', 'replace')
+    if SUCCESS not in output:
+        raise FindFailed(output)
+    return output
+
+
+def _paths(keys: Keys, prefix: str = '') -> Iterator[tuple[str, object]]:
+    if not isinstance(keys, Mapping):
+        for key in keys:
+            path, _, value = key.partition('=')
+            yield path, value
+        return
+    for keyword, value in keys.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f'{prefix}{keyword}[0].')
+        else:
+            yield prefix + keyword, value
+
+
+def _number(path: Path) -> int:
+    return int(re.sub(r'\D', '', path.stem))
