@@ -1,0 +1,228 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizards are gone through as by a client, up to a real Orthanc."""
+from xmlrpc.client import Fault
+
+import pytest
+
+from proteus import Model, Wizard
+
+from devtools.process import free_port
+from devtools.samples import make_study
+from devtools.tryton import MODULE, PASSWORD
+
+from .hospital import study, study_id
+
+ADD_SERVER = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
+GET_NEW_STUDIES = 'gnuhealth.imaging_orthanc.get_new_studies'
+FULL_SYNCHRONIZE = 'gnuhealth.imaging_orthanc.full_synchronize'
+OPEN_VIEWER = 'gnuhealth.imaging_orthanc.open_viewer'
+PREVIEW = 'gnuhealth.imaging_orthanc.preview'
+SERVER = 'gnuhealth.orthanc.config'
+STUDY = 'gnuhealth.imaging_orthanc.study'
+LABEL = "Main"
+CLERK = 'clerk'
+
+
+@pytest.fixture(scope='module')
+def running(prepared_tryton):
+    "A trytond with a user who may look at studies only"
+    tryton = prepared_tryton('sqlite', MODULE).copy('wizards')
+    with tryton.server() as server:
+        server.connect()
+        group, = Model.get('res.group').find(
+            [('name', '=', "Health Imaging Orthanc")])
+        clerk = Model.get('res.user')(name="Clerk", login=CLERK)
+        clerk.password = PASSWORD
+        clerk.groups.append(group)
+        clerk.save()
+        yield server
+    tryton.drop()
+
+
+@pytest.fixture
+def archive(running, start_orthanc):
+    "An Orthanc with one image of three frames"
+    running.connect()
+    orthanc = start_orthanc(plugins=['webviewer'])
+    orthanc.upload(make_study(
+            'US', series=1, instances=1, rows=16, frames=3))
+    yield orthanc
+    running.connect()
+    # One that holds studies cannot be deleted
+    for server in Model.get(SERVER).find([]):
+        server.label = f"Was {server.id}"
+        server.domain = f'http://was{server.id}.example.org'
+        server.active = False
+        server.save()
+
+
+def add_server(orthanc, **values):
+    "Fill in the first page and go on"
+    wizard = Wizard(ADD_SERVER)
+    connect(wizard, **{
+            'label': LABEL, 'domain': orthanc.url, 'user': orthanc.user,
+            'password': orthanc.password, **values})
+    return wizard
+
+
+def connect(wizard, **values):
+    for name, value in values.items():
+        setattr(wizard.form, name, value)
+    wizard.execute('connect')
+
+
+@pytest.fixture
+def added(archive):
+    "The record of the Orthanc's server, whose study is brought in"
+    wizard = add_server(archive)
+    wizard.execute('synchronize')
+    server, = Model.get(SERVER).find([])
+    return server
+
+
+def recorded(server):
+    "Return the Orthanc ids of the studies that are present"
+    return {
+        s.orthanc_UID for s in Model.get(STUDY).find([
+                ('server', '=', server.id), ('missing_since', '=', None)])}
+
+
+def test_server_is_added(archive):
+    wizard = add_server(archive, domain=archive.url + '/')
+    assert wizard.form_state == 'success'
+    assert wizard.form.server.label == LABEL
+    for text in [LABEL, archive.get('/system')['Version'], 'web-viewer']:
+        assert text in wizard.form.message
+    wizard.execute('end')
+    server, = Model.get(SERVER).find([])
+    assert server.domain == archive.url and server.validated
+    assert archive.password != server.password
+    assert not recorded(server)
+
+
+def test_server_is_synchronized_when_added(archive):
+    wizard = add_server(archive)
+    wizard.execute('synchronize')
+    server, = Model.get(SERVER).find([])
+    assert recorded(server) == set(archive.get('/studies'))
+    assert server.last_run.state == 'done'
+
+
+@pytest.mark.parametrize('values, advice', [
+        ({'password': 'wrong'}, "Enter them anew"),
+        ({'domain': f'http://127.0.0.1:{free_port()}'}, "Check the port"),
+        ({'domain': 'pacs.example.org'}, "This is no usable URL"),
+        ])
+def test_server_that_cannot_be_added(archive, values, advice):
+    wizard = add_server(archive, **values)
+    assert wizard.form_state == 'failure'
+    assert advice in wizard.form.message
+    assert not Model.get(SERVER).find([])
+    wizard.execute('start')
+    assert wizard.form.label == LABEL and not wizard.form.password
+    connect(wizard, domain=archive.url, password=archive.password)
+    assert wizard.form_state == 'success'
+    wizard.execute('end')
+    assert Model.get(SERVER).find([])
+
+
+def test_server_is_added_once(archive, added):
+    wizard = add_server(archive, label="Again")
+    assert wizard.form_state == 'failure'
+    assert "There is a server with this URL already" in wizard.form.message
+    wizard.execute('end')
+    assert Model.get(SERVER).find([]) == [added]
+
+
+def test_new_studies(archive, added):
+    known = recorded(added)
+    new = study_id(archive.upload(study()))
+    wizard = Wizard(GET_NEW_STUDIES)
+    wizard.execute('update')
+    assert wizard.form_state == 'started' and LABEL in wizard.form.message
+    wizard.execute('end')
+    assert recorded(added) == {*known, new}
+
+
+def test_full_synchronization(archive, added):
+    new = study_id(archive.upload(study()))
+    archive.delete('studies', *recorded(added))
+    wizard = Wizard(FULL_SYNCHRONIZE)
+    wizard.execute('synchronize')
+    assert LABEL in wizard.form.message
+    wizard.execute('end')
+    assert recorded(added) == {new}
+
+
+def test_without_servers(running):
+    running.connect()
+    wizard = Wizard(GET_NEW_STUDIES)
+    wizard.execute('update')
+    assert "An administrator can add one" in wizard.form.message
+    wizard.execute('end')
+
+
+@pytest.fixture
+def series(running, added):
+    "The only series, as a clerk sees it who has opened it"
+    running.connect(CLERK)
+    found, = Model.get(STUDY).find([('server', '=', added.id)])
+    series, = found.series
+    return series
+
+
+def test_frames_are_leafed_through(series):
+    wizard = Wizard(PREVIEW, list(series.instances))
+    seen = [page(wizard)]
+    for button in ['next_', 'next_', 'previous']:
+        wizard.execute(button)
+        seen.append(page(wizard))
+    wizard.form.frame = 1
+    wizard.execute('reload')
+    seen.append(page(wizard))
+    wizard.execute('end')
+    assert [frame for frame, _ in seen] == [1, 2, 3, 2, 1]
+    images = dict(seen)
+    assert len(set(images.values())) == 3
+    assert all(images[frame] == image for frame, image in seen)
+
+
+def page(wizard):
+    "Return the frame's number and its image"
+    assert wizard.form.frames_count == 3
+    assert wizard.form.image.startswith(b'\x89PNG')
+    return wizard.form.frame, wizard.form.image
+
+
+def test_image_of_a_stopped_orthanc(archive, series):
+    images = list(series.instances)
+    archive.kill()
+    with pytest.raises(Fault, match="Check the port"):
+        Wizard(PREVIEW, images)
+
+
+def test_viewer_is_chosen(archive, series):
+    wizard = Wizard(OPEN_VIEWER, [series])
+    assert [v.name for v in wizard.form.viewers] == [
+        "Orthanc Web Viewer", "Orthanc Explorer"]
+    assert wizard.form.viewer.name == "Orthanc Web Viewer"
+    wizard.execute('open_')
+    url, = wizard.actions
+    assert url == (
+        f'{archive.url}/web-viewer/app/viewer.html?series='
+        f'{series.orthanc_UID}')
+    assert archive.session.get(url).ok
+
+
+def test_only_viewer_is_opened_at_once(archive, series):
+    url, = Wizard(OPEN_VIEWER, [series.study]).actions
+    assert url == (
+        f'{archive.url}/app/explorer.html#study?uuid='
+        f'{series.study.orthanc_UID}')
+
+
+def test_clerk_adds_no_server(archive, running):
+    running.connect(CLERK)
+    with pytest.raises(Fault, match="not allowed"):
+        Wizard(ADD_SERVER)
