@@ -1,0 +1,217 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Specific Character Set (0008,0005): PS3.3 C.12.1.1.2, PS3.5 §6.1."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+__all__ = ['Charset', 'UNICODE', 'find_charset']
+
+UNICODE = 'ISO_IR 192'
+
+# Sets that stand alone: term, codec of Python
+_ALONE = {'ISO_IR 192': 'utf-8', 'GB18030': 'gb18030', 'GBK': 'gbk'}
+# Sets of one byte: number, codec, escape sequence to G1
+_SINGLE = {
+    '100': ('iso8859-1', b'\x1b-A'),
+    '101': ('iso8859-2', b'\x1b-B'),
+    '109': ('iso8859-3', b'\x1b-C'),
+    '110': ('iso8859-4', b'\x1b-D'),
+    '126': ('iso8859-7', b'\x1b-F'),
+    '127': ('iso8859-6', b'\x1b-G'),
+    '138': ('iso8859-8', b'\x1b-H'),
+    '144': ('iso8859-5', b'\x1b-L'),
+    '148': ('iso8859-9', b'\x1b-M'),
+    '166': ('tis-620', b'\x1b-T'),
+    '203': ('iso8859-15', b'\x1b-b'),
+    }
+# Sets of two bytes in G1 and in G0
+_KOREAN, _CHINESE = 'ISO 2022 IR 149', 'ISO 2022 IR 58'
+_DOUBLE_G1 = {
+    _KOREAN: ('euc_kr', b'\x1b$)C'), _CHINESE: ('gb2312', b'\x1b$)A')}
+_DOUBLE_G0 = {
+    'ISO 2022 IR 87': ('iso2022_jp', b'\x1b$B'),
+    'ISO 2022 IR 159': ('iso2022_jp_1', b'\x1b$(D')}
+_ASCII_G0 = b'\x1b(B'
+_KATAKANA_G1 = b'\x1b)I'
+_SPELLINGS = {
+    'UTF8': UNICODE, 'UTF-8': UNICODE, 'UNICODE': UNICODE,
+    'LATIN1': 'ISO_IR 100', 'LATIN-1': 'ISO_IR 100',
+    'ISO 2022 GBK': 'GBK', 'ISO 2022 58': _CHINESE}
+
+
+@dataclass(frozen=True)
+class _Set:
+    """One of the sets between which a value may switch
+
+    Attributes
+    ----------
+    escape : bytes
+        What designates it.
+    g0 : bool
+        Whether it takes the place of ASCII, to which a run then returns.
+    """
+    codec: str
+    escape: bytes
+    g0: bool = False
+
+    def encode(self, character: str) -> bytes | None:
+        "Return the bytes without escape sequences"
+        try:
+            encoded = character.encode(self.codec)
+        except UnicodeEncodeError:
+            return None
+        if self.g0:
+            inside = encoded.removeprefix(self.escape)
+            if len(inside) == len(encoded):
+                return None
+            return inside.removesuffix(_ASCII_G0)
+        if self.codec == 'shift_jis' and len(encoded) > 1:
+            return None
+        return encoded if encoded[0] >= 0x80 else None
+
+
+@dataclass(frozen=True)
+class Charset:
+    """A value of Specific Character Set
+
+    Attributes
+    ----------
+    term : str
+        As it is written, its values separated by backslashes.
+    codec : str
+        For a set without code extensions; empty for others.
+    sets : tuple
+        Those between which escape sequences switch.
+    """
+    term: str
+    codec: str = ''
+    first: _Set | None = None
+    sets: tuple[_Set, ...] = ()
+
+    def encode(self, text: str, delimiters: str = '\\') -> bytes:
+        """Return the bytes of a value.
+
+        Parameters
+        ----------
+        delimiters : str
+            After each of these the first set is in use again (PS3.5
+            §6.1.2.5.3); for a PN ``^`` and ``=``, too.
+
+        Raises
+        ------
+        UnicodeEncodeError
+            A character is in none of the sets.
+        """
+        if text.isascii():
+            return text.encode('ascii')
+        if self.codec:
+            return text.encode(self.codec)
+        parts = re.split(f'([{re.escape(delimiters)}])', text)
+        return b''.join(b''.join(self._switch(part)) for part in parts)
+
+    def _switch(self, text: str) -> Iterator[bytes]:
+        g1 = self.first
+        g0: _Set | None = None
+        for index, character in enumerate(text):
+            found, encoded = self._find(character)
+            if found is None and encoded is None:
+                raise UnicodeEncodeError(
+                    'dicom', text, index, index + 1, self.term)
+            if g0 is not None and found is not g0:
+                yield _ASCII_G0
+                g0 = None
+            if found is not None and found.g0:
+                if found is not g0:
+                    yield found.escape
+                    g0 = found
+            elif found is not None and found is not g1:
+                yield found.escape
+                g1 = found
+            yield encoded
+        if g0 is not None:
+            yield _ASCII_G0
+
+    def _find(self, character: str) -> tuple[_Set | None, bytes | None]:
+        if character.isascii():
+            return None, character.encode('ascii')
+        for one in self.sets:
+            encoded = one.encode(character)
+            if encoded:
+                return one, encoded
+        return None, None
+
+
+@lru_cache(maxsize=64)
+def find_charset(text: str) -> Charset:
+    """Return the set that a text names.
+
+    Common misspellings are understood: ``IS0_IR`` with a digit zero, as GNU
+    Health 5.0 had it by default, and ``ISO_IR`` where code extensions ask for
+    ``ISO 2022 IR``.  Nothing stands for Unicode.
+
+    Raises
+    ------
+    ValueError
+        There is no such set.
+    """
+    terms = [_correct(term) for term in (text or UNICODE).split('\\')]
+    if len(terms) == 1:
+        return _single(terms[0])
+    if any(term in _ALONE for term in terms):
+        raise ValueError("this set allows no other beside it")
+    terms = [
+        term.replace('ISO_IR', 'ISO 2022 IR') if term else ''
+        for term in terms]
+    if terms[0] == 'ISO 2022 IR 6':
+        terms[0] = ''
+    if len(set(terms)) < len(terms):
+        raise ValueError("a set is named twice")
+    if terms[0] in {*_DOUBLE_G0, *_DOUBLE_G1}:
+        raise ValueError("the first set must have one byte")
+    first = _extension(terms[0]) if terms[0] else None
+    others = [
+        _extension(term) for term in terms[1:] if term != 'ISO 2022 IR 6']
+    return Charset(
+        '\\'.join(terms), first=first,
+        sets=tuple(([first] if first else []) + others))
+
+
+def _correct(text: str) -> str:
+    term = ' '.join(text.upper().replace('IS0', 'ISO').split())
+    term = _SPELLINGS.get(term, term)
+    match = re.fullmatch('ISO[ _-]?(2022)?[ _-]?IR[ _-]?([0-9]+)', term)
+    if match:
+        extension, number = match.groups()
+        term = f'ISO 2022 IR {number}' if extension else f'ISO_IR {number}'
+    return term
+
+
+def _single(term: str) -> Charset:
+    if term in _ALONE:
+        return Charset(term, _ALONE[term])
+    if term in {'ISO_IR 6', 'ISO 2022 IR 6', ''}:
+        return Charset('ISO_IR 6', 'ascii')
+    if term in {*_DOUBLE_G0, *_DOUBLE_G1}:
+        # Often written without the empty first value that it needs
+        return find_charset('\\' + term)
+    one = _extension(term.replace('ISO_IR', 'ISO 2022 IR'))
+    term = term.replace('ISO 2022 IR', 'ISO_IR')
+    if one.codec == 'shift_jis':
+        return Charset(term, first=one, sets=(one,))
+    return Charset(term, one.codec)
+
+
+def _extension(term: str) -> _Set:
+    if term in _DOUBLE_G0:
+        return _Set(*_DOUBLE_G0[term], g0=True)
+    if term in _DOUBLE_G1:
+        return _Set(*_DOUBLE_G1[term])
+    if term == 'ISO 2022 IR 13':
+        return _Set('shift_jis', _KATAKANA_G1)
+    number = term.removeprefix('ISO 2022 IR ')
+    if number == term or number not in _SINGLE:
+        raise ValueError("no such character set")
+    return _Set(*_SINGLE[number])

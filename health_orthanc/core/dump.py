@@ -1,0 +1,343 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+r"""Datasets as text: as DCMTK's dump2dcm reads it, and as JSON.
+
+Of both only what a worklist needs: no private elements, no binary data, no
+values from files, and nothing twice.  dump2dcm reads the texts that are made
+here as they are meant; its options ``+te +l 65536`` let long ones through.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pydicom import config
+from pydicom.datadict import (
+    dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword)
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from .safety import LENGTHS, WorklistError, representation, safe_value
+from .templates import UNKNOWN, TemplateError, unmask
+
+__all__ = ['parse_dump', 'parse_json', 'texts_of', 'to_dump', 'to_json']
+
+STEP = 'ScheduledProcedureStepSequence'
+# Where templates for JSON write them at the root
+_STEP_KEYS = frozenset({
+        'Modality', 'ScheduledStationAETitle',
+        'ScheduledProcedureStepStartDate', 'ScheduledProcedureStepStartTime',
+        'ScheduledPerformingPhysicianName',
+        'ScheduledProcedureStepDescription', 'ScheduledProcedureStepID',
+        'ScheduledStationName', 'ScheduledProcedureStepLocation',
+        'ScheduledProcedureStepStatus', 'ScheduledProtocolCodeSequence',
+        'PreMedication', 'RequestedContrastAgent'})
+_NUMBERS = {'US', 'SS', 'UL', 'SL'}
+_CHARSET = 0x00080005
+_DEEPEST = 8
+_MOST = 2000
+
+_LINE = re.compile(
+    r'\s*\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)\s*([A-Za-z?]{2})?(?=\W|$)\s*'
+    r'(.*?)\s*')
+# With another bracket it would be part of the value
+_COMMENT = re.compile(r'\]\s*#.*\]')
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xfffee000, 0xfffee00d, 0xfffee0dd
+
+
+@dataclass
+class _Level:
+    "A dataset that is being read, and the sequence in it that is open"
+    dataset: Dataset
+    tag: int | None = None
+    items: list[Dataset] = field(default_factory=list)
+
+
+def parse_dump(text: str, masked: bool = False) -> Dataset:
+    """Return the dataset of a text for dump2dcm.
+
+    The VR is that of the standard.  A value ends, as it does for dump2dcm, at
+    the last bracket of its line.  Empty sequences are left out.
+
+    Parameters
+    ----------
+    masked : bool
+        The text comes of `templates.render_text`: what looks like a bracket
+        in a comment is one, and refused.
+
+    Raises
+    ------
+    TemplateError
+        The text is none for dump2dcm, or not for a worklist.
+    WorklistError
+        A value is not as its VR asks.
+    """
+    levels = [_Level(Dataset())]
+    count = 0
+    for number, line in enumerate(text.split('\n'), 1):
+        if not line.strip() or line.lstrip().startswith('#'):
+            continue
+        count += 1
+        if count > _MOST:
+            raise TemplateError('result_length', number)
+        if masked and _COMMENT.search(line):
+            raise TemplateError('result_comment', number)
+        _read_line(levels, line, number)
+    if len(levels) > 1 or levels[0].tag is not None:
+        raise TemplateError('result_sequence', None)
+    return levels[0].dataset
+
+
+def _read_line(levels: list[_Level], line: str, number: int) -> None:
+    match = _LINE.fullmatch(line)
+    if not match:
+        raise TemplateError('result_syntax', number)
+    group, element, vr, rest = match.groups()
+    tag = int(group + element, 16)
+    level = levels[-1]
+    if tag in {_ITEM, _ITEM_END, _SEQUENCE_END}:
+        _read_delimiter(levels, tag, number)
+        return
+    if level.tag is not None:
+        raise TemplateError('result_sequence', number)
+    vr = _representation(tag, vr or '', number)
+    if vr == 'SQ':
+        _check_new(level.dataset, tag, number)
+        level.tag = tag
+    else:
+        _add(level.dataset, tag, vr, _value_text(rest, number), number)
+
+
+def _read_delimiter(levels: list[_Level], tag: int, number: int) -> None:
+    level = levels[-1]
+    if tag == _ITEM and level.tag is not None and len(levels) < _DEEPEST:
+        levels.append(_Level(Dataset()))
+    elif tag == _ITEM_END and level.tag is None and len(levels) > 1:
+        levels.pop()
+        if len(level.dataset):
+            levels[-1].items.append(level.dataset)
+    elif tag == _SEQUENCE_END and level.tag is not None:
+        if level.items:
+            _put(level.dataset, level.tag, 'SQ', level.items)
+        level.tag, level.items = None, []
+    else:
+        raise TemplateError('result_sequence', number)
+
+
+def _representation(tag: int, vr: str, number: int | None) -> str:
+    name = f'({tag >> 16:04x},{tag & 0xffff:04x})'
+    if tag >> 16 & 1:
+        raise TemplateError('result_private', number, name)
+    if tag >> 16 < 0x0008 or not tag & 0xffff:
+        raise TemplateError('result_tag', number, name)
+    if dictionary_has_tag(tag):
+        vr = dictionary_VR(tag).split(' or ')[0]
+    if vr != 'SQ' and vr not in LENGTHS and vr not in _NUMBERS:
+        raise TemplateError('result_vr', number, name)
+    return vr
+
+
+def _value_text(rest: str, number: int) -> str:
+    if rest.startswith('['):
+        inside, bracket, after = rest[1:].rpartition(']')
+        if not bracket or after.strip() and not after.strip().startswith('#'):
+            raise TemplateError('result_syntax', number)
+        return unmask(inside)
+    if rest.startswith(('(', '#')):
+        return ''
+    if rest.startswith('='):
+        raise TemplateError('result_path', number)
+    return unmask(rest.partition('#')[0])
+
+
+def _check_new(dataset: Dataset, tag: int, number: int | None) -> None:
+    if tag in dataset:
+        raise TemplateError('result_twice', number, keyword_for_tag(tag))
+
+
+def _add(
+        dataset: Dataset, tag: int, vr: str, text: str,
+        number: int | None) -> None:
+    _check_new(dataset, tag, number)
+    if UNKNOWN in text:
+        text = ''
+    values = text.split('\\')
+    if tag != _CHARSET:
+        text = _safe(tag, vr, values)
+    if vr in _NUMBERS:
+        numbers = [int(part) for part in text.split('\\') if part]
+        _put(dataset, tag, vr, numbers or None)
+    else:
+        _put(dataset, tag, vr, text)
+
+
+def _safe(tag: int, vr: str, values: list[str]) -> str:
+    keyword = keyword_for_tag(tag)
+    if not keyword:
+        return safe_value(vr, values)
+    if len(values) == 1:
+        return safe_value(keyword, values[0])
+    if not representation(keyword)[1]:
+        raise WorklistError(('many', keyword))
+    return safe_value(keyword, values)
+
+
+def _put(dataset: Dataset, tag: int, vr: str, value: object) -> None:
+    dataset[tag] = DataElement(
+        tag, vr, value, validation_mode=config.IGNORE)
+
+
+def parse_json(text: str) -> Dataset:
+    """Return the dataset of a JSON object whose names are DICOM keywords.
+
+    What belongs to the step may stand at the root, as in the templates of
+    GNU Health 5.0.  Empty sequences are left out.
+
+    Raises
+    ------
+    TemplateError
+    """
+    try:
+        content = json.loads(
+            text, object_pairs_hook=_object, parse_int=str, parse_float=str,
+            parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise TemplateError('result_syntax', error.lineno) from None
+    except RecursionError:
+        raise TemplateError('result_sequence') from None
+    if not isinstance(content, dict):
+        raise TemplateError('result_syntax', 1)
+    _gather_step(content)
+    return _read_object(content, 1)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [unmask(name) for name, _ in pairs]
+        raise TemplateError('result_twice', None, next(
+                name for name in names if names.count(name) > 1))
+    return content
+
+
+def _refuse_constant(text: str) -> None:
+    raise TemplateError('result_number')
+
+
+def _gather_step(content: dict[str, object]) -> None:
+    found = [name for name in content if name in _STEP_KEYS]
+    if not found:
+        return
+    items = content.setdefault(STEP, [{}])
+    if (not isinstance(items, list) or len(items) != 1
+            or not isinstance(items[0], dict)):
+        raise TemplateError('result_sequence', None, STEP)
+    for name in found:
+        if name in items[0]:
+            raise TemplateError('result_twice', None, name)
+        items[0][name] = content.pop(name)
+
+
+def _read_object(content: dict[str, object], depth: int) -> Dataset:
+    if depth > _DEEPEST:
+        raise TemplateError('result_sequence')
+    dataset = Dataset()
+    for name, value in content.items():
+        name = unmask(name)
+        tag = tag_for_keyword(name)
+        if tag is None:
+            raise TemplateError('result_keyword', None, name)
+        vr = _representation(tag, '', None)
+        if vr == 'SQ':
+            items = _read_items(name, value, depth)
+            if items:
+                _put(dataset, tag, vr, items)
+        else:
+            _add(dataset, tag, vr, _json_text(name, value), None)
+    return dataset
+
+
+def _read_items(name: str, value: object, depth: int) -> list[Dataset]:
+    if not isinstance(value, list) or not all(
+            isinstance(item, dict) for item in value):
+        raise TemplateError('result_sequence', None, name)
+    return [_read_object(item, depth + 1) for item in value if item]
+
+
+def _json_text(name: str, value: object) -> str:
+    if isinstance(value, list):
+        return '\\'.join(
+            _json_text(name, one) for one in value
+            if not isinstance(one, list))
+    if value is None:
+        return ''
+    if not isinstance(value, str):
+        raise TemplateError('result_value', None, name)
+    return unmask(value)
+
+
+def texts_of(element: DataElement) -> list[str]:
+    "Return the values of an element that is no sequence, without padding"
+    value = element.value
+    if value is None or value == '':
+        return []
+    values = value if isinstance(value, MultiValue | list) else [value]
+    return [str(one).strip(' \0') for one in values]
+
+
+def to_dump(dataset: Dataset) -> str:
+    "Return the text from which dump2dcm makes a dataset"
+    return '\n'.join(_dump_lines(dataset, '')) + '\n'
+
+
+def _dump_lines(dataset: Dataset, indent: str) -> Iterator[str]:
+    for element in dataset:
+        tag = f'({element.tag.group:04x},{element.tag.element:04x})'
+        head = f'{indent}{tag} {element.VR}'
+        if element.VR == 'SQ':
+            yield f'{head} (Sequence with undefined length)'
+            for item in element.value:
+                yield f'{indent}  (fffe,e000) na (Item with undefined length)'
+                yield from _dump_lines(item, indent + '    ')
+                yield f'{indent}  (fffe,e00d) na (ItemDelimitationItem)'
+            yield f'{indent}(fffe,e0dd) na (SequenceDelimitationItem)'
+            continue
+        text = _joined(element)
+        if not text:
+            value = '(no value available)'
+        elif element.VR in _NUMBERS:
+            value = text
+        else:
+            value = f'[{text}]'
+        yield f'{head} {value}'
+
+
+def _joined(element: DataElement) -> str:
+    r"""Return values between brackets.
+
+    For dump2dcm a backslash before an n is the end of a line.
+    """
+    texts = texts_of(element)
+    return '\\'.join(
+        f' {text}' if index and text.startswith('n') else text
+        for index, text in enumerate(texts))
+
+
+def to_json(dataset: Dataset) -> str:
+    "Return the JSON object of a dataset, its names DICOM keywords"
+    return json.dumps(
+        _json_object(dataset), ensure_ascii=False, indent=4) + '\n'
+
+
+def _json_object(dataset: Dataset) -> dict[str, object]:
+    content: dict[str, object] = {}
+    for element in dataset:
+        if element.VR == 'SQ':
+            value = [_json_object(item) for item in element.value]
+        else:
+            texts = texts_of(element)
+            value = texts if len(texts) > 1 else ''.join(texts)
+        content[element.keyword] = value
+    return content
