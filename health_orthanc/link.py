@@ -17,7 +17,9 @@ from .core.matching import Identity, Verdict, compare_identities
 from .core.values import parse_person_name
 from .rows import known_rows, write_rows
 
-__all__ = ['link_patients', 'link_studies', 'link_waiting_studies']
+__all__ = [
+    'link_patients', 'link_studies', 'link_waiting_studies',
+    'studies_to_carry']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
@@ -122,26 +124,46 @@ class _Linker:
         comparison = compare_identities(_patient_identity(patient), images)
         if comparison.certain:
             return patient, 'auto_certain'
-        if self._is_vetoed(comparison, images, values['orthanc_patient']):
+        seen = self._seen.get(values['orthanc_patient'])
+        if _is_vetoed(comparison, images, seen):
             return None, 'unlinked'
         return patient, 'auto_unsure'
 
-    def _is_vetoed(self, comparison, images, orthanc_patient):
-        """Return whether a field says that these are two persons.
 
-        Whoever chose the patient for an Orthanc patient has seen what
-        contradicts in the latter; what others of its studies say is new.
-        """
-        if orthanc_patient not in self._decided:
-            return comparison.contradicts
-        seen = compare_identities(self._seen[orthanc_patient], images)
-        return any(
-            verdict is Verdict.DIFFERS and known is not Verdict.EQUAL
-            for verdict, known in zip(comparison.verdicts, seen.verdicts))
+def _is_vetoed(comparison, images, seen):
+    """Return whether a field says that these are two persons.
+
+    Whoever chose the patient for an Orthanc patient has seen what contradicts
+    in the latter, `seen`; what others of its studies say is new.
+    """
+    if not seen:
+        return comparison.contradicts
+    known = compare_identities(seen, images)
+    return any(
+        verdict is Verdict.DIFFERS and agreed is not Verdict.EQUAL
+        for verdict, agreed in zip(comparison.verdicts, known.verdicts))
+
+
+def studies_to_carry(orthanc_patient):
+    """Return the studies to which the choice of its patient is carried.
+
+    Another person's images may have the same PatientID.
+    """
+    if not orthanc_patient.patient:
+        return list(orthanc_patient.studies)
+    identity = _patient_identity(orthanc_patient.patient)
+    seen = _seen_identity(orthanc_patient)
+    found = []
+    for study in orthanc_patient.studies:
+        images = _images_identity({
+                name: getattr(study, name) for name in _IDENTITY_FIELDS})
+        if not _is_vetoed(compare_identities(identity, images), images, seen):
+            found.append(study)
+    return found
 
 
 def _seen_identity(row):
-    "Return the identity of an Orthanc patient's row"
+    "Return the identity of an Orthanc patient, or of its row"
     return _images_identity({
             'patient_id': row.ident,
             'patient_name': row.name,

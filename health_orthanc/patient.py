@@ -7,6 +7,7 @@ from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration
+from .link import studies_to_carry
 from .mirror import MirrorMixin, name_clause
 from .viewer import ViewableMixin
 
@@ -111,13 +112,19 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
             # Synchronisation says that nobody decided, people do not
             if 'patient' in values and 'decided_by' not in values:
                 decided.extend(records)
+        former = cls._chosen(decided)
         super().write(*args)
         if decided:
-            cls._record_decision(decided)
+            cls._record_decision(decided, former)
 
     @classmethod
     @without_check_access
-    def _record_decision(cls, records):
+    def _chosen(cls, records):
+        return {record.id: record.patient for record in cls.browse(records)}
+
+    @classmethod
+    @without_check_access
+    def _record_decision(cls, records, former):
         "Note who chose and carry the choice to the studies"
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for record in cls.browse(records):
@@ -125,4 +132,5 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
                     'patient': record.patient,
                     'decided_by': Transaction().user,
                     })
-            Study.assign(record.studies, record.patient)
+            Study.assign(
+                studies_to_carry(record), record.patient, former[record.id])

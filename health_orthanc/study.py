@@ -393,18 +393,25 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
                     })
 
     @classmethod
-    def assign(cls, studies, patient):
+    def assign(cls, studies, patient, former=None):
         """Record that the current user gave the studies to the patient.
 
-        Studies that a person has decided on before keep their patient, and so
-        do those with another patient's result.
+        Studies that a person has decided on before keep their patient, unless
+        it is the `former` one, which was a mistake.  Those with another
+        patient's result keep theirs, too.
         """
         studies = [
             s for s in studies
-            if s.patient != patient and not s.decided_by
-            and s.link_status not in {'manual', 'dismissed'}
+            if s.patient != patient and s._may_be_assigned(former)
             and not (s.imaging_test and s.imaging_test.patient != patient)]
         cls.write(studies, {'patient': patient.id if patient else None})
+
+    def _may_be_assigned(self, former):
+        if self.link_status == 'dismissed':
+            return False
+        if self.decided_by or self.link_status == 'manual':
+            return bool(former) and self.patient == former
+        return True
 
     @classmethod
     def _visual(cls):

@@ -181,6 +181,43 @@ def test_contradiction_is_a_veto_for_a_decided_orthanc_patient(
     assert found[mixed]['link_status'] == 'unlinked'
 
 
+def test_contradiction_is_a_veto_for_studies_that_are_there(
+        hospital, orthanc):
+    "Whoever chooses the Orthanc patient has not seen each of its studies"
+    patient, _ = hospital.add_patient(birth_date=BORN)
+    shown = upload(orthanc, 'FOREIGN-3')
+    mixed = upload(
+        orthanc, 'FOREIGN-3', name="Irrtum^Otto", birth_date='19990909',
+        sex='M')
+    server = hospital.add_server(orthanc)
+    server.done()
+    known = server.studies(*FIELDS)[0]['orthanc_patient']
+    hospital.write(inside.PATIENT, [known], patient=patient)
+    found = {
+        s['orthanc_UID']: s for s in server.studies(*FIELDS, 'decided_by')}
+    assert found[shown]['patient'] == patient
+    assert found[shown]['link_status'] == 'manual'
+    assert found[mixed]['patient'] is None
+    assert found[mixed]['decided_by'] is None
+
+
+def test_correction_of_an_orthanc_patient_is_carried(hospital, orthanc):
+    mistaken, patient, by_hand = (
+        hospital.add_patient(birth_date=BORN)[0] for _ in range(3))
+    studies = [upload(orthanc, 'FOREIGN-4') for _ in range(2)]
+    server = hospital.add_server(orthanc)
+    server.done()
+    ids = {s['orthanc_UID']: s['id'] for s in server.studies()}
+    known = server.studies(*FIELDS)[0]['orthanc_patient']
+    hospital.write(inside.PATIENT, [known], patient=mistaken)
+    hospital.write(inside.STUDY, [ids[studies[1]]], patient=by_hand)
+    for choice in [patient, None]:
+        hospital.write(inside.PATIENT, [known], patient=choice)
+        found = {
+            s['orthanc_UID']: s['patient'] for s in server.studies('patient')}
+        assert found == dict(zip(studies, [choice, by_hand]))
+
+
 def test_orthanc_patient_of_linked_studies_is_linked(hospital, orthanc):
     patient, puid = hospital.add_patient(birth_date=BORN)
     upload(orthanc, puid)

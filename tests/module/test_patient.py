@@ -54,10 +54,11 @@ class OrthancPatientTestCase(OrthancTestCase):
     def test_a_choice_reaches_the_studies(self):
         server, patient = create_server(), create_patient()
         other = create_patient()
-        orthanc_patient = create_orthanc_patient(server)
+        orthanc_patient = create_orthanc_patient(server, ident='ID-1')
         studies = [
             create_study(
-                server, orthanc_patient=orthanc_patient.id, **values)
+                server, orthanc_patient=orthanc_patient.id, patient_id='ID-1',
+                **values)
             for values in [
                 {},
                 {'patient': other.id, 'link_status': 'auto_unsure'},
@@ -72,10 +73,11 @@ class OrthancPatientTestCase(OrthancTestCase):
     def test_a_choice_leaves_what_was_decided(self):
         server, patient = create_server(), create_patient()
         other = create_patient()
-        orthanc_patient = create_orthanc_patient(server)
+        orthanc_patient = create_orthanc_patient(server, ident='ID-1')
         studies = [
             create_study(
-                server, orthanc_patient=orthanc_patient.id, **values)
+                server, orthanc_patient=orthanc_patient.id, patient_id='ID-1',
+                **values)
             for values in [
                 {'patient': other.id, 'link_status': 'manual'},
                 {'link_status': 'dismissed'},
