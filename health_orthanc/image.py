@@ -85,8 +85,11 @@ def _fetch(records, wanted, fetch):
 def _fetch_from(server, keys, fetch):
     try:
         client = server.get_client(interactive=True)
-    except SecretUnavailable:
-        logger.warning("Orthanc server %s: secret unavailable", server.id)
+    except (OrthancError, SecretUnavailable) as error:
+        # The record opens without, also where the settings are unusable
+        logger.warning(
+            "Orthanc server %s: %s", server.id,
+            getattr(error, 'kind', 'secret'))
         return {}
     with client, ThreadPoolExecutor(IMAGES_LIMIT) as pool:
         found = pool.map(

@@ -522,3 +522,17 @@ class RecordTestCase(OrthancTestCase):
         self.assertEqual(Study.mark_missing([study.id]), 0)
         self.assertEqual(
             search(STUDY, ('missing_since', '=', MISSING)), [study])
+
+    @with_transaction()
+    def test_opens_where_the_settings_of_its_server_are_unusable(self):
+        for values in [
+                {'domain': 'https://127.0.0.1:9',
+                    'ca_certificates': "no certificate"},
+                {'domain': 'https://127.0.0.1:10',
+                    'client_certificate': "no certificate"},
+                ]:
+            study = create_study(create_server(**values))
+            instance = create_instance(create_series(study))
+            with self.subTest(values=values):
+                self.assertIsNone(study.thumbnail)
+                self.assertIsNone(instance.image)
