@@ -183,7 +183,7 @@ def _unusable_files(settings: Settings) -> Iterator[str]:
     try:
         read_key(settings)
     except (OSError, ValueError) as error:
-        yield f'"KeyFile" cannot be used: {_reason(error)}'
+        yield _key_trouble(settings, error)
     try:
         _tls_context(settings)
     except (OSError, ValueError) as error:
@@ -239,8 +239,13 @@ def read_key(settings: Settings) -> str:
             key = file.read(4096)
     key = key.strip()
     if not re.fullmatch('[!-~]+', key):
-        raise ValueError("no key in it")
+        raise ValueError("it is no key")
     return key
+
+
+def _key_trouble(settings: Settings, error: Exception) -> str:
+    name = 'KeyFile' if settings.key_file else 'Key'
+    return f'"{name}" cannot be used: {_reason(error)}'
 
 
 def _reason(error: Exception) -> str:
@@ -268,7 +273,7 @@ class HttpError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What GNU Health said; `data` is None where nothing has changed."""
+    """What GNU Health said, from JSON."""
     data: object
     etag: str | None
 
@@ -297,8 +302,8 @@ class GnuHealth:
 
     def get(
             self, path: str, query: Mapping[str, object],
-            etag: str | None = None) -> Answer:
-        """Ask for JSON.
+            etag: str | None = None) -> Answer | None:
+        """Ask for JSON; None if it is as it was when it had this `etag`.
 
         Raises
         ------
@@ -316,7 +321,7 @@ class GnuHealth:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 304 and etag is not None:
-                return Answer(None, etag)
+                return None
             raise HttpError(_status_text(error.code)) from None
         except (OSError, ValueError, http.client.HTTPException,
                 zlib.error) as error:
@@ -343,8 +348,7 @@ class GnuHealth:
         try:
             return read_key(self._settings)
         except (OSError, ValueError) as error:
-            raise HttpError(
-                f'"KeyFile" cannot be used: {_reason(error)}') from None
+            raise HttpError(_key_trouble(self._settings, error)) from None
 
 
 def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
@@ -955,7 +959,7 @@ class Worklist:
         anew = since == 0
         for _ in range(MAXIMUM_PAGES):
             answer = self._gnuhealth.get(LIST_ROUTE, {'since': since}, etag)
-            if answer.data is None:
+            if answer is None:
                 return None
             page = read_page(answer.data, since)
             if page.since == 0:
