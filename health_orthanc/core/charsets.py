@@ -25,7 +25,6 @@ _SINGLE = {
     '144': ('iso8859-5', b'\x1b-L'),
     '148': ('iso8859-9', b'\x1b-M'),
     '166': ('tis-620', b'\x1b-T'),
-    '203': ('iso8859-15', b'\x1b-b'),
     }
 # Sets of two bytes in G1 and in G0
 _KOREAN, _CHINESE = 'ISO 2022 IR 149', 'ISO 2022 IR 58'
@@ -83,6 +82,8 @@ class Charset:
         As it is written, its values separated by backslashes.
     codec : str
         For a set without code extensions; empty for others.
+    first : _Set or None
+        In use at the beginning of each value.
     sets : tuple
         Those between which escape sequences switch.
     """

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from .charsets import UNICODE, Charset, find_charset
 from .dump import texts_of
 
-__all__ = ['charset_of', 'encode_text', 'to_file']
+__all__ = ['differences', 'encode_text', 'to_file']
 
 _WORKLIST_FIND = '1.2.840.10008.5.1.4.31'
 _EXPLICIT_LITTLE = '1.2.840.10008.1.2.1'
@@ -24,7 +24,7 @@ _FORMATS = {'US': '<H', 'SS': '<h', 'UL': '<I', 'SL': '<i'}
 _TEXTS = {'LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'}
 
 
-def charset_of(dataset: Dataset) -> Charset:
+def _charset_of(dataset: Dataset) -> Charset:
     "Return the set of a dataset, Unicode if it names none"
     element = dataset.get('SpecificCharacterSet')
     if not element:
@@ -43,7 +43,7 @@ def to_file(dataset: Dataset) -> bytes:
     UnicodeEncodeError
         The character set of the dataset cannot hold a value.
     """
-    content = _dataset(dataset, charset_of(dataset))
+    content = _dataset(dataset, _charset_of(dataset))
     instance = f'2.25.{uuid.uuid5(_NAMESPACE, content.hex()).int}'
     meta = b''.join([
             _element(0x00020001, b'OB', b'\0\1', long=True),
@@ -103,3 +103,28 @@ def encode_text(text: str, vr: str, charset: Charset) -> bytes:
     if vr not in _TEXTS:
         return text.encode('ascii')
     return charset.encode(text, '\\^=' if vr == 'PN' else '\\')
+
+
+def differences(expected: Dataset, found: Dataset) -> tuple[str, ...]:
+    """Return the keywords of elements that are not equal.
+
+    Padding, group lengths and what stands in the header of a file make no
+    difference.
+    """
+    names = []
+    for tag in sorted({*expected.keys(), *found.keys()}):
+        if tag.element and tag.group > 0x0002 and (
+                _content(expected.get(tag)) != _content(found.get(tag))):
+            element = expected.get(tag) or found.get(tag)
+            names.append(element.keyword or str(tag))
+    return tuple(names)
+
+
+def _content(element: DataElement | None) -> object:
+    if element is None:
+        return None
+    if element.VR != 'SQ':
+        return [text for text in texts_of(element) if text]
+    return [
+        [(one.tag, _content(one)) for one in item if one.tag.element]
+        for item in element.value]

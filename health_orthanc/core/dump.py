@@ -11,15 +11,18 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pydicom import config
 from pydicom.datadict import (
-    dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword)
+    dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_for_tag,
+    tag_for_keyword)
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
-from .safety import LENGTHS, WorklistError, representation, safe_value
+from .safety import LENGTHS, WorklistError, safe_value
 from .templates import UNKNOWN, TemplateError, unmask
 
 __all__ = ['parse_dump', 'parse_json', 'texts_of', 'to_dump', 'to_json']
@@ -47,11 +50,20 @@ _COMMENT = re.compile(r'\]\s*#.*\]')
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xfffee000, 0xfffee00d, 0xfffee0dd
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    "What the standard says of an element"
+    tag: BaseTag
+    vr: str
+    keyword: str
+    many: bool
+
+
 @dataclass
 class _Level:
     "A dataset that is being read, and the sequence in it that is open"
-    dataset: Dataset
-    tag: int | None = None
+    elements: dict[BaseTag, DataElement] = field(default_factory=dict)
+    open: _Key | None = None
     items: list[Dataset] = field(default_factory=list)
 
 
@@ -74,7 +86,7 @@ def parse_dump(text: str, masked: bool = False) -> Dataset:
     WorklistError
         A value is not as its VR asks.
     """
-    levels = [_Level(Dataset())]
+    levels = [_Level()]
     count = 0
     for number, line in enumerate(text.split('\n'), 1):
         if not line.strip() or line.lstrip().startswith('#'):
@@ -85,9 +97,9 @@ def parse_dump(text: str, masked: bool = False) -> Dataset:
         if masked and _COMMENT.search(line):
             raise TemplateError('result_comment', number)
         _read_line(levels, line, number)
-    if len(levels) > 1 or levels[0].tag is not None:
-        raise TemplateError('result_sequence', None)
-    return levels[0].dataset
+    if len(levels) > 1 or levels[0].open:
+        raise TemplateError('result_sequence')
+    return Dataset(levels[0].elements)
 
 
 def _read_line(levels: list[_Level], line: str, number: int) -> None:
@@ -96,47 +108,58 @@ def _read_line(levels: list[_Level], line: str, number: int) -> None:
         raise TemplateError('result_syntax', number)
     group, element, vr, rest = match.groups()
     tag = int(group + element, 16)
-    level = levels[-1]
     if tag in {_ITEM, _ITEM_END, _SEQUENCE_END}:
         _read_delimiter(levels, tag, number)
         return
-    if level.tag is not None:
+    level = levels[-1]
+    if level.open:
         raise TemplateError('result_sequence', number)
-    vr = _representation(tag, vr or '', number)
-    if vr == 'SQ':
-        _check_new(level.dataset, tag, number)
-        level.tag = tag
+    key = _find_key(tag, vr or '', number)
+    if key.tag in level.elements:
+        raise TemplateError('result_twice', number, key.keyword)
+    if key.vr == 'SQ':
+        level.open = key
     else:
-        _add(level.dataset, tag, vr, _value_text(rest, number), number)
+        level.elements[key.tag] = _element(key, _value_text(rest, number))
 
 
 def _read_delimiter(levels: list[_Level], tag: int, number: int) -> None:
     level = levels[-1]
-    if tag == _ITEM and level.tag is not None and len(levels) < _DEEPEST:
-        levels.append(_Level(Dataset()))
-    elif tag == _ITEM_END and level.tag is None and len(levels) > 1:
+    if tag == _ITEM and level.open and len(levels) < _DEEPEST:
+        levels.append(_Level())
+    elif tag == _ITEM_END and not level.open and len(levels) > 1:
         levels.pop()
-        if len(level.dataset):
-            levels[-1].items.append(level.dataset)
-    elif tag == _SEQUENCE_END and level.tag is not None:
+        if level.elements:
+            levels[-1].items.append(Dataset(level.elements))
+    elif tag == _SEQUENCE_END and level.open:
         if level.items:
-            _put(level.dataset, level.tag, 'SQ', level.items)
-        level.tag, level.items = None, []
+            level.elements[level.open.tag] = _new(level.open, level.items)
+        level.open, level.items = None, []
     else:
         raise TemplateError('result_sequence', number)
 
 
-def _representation(tag: int, vr: str, number: int | None) -> str:
+def _find_key(tag: int, vr: str, number: int | None) -> _Key:
+    try:
+        return _key(tag, vr)
+    except TemplateError as error:
+        raise TemplateError(error.kind, number, error.detail) from None
+
+
+@lru_cache(maxsize=4096)
+def _key(tag: int, vr: str) -> _Key:
     name = f'({tag >> 16:04x},{tag & 0xffff:04x})'
     if tag >> 16 & 1:
-        raise TemplateError('result_private', number, name)
+        raise TemplateError('result_private', None, name)
     if tag >> 16 < 0x0008 or not tag & 0xffff:
-        raise TemplateError('result_tag', number, name)
+        raise TemplateError('result_tag', None, name)
+    many = True
     if dictionary_has_tag(tag):
         vr = dictionary_VR(tag).split(' or ')[0]
+        many = dictionary_VM(tag) != '1'
     if vr != 'SQ' and vr not in LENGTHS and vr not in _NUMBERS:
-        raise TemplateError('result_vr', number, name)
-    return vr
+        raise TemplateError('result_vr', None, name)
+    return _Key(BaseTag(tag), vr, keyword_for_tag(tag), many)
 
 
 def _value_text(rest: str, number: int) -> str:
@@ -152,41 +175,29 @@ def _value_text(rest: str, number: int) -> str:
     return unmask(rest.partition('#')[0])
 
 
-def _check_new(dataset: Dataset, tag: int, number: int | None) -> None:
-    if tag in dataset:
-        raise TemplateError('result_twice', number, keyword_for_tag(tag))
-
-
-def _add(
-        dataset: Dataset, tag: int, vr: str, text: str,
-        number: int | None) -> None:
-    _check_new(dataset, tag, number)
+def _element(key: _Key, text: str) -> DataElement:
     if UNKNOWN in text:
         text = ''
-    values = text.split('\\')
-    if tag != _CHARSET:
-        text = _safe(tag, vr, values)
-    if vr in _NUMBERS:
-        numbers = [int(part) for part in text.split('\\') if part]
-        _put(dataset, tag, vr, numbers or None)
-    else:
-        _put(dataset, tag, vr, text)
+    if key.tag != _CHARSET:
+        text = _safe(key, text)
+    if key.vr in _NUMBERS:
+        return _new(key, [int(part) for part in text.split('\\') if part])
+    return _new(key, text)
 
 
-def _safe(tag: int, vr: str, values: list[str]) -> str:
-    keyword = keyword_for_tag(tag)
-    if not keyword:
-        return safe_value(vr, values)
-    if len(values) == 1:
-        return safe_value(keyword, values[0])
-    if not representation(keyword)[1]:
-        raise WorklistError(('many', keyword))
-    return safe_value(keyword, values)
+def _safe(key: _Key, text: str) -> str:
+    name = key.keyword or key.vr
+    if '\\' not in text:
+        return safe_value(name, text)
+    if not key.many:
+        raise WorklistError(('many', name))
+    return safe_value(name, text.split('\\'))
 
 
-def _put(dataset: Dataset, tag: int, vr: str, value: object) -> None:
-    dataset[tag] = DataElement(
-        tag, vr, value, validation_mode=config.IGNORE)
+def _new(key: _Key, value: object) -> DataElement:
+    return DataElement(
+        key.tag, key.vr, value or None if key.vr in _NUMBERS else value,
+        validation_mode=config.IGNORE)
 
 
 def parse_json(text: str) -> Dataset:
@@ -243,20 +254,20 @@ def _gather_step(content: dict[str, object]) -> None:
 def _read_object(content: dict[str, object], depth: int) -> Dataset:
     if depth > _DEEPEST:
         raise TemplateError('result_sequence')
-    dataset = Dataset()
+    elements = {}
     for name, value in content.items():
         name = unmask(name)
         tag = tag_for_keyword(name)
         if tag is None:
             raise TemplateError('result_keyword', None, name)
-        vr = _representation(tag, '', None)
-        if vr == 'SQ':
-            items = _read_items(name, value, depth)
-            if items:
-                _put(dataset, tag, vr, items)
+        key = _find_key(tag, '', None)
+        if key.vr == 'SQ':
+            value = _read_items(name, value, depth)
+            if value:
+                elements[key.tag] = _new(key, value)
         else:
-            _add(dataset, tag, vr, _json_text(name, value), None)
-    return dataset
+            elements[key.tag] = _element(key, _json_text(name, value))
+    return Dataset(elements)
 
 
 def _read_items(name: str, value: object, depth: int) -> list[Dataset]:

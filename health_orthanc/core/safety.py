@@ -7,7 +7,6 @@ beyond its element.  What has a form of its own, as a date or a UID, is
 checked and never guessed.
 """
 
-import datetime as dt
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +18,8 @@ from .values import is_uid, parse_date, parse_time
 
 __all__ = [
     'IDENTIFIERS', 'LENGTHS', 'Problem', 'SAFE_CHARACTERS', 'TEXTS',
-    'WorklistError', 'check_value', 'cut', 'patient_age', 'person_name',
-    'representation', 'safe_text', 'safe_value']
+    'WorklistError', 'check_value', 'cut', 'person_name', 'representation',
+    'safe_text', 'safe_value']
 
 Problem = tuple[str, str]
 # Characters of one value; LT and UT as dump2dcm can still take them
@@ -84,7 +83,7 @@ class WorklistError(ValueError):
         self.problems = problems
 
     def __str__(self) -> str:
-        return ', '.join(f'{kind} {keyword}' for kind, keyword in self.problems)
+        return ', '.join(map(' '.join, self.problems))
 
 
 def safe_text(text: str | None, kind: str = '') -> str:
@@ -265,20 +264,3 @@ def _check_integer(vr: str) -> Callable[[str], str]:
 _CHECKS = {
     'DA': _check_date, 'TM': _check_time, 'UI': _check_uid,
     **{vr: _check_integer(vr) for vr in _RANGES}}
-
-
-def patient_age(birth_date: dt.date | None, on: dt.date) -> str:
-    """Return an AS: days below a month, months below two years, else years.
-
-    Empty where the birth date is unknown or still to come.
-    """
-    if birth_date is None or birth_date > on:
-        return ''
-    months = (
-        (on.year - birth_date.year) * 12 + on.month - birth_date.month
-        - (on.day < birth_date.day))
-    if months < 1:
-        return f'{(on - birth_date).days:03}D'
-    if months < 24:
-        return f'{months:03}M'
-    return f'{months // 12:03}Y'

@@ -8,7 +8,6 @@ nothing, and ends.  What it inserts is masked: until the text has been parsed
 value stand for themselves in no grammar, so no value can end its field.
 """
 
-import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -21,10 +20,10 @@ from genshi.template.directives import (
     ChooseDirective, ForDirective, IfDirective, OtherwiseDirective,
     WhenDirective, WithDirective)
 from genshi.template.eval import Expression
-from genshi.template.interpolation import lex
 
 from .expressions import Refused, argument_of, free_names
 from .safety import SAFE_CHARACTERS
+from .template_lines import Lines, TemplateError
 
 __all__ = [
     'Template', 'TemplateError', 'UNKNOWN', 'compile_template',
@@ -52,27 +51,6 @@ _WRONG = (
     TypeError, ValueError)
 
 
-class TemplateError(ValueError):
-    """A template that cannot be used, or its result
-
-    Attributes
-    ----------
-    kind : str
-        ``'template_…'`` for the template, ``'result_…'`` for what came of it.
-    line : int or None
-        From 1, in the template or in the result.
-    detail : str
-        A name, tag or piece of the template.
-    """
-
-    def __init__(
-            self, kind: str, line: int | None = None, detail: str = ''):
-        super().__init__(kind, line, detail)
-        self.kind = kind
-        self.line = line
-        self.detail = detail
-
-
 def unmask(text: str) -> str:
     "Return what was inserted as it was"
     if text.isascii():
@@ -96,7 +74,8 @@ class Template:
         source = source.replace('\r\n', '\n').replace('\r', '\n')
         _check_characters(source)
         self.source = source
-        self._lines = _Lines(source)
+        self._lines = Lines(source)
+        self._lines.check()
         self._names: set[str] = set()
         self._text = self._parse()
         self._text.stream[:] = [
@@ -104,7 +83,6 @@ class Template:
         self.names = frozenset(self._names)
 
     def _parse(self) -> NewTextTemplate:
-        self._lines.check()
         try:
             template = NewTextTemplate(self.source, allow_exec=False)
             template.stream
@@ -136,12 +114,13 @@ class Template:
             # Genshi puts iter() around it
             directive.expr = _Counted(
                 *self._check(directive.expr, local, wrapped=True))
-            return local | _targets([directive.assign])
+            return local | _targets(
+                [directive.assign], directive.expr.line)
         if isinstance(directive, WithDirective):
             for index, (targets, expression) in enumerate(directive.vars):
-                directive.vars[index] = (
-                    targets, _Bounded(*self._check(expression, local)))
-                local |= _targets(targets)
+                bounded = _Bounded(*self._check(expression, local))
+                directive.vars[index] = targets, bounded
+                local |= _targets(targets, bounded.line)
             return local
         if isinstance(directive, _SIMPLE):
             if directive.expr is not None:
@@ -169,7 +148,8 @@ class Template:
         return self._lines.find(name)
 
     def generate(self, data: dict[str, object]) -> Iterator[str]:
-        context = Context(**data, **{_BUDGET: [_ROUNDS]})
+        context = Context()
+        context.push({**data, _BUDGET: [_ROUNDS]})
         try:
             for kind, text, _ in self._text.generate(context):
                 yield text
@@ -181,11 +161,11 @@ class Template:
 
 class _Checked:
     "An expression whose failure is told by its place"
-    __slots__ = ('_expression', '_line', 'source')
+    __slots__ = ('_expression', 'line', 'source')
 
     def __init__(self, expression: Expression, line: int | None):
         self._expression = expression
-        self._line = line
+        self.line = line
         self.source = expression.source
 
     def evaluate(self, context: Context) -> object:
@@ -195,7 +175,7 @@ class _Checked:
             raise self._error('template_value') from None
 
     def _error(self, kind: str) -> TemplateError:
-        return TemplateError(kind, self._line, self.source)
+        return TemplateError(kind, self.line, self.source)
 
 
 class _Bounded(_Checked):
@@ -272,102 +252,16 @@ class _Anything:
         return self
 
 
-def _targets(assignments: list[Callable]) -> set[str]:
+def _targets(
+        assignments: list[Callable], line: int | None) -> set[str]:
     "Return the names that Genshi's assignments bind"
     frame: dict[str, object] = {}
     for assign in assignments:
         assign(frame, _Anything())
     for name in frame:
         if name is None or name.startswith('_'):
-            raise TemplateError('template_name', None, name or '')
+            raise TemplateError('template_name', line, name or '')
     return set(frame)
-
-
-_PIECE = re.compile(
-    r'(?<!\\)\{%\s*(\w+)\s*(.*?)\s*%\}|(?<!\\)\{#.*?#\}', re.DOTALL)
-_OPEN = re.compile(r'(?<!\\)\{[%#]')
-_ESCAPE = re.compile(r'\\(?:\\|(?=\{[%#])|(?=\n))')
-
-
-class _Lines:
-    """The lines of the expressions of a template
-
-    Genshi counts them in its own way once there are directives.
-    """
-
-    def __init__(self, source: str):
-        self._source = source
-        self._where: dict[str, int] = {}
-
-    def get(self, code: str) -> int | None:
-        return self._where.get(code.strip())
-
-    def find(self, name: str) -> int | None:
-        for code, line in self._where.items():
-            if re.search(rf'\b{re.escape(name)}\b', code):
-                return line
-        return None
-
-    def check(self) -> None:
-        """Find all expressions.
-
-        Raises
-        ------
-        TemplateError
-            One of them is no Python, or a directive has no end.
-        """
-        end, line, opened = 0, 1, []
-        for piece in _PIECE.finditer(self._source):
-            self._check_text(self._source[end:piece.start()], line)
-            line += self._source.count('\n', end, piece.start())
-            command, value = piece.groups()
-            if command == 'end':
-                if not opened:
-                    raise TemplateError('template_syntax', line, 'end')
-                opened.pop()
-            elif command in {'python', 'include', 'def'}:
-                raise TemplateError('template_python', line, command)
-            elif command:
-                opened.append((command, line))
-                self._check_directive(command, value, line)
-            line += piece.group().count('\n')
-            end = piece.end()
-        self._check_text(self._source[end:], line)
-        if opened:
-            command, line = opened.pop()
-            raise TemplateError('template_syntax', line, command)
-
-    def _check_text(self, text: str, line: int) -> None:
-        found = _OPEN.search(text)
-        if found:
-            line += text.count('\n', 0, found.start())
-            raise TemplateError('template_syntax', line, found.group())
-        # Without taking away line ends
-        text = _ESCAPE.sub(' ', text)
-        try:
-            for is_expression, chunk in lex(text, [None, line, 0], None):
-                if is_expression and chunk:
-                    self._check_code(chunk.strip(), line)
-                line += chunk.count('\n')
-        except TemplateSyntaxError:
-            raise TemplateError('template_syntax', line, '${') from None
-
-    def _check_directive(self, command: str, value: str, line: int) -> None:
-        if command == 'for':
-            self._check_code(f'for {value}: pass', line, 'exec')
-            self._where.setdefault(
-                'iter(%s)' % value.partition(' in ')[2].strip(), line)
-        elif command == 'with':
-            self._check_code(value, line, 'exec')
-        elif value:
-            self._check_code(value, line)
-
-    def _check_code(self, code: str, line: int, mode: str = 'eval') -> None:
-        try:
-            compile(code, '', mode, ast.PyCF_ONLY_AST)
-        except (MemoryError, RecursionError, SyntaxError, ValueError):
-            raise TemplateError('template_syntax', line, code) from None
-        self._where.setdefault(code, line)
 
 
 def _check_characters(source: str) -> None:

@@ -6,28 +6,23 @@ One dataset is the source of everything that is served: of files, of live
 answers and of the text of the preview.
 """
 
-import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydicom import config
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from .charsets import UNICODE, Charset, find_charset
+from .completion import ROOT_KEYS, STEP_KEYS, complete, set_value, text_of
 from .default_template import DEFAULT_TEMPLATE
-from .dicomfile import encode_text, to_file
-from .dump import STEP, parse_dump, parse_json, texts_of, to_dump, to_json
-from .safety import (
-    WorklistError, patient_age, person_name, representation, safe_text,
-    safe_value)
+from .dicomfile import differences, encode_text, to_file
+from .dump import parse_dump, parse_json, to_dump, to_json
+from .safety import WorklistError, person_name, safe_text, safe_value
 from .samples import FULL, SPARSE, Sample
 from .templates import (
     UNKNOWN, Template, TemplateError, compile_template, render_text)
+from .times import LocalStart, local_start, patient_age
 
 __all__ = [
     'DEFAULT_TEMPLATE', 'KINDS', 'LocalStart', 'Rendered', 'TemplateError',
@@ -37,80 +32,12 @@ __all__ = [
 
 KINDS = ('dump2dcm', 'json')
 
-# Return key types (PS3.4 Table K.6-1).  The sequences of type 2 are left
-# out: a query with an item would not match an empty one.
-_ROOT_KEYS = {
-    'SpecificCharacterSet': '1C',
-    'AccessionNumber': '2',
-    'InstitutionName': '3',
-    'ReferringPhysicianName': '2',
-    'TimezoneOffsetFromUTC': '3',
-    'PatientName': '1',
-    'PatientID': '1',
-    'PatientBirthDate': '2',
-    'PatientSex': '2',
-    'PatientWeight': '2',
-    'MedicalAlerts': '2',
-    'Allergies': '2',
-    'PregnancyStatus': '2',
-    'StudyInstanceUID': '1',
-    'RequestingPhysician': '2',
-    'RequestingService': '3',
-    'RequestedProcedureDescription': '1C',
-    'AdmissionID': '2',
-    'SpecialNeeds': '2',
-    'CurrentPatientLocation': '2',
-    'PatientState': '2',
-    'RequestedProcedureID': '1',
-    'RequestedProcedurePriority': '2',
-    'PatientTransportArrangements': '2',
-    'ConfidentialityConstraintOnPatientDataDescription': '2',
-    }
-_STEP_KEYS = {
-    'Modality': '1',
-    'ScheduledStationAETitle': '1',
-    'ScheduledProcedureStepStartDate': '1',
-    'ScheduledProcedureStepStartTime': '1',
-    'ScheduledPerformingPhysicianName': '2',
-    'ScheduledProcedureStepDescription': '1C',
-    'ScheduledProcedureStepID': '1',
-    'ScheduledStationName': '2',
-    'ScheduledProcedureStepLocation': '2',
-    'ScheduledProcedureStepStatus': '3',
-    }
-# What of type 1C is there instead
-_CODES = {
-    'RequestedProcedureDescription': 'RequestedProcedureCodeSequence',
-    'ScheduledProcedureStepDescription': 'ScheduledProtocolCodeSequence'}
-# By these the images find back: no template says otherwise
-_IDENTITY = (
-    'PatientID', 'StudyInstanceUID', 'AccessionNumber',
-    'ScheduledProcedureStepID')
-
 VARIABLES = frozenset({
-        *_ROOT_KEYS, *_STEP_KEYS, 'Laterality', 'MergeID', 'PatientAge',
+        *ROOT_KEYS, *STEP_KEYS, 'Laterality', 'MergeID', 'PatientAge',
         'ReasonForTheRequestedProcedure', 'RequestedProcedureComments',
         'template_type', 'my'})
 
 Value = str | Sequence[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class LocalStart:
-    """When a step starts where it takes place
-
-    Attributes
-    ----------
-    date : str
-        A DA.
-    time : str
-        A TM of six digits.
-    offset : str
-        For TimezoneOffsetFromUTC (0008,0201), as in ``'+0100'``.
-    """
-    date: str
-    time: str
-    offset: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,33 +59,6 @@ class Rendered:
     text: str
     completed: tuple[str, ...]
     warnings: tuple[str, ...]
-
-
-def local_start(start: dt.datetime, zone: str | None) -> LocalStart:
-    """Return the local time of a step.
-
-    Parameters
-    ----------
-    start : datetime
-        In UTC where it has no zone.
-    zone : str or None
-        Of the IANA database; None for UTC.
-
-    Raises
-    ------
-    WorklistError
-        There is no such zone.
-    """
-    try:
-        place = ZoneInfo(zone) if zone else dt.timezone.utc
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise WorklistError(('zone', 'TimezoneOffsetFromUTC')) from None
-    if start.tzinfo is None:
-        start = start.replace(tzinfo=dt.timezone.utc)
-    local = start.astimezone(place)
-    return LocalStart(
-        local.strftime('%Y%m%d'), local.strftime('%H%M%S'),
-        local.strftime('%z')[:5])
 
 
 def render(
@@ -229,97 +129,38 @@ def _render(
         my: object) -> Rendered:
     variables = {**variables, 'template_type': kind}
     masked = render_text(template, variables, my)
-    if kind == 'json':
-        dataset = parse_json(masked)
-    else:
-        dataset = parse_dump(masked, masked=True)
-    completed = _complete_entry(dataset, variables)
+    dataset = _parse(template, kind, masked)
+    completed = complete(dataset, variables)
     warnings = _settle_charset(dataset, variables)
     text = to_json(dataset) if kind == 'json' else to_dump(dataset)
     return Rendered(dataset, text, completed, warnings)
 
 
-def _complete_entry(
-        dataset: Dataset, variables: Mapping[str, str]) -> tuple[str, ...]:
-    step = _step_item(dataset)
-    completed, problems = [], []
-    for part, keys in [(dataset, _ROOT_KEYS), (step, _STEP_KEYS)]:
-        for keyword, type_ in keys.items():
-            if keyword not in part:
-                completed.append(keyword)
-            if _complete(part, keyword, type_, variables):
-                problems.append(('missing', keyword))
-    if 'RequestedProcedureDescription' in dataset:
-        # Some consoles ask for it there
-        _set(step, 'RequestedProcedureDescription', _text(
-                dataset, 'RequestedProcedureDescription'))
-    for keyword in _IDENTITY:
-        part = step if keyword in _STEP_KEYS else dataset
-        if _text(part, keyword) != variables[keyword]:
-            problems.append(('differs', keyword))
-    if problems:
-        raise WorklistError(*problems)
-    return tuple(completed)
-
-
-def _complete(
-        part: Dataset, keyword: str, type_: str,
-        variables: Mapping[str, str]) -> bool:
-    "Add a key, and tell whether its value is missing"
-    present = keyword in part
-    if present and (type_ in {'2', '3'} or _text(part, keyword)):
-        return False
-    value = variables[keyword]
-    if keyword == 'ScheduledProcedureStepDescription':
-        value = value or variables['RequestedProcedureDescription']
-    if value or type_ == '2':
-        _set(part, keyword, value)
-    return not value and (
-        type_ == '1' or type_ == '1C' and not _is_coded(part, keyword))
-
-
-def _is_coded(part: Dataset, keyword: str) -> bool:
-    codes = _CODES.get(keyword)
-    return codes is not None and codes in part
-
-
-def _step_item(dataset: Dataset) -> Dataset:
-    "Return the one item of the step, made if there is none"
-    items = dataset.get(STEP) or []
-    if len(items) > 1:
-        raise WorklistError(('many', STEP))
-    if not items:
-        items = [Dataset()]
-        _set(dataset, STEP, items)
-    return items[0]
-
-
-def _text(part: Dataset, keyword: str) -> str:
-    element = part.get(tag_for_keyword(keyword))
-    return '\\'.join(texts_of(element)) if element is not None else ''
-
-
-def _set(part: Dataset, keyword: str, value: object) -> None:
-    vr, _ = representation(keyword)
-    if vr == 'US':
-        value = int(value) if value else None
-    tag = tag_for_keyword(keyword)
-    part[tag] = DataElement(tag, vr, value, validation_mode=config.IGNORE)
+def _parse(template: Template, kind: str, masked: str) -> Dataset:
+    if kind != 'json':
+        return parse_dump(masked, masked=True)
+    try:
+        return parse_json(masked)
+    except TemplateError as error:
+        # A name may have been made of what belongs to the patient
+        if error.detail in template.source:
+            raise
+        raise TemplateError(error.kind, error.line) from None
 
 
 def _settle_charset(
         dataset: Dataset, variables: Mapping[str, str]) -> tuple[str, ...]:
     "Set a character set that can hold all values"
     term = _charset_term(
-        _text(dataset, 'SpecificCharacterSet')
+        text_of(dataset, 'SpecificCharacterSet')
         or variables['SpecificCharacterSet'])
-    _set(dataset, 'SpecificCharacterSet', term)
+    set_value(dataset, 'SpecificCharacterSet', term)
     if term == UNICODE:
         return ()
     try:
         to_file(dataset)
     except UnicodeEncodeError:
-        _set(dataset, 'SpecificCharacterSet', UNICODE)
+        set_value(dataset, 'SpecificCharacterSet', UNICODE)
         return ('charset',)
     return ()
 
@@ -395,28 +236,3 @@ def _encode_line(line: str, charset: Charset) -> bytes:
         return line.encode('ascii')
     head, vr, value, tail = match.groups()
     return head.encode() + encode_text(value, vr, charset) + tail.encode()
-
-
-def differences(expected: Dataset, found: Dataset) -> tuple[str, ...]:
-    """Return the keywords of elements that are not equal.
-
-    Padding, group lengths and what stands in the header of a file make no
-    difference.
-    """
-    names = []
-    for tag in sorted({*expected.keys(), *found.keys()}):
-        if tag.element and tag.group > 0x0002 and (
-                _content(expected.get(tag)) != _content(found.get(tag))):
-            element = expected.get(tag) or found.get(tag)
-            names.append(element.keyword or str(tag))
-    return tuple(names)
-
-
-def _content(element: DataElement | None) -> object:
-    if element is None:
-        return None
-    if element.VR != 'SQ':
-        return [text for text in texts_of(element) if text]
-    return [
-        [(one.tag, _content(one)) for one in item if one.tag.element]
-        for item in element.value]

@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every entry of a worklist must hold (PS3.4 K.6.1.2.2)."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from pydicom import config
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from .dump import STEP, texts_of
+from .safety import WorklistError, representation
+
+__all__ = ['ROOT_KEYS', 'STEP_KEYS', 'complete', 'set_value', 'text_of']
+
+# Return key types (PS3.4 Table K.6-1).  The sequences of type 2 are left
+# out: a query with an item would not match an empty one.
+ROOT_KEYS = {
+    'SpecificCharacterSet': '1C',
+    'AccessionNumber': '2',
+    'InstitutionName': '3',
+    'ReferringPhysicianName': '2',
+    'TimezoneOffsetFromUTC': '3',
+    'PatientName': '1',
+    'PatientID': '1',
+    'PatientBirthDate': '2',
+    'PatientSex': '2',
+    'PatientWeight': '2',
+    'MedicalAlerts': '2',
+    'Allergies': '2',
+    'PregnancyStatus': '2',
+    'StudyInstanceUID': '1',
+    'RequestingPhysician': '2',
+    'RequestingService': '3',
+    'RequestedProcedureDescription': '1C',
+    'AdmissionID': '2',
+    'SpecialNeeds': '2',
+    'CurrentPatientLocation': '2',
+    'PatientState': '2',
+    'RequestedProcedureID': '1',
+    'RequestedProcedurePriority': '2',
+    'PatientTransportArrangements': '2',
+    'ConfidentialityConstraintOnPatientDataDescription': '2',
+    }
+STEP_KEYS = {
+    'Modality': '1',
+    'ScheduledStationAETitle': '1',
+    'ScheduledProcedureStepStartDate': '1',
+    'ScheduledProcedureStepStartTime': '1',
+    'ScheduledPerformingPhysicianName': '2',
+    'ScheduledProcedureStepDescription': '1C',
+    'ScheduledProcedureStepID': '1',
+    'ScheduledStationName': '2',
+    'ScheduledProcedureStepLocation': '2',
+    'ScheduledProcedureStepStatus': '3',
+    }
+# What of type 1C is there instead
+_CODES = {
+    'RequestedProcedureDescription': 'RequestedProcedureCodeSequence',
+    'ScheduledProcedureStepDescription': 'ScheduledProtocolCodeSequence'}
+# By these the images find back: no template says otherwise
+_IDENTITY = (
+    'PatientID', 'StudyInstanceUID', 'AccessionNumber',
+    'ScheduledProcedureStepID')
+
+
+def complete(
+        dataset: Dataset, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Add what is missing, and return its keywords.
+
+    Raises
+    ------
+    WorklistError
+        A value is ``missing``, ``differs`` from that of the order, or there
+        are ``many`` steps.
+    """
+    step = _step_item(dataset)
+    completed, problems = [], []
+    for part, keys in [(dataset, ROOT_KEYS), (step, STEP_KEYS)]:
+        for keyword, type_ in keys.items():
+            absent = _tag(keyword) not in part
+            if _add(part, keyword, type_, variables):
+                problems.append(('missing', keyword))
+            if absent and _tag(keyword) in part:
+                completed.append(keyword)
+    if 'RequestedProcedureDescription' in dataset:
+        # Some consoles ask for it there
+        set_value(step, 'RequestedProcedureDescription', text_of(
+                dataset, 'RequestedProcedureDescription'))
+    for keyword in _IDENTITY:
+        part = step if keyword in STEP_KEYS else dataset
+        if text_of(part, keyword) != variables[keyword]:
+            problems.append(('differs', keyword))
+    if problems:
+        raise WorklistError(*problems)
+    return tuple(completed)
+
+
+def _add(
+        part: Dataset, keyword: str, type_: str,
+        variables: Mapping[str, str]) -> bool:
+    "Add a key, and tell whether its value is missing"
+    if _tag(keyword) in part and (
+            type_ in {'2', '3'} or text_of(part, keyword)):
+        return False
+    value = variables[keyword]
+    if keyword == 'ScheduledProcedureStepDescription':
+        value = value or variables['RequestedProcedureDescription']
+    if value or type_ == '2':
+        set_value(part, keyword, value)
+    return not value and (
+        type_ == '1' or type_ == '1C' and not _is_coded(part, keyword))
+
+
+def _is_coded(part: Dataset, keyword: str) -> bool:
+    codes = _CODES.get(keyword)
+    return codes is not None and codes in part
+
+
+def _step_item(dataset: Dataset) -> Dataset:
+    "Return the one item of the step, made if there is none"
+    items = dataset.get(STEP) or []
+    if len(items) > 1:
+        raise WorklistError(('many', STEP))
+    if not items:
+        items = [Dataset()]
+        set_value(dataset, STEP, items)
+    return items[0]
+
+
+@lru_cache(maxsize=1024)
+def _tag(keyword: str) -> BaseTag:
+    return BaseTag(tag_for_keyword(keyword))
+
+
+def text_of(part: Dataset, keyword: str) -> str:
+    "Return the text of an element, empty where there is none"
+    element = part.get(_tag(keyword))
+    return '\\'.join(texts_of(element)) if element is not None else ''
+
+
+def set_value(part: Dataset, keyword: str, value: object) -> None:
+    "Set an element to a safe text, or to items"
+    vr, _ = representation(keyword)
+    if vr == 'US':
+        value = int(value) if value else None
+    tag = _tag(keyword)
+    part[tag] = DataElement(tag, vr, value, validation_mode=config.IGNORE)

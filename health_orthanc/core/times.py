@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Local times and ages of worklist entries (PS3.5 §6.2: AS, DA, TM)."""
+
+import datetime as dt
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .safety import WorklistError
+
+__all__ = ['LocalStart', 'local_start', 'patient_age']
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStart:
+    """When a step starts where it takes place
+
+    Attributes
+    ----------
+    date : str
+        A DA.
+    time : str
+        A TM of six digits.
+    offset : str
+        For TimezoneOffsetFromUTC (0008,0201), as in ``'+0100'``.
+    """
+    date: str
+    time: str
+    offset: str
+
+
+def local_start(start: dt.datetime, zone: str | None) -> LocalStart:
+    """Return the local time of a step.
+
+    Parameters
+    ----------
+    start : datetime
+        In UTC where it has no zone.
+    zone : str or None
+        Of the IANA database; None for UTC.
+
+    Raises
+    ------
+    WorklistError
+        There is no such zone.
+    """
+    try:
+        place = ZoneInfo(zone) if zone else dt.timezone.utc
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise WorklistError(('zone', 'TimezoneOffsetFromUTC')) from None
+    if start.tzinfo is None:
+        start = start.replace(tzinfo=dt.timezone.utc)
+    local = start.astimezone(place)
+    return LocalStart(
+        local.strftime('%Y%m%d'), local.strftime('%H%M%S'),
+        local.strftime('%z')[:5])
+
+
+def patient_age(birth_date: dt.date | None, on: dt.date) -> str:
+    """Return an AS: days below a month, months below two years, else years.
+
+    Empty where the birth date is unknown or still to come.
+    """
+    if birth_date is None or birth_date > on:
+        return ''
+    months = (
+        (on.year - birth_date.year) * 12 + on.month - birth_date.month
+        - (on.day < birth_date.day))
+    if months < 1:
+        return f'{(on - birth_date).days:03}D'
+    if months < 24:
+        return f'{months:03}M'
+    return f'{months // 12:03}Y'
