@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from devtools.tryton import MODULE
+from devtools.tryton import MODULE, Server
 
 from . import inside
 from .agent import Agent
@@ -39,3 +39,28 @@ def make_hospital(_agents) -> Callable[[str], Hospital]:
 def hospital(make_hospital, request) -> Hospital:
     """GNU Health without any server, on SQLite unless told otherwise."""
     return make_hospital(getattr(request, 'param', 'sqlite'))
+
+
+@pytest.fixture(scope='module')
+def trytond(prepared_tryton) -> Iterator[Server]:
+    """A trytond that serves a fresh database to the tests of a module."""
+    tryton = prepared_tryton('sqlite', MODULE).copy('served')
+    with tryton.server() as server:
+        yield server
+    tryton.drop()
+
+
+@pytest.fixture
+def retire_servers(trytond) -> Iterator[None]:
+    """Let the servers of a test be no concern of the next one.
+
+    Those that hold studies cannot be deleted.
+    """
+    yield
+    Config = trytond.rpc().model.gnuhealth.orthanc.config
+    for id_ in Config.search([], 0, None, None, {}):
+        Config.write([id_], {
+                'label': f"Retired {id_}",
+                'domain': f'http://retired{id_}.example.org',
+                'active': False,
+                }, {})

@@ -16,18 +16,12 @@ TIMEOUT = 120
 
 
 @pytest.fixture
-def server(make_tryton):
-    with make_tryton().server() as server:
-        yield server
-
-
-@pytest.fixture
-def sync(server):
+def sync(trytond):
     "A function that runs the script and returns how it ended"
     def run(*arguments, **variables):
         variables = {
-            'TRYTON_URL': server.url,
-            'TRYTON_DATABASE': server.tryton.name,
+            'TRYTON_URL': trytond.url,
+            'TRYTON_DATABASE': trytond.tryton.name,
             'TRYTON_PASSWORD': PASSWORD,
             **variables}
         return subprocess.run(
@@ -37,42 +31,44 @@ def sync(server):
     return run
 
 
-def add_server(server, label, url, user=None, password=None):
-    rpc = server.rpc()
+def add_server(trytond, label, url, user=None, password=None):
+    rpc = trytond.rpc()
     rpc.model.gnuhealth.orthanc.config.create([{
                 'label': label, 'domain': url, 'user': user,
                 'password': password}], {})
 
 
 @pytest.fixture
-def main(server, orthanc):
-    "A server of GNU Health whose Orthanc holds a study"
+def main(trytond, orthanc, retire_servers):
+    "The label of a server whose Orthanc holds a study"
     orthanc.upload(samples.make_study('SR', series=1, instances=1))
     add_server(
-        server, "Main", orthanc.url, orthanc.user, orthanc.password)
-    return orthanc
+        trytond, "Main", orthanc.url, orthanc.user, orthanc.password)
+    return "Main"
 
 
-def test_what_is_new_is_brought_in(main, sync, server):
+def test_what_is_new_is_brought_in(main, sync, trytond):
     ended = sync()
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("Main: ")
-    Study = server.rpc().model.gnuhealth.imaging_orthanc.study
-    assert Study.search_count([], 0, None, {}) == 1
+    Study = trytond.rpc().model.gnuhealth.imaging_orthanc.study
+    assert Study.search_count(
+        [('server.label', '=', main)], 0, None, {}) == 1
 
 
-def test_full_run_of_a_named_server(main, sync, server):
-    add_server(server, "Other", f'http://127.0.0.1:{free_port()}')
+def test_full_run_of_a_named_server(main, sync, trytond):
+    add_server(trytond, "Other", f'http://127.0.0.1:{free_port()}')
     ended = sync('--full', 'Main', '-v')
     assert ended.returncode == 0, ended.stderr
     assert 'Other' not in ended.stdout + ended.stderr
-    Run = server.rpc().model.gnuhealth.orthanc.synchronization
-    run, = Run.search_read([], 0, None, None, ['kind', 'state'], {})
+    Run = trytond.rpc().model.gnuhealth.orthanc.synchronization
+    run, = Run.search_read(
+        [('server.label', '=', main)], 0, None, None, ['kind', 'state'], {})
     assert (run['kind'], run['state']) == ('full', 'done')
 
 
-def test_failed_server_does_not_hide_the_others(main, sync, server):
-    add_server(server, "Other", f'http://127.0.0.1:{free_port()}')
+def test_failed_server_does_not_hide_the_others(main, sync, trytond):
+    add_server(trytond, "Other", f'http://127.0.0.1:{free_port()}')
     ended = sync()
     assert ended.returncode == 1
     assert ended.stdout.startswith("Main: ")

@@ -9,7 +9,7 @@ from proteus import Model, Wizard
 
 from devtools.process import free_port
 from devtools.samples import make_study
-from devtools.tryton import MODULE, PASSWORD
+from devtools.tryton import PASSWORD
 
 from .hospital import study, study_id
 
@@ -24,37 +24,26 @@ LABEL = "Main"
 CLERK = 'clerk'
 
 
-@pytest.fixture(scope='module')
-def running(prepared_tryton):
-    "A trytond with a user who may look at studies only"
-    tryton = prepared_tryton('sqlite', MODULE).copy('wizards')
-    with tryton.server() as server:
-        server.connect()
-        group, = Model.get('res.group').find(
-            [('name', '=', "Health Imaging Orthanc")])
-        clerk = Model.get('res.user')(name="Clerk", login=CLERK)
-        clerk.password = PASSWORD
-        clerk.groups.append(group)
-        clerk.save()
-        yield server
-    tryton.drop()
+@pytest.fixture(scope='module', autouse=True)
+def clerk(trytond):
+    "A user who may look at studies only"
+    trytond.connect()
+    group, = Model.get('res.group').find(
+        [('name', '=', "Health Imaging Orthanc")])
+    clerk = Model.get('res.user')(name="Clerk", login=CLERK)
+    clerk.password = PASSWORD
+    clerk.groups.append(group)
+    clerk.save()
 
 
 @pytest.fixture
-def archive(running, start_orthanc):
+def archive(trytond, start_orthanc, retire_servers):
     "An Orthanc with one image of three frames"
-    running.connect()
+    trytond.connect()
     orthanc = start_orthanc(plugins=['webviewer'])
     orthanc.upload(make_study(
             'US', series=1, instances=1, rows=16, frames=3))
-    yield orthanc
-    running.connect()
-    # One that holds studies cannot be deleted
-    for server in Model.get(SERVER).find([]):
-        server.label = f"Was {server.id}"
-        server.domain = f'http://was{server.id}.example.org'
-        server.active = False
-        server.save()
+    return orthanc
 
 
 def add_server(orthanc, **values):
@@ -155,8 +144,8 @@ def test_full_synchronization(archive, added):
     assert recorded(added) == {new}
 
 
-def test_without_servers(running):
-    running.connect()
+def test_without_servers(trytond):
+    trytond.connect()
     wizard = Wizard(GET_NEW_STUDIES)
     wizard.execute('update')
     assert "An administrator can add one" in wizard.form.message
@@ -164,9 +153,9 @@ def test_without_servers(running):
 
 
 @pytest.fixture
-def series(running, added):
+def series(trytond, added):
     "The only series, as a clerk sees it who has opened it"
-    running.connect(CLERK)
+    trytond.connect(CLERK)
     found, = Model.get(STUDY).find([('server', '=', added.id)])
     series, = found.series
     return series
@@ -222,7 +211,7 @@ def test_only_viewer_is_opened_at_once(archive, series):
         f'{series.study.orthanc_UID}')
 
 
-def test_clerk_adds_no_server(archive, running):
-    running.connect(CLERK)
+def test_clerk_adds_no_server(archive, trytond):
+    trytond.connect(CLERK)
     with pytest.raises(Fault, match="not allowed"):
         Wizard(ADD_SERVER)
