@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from proteus import Model
+from proteus import Model, Wizard
 from proteus.config import get_config
 
 from . import samples
 
-__all__ = ['PATIENTS', 'Person', 'SampleStudy', 'fill', 'sample_studies']
+__all__ = [
+    'PATIENTS', 'Person', 'STUDY_TYPES', 'SampleStudy', 'fill', 'place_orders',
+    'sample_studies']
 
 INSTITUTION = "Clínica de Ejemplo"
 
@@ -133,6 +135,29 @@ def _study(
 
 
 @dataclass(frozen=True)
+class StudyType:
+    """What can be ordered; `aetitle` finds the orders on its worklist."""
+    name: str
+    code: str
+    type_code: str
+    modality: str
+    aetitle: str
+    product: str
+
+
+STUDY_TYPES = [
+    StudyType("CT of the Head", 'CT-HEAD', 'CT', 'CT', 'DEMO-CT',
+        'health_imaging.product_product_ctscancharges'),
+    StudyType("MRI of the Knee", 'MR-KNEE', 'MR', 'MR', 'DEMO-MR',
+        'health_imaging.product_product_mricharges'),
+    StudyType("Chest X-ray", 'XR-CHEST', 'XR', 'DX', 'DEMO-XR',
+        'health_imaging.product_product_xraycharges'),
+    StudyType("Ultrasound of the Abdomen", 'US-ABDOMEN', 'US', 'US',
+        'DEMO-US', 'health_imaging.product_product_ultrasoundcharges'),
+    ]
+
+
+@dataclass(frozen=True)
 class Role:
     """A user of the demo; `groups` are XML ids."""
     login: str
@@ -142,6 +167,8 @@ class Role:
 
 ROLES = [
     Role('physician', "Dr. Cora Musterfrau", ('health.group_health_doctor',)),
+    Role('radiographer', "Radiographer", (
+            'health_imaging.group_health_imaging',)),
     Role('clerk', "Imaging Clerk", (
             'health_imaging.group_health_imaging',
             'health_orthanc.group_imaging_orthanc')),
@@ -168,6 +195,8 @@ def fill(password: str) -> None:
     _make_physician(institution)
     for person in PATIENTS:
         _make_patient(person)
+    for study_type in STUDY_TYPES:
+        _make_study_type(study_type)
     _finish_configuration()
 
 
@@ -178,7 +207,8 @@ def _make_institution():
     party = Model.get('party.party')(name=INSTITUTION)
     party.is_institution = True
     party.save()
-    company = Model.get('company.company')(party=party, currency=currency)
+    company = Model.get('company.company')(
+        party=party, currency=currency, timezone='Europe/Madrid')
     company.save()
     institution = Model.get('gnuhealth.institution')(
         party=party, code='EJEMPLO', institution_type='hospital',
@@ -247,6 +277,46 @@ def _make_patient(person: Person) -> None:
         [('party', '=', party.id)])
     patient.biological_sex = person.sex
     patient.save()
+
+
+def _make_study_type(study_type: StudyType) -> None:
+    test = Model.get('gnuhealth.imaging.test')(
+        name=study_type.name, code=study_type.code)
+    test.test_type, = Model.get('gnuhealth.imaging.test.type').find(
+        [('code', '=', study_type.type_code)])
+    test.product = Model.get('product.product')(
+        record_id(study_type.product))
+    test.orthanc_modality = study_type.modality
+    test.aetitle = study_type.aetitle
+    test.save()
+
+
+def place_orders() -> None:
+    """Order studies, as a physician does; some wait to be requested."""
+    start = dt.datetime.now().replace(minute=0, second=0, microsecond=0)
+    tests = {
+        t.code: t for t in Model.get('gnuhealth.imaging.test').find([])}
+    doctor, = Model.get('gnuhealth.healthprofessional').find([])
+    for hour, (person, codes) in enumerate([
+            (PATIENTS[0], ['CT-HEAD', 'XR-CHEST']),
+            (PATIENTS[1], ['MR-KNEE']),
+            (PATIENTS[3], ['US-ABDOMEN']),
+            (PATIENTS[5], ['CT-HEAD'])]):
+        wizard = Wizard('gnuhealth.patient.imaging.test.request')
+        wizard.form.patient, = Model.get('gnuhealth.patient').find(
+            [('puid', '=', person.puid)])
+        wizard.form.doctor = doctor
+        wizard.form.date = start + dt.timedelta(hours=hour)
+        wizard.form.urgent = hour == 0
+        wizard.form.tests.extend(
+            Model.get('gnuhealth.imaging.test')(tests[code].id)
+            for code in codes)
+        wizard.execute('request')
+    Request = Model.get('gnuhealth.imaging.test.request')
+    requests = Request.find([], order=[('id', 'ASC')])
+    # The last one stays a draft: devices do not see it
+    for request in requests[:-1]:
+        request.click('requested')
 
 
 def _finish_configuration() -> None:

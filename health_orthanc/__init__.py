@@ -4,10 +4,10 @@
 from trytond.pool import Pool
 
 from . import (
-    imaging, instance, ir, patient, series, server, study, synchronization,
-    viewer, wizard)
+    imaging, instance, ir, patient, request, res, routes, series, server, step,
+    study, synchronization, viewer, wizard, worklist)
 
-__all__ = ['register']
+__all__ = ['register', 'routes']
 
 
 def register():
@@ -21,6 +21,14 @@ def register():
         instance.Instance,
         synchronization.Synchronization,
         synchronization.Failure,
+        request.Institution,
+        worklist.WorklistTemplate,
+        request.ImagingTest,
+        request.Request,
+        step.ProcedureStep,
+        worklist.WorklistEntry,
+        worklist.WorklistConfiguration,
+        res.UserApplication,
         imaging.Patient,
         imaging.TestResult,
         ir.Cron,
@@ -32,6 +40,9 @@ def register():
         wizard.synchronization.SynchronizationStarted,
         wizard.preview.PreviewShow,
         wizard.viewer.OpenViewerChoose,
+        wizard.step.RejectStepReason,
+        wizard.plugin.ConnectPluginStart,
+        wizard.plugin.ConnectPluginShow,
         module='health_orthanc', type_='model')
     Pool.register(
         wizard.server.AddServer,
@@ -39,4 +50,6 @@ def register():
         wizard.synchronization.FullSynchronize,
         wizard.preview.Preview,
         wizard.viewer.OpenViewer,
+        wizard.step.RejectStep,
+        wizard.plugin.ConnectPlugin,
         module='health_orthanc', type_='wizard')

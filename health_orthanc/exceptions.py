@@ -12,8 +12,9 @@ from .core.secrets import SecretUnavailable
 
 __all__ = [
     'MirrorAccessError', 'OrthancUserError', 'ServerDeleteError',
-    'ServerValidationError', 'SynchronizationError', 'ViewerValidationError',
-    'describe', 'orthanc_errors']
+    'ServerValidationError', 'StepAccessError', 'StepValidationError',
+    'StepWorkflowError', 'SynchronizationError', 'ViewerValidationError',
+    'WorklistTemplateError', 'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -37,6 +38,22 @@ class MirrorAccessError(AccessError):
 
 
 class SynchronizationError(UserError):
+    pass
+
+
+class StepAccessError(AccessError):
+    pass
+
+
+class StepValidationError(ValidationError):
+    pass
+
+
+class StepWorkflowError(UserError):
+    pass
+
+
+class WorklistTemplateError(ValidationError):
     pass
 
 

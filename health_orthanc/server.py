@@ -22,6 +22,7 @@ from .core.client import OrthancClient, normalize_url
 from .core.errors import InvalidAddress, OrthancError
 from .core.secrets import MASK, SecretUnavailable, seal, unseal
 from .exceptions import ServerDeleteError, ServerValidationError, describe
+from .routes import APPLICATION
 
 __all__ = ['Server']
 
@@ -430,6 +431,51 @@ class Server(
             ca_certificates=self.ca_certificates,
             client_certificate=self.client_certificate,
             client_key=unseal(self.sealed_client_key, keys), **limits)
+
+    @without_check_access
+    def new_plugin_key(self):
+        """Return a new key for the plugin inside this Orthanc.
+
+        Keys of before stop working.  The plugin has a user of its own, who
+        cannot log in and belongs to no group but that of plugins.
+        """
+        pool = Pool()
+        Application = pool.get('res.user.application')
+        user = self._plugin_user()
+        Application.cancel(Application.search([
+                    ('user', '=', user.id),
+                    ('state', '!=', 'cancelled'),
+                    ]))
+        application, = Application.create([{
+                    'user': user.id,
+                    'application': APPLICATION,
+                    'state': 'validated',
+                    }])
+        return application.key
+
+    @inactive_records
+    def _plugin_user(self):
+        pool = Pool()
+        User = pool.get('res.user')
+        group = pool.get('ir.model.data').get_id(
+            'health_orthanc', 'group_orthanc_plugin')
+        login = f'orthanc-plugin-{self.id}'
+        values = {
+            'name': gettext(
+                'health_orthanc.msg_plugin_user', server=self.label),
+            'login': login,
+            'active': True,
+            }
+        users = User.search([('login', '=', login)])
+        if not users:
+            return User.create([{**values, 'groups': [('add', [group])]}])[0]
+        User.write(users, {
+                **values,
+                'groups': [
+                    ('remove', [g.id for g in users[0].groups]),
+                    ('add', [group])],
+                })
+        return users[0]
 
     @property
     def plugin_names(self):

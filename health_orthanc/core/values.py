@@ -11,9 +11,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from pydicom.uid import generate_uid
+
 __all__ = [
-    'NameGroup', 'PersonName', 'clean_text', 'display_names', 'is_uid',
-    'parse_date', 'parse_integer', 'parse_person_name', 'parse_time']
+    'NameGroup', 'PersonName', 'clean_text', 'display_names', 'is_ae_title',
+    'is_short_string', 'is_uid', 'new_uid', 'parse_date', 'parse_integer',
+    'parse_person_name', 'parse_time']
 
 # Neither controls nor halves of surrogate pairs can be stored or shown
 _UNPRINTABLE = (
@@ -23,6 +26,8 @@ _DATE = re.compile(r'([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})')
 _TIME = re.compile(
     r'([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{1,6}))?)?)?')
 _INTEGER = re.compile(r'[+-]?[0-9]{1,12}')
+_AE_TITLE = re.compile(r'[ -\[\]-~]{1,16}')
+_SHORT_STRING = re.compile(r'[^\x00-\x1f\\\x7f-\x9f]{1,16}')
 _UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*')
 
 
@@ -80,6 +85,21 @@ def parse_integer(text: str | None) -> int | None:
 def is_uid(text: str) -> bool:
     "Whether the text is a UI, without padding (PS3.5 §9.1)"
     return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+def new_uid() -> str:
+    "Return a UI that nobody else has, made of a random UUID (PS3.5 §B.2)"
+    return str(generate_uid(prefix=None))
+
+
+def is_ae_title(text: str) -> bool:
+    "Whether the text is an AE, which is more than spaces"
+    return _AE_TITLE.fullmatch(text) is not None and not text.isspace()
+
+
+def is_short_string(text: str) -> bool:
+    "Whether the text is an SH without need to change it"
+    return _SHORT_STRING.fullmatch(text) is not None and text == text.strip()
 
 
 @dataclass(frozen=True, slots=True)

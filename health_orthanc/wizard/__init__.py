@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from . import preview, server, synchronization, viewer
+from . import plugin, preview, server, step, synchronization, viewer
 
-__all__ = ['preview', 'server', 'synchronization', 'viewer']
+__all__ = [
+    'plugin', 'preview', 'server', 'step', 'synchronization', 'viewer']

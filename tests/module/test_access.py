@@ -25,6 +25,7 @@ RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
 HEALTH_PATIENT = 'gnuhealth.patient'
 RESULT = 'gnuhealth.imaging.test.result'
+ORDERS = {'gnuhealth.imaging.test', 'gnuhealth.imaging.test.request'}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
     'default_get', 'export_data_domain', 'fields_get', 'fields_view_get',
@@ -91,6 +92,11 @@ class CompletenessTestCase(OrthancTestCase):
         self.assertIn(
             'orthanc_studies_count', {f.name for f in fields})
         for field in fields:
+            # Whoever sees orders at all sees what is ours in them, but for
+            # relations to our models
+            if field.model.model in ORDERS and field.relation not in own:
+                self.assertModelDenied(field.model)
+                continue
             with self.subTest(
                     model=field.model.model, field=field.name):
                 self.assertDenied(field)
@@ -112,6 +118,15 @@ class CompletenessTestCase(OrthancTestCase):
                             ('field', '=', field.id),
                             ('group', '!=', None),
                             ]))
+
+    def assertModelDenied(self, model):
+        rules = Pool().get('ir.model.access').search([
+                ('model', '=', model.id),
+                ('group', '=', None),
+                ])
+        self.assertTrue(rules)
+        for rule in rules:
+            self.assertEqual(granted(rule), set())
 
     def assertDenied(self, field):
         rules = Pool().get('ir.model.field.access').search([

@@ -10,6 +10,7 @@ import os
 from contextlib import contextmanager
 
 from trytond.config import config
+from trytond.exceptions import UserError
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
 from trytond.tests.test_tryton import RouteTestCase
@@ -18,9 +19,10 @@ from trytond.transaction import Transaction
 __all__ = [
     'INSTANCE', 'MODULE', 'OrthancTestCase', 'PATIENT', 'Refused', 'RpcError',
     'RpcTestCase', 'SERIES', 'SERVER', 'STUDY', 'Session', 'Told', 'VIEWER',
-    'create_instance', 'create_orthanc_patient', 'create_patient',
+    'create_instance', 'create_order', 'create_orthanc_patient',
+    'create_patient',
     'create_result', 'create_series', 'create_server', 'create_study',
-    'create_user', 'fernet_keys', 'record_id']
+    'create_test', 'create_user', 'fernet_keys', 'record_id']
 
 MODULE = 'health_orthanc'
 EXTRAS = os.environ.get('TEST_EXTRAS', '').split()
@@ -39,6 +41,17 @@ class OrthancTestCase(RouteTestCase):
     "Tests on a database with the module and what else is asked for"
     module = MODULE
     extras = EXTRAS
+
+    @contextmanager
+    def assertUserError(self, message, *parts):
+        "The user is told the message with the XML id, with `parts` in it"
+        with self.assertRaises(UserError) as raised:
+            yield
+        text = Pool().get('ir.message')(record_id(message)).text
+        # What stands before the first value
+        self.assertIn(text.partition('%(')[0], str(raised.exception))
+        for part in parts:
+            self.assertIn(part, str(raised.exception).lower())
 
 
 class RpcError(Exception):
@@ -217,6 +230,37 @@ def _doctor():
                     }])
         doctors = Doctor.create([{'party': party.id}])
     return doctors[0]
+
+
+def create_test(**values):
+    "Create a study type, of CT unless said otherwise"
+    number = next(_numbers)
+    test, = Pool().get('gnuhealth.imaging.test').create([{
+                'code': f'TEST{number}',
+                'name': f"Study {number}",
+                'test_type': record_id(
+                    'gnuhealth_test_type_ctscan', 'health_imaging'),
+                'product': record_id(
+                    'product_product_ctscancharges', 'health_imaging'),
+                'aetitle': 'CT1',
+                **values}])
+    return test
+
+
+def create_order(patient=None, requested=False, **values):
+    "Create an order, and press the button Request of it if `requested`"
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    request, = Request.create([{
+                'patient': (patient or create_patient()).id,
+                'date': dt.datetime.now().replace(microsecond=0),
+                'doctor': _doctor().id,
+                **values,
+                'requested_test': (
+                    values.get('requested_test') or create_test().id),
+                }])
+    if requested:
+        Request.requested([request])
+    return request
 
 
 def create_result(patient, **values):

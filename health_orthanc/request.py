@@ -1,0 +1,541 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Orders: each is a Requested Procedure with steps (DICOM PS3.3 C.4.11)."""
+
+import datetime as dt
+from collections import Counter
+
+from sql import Null
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelView, Unique, fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
+from trytond.transaction import Transaction, without_check_access
+
+from .access import GuardedSearchMixin, HiddenFieldsMixin
+from .core.modalities import from_type_code
+from .core.values import is_short_string, is_uid, new_uid
+from .exceptions import StepAccessError, StepValidationError
+from .mirror import now
+from .step import MODALITY_SELECTION, OPEN_STATES, check_ae_titles
+from .worklist_data import template_data
+
+__all__ = ['ImagingTest', 'Institution', 'Request', 'RECENT']
+
+# How far back orders are served when the module comes to a running hospital
+RECENT = dt.timedelta(days=7)
+
+
+class Institution(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.institution'
+
+    @classmethod
+    @without_check_access
+    def of_user(cls):
+        "Return the institution of the user's company, or the only one"
+        Company = Pool().get('company.company')
+        company = Transaction().context.get('company')
+        if company:
+            found = cls.search([
+                    ('party', '=', Company(company).party.id)], limit=1)
+            if found:
+                return found[0].id
+        found = cls.search([], limit=2)
+        return found[0].id if len(found) == 1 else None
+
+    @classmethod
+    @without_check_access
+    def zones(cls, institutions):
+        """Return the time zones of institutions by id.
+
+        GNU Health keeps a zone for companies only: an institution that is
+        none has the zone of the company there is, if it is a single one.
+        """
+        Company = Pool().get('company.company')
+        companies = Company.search([('timezone', '!=', None)])
+        by_party = {c.party.id: c.timezone for c in companies}
+        zones = set(by_party.values())
+        common = zones.pop() if len(zones) == 1 else None
+        return {
+            i.id: by_party.get(i.party.id, common)
+            for i in cls.browse(institutions)}
+
+    @classmethod
+    @without_check_access
+    def zone_of_user(cls):
+        "Return the time zone of where the user works"
+        Company = Pool().get('company.company')
+        company = Transaction().context.get('company')
+        if company and Company(company).timezone:
+            return Company(company).timezone
+        id_ = cls.of_user()
+        zones = cls.zones([id_] if id_ else [])
+        return zones.get(id_) or 'UTC'
+
+
+class ImagingTest(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test'
+    _hidden_fields = frozenset({'imaging_worklist_template'})
+
+    aetitle = fields.Char(
+        "AE Title",
+        help="Of the device that does the study: it finds the orders on its "
+        "worklist.")
+    imaging_worklist_template = fields.Many2One(
+        'gnuhealth.imaging_worklist.worklist_template', "Worklist Template",
+        ondelete='SET NULL',
+        help="Without one, the template that came with the module is used.")
+    orthanc_modality = fields.Selection(
+        MODALITY_SELECTION, "DICOM Modality", translate=False,
+        help="Without one, what the code of the type means to DICOM.")
+    orthanc_station_name = fields.Char("Station Name", size=16)
+    orthanc_location = fields.Char("Step Location", size=16)
+    orthanc_step_description = fields.Char(
+        "Step Description", size=64,
+        help="Without one, the name of the study.")
+    orthanc_duration = fields.TimeDelta(
+        "Step Duration",
+        domain=['OR', ('orthanc_duration', '=', None),
+            ('orthanc_duration', '>=', dt.timedelta())])
+
+    @fields.depends('test_type', '_parent_test_type.code', 'orthanc_modality')
+    def on_change_test_type(self):
+        if self.test_type and not self.orthanc_modality:
+            self.orthanc_modality = from_type_code(self.test_type.code)
+
+    def step_defaults(self):
+        "Return what a step for the study starts with"
+        return {
+            'modality': self.orthanc_modality or from_type_code(
+                self.test_type.code),
+            'station_aetitle': self.aetitle,
+            'station_name': self.orthanc_station_name,
+            'location': self.orthanc_location,
+            'description': (self.orthanc_step_description
+                or self.name or '')[:64],
+            'duration': self.orthanc_duration or dt.timedelta(minutes=15),
+            }
+
+    @classmethod
+    def validate_fields(cls, tests, field_names):
+        super().validate_fields(tests, field_names)
+        if not field_names or 'aetitle' in field_names:
+            check_ae_titles(tests, 'aetitle')
+
+
+class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.request'
+    _hidden_fields = frozenset({'steps'})
+    # Only written by what makes and moves the order
+    _protected = frozenset({
+            'accession_number', 'accession_alias', 'study_instance_uid',
+            'merge_id', 'to_repeat', 'replaces', 'replaced_by',
+            'requested_at'})
+
+    accession_number = fields.Char(
+        "Accession Number", readonly=True,
+        help="What the images of the order are known by, as in DICOM "
+        "(0008,0050).")
+    accession_alias = fields.Char(
+        "Former Accession Number", readonly=True,
+        states={'invisible': ~Bool(Eval('accession_alias'))},
+        help="What the order was published with before.")
+    study_instance_uid = fields.Char(
+        "Study UID", readonly=True, help="As in DICOM (0020,000D).")
+    merge_id = fields.Char(
+        "Merge ID", readonly=True,
+        help="What finds the images of devices that lose the study UID.")
+    worklist_status = fields.Selection([
+            ('todo', "To Do"),
+            ('done', "Done"),
+            ('canceled', "Canceled"),
+            ], "Worklist Status", readonly=True, sort=False,
+        help="Whether there is something left on the worklist.")
+    steps = fields.One2Many(
+        'gnuhealth.imaging.procedure.step', 'request', "Procedure Steps",
+        order=[('number', 'ASC'), ('id', 'ASC')],
+        states={'readonly': ~Eval('state').in_(['draft', 'requested'])})
+    requested_at = fields.DateTime("Requested At", readonly=True)
+    to_repeat = fields.Boolean(
+        "To Repeat", readonly=True,
+        states={'invisible': ~Bool(Eval('to_repeat'))},
+        help="All that was done was rejected.")
+    replaces = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Repeats", readonly=True,
+        ondelete='SET NULL',
+        states={'invisible': ~Bool(Eval('replaces'))})
+    replaced_by = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Repeated By", readonly=True,
+        ondelete='SET NULL',
+        states={'invisible': ~Bool(Eval('replaced_by'))})
+    show_worklist_text = fields.Boolean(
+        "Worklist Preview", help="Show what devices are told.")
+    worklist_text = fields.Function(
+        fields.Text(
+            "Worklist Text",
+            states={'invisible': ~Bool(Eval('show_worklist_text'))}),
+        'get_worklist_text')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('accession_number_unique', Unique(table, table.accession_number),
+                'health_orthanc.msg_accession_number_unique'),
+            ('study_instance_uid_unique',
+                Unique(table, table.study_instance_uid),
+                'health_orthanc.msg_study_instance_uid_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.accession_number, Index.Equality())),
+                Index(table, (table.accession_alias, Index.Equality())),
+                Index(table, (table.study_instance_uid, Index.Equality())),
+                Index(table, (table.merge_id, Index.Equality())),
+                Index(table, (table.patient, Index.Equality())),
+                })
+        cls.state.selection.append(('canceled', "Canceled"))
+        cls._buttons.update({
+                'cancel_order': {
+                    'invisible': ~Eval('state').in_(['draft', 'requested']),
+                    'depends': ['state'],
+                    },
+                'repeat_order': {
+                    'invisible': (~Eval('state').in_(
+                            ['requested', 'done', 'canceled'])
+                        | Bool(Eval('replaced_by'))),
+                    'depends': ['state', 'replaced_by'],
+                    },
+                })
+
+    @classmethod
+    def __register__(cls, module_name):
+        table_h = cls.__table_handler__(module_name)
+        new = not table_h.column_exist('study_instance_uid')
+        published = table_h.column_exist('merge_id')
+        super().__register__(module_name)
+        if new and published:
+            # Migration from 5.0: with health_imaging_worklist the order
+            # number went out as accession number, the merge id as study UID
+            cls._keep_published()
+
+    @classmethod
+    def _keep_published(cls):
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.update(
+                [table.accession_alias], [table.request]))
+        cursor.execute(*table.select(
+                table.id, table.merge_id, where=table.merge_id != Null,
+                order_by=table.id))
+        seen = set()
+        for id_, merge_id in cursor.fetchall():
+            # A copied order had the merge id of its original
+            if is_uid(merge_id) and merge_id not in seen:
+                seen.add(merge_id)
+                cursor.execute(*table.update(
+                        [table.study_instance_uid], [merge_id],
+                        where=table.id == id_))
+
+    @staticmethod
+    def default_merge_id():
+        # A default would be the same for all orders that are made at once
+        return None
+
+    @staticmethod
+    def default_worklist_status():
+        return 'todo'
+
+    @staticmethod
+    def default_show_worklist_text():
+        return False
+
+    @staticmethod
+    def default_to_repeat():
+        return False
+
+    # Storage
+
+    @classmethod
+    def create(cls, vlist):
+        checked = Transaction().check_access
+        vlist = [values.copy() for values in vlist]
+        for values in vlist:
+            if checked:
+                cls._check_protected(values)
+            cls._identify(values)
+        requests = super().create(vlist)
+        with without_check_access():
+            cls._create_steps([
+                    r for r in cls.browse(requests)
+                    if not r.steps and r.state in {'draft', 'requested'}])
+        return requests
+
+    @classmethod
+    def _check_protected(cls, values):
+        names = {
+            name for name in cls._protected & values.keys() if values[name]}
+        if names:
+            raise StepAccessError(gettext(
+                    'health_orthanc.msg_step_protected',
+                    **cls.__names__(min(names))))
+
+    @classmethod
+    @without_check_access
+    def _identify(cls, values):
+        "Complete what the images of an order are known by"
+        if values.get('state') == 'requested':
+            values.setdefault('requested_at', now())
+        Configuration = Pool().get('gnuhealth.imaging.worklist.configuration')
+        if not values.get('accession_number'):
+            values['accession_number'] = Configuration.new_accession_number()
+        elif not is_short_string(values['accession_number']):
+            raise StepValidationError(gettext(
+                    'health_orthanc.msg_short_string',
+                    **cls.__names__('accession_number')))
+        if not values.get('study_instance_uid'):
+            merge_id = values.get('merge_id') or ''
+            known = is_uid(merge_id) and cls.search(
+                [('study_instance_uid', '=', merge_id)], limit=1, order=[])
+            values['study_instance_uid'] = (
+                merge_id if is_uid(merge_id) and not known else new_uid())
+        if not values.get('merge_id'):
+            values['merge_id'] = values['study_instance_uid']
+
+    @classmethod
+    def _create_steps(cls, requests):
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        Step.create([request._step_values() for request in requests])
+
+    def _step_values(self):
+        Institution = Pool().get('gnuhealth.institution')
+        doctor = self.doctor
+        institution = doctor.institution.id if (
+            doctor and doctor.institution) else Institution.of_user()
+        return {
+            **self.requested_test.step_defaults(),
+            'request': self.id,
+            'scheduled_at': self.date,
+            'institution': institution,
+            }
+
+    @classmethod
+    def write(cls, *args):
+        if Transaction().check_access:
+            for values in args[1::2]:
+                cls._check_protected(values)
+        super().write(*args)
+        actions = iter(args)
+        for requests, values in zip(actions, actions):
+            if values.keys() & {'requested_test', 'date', 'doctor'}:
+                cls._renew_steps(requests)
+            if values.get('worklist_status') in {'done', 'canceled'}:
+                cls._close_steps(requests, values['worklist_status'])
+
+    @classmethod
+    @without_check_access
+    def _renew_steps(cls, requests):
+        "Let the steps of drafts that nobody has edited follow their order"
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        for request in cls.browse(requests):
+            steps = [
+                s for s in request.steps
+                if s.state == 'scheduled' and not s.customised]
+            if request.state == 'draft' and steps:
+                values = request._step_values()
+                del values['request']
+                Step.write(steps, values)
+
+    @classmethod
+    @without_check_access
+    def _close_steps(cls, requests, status):
+        "Have steps follow the status that another module writes"
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        steps = [
+            s for r in cls.browse(requests) for s in r.steps
+            if s.state in OPEN_STATES]
+        if steps:
+            transition = '_to_completed' if status == 'done' else (
+                '_to_canceled')
+            Step._go(steps, transition, ended_at=now())
+
+    @classmethod
+    def copy(cls, requests, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('state', cls.default_state())
+        default.setdefault('worklist_status', cls.default_worklist_status())
+        for name in [*cls._protected, 'steps']:
+            default.setdefault(name, None)
+        return super().copy(requests, default=default)
+
+    @classmethod
+    def delete(cls, requests):
+        with without_check_access():
+            for request in cls.browse(requests):
+                if any(s.state in {'completed', 'rejected'}
+                        for s in request.steps):
+                    raise StepAccessError(gettext(
+                            'health_orthanc.msg_request_delete',
+                            request=request.request or request.id))
+        super().delete(requests)
+
+    @classmethod
+    @without_check_access
+    def open_recent(cls):
+        "Make steps for what was ordered last, and is not done yet"
+        requests = cls.search([
+                ('state', '=', 'requested'),
+                ('date', '>=', now() - RECENT),
+                ('steps', '=', None),
+                ])
+        cls.identify(requests)
+        cls._create_steps(requests)
+
+    # Workflow
+
+    @classmethod
+    def requested(cls, requests):
+        super().requested(requests)
+        with without_check_access():
+            requests = [
+                r for r in cls.browse(requests) if r.state == 'requested']
+            cls.write(
+                [r for r in requests if not r.requested_at],
+                {'requested_at': now()})
+            # Orders of before the module
+            cls.identify(requests)
+            cls._create_steps([r for r in requests if not r.steps])
+
+    @classmethod
+    def identify(cls, requests):
+        "Give numbers to those that have none"
+        for request in requests:
+            if request.accession_number:
+                continue
+            values = {
+                'study_instance_uid': request.study_instance_uid,
+                'merge_id': request.merge_id,
+                }
+            cls._identify(values)
+            cls.write([request], values)
+
+    @classmethod
+    def done(cls, requests):
+        super().done(requests)
+        # Somebody wrote a result without the worklist
+        with without_check_access():
+            cls._close_steps(
+                [r for r in cls.browse(requests) if r.state == 'done'],
+                'done')
+
+    @classmethod
+    @without_check_access
+    def follow_steps(cls, requests):
+        "Bring the orders to the state that follows from their steps"
+        for request in cls.browse(requests):
+            values = request._followed()
+            changed = {
+                name: value for name, value in values.items()
+                if getattr(request, name) != value}
+            if changed.get('state') == 'done':
+                # Other modules extend the transition
+                del changed['state']
+                cls.done([request])
+            if changed:
+                cls.write([request], changed)
+
+    def _followed(self):
+        "Return the values that follow from the states of the steps"
+        states = Counter(step.state for step in self.steps)
+        begun = 'requested' if self.requested_at else 'draft'
+        if self.state in {'requested', 'done'}:
+            begun = 'requested'
+        if not states:
+            return {}
+        if any(states[state] for state in OPEN_STATES):
+            return {
+                'state': begun, 'worklist_status': 'todo', 'to_repeat': False}
+        if states['completed']:
+            return {
+                'state': 'done', 'worklist_status': 'done',
+                'to_repeat': False}
+        if states['rejected']:
+            return {
+                'state': begun, 'worklist_status': 'canceled',
+                'to_repeat': not self.replaced_by}
+        return {
+            'state': 'canceled', 'worklist_status': 'canceled',
+            'to_repeat': False}
+
+    @classmethod
+    @ModelView.button
+    def cancel_order(cls, requests):
+        "Cancel what is open"
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        with without_check_access():
+            cls.lock(requests)
+            steps = [
+                s for r in cls.browse(requests) for s in r.steps
+                if s.state in OPEN_STATES]
+            if steps:
+                Step._go(steps, '_to_canceled', ended_at=now())
+            # Orders of before the module have no steps
+            cls.write([
+                    r for r in cls.browse(requests)
+                    if not r.steps and r.state in {'draft', 'requested'}],
+                {'state': 'canceled', 'worklist_status': 'canceled'})
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.act_request_replacement')
+    def repeat_order(cls, requests):
+        """Order the same anew, under a new accession number and study UID.
+
+        An order that was repeated already is passed over.
+        """
+        with without_check_access():
+            cls.lock(requests)
+            replacements = [
+                request._replace() for request in cls.browse(requests)
+                if not request.replaced_by]
+        return {'res_id': [r.id for r in replacements]}
+
+    def _replace(self):
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        replacement, = self.copy(
+            [self], default={'replaces': self.id, 'date': now()})
+        repeated = [s for s in self.steps if s.state == 'rejected'] or list(
+            self.steps)
+        if repeated:
+            made = list(replacement.steps)
+            Step.copy(repeated, default={
+                    'request': replacement.id,
+                    'scheduled_at': replacement.date})
+            Step.delete(made)
+        self.write([self], {'replaced_by': replacement.id, 'to_repeat': False})
+        self.requested([replacement])
+        return replacement
+
+    # Worklist
+
+    def get_worklist_text(self, name):
+        Entry = Pool().get('gnuhealth.imaging.worklist.entry')
+        with without_check_access():
+            return Entry.preview(self.__class__(self.id))
+
+    def get_worklist_template_data(self):
+        """Return the variables of worklist templates.
+
+        They are those of the step that is being rendered, otherwise of the
+        order's first one.  Other modules extend this method.
+
+        Returns
+        -------
+        dict
+            str or list of str or None by the DICOM keyword, not made safe;
+            ``my`` is the order itself.
+        """
+        inherited = getattr(super(), 'get_worklist_template_data', None)
+        data = inherited() if inherited else {}
+        data.update(template_data(self))
+        return data

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plugin inside Orthanc asks for and tells."""
+
+import base64
+import gzip
+import json
+from http import HTTPStatus
+
+from werkzeug.exceptions import abort
+from werkzeug.wrappers import Response
+
+from trytond.pool import Pool
+from trytond.protocols.wrappers import (
+    user_application, with_pool, with_transaction)
+from trytond.transaction import Transaction, without_check_access
+from trytond.wsgi import app
+
+__all__ = ['APPLICATION', 'worklist']
+
+APPLICATION = 'health_orthanc'
+MODULE = 'health_orthanc'
+
+
+@with_transaction(readonly=True)
+@user_application(APPLICATION, json=False)
+def _check_plugin(request, pool):
+    "Let only the users of plugins pass"
+    pool = Pool()
+    group = pool.get('ir.model.data').get_id(MODULE, 'group_orthanc_plugin')
+    if group not in pool.get('res.user').get_groups():
+        abort(HTTPStatus.FORBIDDEN)
+    return Response()
+
+
+def _is_active(pool):
+    return 'gnuhealth.imaging.worklist.entry' in {
+        name for name, _ in pool.iterobject()}
+
+
+@app.route('/<database_name>/orthanc/worklist', methods={'GET'})
+@with_pool
+def worklist(request, pool):
+    "Tell what is on the worklist; see `WorklistEntry.page`"
+    if not _is_active(pool):
+        abort(HTTPStatus.NOT_FOUND)
+    _check_plugin(request, pool)
+    page = _page(request, pool)
+    if page is None:
+        return Response(status=HTTPStatus.NOT_MODIFIED)
+    etag = page.pop('etag', None)
+    for entry in page['entries']:
+        entry['dicom'] = base64.b64encode(entry['dicom']).decode()
+    response = _json(request, page)
+    if etag:
+        response.set_etag(etag)
+    return response
+
+
+def _page(request, pool):
+    since = request.args.get('since', default=0, type=int)
+    etag = next(iter(request.if_none_match), None)
+    with Transaction().start(pool.database_name, 0, readonly=True):
+        Entry = pool.get('gnuhealth.imaging.worklist.entry')
+        with without_check_access():
+            Entry.refresh()
+            return Entry.page(since, etag=etag)
+
+
+def _json(request, value):
+    body = json.dumps(value, separators=(',', ':')).encode()
+    headers = {'Cache-Control': 'no-store'}
+    if request.accept_encodings['gzip']:
+        # Time is worth more than size here
+        body = gzip.compress(body, compresslevel=1)
+        headers['Content-Encoding'] = 'gzip'
+    return Response(
+        body, content_type='application/json', headers=headers)

@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import json
+
+from trytond.model import ModelView, fields
+from trytond.transaction import Transaction
+from trytond.url import http_host
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from ..access import RestrictedWizardMixin
+
+__all__ = ['ConnectPlugin', 'ConnectPluginShow', 'ConnectPluginStart']
+
+
+class ConnectPluginStart(ModelView):
+    "Connect Plugin"
+    __name__ = 'gnuhealth.orthanc.connect_plugin.start'
+
+    url = fields.Char(
+        "URL of GNU Health", required=True,
+        help="As the machine with Orthanc reaches it.")
+
+
+class ConnectPluginShow(ModelView):
+    "Connect Plugin"
+    __name__ = 'gnuhealth.orthanc.connect_plugin.show'
+
+    configuration = fields.Text("Configuration of Orthanc", readonly=True)
+
+
+class ConnectPlugin(RestrictedWizardMixin, Wizard):
+    "Connect Plugin"
+    __name__ = 'gnuhealth.orthanc.connect_plugin'
+
+    _record_models = frozenset({'gnuhealth.orthanc.config'})
+    start = StateView(
+        'gnuhealth.orthanc.connect_plugin.start',
+        'health_orthanc.connect_plugin_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("New Key", 'make', 'tryton-ok', default=True),
+            ])
+    make = StateTransition()
+    show = StateView(
+        'gnuhealth.orthanc.connect_plugin.show',
+        'health_orthanc.connect_plugin_show_view_form', [
+            Button("Close", 'end', 'tryton-close', default=True),
+            ])
+
+    def default_start(self, fields):
+        return {'url': http_host()}
+
+    def transition_make(self):
+        # The key is told once, to the page that follows
+        self.show.configuration = json.dumps({
+                'HealthOrthanc': {
+                    'Url': self.start.url.strip().rstrip('/'),
+                    'Database': Transaction().database.name,
+                    'Server': self.record.identifier,
+                    'Key': self.record.new_plugin_key(),
+                    },
+                }, indent=4)
+        return 'show'
+
+    def default_show(self, fields):
+        return {'configuration': self.show.configuration}

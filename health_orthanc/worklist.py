@@ -1,0 +1,604 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Worklists: their templates, and what is served of each open step."""
+
+import datetime as dt
+import functools
+import hashlib
+import json
+import logging
+import time
+
+from sql import Null
+from sql.aggregate import Count, Max
+from sql.conditionals import Coalesce
+
+from trytond.i18n import gettext
+from trytond.model import (
+    DeactivableMixin, Index, ModelSingleton, ModelSQL, ModelView, Unique,
+    fields)
+from trytond.pool import Pool
+from trytond.pyson import Id
+from trytond.tools import cursor_dict, grouped_slice, reduce_ids
+from trytond.transaction import Transaction, without_check_access
+
+from . import worklist_data
+from .access import GuardedMixin
+from .core import worklist
+from .core.templates import TemplateError, compile_template
+from .core.values import is_short_string
+from .core.worklist import WorklistError
+from .engine import in_transaction
+from .exceptions import StepValidationError, WorklistTemplateError
+from .locks import server_lock
+from .step import OPEN_STATES
+
+__all__ = ['WorklistConfiguration', 'WorklistEntry', 'WorklistTemplate']
+
+logger = logging.getLogger(__name__)
+
+# Entries that are rendered in one transaction, and told in one answer
+RENDER_LIMIT = 200
+PAGE_LIMIT = 1000
+# Seconds that a refresh renders at most; the next one goes on
+REFRESH_SECONDS = 10
+# What the lock of servers is called for worklists: no server has this id
+_LOCK_ID = 0
+_SEQUENCE_TRIES = 100
+# Versions are seconds since 2026, or more where there are many: what is
+# rendered after a database was restored is newer than all that was before
+_EPOCH = 1767225600
+
+
+class WorklistConfiguration(
+        GuardedMixin, ModelSingleton, ModelSQL, ModelView):
+    "Worklist Configuration"
+    __name__ = 'gnuhealth.imaging.worklist.configuration'
+
+    accession_sequence = fields.Many2One(
+        'ir.sequence', "Accession Number Sequence", required=True,
+        domain=[('sequence_type', '=', Id(
+                    'health_orthanc', 'sequence_type_accession_number'))],
+        help="Numbers of at most 16 characters.")
+    step_sequence = fields.Many2One(
+        'ir.sequence', "Step ID Sequence", required=True,
+        domain=[('sequence_type', '=', Id(
+                    'health_orthanc', 'sequence_type_procedure_step'))],
+        help="Numbers of at most 16 characters.")
+    window_before = fields.TimeDelta(
+        "Shown Before", required=True,
+        domain=[('window_before', '>=', dt.timedelta())],
+        help="How long before its start a step comes on the worklist.")
+    window_after = fields.TimeDelta(
+        "Shown After", required=True,
+        domain=[('window_after', '>=', dt.timedelta())],
+        help="How long after its start an open step stays on the worklist. "
+        "Then it is overdue.")
+
+    @classmethod
+    def default_accession_sequence(cls):
+        return cls._xml_id('sequence_accession_number')
+
+    @classmethod
+    def default_step_sequence(cls):
+        return cls._xml_id('sequence_procedure_step')
+
+    @staticmethod
+    def _xml_id(name):
+        try:
+            return Pool().get('ir.model.data').get_id('health_orthanc', name)
+        except KeyError:
+            return None
+
+    @staticmethod
+    def default_window_before():
+        return dt.timedelta(days=30)
+
+    @staticmethod
+    def default_window_after():
+        return dt.timedelta(days=7)
+
+    @classmethod
+    def create(cls, vlist):
+        if cls.get_singleton():
+            return super().create(vlist)
+        # ModelSingleton would lock the table, which restarts the transaction:
+        # that of an activation cannot be. The constraint keeps a second one
+        # away.
+        records = super(ModelSingleton, cls).create(vlist)
+        # The module was just activated
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        Request.open_recent()
+        return records
+
+    @classmethod
+    @without_check_access
+    def window(cls):
+        "Return from when to when steps start that are served, in UTC"
+        configuration = cls(1)
+        now = dt.datetime.now()
+        return (
+            now - configuration.window_after,
+            now + configuration.window_before)
+
+    @classmethod
+    def new_accession_number(cls):
+        return cls._next(
+            'accession_sequence', 'gnuhealth.imaging.test.request',
+            'accession_number')
+
+    @classmethod
+    def new_step_id(cls):
+        return cls._next(
+            'step_sequence', 'gnuhealth.imaging.procedure.step', 'step_id')
+
+    @classmethod
+    @without_check_access
+    def _next(cls, name, model, field):
+        Model = Pool().get(model)
+        sequence = getattr(cls(1), name)
+        for _ in range(_SEQUENCE_TRIES):
+            value = sequence.get()
+            if not is_short_string(value):
+                break
+            # The sequence may have been set back
+            if not Model.search([(field, '=', value)], limit=1, order=[]):
+                return value
+        raise StepValidationError(gettext(
+                'health_orthanc.msg_sequence_unusable',
+                sequence=sequence.rec_name))
+
+
+class WorklistTemplate(
+        GuardedMixin, DeactivableMixin, ModelSQL, ModelView):
+    "Worklist Template"
+    __name__ = 'gnuhealth.imaging_worklist.worklist_template'
+    _rec_name = 'name'
+
+    name = fields.Char("Name", required=True)
+    template_type = fields.Selection([
+            ('dump2dcm', "dump2dcm"),
+            ('json', "JSON"),
+            ], "Kind", required=True, sort=False, translate=False,
+        help="The text that the template makes: as DCMTK's dump2dcm reads "
+        "it, or JSON.")
+    template = fields.Text(
+        "Template", required=True, help="In Genshi's language for text.")
+    charset = fields.Char(
+        "Character Set", required=True,
+        help="As in DICOM (0008,0005), like ISO_IR 192 (UTF-8), "
+        "ISO_IR 100 (Latin 1) or GB18030.")
+    comment = fields.Text("Comment")
+    completed = fields.Function(
+        fields.Text(
+            "Completed",
+            help="What DICOM asks for and the template leaves out: it is "
+            "added to each entry."),
+        'get_completed')
+
+    @staticmethod
+    def default_template_type():
+        return 'dump2dcm'
+
+    @staticmethod
+    def default_charset():
+        return 'ISO_IR 192'
+
+    @classmethod
+    def default_template(cls, **pattern):
+        return worklist.DEFAULT_TEMPLATE
+
+    def get_completed(self, name):
+        try:
+            return ', '.join(worklist.check_template(
+                    self.template, self.template_type, self.charset))
+        except (TemplateError, WorklistError):
+            return None
+
+    @classmethod
+    def validate_fields(cls, templates, field_names):
+        super().validate_fields(templates, field_names)
+        if not field_names or field_names & {
+                'template', 'template_type', 'charset', 'active'}:
+            for template in templates:
+                if template.active:
+                    template._check()
+
+    def _check(self):
+        try:
+            worklist.check_template(
+                self.template, self.template_type, self.charset)
+        except (TemplateError, WorklistError) as error:
+            raise WorklistTemplateError(gettext(
+                    'health_orthanc.msg_worklist_template',
+                    template=self.name,
+                    problem=_problem_text(_problems(error)))) from error
+
+
+def _problems(error):
+    "Return what is wrong as a list of [kind, values]"
+    if isinstance(error, TemplateError):
+        return [[error.kind, {
+                    'line': str(error.line or ''), 'detail': error.detail}]]
+    return [
+        [kind, {'keyword': keyword}] for kind, keyword in error.problems]
+
+
+def _problem_text(problems):
+    return '\n'.join(
+        gettext(f'health_orthanc.msg_worklist_{kind}', **values)
+        for kind, values in problems)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(source):
+    return compile_template(source)
+
+
+class WorklistEntry(ModelSQL):
+    """Worklist Entry
+
+    What is served of a step, rendered anew when a record has changed that it
+    was made from.
+    """
+    __name__ = 'gnuhealth.imaging.worklist.entry'
+
+    step = fields.Many2One(
+        'gnuhealth.imaging.procedure.step', "Step", required=True,
+        ondelete='CASCADE')
+    version = fields.Integer("Version", required=True)
+    stamp = fields.Char("Stamp")
+    dicom = fields.Binary("DICOM")
+    text = fields.Text("Text", strip=False)
+    kind = fields.Char("Kind")
+    charset = fields.Char("Character Set", strip=False)
+    problem = fields.Text("Problem")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('step_unique', Unique(table, table.step),
+                'health_orthanc.msg_step_id_unique'),
+            ]
+        cls._sql_indexes.add(Index(table, (table.version, Index.Range())))
+
+    # Reading
+
+    @classmethod
+    def problems(cls, steps):
+        "Return what kept steps from being rendered, by their ids"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        found = {}
+        for ids in grouped_slice([s.id for s in steps]):
+            cursor.execute(*table.select(
+                    table.step, table.problem,
+                    where=reduce_ids(table.step, ids)
+                    & (table.problem != Null)))
+            found.update(cursor)
+        return {
+            id_: _problem_text(json.loads(problem))
+            for id_, problem in found.items()}
+
+    @classmethod
+    def preview(cls, request):
+        "Return what devices are told of an order, in words if nothing"
+        steps = [s for s in request.steps if s.state in OPEN_STATES]
+        texts = []
+        for step in steps or request.steps:
+            try:
+                texts.append(cls._render(step).text)
+            except (TemplateError, WorklistError) as error:
+                texts.append(_problem_text(_problems(error)))
+        return '\n\n'.join(texts)
+
+    @classmethod
+    def _served(cls):
+        "Return version, id and step of what is served, oldest first"
+        pool = Pool()
+        step = pool.get('gnuhealth.imaging.procedure.step').__table__()
+        request = pool.get('gnuhealth.imaging.test.request').__table__()
+        entry = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*entry
+            .join(step, condition=entry.step == step.id)
+            .join(request, condition=step.request == request.id)
+            .select(
+                entry.version, entry.id, entry.step,
+                where=_is_served(step, request) & (entry.kind != Null),
+                order_by=entry.version))
+        return cursor.fetchall()
+
+    @classmethod
+    def page(cls, since=0, texts=False, etag=None):
+        """Return what changed after an index, in a transaction of its own.
+
+        Parameters
+        ----------
+        since : int
+            The index of the answer before; 0 for all.
+        texts : bool
+            Add what a script needs to write files.
+        etag : str, optional
+            Of the answer before.
+
+        Returns
+        -------
+        dict or None
+            ``since``, ``index``, ``more``, ``entries``; and ``open`` and
+            ``etag`` where ``more`` is false.  An id never stands for two
+            contents.  None if nothing changed since the answer with `etag`.
+        """
+        return in_transaction(cls._page, since, texts, etag)
+
+    @classmethod
+    def _page(cls, since, texts, etag):
+        served = cls._served()
+        current = hashlib.sha256(repr(served).encode()).hexdigest()[:32]
+        if current == etag:
+            return None
+        changed = [row for row in served if row[0] > since]
+        told = changed[:PAGE_LIMIT]
+        more = len(changed) > len(told)
+        page = {
+            'since': since,
+            'index': told[-1][0] if told else since,
+            'more': more,
+            'entries': cls._contents(told, texts),
+            }
+        if not more:
+            page['open'] = [f'{step}.{v}' for v, _, step in served]
+            page['etag'] = current
+        return page
+
+    @classmethod
+    def _contents(cls, rows, texts):
+        contents = []
+        for entry in cls.browse([id_ for _, id_, _ in rows]):
+            values = {
+                'id': f'{entry.step.id}.{entry.version}',
+                'index': entry.version,
+                'dicom': entry.dicom,
+                }
+            if texts:
+                values.update(
+                    name=f'gnuhealth-{entry.step.id}', kind=entry.kind,
+                    text=entry.text, charset=entry.charset,
+                    step_id=entry.step.step_id)
+            contents.append(values)
+        return contents
+
+    # Rendering
+
+    @classmethod
+    def refresh(cls):
+        """Render what has changed, in transactions of its own.
+
+        Does nothing while another process is at it.
+        """
+        deadline = time.monotonic() + REFRESH_SECONDS
+        with server_lock(_LOCK_ID) as taken:
+            while (taken and time.monotonic() < deadline
+                    and in_transaction(cls._refresh_some)):
+                pass
+
+    @classmethod
+    def _refresh_some(cls):
+        "Render some entries, and tell whether there is more to render"
+        stamps = cls._stamps()
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(table.step, table.stamp))
+        known = dict(cursor)
+        stale = [
+            id_ for id_, stamp in stamps.items() if known.get(id_) != stamp]
+        cls._store({id_: stamps[id_] for id_ in stale[:RENDER_LIMIT]})
+        return len(stale) > RENDER_LIMIT
+
+    @classmethod
+    def _store(cls, stamps):
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        entries = {
+            e.step.id: e for e in cls.search([('step', 'in', list(stamps))])}
+        version = cls._last_version()
+        created, written = [], []
+        for step in Step.browse(list(stamps)):
+            values = {'stamp': stamps[step.id], **cls._rendered(step)}
+            entry = entries.get(step.id)
+            if not entry or any(
+                    getattr(entry, name) != value
+                    for name, value in values.items() if name != 'stamp'):
+                version = max(version + 1, int(time.time()) - _EPOCH)
+                values['version'] = version
+            if entry:
+                written.extend(([entry], values))
+            else:
+                created.append({'step': step.id, **values})
+        cls.create(created)
+        if written:
+            cls.write(*written)
+
+    @classmethod
+    def _last_version(cls):
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(Max(table.version)))
+        version, = cursor.fetchone()
+        return version or 0
+
+    @classmethod
+    def _rendered(cls, step):
+        "Return the values of a step's entry"
+        nothing = dict.fromkeys(
+            ['dicom', 'text', 'kind', 'charset', 'problem'])
+        try:
+            rendered = cls._render(step)
+            template = cls._template(step)
+            return {
+                **nothing,
+                'dicom': worklist.to_file(rendered.dataset),
+                'text': rendered.text,
+                'kind': template.template_type if template else 'dump2dcm',
+                'charset': _charset(rendered.dataset),
+                }
+        except (TemplateError, WorklistError) as error:
+            problems = _problems(error)
+        except Exception as error:
+            # Other modules add variables. What they raise may hold data of
+            # the patient, and must not keep other patients' steps away.
+            logger.error(
+                "Worklist entry of step %s: %s", step.id,
+                type(error).__name__)
+            problems = [['internal', {}]]
+        return {**nothing, 'problem': json.dumps(problems)}
+
+    @classmethod
+    def _template(cls, step):
+        template = step.request.requested_test.imaging_worklist_template
+        return template if template and template.active else None
+
+    @classmethod
+    def _render(cls, step):
+        """Return the entry of a step.
+
+        Raises
+        ------
+        TemplateError, WorklistError
+        """
+        template = cls._template(step)
+        kind = template.template_type if template else 'dump2dcm'
+        source = template.template if template else worklist.DEFAULT_TEMPLATE
+        with worklist_data.rendering(step):
+            data = step.request.get_worklist_template_data()
+        data['template_type'] = kind
+        my = worklist_data.RecordView(data.pop('my', step.request), kind)
+        return worklist.render(_compiled(source), kind, data, my=my)
+
+    @classmethod
+    def _stamps(cls):
+        """Return what identifies the state of all that an entry is made of.
+
+        Returns
+        -------
+        dict
+            str by the id of each step that is served.
+        """
+        rows = cls._stamp_rows()
+        parties = {row[name] for row in rows for name in _PARTIES}
+        patients = {row['patient'] for row in rows}
+        names = _grouped('gnuhealth.person_name', 'party', parties)
+        diseases = _grouped('gnuhealth.patient.disease', 'patient', patients)
+        weights = _grouped('gnuhealth.patient.evaluation', 'patient', patients)
+        common = cls._common_stamp()
+        stamps = {}
+        for row in rows:
+            parts = [
+                common, *row.values(),
+                *(names.get(row[name]) for name in _PARTIES),
+                diseases.get(row['patient']), weights.get(row['patient'])]
+            stamps[row['step']] = hashlib.sha256(
+                repr(parts).encode()).hexdigest()[:32]
+        return stamps
+
+    @classmethod
+    def _stamp_rows(cls):
+        pool = Pool()
+
+        def table(name):
+            return pool.get(name).__table__()
+
+        step = table('gnuhealth.imaging.procedure.step')
+        request = table('gnuhealth.imaging.test.request')
+        patient = table('gnuhealth.patient')
+        party = table('party.party')
+        doctor = table('gnuhealth.healthprofessional')
+        doctor_party = table('party.party')
+        performer = table('gnuhealth.healthprofessional')
+        performer_party = table('party.party')
+        test = table('gnuhealth.imaging.test')
+        template = table('gnuhealth.imaging_worklist.worklist_template')
+        institution = table('gnuhealth.institution')
+        place = table('party.party')
+        joined = (step
+            .join(request, condition=step.request == request.id)
+            .join(patient, condition=request.patient == patient.id)
+            .join(party, condition=patient.party == party.id)
+            .join(test, condition=request.requested_test == test.id)
+            .join(doctor, 'LEFT', condition=request.doctor == doctor.id)
+            .join(doctor_party, 'LEFT',
+                condition=doctor.party == doctor_party.id)
+            .join(performer, 'LEFT',
+                condition=step.performing_physician == performer.id)
+            .join(performer_party, 'LEFT',
+                condition=performer.party == performer_party.id)
+            .join(template, 'LEFT',
+                condition=test.imaging_worklist_template == template.id)
+            .join(institution, 'LEFT',
+                condition=step.institution == institution.id)
+            .join(place, 'LEFT', condition=institution.party == place.id))
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*joined.select(
+                step.id.as_('step'), patient.id.as_('patient'),
+                party.id.as_('party'), doctor_party.id.as_('doctor_party'),
+                performer_party.id.as_('performer_party'),
+                *(_changed(t).as_(f'changed{number}')
+                    for number, t in enumerate([
+                            step, request, patient, party, test, doctor,
+                            doctor_party, performer, performer_party,
+                            template, institution, place])),
+                where=_is_served(step, request),
+                order_by=step.scheduled_at))
+        return list(cursor_dict(cursor))
+
+    @classmethod
+    def _common_stamp(cls):
+        "Return the state of what concerns all entries"
+        pool = Pool()
+        cursor = Transaction().connection.cursor()
+        parts = []
+        for name in [
+                'company.company', 'gnuhealth.imaging.test.type',
+                'gnuhealth.pathology', 'gnuhealth.hp_specialty']:
+            table = pool.get(name).__table__()
+            cursor.execute(*table.select(
+                    Count(table.id), Max(_changed(table))))
+            parts.append(cursor.fetchone())
+        return hashlib.sha256(repr(
+                [parts, worklist.DEFAULT_TEMPLATE]).encode()).hexdigest()
+
+
+_PARTIES = ['party', 'doctor_party', 'performer_party']
+
+
+def _changed(table):
+    return Coalesce(table.write_date, table.create_date)
+
+
+def _is_served(step, request):
+    Configuration = Pool().get('gnuhealth.imaging.worklist.configuration')
+    start, end = Configuration.window()
+    return (step.state.in_(OPEN_STATES)
+        & (request.state == 'requested')
+        & (step.scheduled_at >= start)
+        & (step.scheduled_at < end))
+
+
+def _grouped(model, column, ids):
+    "Return the state of the records that belong to others, by their ids"
+    table = Pool().get(model).__table__()
+    owner = getattr(table, column)
+    cursor = Transaction().connection.cursor()
+    found = {}
+    for sub_ids in grouped_slice(sorted(filter(None, ids))):
+        cursor.execute(*table.select(
+                owner, Count(table.id), Max(_changed(table)),
+                where=reduce_ids(owner, sub_ids), group_by=owner))
+        found.update((id_, state) for id_, *state in cursor)
+    return found
+
+
+def _charset(dataset):
+    value = dataset.get('SpecificCharacterSet') or ''
+    return value if isinstance(value, str) else '\\'.join(value)
