@@ -8,6 +8,8 @@ import re
 from genshi.template import TemplateSyntaxError
 from genshi.template.interpolation import lex
 
+from .expressions import Refused, free_names
+
 __all__ = ['Lines', 'TemplateError']
 
 
@@ -112,22 +114,31 @@ class Lines:
     def _check_directive(self, command: str, value: str, line: int) -> None:
         if command in _REFUSED:
             raise TemplateError('template_python', line, command)
-        if command not in _DIRECTIVES:
-            raise TemplateError('template_syntax', line, command)
-        if not value and command not in _ALONE:
+        if command not in _DIRECTIVES or not value and command not in _ALONE:
             raise TemplateError('template_syntax', line, command)
         if command == 'for':
-            self._check_code(f'for {value}: pass', line, 'exec')
-            self._where.setdefault(
-                'iter(%s)' % value.partition(' in ')[2].strip(), line)
+            loop = self._parse(f'for {value}: pass', line).body[0]
+            self._check_code(ast.unparse(loop.iter), line)
+            iterated = value.partition(' in ')[2].strip()
+            self._where.setdefault(f'iter({iterated})', line)
         elif command == 'with':
-            self._check_code(value, line, 'exec')
+            for statement in self._parse(value, line).body:
+                if not isinstance(statement, ast.Assign):
+                    raise TemplateError('template_syntax', line, value)
+                self._check_code(ast.unparse(statement.value), line)
         elif value:
             self._check_code(value, line)
 
-    def _check_code(self, code: str, line: int, mode: str = 'eval') -> None:
+    def _check_code(self, code: str, line: int) -> None:
+        tree = self._parse(code, line, 'eval')
         try:
-            compile(code, '', mode, ast.PyCF_ONLY_AST)
+            free_names(tree)
+        except Refused as refused:
+            raise TemplateError(refused.kind, line, refused.detail) from None
+        self._where.setdefault(code, line)
+
+    def _parse(self, code: str, line: int, mode: str = 'exec') -> ast.AST:
+        try:
+            return ast.parse(code, mode=mode)
         except (MemoryError, RecursionError, SyntaxError, ValueError):
             raise TemplateError('template_syntax', line, code) from None
-        self._where.setdefault(code, line)

@@ -8,6 +8,7 @@ nothing, and ends.  What it inserts is masked: until the text has been parsed
 value stand for themselves in no grammar, so no value can end its field.
 """
 
+import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -113,12 +114,14 @@ class Template:
         if isinstance(directive, ForDirective):
             # Genshi puts iter() around it
             directive.expr = _Counted(
-                *self._check(directive.expr, local, wrapped=True))
+                *self._check(directive.expr, local, is_loop=True))
             return local | _targets(
                 [directive.assign], directive.expr.line)
         if isinstance(directive, WithDirective):
             for index, (targets, expression) in enumerate(directive.vars):
-                bounded = _Bounded(*self._check(expression, local))
+                # Genshi keeps no source of it
+                code = ast.unparse(expression.ast)
+                bounded = _Bounded(*self._check(expression, local, code))
                 directive.vars[index] = targets, bounded
                 local |= _targets(targets, bounded.line)
             return local
@@ -131,17 +134,19 @@ class Template:
 
     def _check(
             self, expression: Expression, local: frozenset[str],
-            wrapped: bool = False) -> tuple[Expression, int | None]:
-        tree, line = expression.ast, self._lines.get(expression.source)
+            code: str | None = None,
+            is_loop: bool = False) -> tuple[Expression, str, int | None]:
+        code = code or expression.source
+        tree, line = expression.ast, self._lines.get(code)
         try:
-            if wrapped:
+            if is_loop:
                 tree = argument_of('iter', tree)
             names = free_names(tree)
         except Refused as refused:
             raise TemplateError(
                 refused.kind, line, refused.detail) from None
         self._names |= names - local
-        return expression, line
+        return expression, code, line
 
     def line_of(self, name: str) -> int | None:
         "Return where a variable stands first"
@@ -163,10 +168,11 @@ class _Checked:
     "An expression whose failure is told by its place"
     __slots__ = ('_expression', 'line', 'source')
 
-    def __init__(self, expression: Expression, line: int | None):
+    def __init__(
+            self, expression: Expression, source: str, line: int | None):
         self._expression = expression
+        self.source = source
         self.line = line
-        self.source = expression.source
 
     def evaluate(self, context: Context) -> object:
         try:
