@@ -722,8 +722,9 @@ def _orthanc_test(tag: str, value: str, case_sensitive: bool) -> ItemTest:
         return text if vr != 'PN' or case_sensitive else text.upper()
 
     if vr in {'DA', 'TM'} and '-' in value:
-        first, last = value.split('-', 1)
-        matches = _between(normal(first), normal(last))
+        # Spaces around the dash count.
+        first, last = normal(value).split('-', 1)
+        matches = _between(first, last)
     elif '\\' in value:
         matches = frozenset(map(normal, value.split('\\'))).__contains__
     else:
