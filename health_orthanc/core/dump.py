@@ -278,15 +278,10 @@ def _read_items(name: str, value: object, depth: int) -> list[Dataset]:
 
 
 def _json_text(name: str, value: object) -> str:
-    if isinstance(value, list):
-        return '\\'.join(
-            _json_text(name, one) for one in value
-            if not isinstance(one, list))
-    if value is None:
-        return ''
-    if not isinstance(value, str):
+    values = value if isinstance(value, list) else [value]
+    if not all(one is None or isinstance(one, str) for one in values):
         raise TemplateError('result_value', None, name)
-    return unmask(value)
+    return '\\'.join(unmask(one or '') for one in values)
 
 
 def texts_of(element: DataElement) -> list[str]:

@@ -10,11 +10,13 @@ from trytond.modules.health_orthanc.core.charsets import find_charset
 
 PN_DELIMITERS = {0x5e, 0x3d, 0x5c}
 
+
 def decoded(encoded: bytes, term: str) -> str:
     "What pydicom reads"
     terms = term.split('\\')
     encodings = convert_encodings(terms if len(terms) > 1 else terms[0])
     return decode_bytes(encoded, encodings, PN_DELIMITERS)
+
 
 @pytest.mark.parametrize('text, term', [
         ('ISO_IR 192', 'ISO_IR 192'),
@@ -36,6 +38,7 @@ def test_term(text, term):
     assert find_charset(text).term == term
     assert find_charset(term).term == term
 
+
 @pytest.mark.parametrize('text', [
         'LATIN', 'ISO_IR 999', 'ISO_IR 192\\ISO 2022 IR 87', '\\',
         'ISO 2022 IR 87\\ISO 2022 IR 100', '\\ISO 2022 IR 87\\ISO_IR 87',
@@ -43,6 +46,7 @@ def test_term(text, term):
 def test_unknown_set(text):
     with pytest.raises(ValueError):
         find_charset(text)
+
 
 # Names as PS3.5 annexes H to K write them
 @pytest.mark.parametrize('term, text, encoded', [
@@ -78,6 +82,7 @@ def test_names(term, text, encoded):
         # pydicom leaves the escape sequences of this one in the text
         assert decoded(encoded, term) == text
 
+
 @pytest.mark.parametrize('term, text', [
         ('ISO_IR 6', 'é'),
         ('ISO_IR 100', '山'),
@@ -91,6 +96,7 @@ def test_names(term, text, encoded):
 def test_character_outside_the_set(term, text):
     with pytest.raises(UnicodeEncodeError):
         find_charset(term).encode('a' + text)
+
 
 @given(
     st.sampled_from([

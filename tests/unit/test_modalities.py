@@ -12,14 +12,17 @@ RETIRED = {
     'AS', 'CF', 'CD', 'CP', 'CS', 'DD', 'DF', 'DM', 'DS', 'EC', 'FA', 'FS',
     'LP', 'MA', 'MS', 'OPR', 'ST', 'VF'}
 
+
 def test_modalities_are_those_that_acquire():
     acquiring = {code.value for code in codes.cid29.concepts.values()}
     assert set(MODALITIES) == acquiring | {'OT'}
     assert not set(MODALITIES) & (DOCUMENTS | RETIRED)
 
+
 def test_modalities_have_names():
     assert all(MODALITIES.values())
     assert list(MODALITIES) == sorted(MODALITIES)
+
 
 @pytest.mark.parametrize('code, expected', [
         ('CT', 'CT'),
@@ -38,6 +41,7 @@ def test_modalities_have_names():
         ])
 def test_from_type_code(code, expected):
     assert from_type_code(code) == expected
+
 
 @pytest.mark.parametrize(
     'code', ['XR', 'US', 'MR', 'XA', 'DX', 'CR', 'CT', 'PT'])
