@@ -194,11 +194,12 @@ def _safe_single(keyword: str, vr: str, value: str | None) -> str:
     text = safe_text(value)
     if not text:
         return ''
-    if keyword in IDENTIFIERS and text != (value or '').strip():
+    is_text = vr in TEXTS and keyword not in IDENTIFIERS
+    if not is_text and text != (value or '').strip():
         raise WorklistError(('invalid', keyword))
     if vr == 'PN':
         return _safe_name(text)
-    if vr in TEXTS and keyword not in IDENTIFIERS:
+    if is_text:
         text = cut(text, LENGTHS[vr])
     elif vr == 'CS':
         text = text.upper()
