@@ -40,6 +40,7 @@ from urllib.parse import quote, urlsplit
 import pydicom
 from pydicom.charset import convert_encodings, encode_string
 from pydicom.datadict import keyword_for_tag
+from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
@@ -294,13 +295,13 @@ class Entry:
     @classmethod
     def from_answer(cls, value):
         "Raise ValueError, KeyError or TypeError if it cannot be one"
-        entry = cls(
-            str(value['id']), value['index'], value['name'], value['kind'],
-            value['text'] or '', value['charset'] or '', value['dicom'])
-        if (not isinstance(entry.index, int)
-                or not NAME.fullmatch(entry.name)
-                or not isinstance(entry.text + entry.charset, str)
-                or not isinstance(entry.dicom, bytes)):
+        entry = cls(str(value['id']), **{
+                name: value[name] for name in cls.__annotations__
+                if name != 'id'})
+        for name, kind in cls.__annotations__.items():
+            if not isinstance(getattr(entry, name), kind):
+                raise TypeError
+        if not NAME.fullmatch(entry.name):
             raise ValueError
         return entry
 
@@ -666,7 +667,7 @@ class Folder:
 
     def plan(self, listing, manifest, intact):
         entries, files = [], {}
-        for id in listing.open:
+        for id in sorted(listing.open):
             entry, file = listing.entries.get(id), manifest.files.get(id)
             if entry is None:
                 files[id] = file
@@ -825,7 +826,7 @@ class Folder:
             path = self._staging / MANIFEST
             path.touch(mode=0o600)
             with path.open('w') as file:
-                json.dump(value, file)
+                json.dump(value, file, sort_keys=True)
                 file.flush()
                 os.fsync(file)
             path.replace(self._path / MANIFEST)
@@ -915,15 +916,19 @@ def flatten(dataset, path=()):
 
 
 def plain(dataset, tag, element):
+    "Return values without padding, decoded if they are text"
     value = element.value
     if not isinstance(value, bytes):
         return str(value)
-    value = value.rstrip(b' \0')
-    if element.VR in TEXTS and not (value.isascii() and ESCAPE not in value):
-        decoded = str(dataset[tag].value).rstrip(' ')
-        if '\ufffd' not in decoded:
-            return decoded
-    return value.decode('latin-1')
+    if element.VR in TEXTS and (not value.isascii() or ESCAPE in value):
+        decoded = dataset[tag].value
+        if not isinstance(decoded, MultiValue):
+            decoded = [decoded]
+        text = '\\'.join(str(one).strip(' ') for one in decoded)
+        if '\ufffd' not in text:
+            return text
+    parts = value.decode('latin-1').split('\\')
+    return '\\'.join(part.strip(' \0') for part in parts)
 
 
 def differences(expected, found):

@@ -2,22 +2,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GNU Health as the script of the worklist files sees it, on a socket."""
 import base64
-import io
 import json
 import ssl
 from collections.abc import Sequence
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset
+
+from trytond.modules.health_orthanc.core.dicomfile import to_file
+from trytond.modules.health_orthanc.core.dump import to_dump
 
 from tests.unit.fake_orthanc import Answer, FakeOrthanc, reply_json, status
 
-__all__ = ['DATABASE', 'PASSWORD', 'FakeGnuHealth', 'make_step']
+__all__ = [
+    'DATABASE', 'METHOD', 'PASSWORD', 'FakeGnuHealth', 'encode', 'make_step']
 
 DATABASE = 'health'
 PASSWORD = 'pässword:1'
 METHOD = 'model.gnuhealth.imaging.procedure.step.get_worklist'
-WORKLIST_FIND = '1.2.840.10008.5.1.4.31'
 
 
 def make_step(
@@ -50,36 +51,6 @@ def make_step(
     dataset.ScheduledProcedureStepSequence = [item]
     dataset.RequestedProcedureID = f'R{number}'
     return dataset
-
-
-def to_file(dataset: Dataset) -> bytes:
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = WORKLIST_FIND
-    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(
-        entropy_srcs=[str(dataset.StudyInstanceUID)])
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def to_text(dataset: Dataset, indent: str = '') -> str:
-    lines = []
-    for element in dataset:
-        tag = f'({element.tag.group:04x},{element.tag.element:04x})'
-        if element.VR == 'SQ':
-            lines.append(f'{indent}{tag} SQ')
-            for item in element.value:
-                lines.append(f'{indent}  (fffe,e000) na')
-                lines.append(to_text(item, indent + '    '))
-                lines.append(f'{indent}  (fffe,e00d) na')
-            lines.append(f'{indent}(fffe,e0dd) na')
-            continue
-        value = element.value
-        if not isinstance(value, str) and element.VM > 1:
-            value = '\\'.join(value)
-        lines.append(f'{indent}{tag} {element.VR} [{value or ""}]')
-    return '\n'.join(lines)
 
 
 class FakeGnuHealth(FakeOrthanc):
@@ -122,7 +93,7 @@ class FakeGnuHealth(FakeOrthanc):
         entry = {
             'id': str(number), 'index': self.index,
             'step_id': f'STEP{number}', 'name': f'gnuhealth-{number}',
-            'kind': kind, 'text': to_text(dataset),
+            'kind': kind, 'text': to_dump(dataset),
             'charset': charset if isinstance(charset, str)
             else '\\'.join(charset),
             'dicom': to_file(dataset), **changes}
