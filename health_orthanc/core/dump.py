@@ -38,6 +38,8 @@ _STEP_KEYS = frozenset({
         'ScheduledProcedureStepStatus', 'ScheduledProtocolCodeSequence',
         'PreMedication', 'RequestedContrastAgent'})
 _NUMBERS = {'US', 'SS', 'UL', 'SL'}
+# A backslash separates no values there
+_PLAIN = {'LT', 'ST', 'UT'}
 _CHARSET = 0x00080005
 _DEEPEST = 8
 _MOST = 2000
@@ -187,7 +189,7 @@ def _element(key: _Key, text: str) -> DataElement:
 
 def _safe(key: _Key, text: str) -> str:
     name = key.keyword or key.vr
-    if '\\' not in text:
+    if '\\' not in text or key.vr in _PLAIN:
         return safe_value(name, text)
     if not key.many:
         raise WorklistError(('many', name))

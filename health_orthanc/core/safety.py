@@ -201,7 +201,7 @@ def _safe_single(keyword: str, vr: str, value: str | None) -> str:
         return _safe_name(text)
     if is_text:
         text = cut(text, LENGTHS[vr])
-    elif vr == 'CS':
+    elif vr == 'CS' and text.isascii():
         text = text.upper()
     return check_value(keyword, vr, text)
 

@@ -127,6 +127,8 @@ def _charset_term(text: str) -> str:
 def _render(
         template: Template, kind: str, variables: dict[str, str],
         my: object) -> Rendered:
+    if kind not in KINDS:
+        raise ValueError(kind)
     variables = {**variables, 'template_type': kind}
     masked = render_text(template, variables, my)
     dataset = _parse(template, kind, masked)
