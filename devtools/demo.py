@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from proteus import Wizard
+from proteus import Model, Wizard
 
 from . import hospital, samples, sao
 from .browser import ROWS, chromium, log_in, new_page, open_list
@@ -27,6 +27,8 @@ from .tryton import MODULE, PASSWORD, ROOT, Server, Tryton, sources_hash
 
 DATABASE = 'health'
 LABEL = "Demo"
+AETITLE = 'ORTHANC'
+PLUGIN = ROOT / 'orthanc_plugin' / 'health_orthanc.py'
 SERVER = 'gnuhealth.orthanc.config'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 # level of Orthanc: model, field with Orthanc's id
@@ -52,6 +54,8 @@ class State:
         self._values = {
             'orthanc_password': None,
             'orthanc_port': None,
+            'dicom_port': None,
+            'plugin': None,
             'tryton_port': None,
             'fernet_key': Fernet.generate_key().decode(),
             'sources': None,
@@ -98,9 +102,9 @@ class Demo:
     def start(self) -> None:
         """Bring up everything, and fill what is empty."""
         client = self._web_client()
-        self._start_orthanc()
         self._open_database(client)
         self._start_server()
+        self._start_orthanc()
         self._connect()
         if not self.state['filled']:
             self._fill()
@@ -119,18 +123,36 @@ class Demo:
         self.orthanc = Orthanc(
             self.folder / 'orthanc', user='demo',
             password=self.state['orthanc_password'],
-            plugins=['dicomweb', 'webviewer'],
-            configuration={'Name': "Orthanc of the demo", 'StableAge': 5})
+            plugins=['dicomweb', 'webviewer', 'python'], dicom=True,
+            configuration={
+                'Name': "Orthanc of the demo",
+                'StableAge': 5,
+                'DicomAet': AETITLE,
+                'DicomAlwaysAllowFindWorklist': True,
+                'DicomAlwaysAllowStore': True,
+                })
         self._stack.callback(self.orthanc.close)
+        self.orthanc.dicom_port = self.state['dicom_port']
+        self._load_plugin()
         try:
             self.orthanc.start(self.state['orthanc_port'] or 8042)
         except StartError as error:
             if 'in use' not in str(error):
                 raise
+            self.orthanc.dicom_port = free_port()
             self.orthanc.start(free_port())
-        self.state.update(orthanc_password=self.orthanc.password)
+        self.state.update(
+            orthanc_password=self.orthanc.password,
+            dicom_port=self.orthanc.dicom_port)
         if not any(self.orthanc.counts().values()):
             self._upload()
+
+    def _load_plugin(self) -> None:
+        """Configure the plugin, once GNU Health has given it a key."""
+        if self.state['plugin']:
+            self.orthanc.configuration.update(
+                PythonScript=str(PLUGIN), HealthOrthanc={
+                    **self.state['plugin'], 'Url': self.server.url})
 
     def _upload(self) -> None:
         say("Sample studies")
@@ -189,8 +211,25 @@ class Demo:
         self._add_server()
         say("Synchronisation")
         self._synchronize()
+        say("Orders")
+        self.server.connect('physician')
+        hospital.place_orders()
+        self._connect()
+        self._connect_plugin()
         self.state.update(
             filled=True, orthanc_port=self.orthanc.port)
+
+    def _connect_plugin(self) -> None:
+        server, = Model.get(SERVER).find([('label', '=', LABEL)])
+        wizard = Wizard('gnuhealth.orthanc.connect_plugin', [server])
+        wizard.form.url = self.server.url
+        wizard.execute('make')
+        section = json.loads(wizard.form.configuration)['HealthOrthanc']
+        wizard.execute('end')
+        self.state.update(plugin=section)
+        self._load_plugin()
+        self.orthanc.stop()
+        self.orthanc.start()
 
     def _add_server(self) -> None:
         wizard = Wizard(
@@ -268,6 +307,9 @@ class Demo:
             f"Orthanc      {self.orthanc.url}/app/explorer.html",
             f"  user       {self.orthanc.user}",
             f"  password   {self.orthanc.password}",
+            f"DICOM        {AETITLE} on port {self.orthanc.dicom_port}, as in",
+            f"  findscu -W -aec {AETITLE} -k PatientName -k AccessionNumber"
+            f" 127.0.0.1 {self.orthanc.dicom_port}",
             f"Files        {self.folder}",
             '',
             "Health → Medical Imaging → Orthanc → Studies.  Ctrl-C ends it.",

@@ -23,6 +23,7 @@ import re
 import socket
 import ssl
 import stat
+import sys
 import threading
 import time
 import unicodedata
@@ -813,7 +814,7 @@ def read_entry(data: object) -> Entry:
         raise ListError("an entry is no object")
     identifier, index = data.get('id'), data.get('index')
     if not isinstance(identifier, str) or not re.fullmatch(
-            '[0-9]{1,20}', identifier):
+            r'[0-9]{1,20}(?:\.[0-9]{1,20})?', identifier):
         raise ListError("an entry has no id")
     if not _is_index(index):
         raise ListError("an entry has no index")
@@ -834,9 +835,17 @@ def _read_keys(dicom: bytes) -> dict[str, object] | None:
 
 def _to_json(dicom: bytes) -> dict[str, object]:
     """Return tag → text in Unicode, or list of items."""
-    return json.loads(orthanc.DicomBufferToJson(
+    return json.loads(
+        orthanc.DicomBufferToJson(
             dicom, orthanc.DicomToJsonFormat.SHORT,
-            orthanc.DicomToJsonFlags.NONE, 0))
+            orthanc.DicomToJsonFlags.NONE, 0),
+        object_pairs_hook=_interned)
+
+
+def _interned(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return a dictionary that shares its tags with those of all entries.
+    """
+    return {sys.intern(tag): value for tag, value in pairs}
 
 
 def _is_index(value: object) -> bool:
