@@ -160,6 +160,7 @@ class Client:
 
     def choose(self, name: str, text: str, record: str) -> None:
         """Type a text in a field that names a record, and choose one."""
+        self.settle()
         self.field(name).press_sequentially(text)
         self.within('.form-many2one .dropdown-menu a').get_by_text(
             record, exact=True).click()

@@ -8,9 +8,10 @@ from devtools.samples import Patient, make_bulk
 from . import inside
 from .hospital import ALL, study
 
-SMALL, LARGE = 50, 200
-# trytond creates and writes records in slices of 200 (SQLite) ids
-SLICES = 60
+SMALL, LARGE = 20, 100
+# Statements for the slices that trytond creates and writes records in: fewer
+# than one for each study
+SLICES = 20
 
 
 def runs(hospital, orthanc, prepare):

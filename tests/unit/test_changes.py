@@ -92,7 +92,7 @@ def test_cursor_never_goes_back():
     assert cursor.index == 20
 
 
-@holds(st.lists(st.integers(1, 3000), min_size=1, max_size=40))
+@holds(st.lists(st.integers(1, 300), min_size=1, max_size=40))
 def test_anchors_are_few_and_the_newest_is_one(numbers):
     log, cursor = Log(), Cursor(0)
     for number in numbers:
