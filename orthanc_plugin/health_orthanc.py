@@ -1222,6 +1222,7 @@ class Plugin:
     def __init__(
             self, settings: Settings, errors: Sequence[str] = ()):
         self._errors = errors
+        self._told_cut: set[str] = set()
         self._worklist = self._refresher = None
         if not errors:
             self._worklist = Worklist(settings)
@@ -1256,11 +1257,17 @@ class Plugin:
         for entry in found:
             answers.WorklistAddAnswer(query, entry.dicom)
         if cut:
-            orthanc.LogError(
-                f"{SECTION}: Orthanc cannot compare the step as this query"
-                f" of {_printable(calling)} asks for: {cut} answers are left"
-                " out, and it is told so; load health_orthanc.lua as well")
+            self._tell_cut(_printable(calling))
             answers.WorklistMarkIncomplete()
+
+    def _tell_cut(self, calling: str) -> None:
+        """Say once for each modality that it does not get all."""
+        if calling not in self._told_cut and len(self._told_cut) < 100:
+            self._told_cut.add(calling)
+            orthanc.LogError(
+                f"{SECTION}: Orthanc cannot compare the steps as {calling}"
+                " asks for: answers are left out, and it is told so; load"
+                " health_orthanc.lua as well")
 
     def on_change(self, change: int, level: int, resource: str) -> None:
         if change == orthanc.ChangeType.ORTHANC_STARTED and self._refresher:

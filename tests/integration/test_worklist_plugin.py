@@ -337,6 +337,17 @@ def test_modalities_get_their_own_steps(his, serve):
     assert ids(orthanc, calling='MR1') == []
 
 
+def test_modalities_that_orthanc_does_not_know_are_refused(his, serve):
+    his.put(1, numbered(1))
+    orthanc = serve(configuration={
+            'DicomAlwaysAllowFindWorklist': False,
+            'DicomModalities': {'ct': ['CT1', '127.0.0.1', 104]}})
+    says(orthanc, '1 entries are served')
+    assert ids(orthanc, calling='CT1') == ['S1']
+    with pytest.raises(FindFailed):
+        ids(orthanc, calling='STRANGER')
+
+
 def test_changes_are_followed(his, serve):
     orthanc = serve()
     says(orthanc, '0 entries are served')

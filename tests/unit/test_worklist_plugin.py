@@ -926,6 +926,26 @@ def test_answers_are_the_files_themselves(plugin, his, make_worklist):
     assert answers == [file] and not answers.incomplete
 
 
+def test_what_is_cut_is_told_once_for_each_modality(
+        plugin, his, make_worklist):
+    file = entry_file()
+    his.put(1, file)
+    served = plugin.Plugin(make_worklist()._settings)
+    served._worklist.refresh()
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    item = dataset.ScheduledProcedureStepSequence[0]
+    item.ScheduledProcedureStepStartTime = '1030'
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    for calling in ['CT1', 'CT1', 'MR1', 'Döe\n']:
+        answers = Answers()
+        served.on_worklist(
+            answers, Query(stream.getvalue()), calling, 'ORTHANC')
+        assert answers == [] and answers.incomplete
+    assert [line.partition(' asks')[0].rpartition(' ')[2]
+        for line in plugin.orthanc.log] == ['CT1', 'MR1', 'D?e?']
+
+
 def test_errors_hold_no_patients(plugin, make_worklist, his):
     """Orthanc logs what a callback raises."""
     file = entry_file()
