@@ -105,16 +105,24 @@ def _safe_variables(variables: Mapping[str, Value]) -> dict[str, str]:
 def _safe_variable(name: str, value: Value) -> str:
     if name == 'SpecificCharacterSet':
         return _charset_term(value or UNICODE)
-    if isinstance(value, int | float | Decimal):
-        value = f'{value:f}'.rstrip('0').rstrip('.')
-    elif not isinstance(value, str | Sequence | None):
-        raise WorklistError(('invalid', name))
+    if value is not None and not isinstance(value, str):
+        value = _text_or_list(name, value)
     try:
         return safe_value(name, value)
     except KeyError:
         # No keyword of DICOM
         texts = [value] if value is None or isinstance(value, str) else value
         return '\\'.join(map(safe_text, texts))
+
+
+def _text_or_list(name: str, value: object) -> str | Sequence[str]:
+    if isinstance(value, (int, float, Decimal)):
+        text = f'{value:f}'
+        return text.rstrip('0').rstrip('.') if '.' in text else text
+    if isinstance(value, Sequence) and all(
+            one is None or isinstance(one, str) for one in value):
+        return value
+    raise WorklistError(('invalid', name))
 
 
 def _charset_term(text: str) -> str:

@@ -4,6 +4,7 @@
 import functools
 import io
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pydicom
@@ -249,14 +250,16 @@ def test_variables_of_other_modules():
     assert raised.value.kind == 'template_name'
 
 
-def test_variable_that_is_no_text():
+@pytest.mark.parametrize('value', [object(), b'x', [1], {'a': 'b'}])
+def test_variable_that_is_no_text(value):
     with pytest.raises(WorklistError) as raised:
-        entry(PatientName=object())
+        entry(PatientName=value)
     assert raised.value.problems == (('invalid', 'PatientName'),)
 
 
 @pytest.mark.parametrize('weight, expected', [
-        (70, '70'), (70.5, '70.5'), (100, '100'), (0.4, '0.4')])
+        (70, '70'), (70.5, '70.5'), (100, '100'), (0.4, '0.4'),
+        (Decimal('100'), '100'), (Decimal('70.50'), '70.5')])
 def test_numbers(weight, expected):
     assert str(entry(PatientWeight=weight).dataset.PatientWeight) == expected
 

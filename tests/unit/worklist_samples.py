@@ -1,6 +1,5 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Orders for tests of worklists, and what people could type into them."""
 
 ORDER = {
