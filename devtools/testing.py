@@ -3,7 +3,8 @@
 """Run style checks and all tests, on every kind of database.
 
 trytond works on one kind of database in a process, therefore each
-`Configuration` has a pytest of its own; one line sums them up.
+`Configuration` has a pytest of its own.  They run beside all other tests, and
+what they print comes last; one line sums all up.
 """
 import argparse
 import hashlib
@@ -24,7 +25,7 @@ from . import predecessor, sao
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
-from .process import die_with_parent, stopping_on_signals
+from .process import Process, die_with_parent, stopping_on_signals
 from .tryton import MODULE, ROOT, Tryton, environment
 
 __all__ = [
@@ -34,6 +35,7 @@ TESTS = ROOT / 'tests'
 MODULE_TESTS = TESTS / 'module'
 PIP_TIMEOUT = 300
 RUN_TIMEOUT = 60 * 60
+STOP_TIMEOUT = 60
 # pytest: no test was collected
 NO_TESTS = 5
 
@@ -127,8 +129,31 @@ class Runner:
                 [sys.executable, '-m', 'pytest', '-p', 'devtools.counting',
                     *self._options, *paths],
                 **{COUNTS_VARIABLE: str(counts)}, **variables)
-            if counts.exists():
-                self._counts += Counter(json.loads(counts.read_text()))
+            self._add(code, counts)
+
+    @contextmanager
+    def beside(self, paths: Sequence[str]) -> Iterator[None]:
+        """Run the tests below `paths` meanwhile, as a command of their own.
+
+        What that prints is printed at the end, however it ends.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            counts, log = Path(folder, 'counts.json'), Path(folder, 'log')
+            process = Process(
+                [sys.executable, '-m', 'devtools.testing', *self._options,
+                    *paths],
+                log, folder=ROOT,
+                environment={**environment(), COUNTS_VARIABLE: str(counts)})
+            try:
+                yield
+                self._add(process.wait(RUN_TIMEOUT), counts)
+            finally:
+                process.stop(STOP_TIMEOUT)
+                print(log.read_text(errors='replace'), end='', flush=True)
+
+    def _add(self, code: int, counts: Path) -> None:
+        if counts.exists():
+            self._counts += Counter(json.loads(counts.read_text()))
         if code not in {0, NO_TESTS}:
             self._failed = True
 
@@ -144,7 +169,8 @@ class Runner:
             raise
 
     def close(self) -> int:
-        """Print the sum as pytest does, and return the exit code."""
+        """Print and write down the sum as pytest does; return its exit code.
+        """
         parts = [
             f'{self._counts[kind]} {kind}'
             for kind in KINDS
@@ -155,7 +181,12 @@ class Runner:
         # Nothing here depends on the machine: no test may be skipped.
         failed = self._failed or any(
             self._counts[kind] for kind in KINDS if kind != 'passed')
-        return 1 if failed or not self._counts['passed'] else 0
+        if COUNTS_VARIABLE in os.environ:
+            Path(os.environ[COUNTS_VARIABLE]).write_text(
+                json.dumps(self._counts))
+        if failed:
+            return 1
+        return 0 if self._counts['passed'] else NO_TESTS
 
 
 def _title(text: str) -> None:
@@ -237,15 +268,6 @@ def _default_paths() -> list[str]:
         if path.is_dir() and any(path.glob('test_*.py')))
 
 
-@contextmanager
-def _postgresql(needed: bool) -> Iterator[PostgreSQL | None]:
-    if not needed:
-        yield None
-        return
-    with PostgreSQL() as postgresql:
-        yield postgresql
-
-
 def main(arguments: Sequence[str]) -> int:
     paths, options = _split(arguments)
     runner = Runner(options)
@@ -254,12 +276,16 @@ def main(arguments: Sequence[str]) -> int:
         paths = _default_paths()
     module_paths = [path for path in paths if _of_module(path)]
     other_paths = [path for path in paths if path not in module_paths]
-    if other_paths:
+    if module_paths and other_paths:
+        with runner.beside(module_paths):
+            runner.run(', '.join(other_paths), other_paths)
+    elif module_paths:
+        with PostgreSQL() as postgresql:
+            for configuration in CONFIGURATIONS:
+                run_module_tests(
+                    runner, configuration, module_paths, postgresql)
+    else:
         runner.run(', '.join(other_paths), other_paths)
-    with _postgresql(bool(module_paths)) as postgresql:
-        for configuration in CONFIGURATIONS if module_paths else []:
-            run_module_tests(
-                runner, configuration, module_paths, postgresql)
     return runner.close()
 
 
