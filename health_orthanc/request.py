@@ -50,14 +50,14 @@ class Institution(metaclass=PoolMeta):
         """Return the time zones of institutions by id.
 
         GNU Health keeps a zone for companies only: an institution that is
-        none has the zone of the company there is, if it is a single one.
+        none, and None, have the zone of all companies if it is the same.
         """
         Company = Pool().get('company.company')
         companies = Company.search([('timezone', '!=', None)])
         by_party = {c.party.id: c.timezone for c in companies}
         zones = set(by_party.values())
-        common = zones.pop() if len(zones) == 1 else None
-        return {
+        common = zones.pop() if len(zones) == 1 else 'UTC'
+        return {None: common} | {
             i.id: by_party.get(i.party.id, common)
             for i in cls.browse(institutions)}
 
@@ -70,8 +70,7 @@ class Institution(metaclass=PoolMeta):
         if company and Company(company).timezone:
             return Company(company).timezone
         id_ = cls.of_user()
-        zones = cls.zones([id_] if id_ else [])
-        return zones.get(id_) or 'UTC'
+        return cls.zones([id_] if id_ else [])[id_]
 
 
 class ImagingTest(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
@@ -263,7 +262,9 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         vlist = [values.copy() for values in vlist]
         for values in vlist:
             if checked:
-                cls._check_protected(values)
+                cls._check_protected({
+                        name for name in cls._protected & values.keys()
+                        if values[name]})
             cls._identify(values)
         requests = super().create(vlist)
         with without_check_access():
@@ -273,9 +274,7 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         return requests
 
     @classmethod
-    def _check_protected(cls, values):
-        names = {
-            name for name in cls._protected & values.keys() if values[name]}
+    def _check_protected(cls, names):
         if names:
             raise StepAccessError(gettext(
                     'health_orthanc.msg_step_protected',
@@ -324,7 +323,8 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     def write(cls, *args):
         if Transaction().check_access:
             for values in args[1::2]:
-                cls._check_protected(values)
+                cls._check_protected(
+                    (cls._protected | {'state'}) & values.keys())
         super().write(*args)
         actions = iter(args)
         for requests, values in zip(actions, actions):
@@ -522,6 +522,12 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         Entry = Pool().get('gnuhealth.imaging.worklist.entry')
         with without_check_access():
             return Entry.preview(self.__class__(self.id))
+
+    @property
+    def worklist_template(self):
+        "The template of the study type, if it can be used"
+        template = self.requested_test.imaging_worklist_template
+        return template if template and template.active else None
 
     def get_worklist_template_data(self):
         """Return the variables of worklist templates.

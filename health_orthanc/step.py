@@ -3,6 +3,9 @@
 """Scheduled procedure steps (DICOM PS3.3 C.4.10)."""
 
 import datetime as dt
+from collections import Counter
+
+from sql.aggregate import Max
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
@@ -10,6 +13,7 @@ from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.rpc import RPC
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.tools import timezone as tz
 from trytond.transaction import Transaction, without_check_access
 
@@ -399,10 +403,9 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
                         name for name in cls._protected & values.keys()
                         if values[name] not in defaults})
                 values['customised'] = True
-            with without_check_access():
-                values['step_id'] = Configuration.new_step_id()
+            values['step_id'] = Configuration.new_step_id()
+        cls._number(vlist)
         steps = super().create(vlist)
-        cls._number(steps)
         with without_check_access():
             # Orders of before the module
             Request.identify(list({
@@ -411,12 +414,22 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
         return steps
 
     @classmethod
-    @without_check_access
-    def _number(cls, steps):
-        for step in cls.browse(steps):
-            others = [
-                s.number for s in step.request.steps if s.number]
-            cls.write([step], {'number': max(others, default=0) + 1})
+    def _number(cls, vlist):
+        "Complete the values of new steps with their positions"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        last = Counter()
+        for ids in grouped_slice(list({
+                        v['request'] for v in vlist if v.get('request')})):
+            cursor.execute(*table.select(
+                    table.request, Max(table.number),
+                    where=reduce_ids(table.request, ids),
+                    group_by=table.request))
+            last.update({id_: number or 0 for id_, number in cursor})
+        for values in vlist:
+            request = values.get('request')
+            last[request] += 1
+            values['number'] = last[request]
 
     @classmethod
     def write(cls, *args):

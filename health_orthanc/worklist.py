@@ -399,13 +399,18 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _store(cls, stamps):
-        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        pool = Pool()
+        Step = pool.get('gnuhealth.imaging.procedure.step')
+        Institution = pool.get('gnuhealth.institution')
         entries = {
             e.step.id: e for e in cls.search([('step', 'in', list(stamps))])}
         version = cls._last_version()
         created, written = [], []
-        for step in Step.browse(list(stamps)):
-            values = {'stamp': stamps[step.id], **cls._rendered(step)}
+        steps = Step.browse(list(stamps))
+        zones = Institution.zones(
+            {s.institution for s in steps if s.institution})
+        for step in steps:
+            values = {'stamp': stamps[step.id], **cls._rendered(step, zones)}
             entry = entries.get(step.id)
             if not entry or any(
                     getattr(entry, name) != value
@@ -429,13 +434,13 @@ class WorklistEntry(ModelSQL):
         return version or 0
 
     @classmethod
-    def _rendered(cls, step):
+    def _rendered(cls, step, zones):
         "Return the values of a step's entry"
         nothing = dict.fromkeys(
             ['dicom', 'text', 'kind', 'charset', 'problem'])
         try:
-            rendered = cls._render(step)
-            template = cls._template(step)
+            rendered = cls._render(step, zones)
+            template = step.request.worklist_template
             return {
                 **nothing,
                 'dicom': worklist.to_file(rendered.dataset),
@@ -455,22 +460,17 @@ class WorklistEntry(ModelSQL):
         return {**nothing, 'problem': json.dumps(problems)}
 
     @classmethod
-    def _template(cls, step):
-        template = step.request.requested_test.imaging_worklist_template
-        return template if template and template.active else None
-
-    @classmethod
-    def _render(cls, step):
+    def _render(cls, step, zones=None):
         """Return the entry of a step.
 
         Raises
         ------
         TemplateError, WorklistError
         """
-        template = cls._template(step)
+        template = step.request.worklist_template
         kind = template.template_type if template else 'dump2dcm'
         source = template.template if template else worklist.DEFAULT_TEMPLATE
-        with worklist_data.rendering(step):
+        with worklist_data.rendering(step, zones):
             data = step.request.get_worklist_template_data()
         data['template_type'] = kind
         my = worklist_data.RecordView(data.pop('my', step.request), kind)

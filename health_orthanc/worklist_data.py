@@ -14,7 +14,8 @@ from .step import OPEN_STATES
 
 __all__ = ['RecordView', 'rendering', 'template_data']
 
-_step = ContextVar('worklist_step', default=None)
+# The step that is being rendered and the time zones of institutions
+_current = ContextVar('worklist_current', default=(None, None))
 
 # What the modality is told of a step that is open (PS3.3 C.4.10)
 _STATUSES = {'scheduled': 'SCHEDULED', 'in_progress': 'STARTED'}
@@ -23,13 +24,19 @@ _MAY_BE_PREGNANT, _UNKNOWN_PREGNANCY = '3', '4'
 
 
 @contextmanager
-def rendering(step):
-    "Let the variables of an order be those of one of its steps"
-    token = _step.set(step)
+def rendering(step, zones=None):
+    """Let the variables of an order be those of one of its steps.
+
+    Parameters
+    ----------
+    zones : dict, optional
+        As `Institution.zones` returns.
+    """
+    token = _current.set((step, zones))
     try:
         yield
     finally:
-        _step.reset(token)
+        _current.reset(token)
 
 
 class RecordView:
@@ -77,7 +84,7 @@ def _view(value, kind):
 
 def template_data(request):
     "Return the variables that the module gives to templates"
-    step = _step.get()
+    step, zones = _current.get()
     if step is None or step.request != request:
         step = next(
             (s for s in request.steps if s.state in OPEN_STATES), None)
@@ -85,13 +92,13 @@ def template_data(request):
         'my': request,
         **_order_data(request),
         **_patient_data(request.patient),
-        **(_step_data(step, request.patient) if step else {}),
+        **(_step_data(step, request.patient, zones) if step else {}),
         }
 
 
 def _order_data(request):
     doctor = request.doctor
-    template = request.requested_test.imaging_worklist_template
+    template = request.worklist_template
     physician = _person_name(doctor.party) if doctor else ''
     specialty = doctor.main_specialty if doctor else None
     line = request.request_line or ''
@@ -134,12 +141,13 @@ def _patient_data(patient):
         }
 
 
-def _step_data(step, patient):
-    Institution = Pool().get('gnuhealth.institution')
+def _step_data(step, patient, zones):
     institution = step.institution
-    zone = Institution.zones([institution.id])[institution.id] if (
-        institution) else Institution.zone_of_user()
-    start = worklist.local_start(step.scheduled_at, zone)
+    if zones is None:
+        Institution = Pool().get('gnuhealth.institution')
+        zones = Institution.zones([institution] if institution else [])
+    start = worklist.local_start(
+        step.scheduled_at, zones[institution.id if institution else None])
     return {
         'ScheduledProcedureStepStartDate': start.date,
         'ScheduledProcedureStepStartTime': start.time,
