@@ -151,7 +151,9 @@ class Demo:
         """Configure the plugin, once GNU Health has given it a key."""
         if self.state['plugin']:
             self.orthanc.configuration.update(
-                PythonScript=str(PLUGIN), HealthOrthanc={
+                PythonScript=str(PLUGIN),
+                LuaScripts=[str(PLUGIN.with_suffix('.lua'))],
+                HealthOrthanc={
                     **self.state['plugin'], 'Url': self.server.url})
 
     def _upload(self) -> None:

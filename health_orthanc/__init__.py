@@ -22,6 +22,7 @@ def register():
         synchronization.Synchronization,
         synchronization.Failure,
         request.Institution,
+        request.PatientEvaluation,
         worklist.WorklistTemplate,
         request.ImagingTest,
         request.Request,

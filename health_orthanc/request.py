@@ -21,7 +21,8 @@ from .mirror import now
 from .step import MODALITY_SELECTION, OPEN_STATES, check_ae_titles
 from .worklist_data import template_data
 
-__all__ = ['ImagingTest', 'Institution', 'Request', 'RECENT']
+__all__ = [
+    'ImagingTest', 'Institution', 'PatientEvaluation', 'RECENT', 'Request']
 
 # How far back orders are served when the module comes to a running hospital
 RECENT = dt.timedelta(days=7)
@@ -71,6 +72,18 @@ class Institution(metaclass=PoolMeta):
             return Company(company).timezone
         id_ = cls.of_user()
         return cls.zones([id_] if id_ else [])[id_]
+
+
+class PatientEvaluation(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.patient.evaluation'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        # The weight of those on the worklist is looked up all the time
+        cls._sql_indexes.add(
+            Index(table, (table.patient, Index.Equality())))
 
 
 class ImagingTest(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
