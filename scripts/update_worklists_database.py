@@ -115,7 +115,8 @@ def main(arguments=None):
 
 
 def work(options):
-    folder = Folder(options.worklists, options.mode)
+    folder = Folder(
+        options.worklists, options.mode, not options.no_dump2dcm)
     with Client(options) as client:
         if options.dry_run:
             update(client, folder, options)
@@ -155,6 +156,10 @@ def parse(arguments):
     parser.add_argument(
         '--full', action='store_true',
         help="ask for all open steps, not only for what changed")
+    parser.add_argument(
+        '--no-dump2dcm', action='store_true',
+        help="write what GNU Health made of the templates as it is: faster, "
+        "and dcmtk is not needed")
     parser.add_argument(
         '--mode', type=file_mode, default=0o644, metavar='OCTAL',
         help="permissions of the files (default: 644)")
@@ -602,11 +607,12 @@ class Staged:
 
 class Folder:
 
-    def __init__(self, path, mode):
+    def __init__(self, path, mode=0o644, dump2dcm=True):
         if not path.is_dir():
             raise Unusable(f"There is no folder {path}.")
         self._path = path
         self._mode = mode
+        self._dump2dcm = dump2dcm
         self._staging = path / STAGING
 
     def _file(self, name):
@@ -747,8 +753,10 @@ class Folder:
         path = self._staging / (entry.name + SUFFIX)
         try:
             expected = read_dicom(entry.dicom)
-            staged.remark = convert(entry, expected, path)
-            if entry.kind != 'dump2dcm' or staged.remark:
+            wanted = self._dump2dcm and entry.kind == 'dump2dcm'
+            if wanted:
+                staged.remark = convert(entry, expected, path)
+            if not wanted or staged.remark:
                 path.unlink(missing_ok=True)
                 path.write_bytes(entry.dicom)
             path.chmod(self._mode)
@@ -791,7 +799,7 @@ class Folder:
     def _no_queries(self):
         "Let wlmscpfs wait, but do not wait for ever on it"
         try:
-            file = (self._path / WLMSCPFS_LOCK).open('rb')
+            file = (self._path / WLMSCPFS_LOCK).open('r+b')
         except OSError:
             yield
             return
@@ -799,12 +807,13 @@ class Folder:
             deadline = time.monotonic() + WLMSCPFS_PATIENCE
             while time.monotonic() < deadline:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # dcmtk locks by fcntl(2), which knows nothing of flock(2)
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                except BlockingIOError:
+                except OSError as error:
+                    if error.errno not in {errno.EAGAIN, errno.EACCES}:
+                        break  # A file system without
                     time.sleep(0.05)
-                except OSError:
-                    break  # A file system without
             yield
 
     def _allow_reading(self, files):
@@ -943,8 +952,6 @@ def differences(expected, found):
 
 def convert(entry, expected, path):
     "Let dump2dcm write the file; return why that cannot be used, or None"
-    if entry.kind != 'dump2dcm':
-        return None
     program = shutil.which('dump2dcm')
     if not program:
         return "dump2dcm is not installed"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What modalities get of the worklist files: from Orthanc, from wlmscpfs."""
 
-import fcntl
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -148,16 +148,39 @@ def test_names_arrive_whole(health, folder, run, wlmscpfs, charset, name):
     assert str(answer.PatientName) == name
 
 
-def test_run_waits_for_queries(health, folder, run, wlmscpfs):
-    "It publishes while nobody reads, and wlmscpfs answers afterwards"
-    health.open(1)
-    run()
-    with (folder / 'lockfile').open() as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
-        health.open(2)
-        # But not for ever
+# What wlmscpfs does to the lock file while it reads (dcmtk uses fcntl(2))
+SHARED = """
+import fcntl, sys
+file = open(sys.argv[1], 'r+')
+try:
+    fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+except BlockingIOError:
+    print('busy')
+else:
+    print('free', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_queries_wait_while_files_are_changed(folder):
+    (folder / 'lockfile').touch()
+    query = [sys.executable, '-c', SHARED, folder / 'lockfile']
+    script = runpy.run_path(str(SCRIPT))
+    with script['Folder'](folder)._no_queries():
+        assert subprocess.check_output(query, input=b'') == b'busy\n'
+    assert subprocess.check_output(query, input=b'') == b'free\n'
+
+
+def test_endless_query_does_not_stop_the_changes(health, folder, run):
+    (folder / 'lockfile').touch()
+    with subprocess.Popen(
+            [sys.executable, '-c', SHARED, folder / 'lockfile'],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE) as query:
+        assert query.stdout.readline() == b'free\n'
+        health.open(1)
         run()
-    assert step_ids(wlmscpfs()) == ['STEP1', 'STEP2']
+        query.stdin.close()
+    assert (folder / 'gnuhealth-1.wl').exists()
 
 
 # The demo

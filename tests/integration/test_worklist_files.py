@@ -370,6 +370,15 @@ def test_dump2dcm_is_not_installed(health, folder, run, tmp_path):
     assert state(folder) == before
 
 
+def test_dump2dcm_is_not_wanted(health, folder, run):
+    entry = health.open(1)
+    assert run('--no-dump2dcm').stderr == ''
+    assert contents(folder) == {'gnuhealth-1.wl': entry['dicom']}
+    before = state(folder)
+    run('--full')
+    assert state(folder) == before
+
+
 def test_long_and_odd_values(health, folder, run):
     dataset = make_step(1, "O'Neil ]^\"{$x}\" # %^=")
     dataset.RequestedProcedureComments = 'ä' * 10000
