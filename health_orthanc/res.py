@@ -3,9 +3,10 @@
 
 from trytond.pool import PoolMeta
 
-from .routes import APPLICATION
+__all__ = ['APPLICATION', 'UserApplication']
 
-__all__ = ['UserApplication']
+# Of the keys of plugins
+APPLICATION = 'health_orthanc'
 
 
 class UserApplication(metaclass=PoolMeta):

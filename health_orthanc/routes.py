@@ -10,15 +10,15 @@ from http import HTTPStatus
 from werkzeug.exceptions import abort
 from werkzeug.wrappers import Response
 
-from trytond.pool import Pool
 from trytond.protocols.wrappers import (
     user_application, with_pool, with_transaction)
 from trytond.transaction import Transaction, without_check_access
 from trytond.wsgi import app
 
-__all__ = ['APPLICATION', 'worklist']
+from .res import APPLICATION
 
-APPLICATION = 'health_orthanc'
+__all__ = ['worklist']
+
 MODULE = 'health_orthanc'
 
 
@@ -26,24 +26,29 @@ MODULE = 'health_orthanc'
 @user_application(APPLICATION, json=False)
 def _check_plugin(request, pool):
     "Let only the users of plugins pass"
-    pool = Pool()
+    User = pool.get('res.user')
+    if not _is_active(pool):
+        abort(HTTPStatus.NOT_FOUND)
     group = pool.get('ir.model.data').get_id(MODULE, 'group_orthanc_plugin')
-    if group not in pool.get('res.user').get_groups():
+    user = User(Transaction().user)
+    if not user.active or group not in User.get_groups():
         abort(HTTPStatus.FORBIDDEN)
     return Response()
 
 
 def _is_active(pool):
-    return 'gnuhealth.imaging.worklist.entry' in {
-        name for name, _ in pool.iterobject()}
+    try:
+        pool.get('gnuhealth.imaging.worklist.entry')
+    except KeyError:
+        return False
+    return True
 
 
 @app.route('/<database_name>/orthanc/worklist', methods={'GET'})
 @with_pool
 def worklist(request, pool):
     "Tell what is on the worklist; see `WorklistEntry.page`"
-    if not _is_active(pool):
-        abort(HTTPStatus.NOT_FOUND)
+    # Nobody else is told even which modules are active
     _check_plugin(request, pool)
     page = _page(request, pool)
     if page is None:

@@ -22,7 +22,7 @@ from .core.client import OrthancClient, normalize_url
 from .core.errors import InvalidAddress, OrthancError
 from .core.secrets import MASK, SecretUnavailable, seal, unseal
 from .exceptions import ServerDeleteError, ServerValidationError, describe
-from .routes import APPLICATION
+from .res import APPLICATION
 
 __all__ = ['Server']
 
@@ -314,6 +314,8 @@ class Server(
             args.extend((servers, values))
         super().write(*args)
         cls._check_later([s for s in cls.browse(changed) if s.active])
+        cls._cancel_plugin_keys(
+            [s for s in cls.browse(sum(args[::2], [])) if not s.active])
 
     @classmethod
     def write_progress(cls, server_id, **values):
@@ -382,6 +384,7 @@ class Server(
                 raise ServerDeleteError(gettext(
                         'health_orthanc.msg_server_delete_studies',
                         server=server.rec_name))
+        cls._cancel_plugin_keys(servers)
         super().delete(servers)
 
     @classmethod
@@ -439,13 +442,9 @@ class Server(
         Keys of before stop working.  The plugin has a user of its own, who
         cannot log in and belongs to no group but that of plugins.
         """
-        pool = Pool()
-        Application = pool.get('res.user.application')
+        Application = Pool().get('res.user.application')
         user = self._plugin_user()
-        Application.cancel(Application.search([
-                    ('user', '=', user.id),
-                    ('state', '!=', 'cancelled'),
-                    ]))
+        self._cancel_plugin_keys([self])
         application, = Application.create([{
                     'user': user.id,
                     'application': APPLICATION,
@@ -453,29 +452,34 @@ class Server(
                     }])
         return application.key
 
+    @classmethod
+    @inactive_records
+    @without_check_access
+    def _cancel_plugin_keys(cls, servers):
+        Application = Pool().get('res.user.application')
+        Application.cancel(Application.search([
+                    ('user.login', 'in', [s._plugin_login for s in servers]),
+                    ('state', '!=', 'cancelled'),
+                    ]))
+
+    @property
+    def _plugin_login(self):
+        return f'orthanc-plugin-{self.id}'
+
     @inactive_records
     def _plugin_user(self):
         pool = Pool()
         User = pool.get('res.user')
         group = pool.get('ir.model.data').get_id(
             'health_orthanc', 'group_orthanc_plugin')
-        login = f'orthanc-plugin-{self.id}'
-        values = {
-            'name': gettext(
-                'health_orthanc.msg_plugin_user', server=self.label),
-            'login': login,
-            'active': True,
-            }
-        users = User.search([('login', '=', login)])
-        if not users:
-            return User.create([{**values, 'groups': [('add', [group])]}])[0]
-        User.write(users, {
-                **values,
-                'groups': [
-                    ('remove', [g.id for g in users[0].groups]),
-                    ('add', [group])],
-                })
-        return users[0]
+        users = User.search([('login', '=', self._plugin_login)])
+        user = users[0] if users else User(login=self._plugin_login)
+        user.name = gettext(
+            'health_orthanc.msg_plugin_user', server=self.label)
+        user.active = True
+        user.groups = [group]
+        user.save()
+        return user
 
     @property
     def plugin_names(self):

@@ -3,7 +3,6 @@
 """Worklists: their templates, and what is served of each open step."""
 
 import datetime as dt
-import functools
 import hashlib
 import json
 import logging
@@ -25,7 +24,7 @@ from trytond.transaction import Transaction, without_check_access
 from . import worklist_data
 from .access import GuardedMixin
 from .core import worklist
-from .core.templates import TemplateError, compile_template
+from .core.templates import TemplateError
 from .core.values import is_short_string
 from .core.worklist import WorklistError
 from .engine import in_transaction
@@ -190,8 +189,7 @@ class WorklistTemplate(
 
     def get_completed(self, name):
         try:
-            return ', '.join(worklist.check_template(
-                    self.template, self.template_type, self.charset))
+            return ', '.join(self._check())
         except (TemplateError, WorklistError):
             return None
 
@@ -202,17 +200,48 @@ class WorklistTemplate(
                 'template', 'template_type', 'charset', 'active'}:
             for template in templates:
                 if template.active:
-                    template._check()
+                    template._validate_template()
 
     def _check(self):
+        return worklist.check_template(
+            self.template, self.template_type, self.charset,
+            self._extra_variables())
+
+    @classmethod
+    @without_check_access
+    def _extra_variables(cls):
+        "Return the variables that other modules add to those of orders"
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        requests = Request.search([], order=[('id', 'DESC')], limit=1)
+        if not requests:
+            return set()
+        data = requests[0].get_worklist_template_data()
+        return data.keys() - worklist.VARIABLES
+
+    def _validate_template(self):
         try:
-            worklist.check_template(
-                self.template, self.template_type, self.charset)
+            self._check()
         except (TemplateError, WorklistError) as error:
             raise WorklistTemplateError(gettext(
                     'health_orthanc.msg_worklist_template',
                     template=self.name,
                     problem=_problem_text(_problems(error)))) from error
+
+
+    def _completed(self):
+        return worklist.check_template(
+            self.template, self.template_type, self.charset,
+            names=self._names_of_others())
+
+    @classmethod
+    @without_check_access
+    def _names_of_others(cls):
+        "Return the variables of other modules, as the last order shows them"
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        last = Request.search([], limit=1, order=[('id', 'DESC')])
+        return {
+            name for request in last
+            for name in request.get_worklist_template_data()}
 
 
 def _problems(error):
@@ -226,13 +255,22 @@ def _problems(error):
 
 def _problem_text(problems):
     return '\n'.join(
-        gettext(f'health_orthanc.msg_worklist_{kind}', **values)
-        for kind, values in problems)
+        _told(kind, **values) for kind, values in problems)
 
 
-@functools.lru_cache(maxsize=64)
-def _compiled(source):
-    return compile_template(source)
+def _told(kind, line='', detail='', keyword=''):
+    "Return a problem in words"
+    text = gettext(
+        f'health_orthanc.msg_worklist_{kind}',
+        detail=detail or '…', keyword=keyword)
+    if line:
+        part = kind.partition('_')[0]
+        text = gettext(
+            f'health_orthanc.msg_worklist_line_{part}', line=line,
+            problem=text)
+    if detail and detail not in text:
+        text += f'\n    {detail}'
+    return text
 
 
 class WorklistEntry(ModelSQL):
@@ -474,7 +512,7 @@ class WorklistEntry(ModelSQL):
             data = step.request.get_worklist_template_data()
         data['template_type'] = kind
         my = worklist_data.RecordView(data.pop('my', step.request), kind)
-        return worklist.render(_compiled(source), kind, data, my=my)
+        return worklist.render(source, kind, data, my=my)
 
     @classmethod
     def _stamps(cls):

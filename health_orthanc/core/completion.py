@@ -92,11 +92,21 @@ def complete(
                 dataset, 'RequestedProcedureDescription'))
     for keyword in _IDENTITY:
         part = step if keyword in STEP_KEYS else dataset
-        if text_of(part, keyword) != variables[keyword]:
+        if text_of(part, keyword) not in _identities(keyword, variables):
             problems.append(('differs', keyword))
     if problems:
         raise WorklistError(*problems)
     return tuple(completed)
+
+
+def _identities(
+        keyword: str, variables: Mapping[str, str]) -> set[str]:
+    "Return what an element that identifies patient or order may hold"
+    own = {variables[keyword]}
+    if keyword == 'PatientID' and variables.get('MergeID'):
+        # For workstations that lose all but the patient's ID
+        own.add(variables['MergeID'])
+    return own
 
 
 def _add(

@@ -179,7 +179,7 @@ def test_problems_are_told_together():
 
 @pytest.mark.parametrize('line, keyword', [
         ('(0010,0020) LO [X$PatientID]', 'PatientID'),
-        ('(0010,0020) LO [$MergeID]', 'PatientID'),
+        ('(0010,0020) LO [$StudyInstanceUID]', 'PatientID'),
         ('(0020,000d) UI [1.2.3]', 'StudyInstanceUID'),
         ('(0008,0050) SH []', 'AccessionNumber'),
         ])
@@ -187,6 +187,11 @@ def test_identity_is_that_of_the_order(line, keyword):
     with pytest.raises(WorklistError) as raised:
         entry(template=line)
     assert raised.value.problems == (('differs', keyword),)
+
+
+def test_merge_id_may_stand_for_the_patient():
+    rendered = entry(template='(0010,0020) LO [$MergeID]')
+    assert rendered.dataset.PatientID == ORDER['MergeID']
 
 
 def test_template_adds_and_changes_what_is_no_identity():
