@@ -228,22 +228,6 @@ class WorklistTemplate(
                     problem=_problem_text(_problems(error)))) from error
 
 
-    def _completed(self):
-        return worklist.check_template(
-            self.template, self.template_type, self.charset,
-            names=self._names_of_others())
-
-    @classmethod
-    @without_check_access
-    def _names_of_others(cls):
-        "Return the variables of other modules, as the last order shows them"
-        Request = Pool().get('gnuhealth.imaging.test.request')
-        last = Request.search([], limit=1, order=[('id', 'DESC')])
-        return {
-            name for request in last
-            for name in request.get_worklist_template_data()}
-
-
 def _problems(error):
     "Return what is wrong as a list of [kind, values]"
     if isinstance(error, TemplateError):

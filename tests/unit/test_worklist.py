@@ -179,7 +179,7 @@ def test_problems_are_told_together():
 
 @pytest.mark.parametrize('line, keyword', [
         ('(0010,0020) LO [X$PatientID]', 'PatientID'),
-        ('(0010,0020) LO [$StudyInstanceUID]', 'PatientID'),
+        ('(0010,0020) LO [$AccessionNumber]', 'PatientID'),
         ('(0020,000d) UI [1.2.3]', 'StudyInstanceUID'),
         ('(0008,0050) SH []', 'AccessionNumber'),
         ])
