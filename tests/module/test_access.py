@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import datetime as dt
+import json
+from unittest.mock import patch
 
 from cryptography.fernet import Fernet
 
 from trytond import backend
-from trytond.model import ModelStorage
+from trytond.model import ModelSingleton, ModelStorage
 from trytond.pool import Pool, isregisteredby
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -17,19 +19,24 @@ from tests.unit.fake_orthanc import (
 
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
-    Refused, RpcTestCase, Told, create_instance, create_orthanc_patient,
-    create_patient, create_result, create_series, create_server, create_study,
-    create_user, fernet_keys, record_id)
+    Refused, RpcTestCase, Told, create_instance, create_order,
+    create_orthanc_patient, create_patient, create_result, create_series,
+    create_server, create_study, create_user, fernet_keys, record_id)
 
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
 HEALTH_PATIENT = 'gnuhealth.patient'
 RESULT = 'gnuhealth.imaging.test.result'
-ORDERS = {'gnuhealth.imaging.test', 'gnuhealth.imaging.test.request'}
+REQUEST = 'gnuhealth.imaging.test.request'
+STEP = 'gnuhealth.imaging.procedure.step'
+TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
+CONFIGURATION = 'gnuhealth.imaging.worklist.configuration'
+ENTRY = 'gnuhealth.imaging.worklist.entry'
+ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
     'default_get', 'export_data_domain', 'fields_get', 'fields_view_get',
-    'view_toolbar_get'}
+    'get_request_states', 'view_toolbar_get'}
 
 
 def own_models():
@@ -38,6 +45,8 @@ def own_models():
     names = {
         m.model for m in pool.get('ir.model').search(
             [('module', '=', MODULE)])}
+    # health_imaging_worklist may have brought it first
+    names.add(TEMPLATE)
     for name, Model in pool.iterobject():
         if name in names:
             yield name, Model
@@ -79,7 +88,8 @@ class CompletenessTestCase(OrthancTestCase):
                 for rule in rules:
                     self.assertEqual(granted(rule), set())
             names.add(name)
-        self.assertLessEqual({SERVER, VIEWER, PATIENT, STUDY, SERIES}, names)
+        self.assertLessEqual(
+            {SERVER, VIEWER, PATIENT, STUDY, SERIES, STEP, TEMPLATE}, names)
 
     @with_transaction()
     def test_fields_in_models_of_others_are_denied(self):
@@ -175,8 +185,8 @@ class CompletenessTestCase(OrthancTestCase):
                 names.add(button)
         self.assertIn('remove_config_server', names)
 
-    @with_transaction()
     def test_routes_refuse_whoever_is_not_known(self):
+        urls = set()
         for rule in app.url_map.iter_rules():
             if not rule.endpoint.__module__.startswith(
                     f'trytond.modules.{MODULE}'):
@@ -186,15 +196,24 @@ class CompletenessTestCase(OrthancTestCase):
                     name: self.db_name if name == 'database_name' else '1'
                     for name in rule.arguments})
             for method in rule.methods - {'OPTIONS'}:
-                with self.subTest(url=url, method=method):
-                    response = self.client().open(url, method=method)
-                    self.assertIn(response.status_code, {401, 403})
+                for authorization in ['', 'Bearer x', 'Basic eDp4', 'x']:
+                    with self.subTest(
+                            url=url, method=method,
+                            authorization=authorization):
+                        response = self.client().open(
+                            url, method=method,
+                            headers={'Authorization': authorization})
+                        self.assertIn(response.status_code, {401, 403})
+            urls.add(url)
+        self.assertIn(f'/{self.db_name}/orthanc/worklist', urls)
 
 
 class AccessTestCase(RpcTestCase):
     "What each kind of user gets"
 
-    OUTSIDERS = ['nobody', 'frontdesk', 'nurse', 'imaging']
+    OUTSIDERS = ['nobody', 'frontdesk', 'nurse']
+    # Who sees orders, but no images
+    RADIOGRAPHERS = ['radiographer', 'head']
     INSIDERS = ['doctor', 'clerk', 'administrator']
 
     @classmethod
@@ -204,7 +223,8 @@ class AccessTestCase(RpcTestCase):
                 'nobody': [],
                 'frontdesk': ['health.group_health_frontdesk'],
                 'nurse': ['health.group_health_nursing'],
-                'imaging': ['health_imaging.group_health_imaging'],
+                'radiographer': ['health_imaging.group_health_imaging'],
+                'head': ['health_imaging.group_health_imaging_admin'],
                 'doctor': ['health.group_health_doctor'],
                 'clerk': ['health_orthanc.group_imaging_orthanc'],
                 'administrator': [
@@ -241,6 +261,12 @@ class AccessTestCase(RpcTestCase):
         cls.failure, = pool.get(FAILURE).create([{
                     'server': cls.server.id, 'level': 'study',
                     'orthanc_UID': 'x'}])
+        cls.order = create_order(cls.patient, requested=True)
+        cls.step, = cls.order.steps
+        cls.template = pool.get(TEMPLATE)(record_id(
+                'worklist_template_default'))
+        cls.entry, = pool.get(ENTRY).create([{
+                    'step': cls.step.id, 'version': 1}])
         cls.ids = {
             SERVER: cls.server.id,
             VIEWER: cls.viewer.id,
@@ -250,13 +276,19 @@ class AccessTestCase(RpcTestCase):
             INSTANCE: cls.instance.id,
             RUN: cls.run_.id,
             FAILURE: cls.failure.id,
+            STEP: cls.step.id,
+            TEMPLATE: cls.template.id,
+            CONFIGURATION: record_id('worklist_configuration'),
+            REQUEST: cls.order.id,
+            ENTRY: cls.entry.id,
             }
 
     def as_(self, login):
         return self.session(self.users[login])
 
     def outsiders(self):
-        for login in self.OUTSIDERS:
+        "Yield who sees no images"
+        for login in self.OUTSIDERS + self.RADIOGRAPHERS:
             with self.subTest(user=login):
                 yield self.as_(login)
 
@@ -281,10 +313,26 @@ class OutsidersTestCase(AccessTestCase):
             for name, Model in self.remote_models()
             for method, arguments in self.remote_calls(name, Model)]
         self.assertGreater(len(calls), 100)
-        for session in self.outsiders():
+        for login in self.OUTSIDERS + self.RADIOGRAPHERS:
+            seen = {STEP, TEMPLATE} if login in self.RADIOGRAPHERS else {}
             for name, method, arguments in calls:
-                with self.subTest(model=name, method=method):
-                    self.assertRefused(session, name, method, arguments)
+                if name not in seen:
+                    with self.subTest(user=login, model=name, method=method):
+                        self.assertRefused(
+                            self.as_(login), name, method, arguments)
+
+    def test_entries_are_read_by_nobody(self):
+        for login in self.users:
+            for method, arguments in [
+                    ('read', [[self.entry.id], ['dicom']]),
+                    ('search', [[]]),
+                    ('search', [[('text', 'like', '%')]]),
+                    ('write', [[self.entry.id], {'text': "x"}]),
+                    ('create', [[{'step': self.step.id, 'version': 2}]]),
+                    ('delete', [[self.entry.id]])]:
+                with self.subTest(user=login, method=method):
+                    with self.assertRaises(Refused):
+                        self.as_(login).model(ENTRY, method, *arguments)
 
     def assertRefused(self, session, name, method, arguments):
         # A mirrored record cannot be copied by anybody, and that is said.
@@ -320,7 +368,11 @@ class OutsidersTestCase(AccessTestCase):
             'on_scan_code': [{'id': id_}, 'x'],
             'pre_validate': [{'id': id_}],
             'autocomplete': ['x'],
+            'get_worklist': [],
             }
+        if issubclass(Model, ModelSingleton):
+            # Its copy is the record itself, changed
+            known['copy'] = [[id_], {'window_before': dt.timedelta(1)}]
         for method in Model.__rpc__.keys() - METADATA:
             if method in Model._buttons:
                 yield method, [[id_]]
@@ -338,8 +390,14 @@ class OutsidersTestCase(AccessTestCase):
             (SERVER, 'synchronize_later'), (STUDY, 'get_new_studies'),
             (STUDY, 'full_synchronize'), (STUDY, 'assign'),
             (RUN, 'run'), (RUN, 'run_all'), (RUN, 'clean'),
-            (RUN, 'load_instances'), (VIEWER, 'offered')]
-        for login in [*self.OUTSIDERS, *self.INSIDERS]:
+            (RUN, 'load_instances'), (VIEWER, 'offered'),
+            (SERVER, 'new_plugin_key'), (STEP, 'reject_because'),
+            (STEP, 'served_domain'), (REQUEST, 'identify'),
+            (REQUEST, 'follow_steps'), (REQUEST, 'open_recent'),
+            (REQUEST, 'get_worklist_template_data'), (ENTRY, 'page'),
+            (ENTRY, 'refresh'), (ENTRY, 'preview'),
+            (CONFIGURATION, 'new_accession_number')]
+        for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
                     with self.assertRaises(Refused):
@@ -407,7 +465,7 @@ class OutsidersTestCase(AccessTestCase):
         self.assertIn('party', row)
 
     def test_a_radiographer_opens_results(self):
-        session = self.as_('imaging')
+        session = self.as_('radiographer')
         view = session.model(RESULT, 'fields_view_get', None, 'form')
         row, = session.model(
             RESULT, 'read', [self.result.id], list(view['fields']))
@@ -428,6 +486,9 @@ class WizardsTestCase(AccessTestCase):
             'administrator', 'clerk', 'doctor'},
         'gnuhealth.imaging_orthanc.preview': {
             'administrator', 'clerk', 'doctor'},
+        'gnuhealth.imaging.procedure.step.reject': {
+            'administrator', 'radiographer', 'head'},
+        'gnuhealth.orthanc.connect_plugin': {'administrator'},
         }
 
     def contexts(self, login):
@@ -494,6 +555,8 @@ class WizardsTestCase(AccessTestCase):
             'gnuhealth.imaging_orthanc.open_viewer': (STUDY, self.study.id),
             'gnuhealth.imaging_orthanc.preview': (
                 INSTANCE, self.instance.id),
+            'gnuhealth.imaging.procedure.step.reject': (STEP, self.step.id),
+            'gnuhealth.orthanc.connect_plugin': (SERVER, self.server.id),
             }
         for name, allowed in self.ALLOWED.items():
             context = {}
@@ -511,13 +574,17 @@ class WizardsTestCase(AccessTestCase):
     def test_those_of_a_record_need_one(self):
         for name in [
                 'gnuhealth.imaging_orthanc.open_viewer',
-                'gnuhealth.imaging_orthanc.preview']:
-            for session in self.insiders():
+                'gnuhealth.imaging_orthanc.preview',
+                'gnuhealth.imaging.procedure.step.reject',
+                'gnuhealth.orthanc.connect_plugin']:
+            for login in self.ALLOWED[name]:
+                session = self.as_(login)
                 for context in [
                         {}, {'active_id': 1}, {'active_model': STUDY},
                         {'active_model': HEALTH_PATIENT, 'active_id': 1},
                         {'active_model': 'ir.ui.menu'}]:
-                    with self.subTest(wizard=name, context=context):
+                    with self.subTest(
+                            wizard=name, user=login, context=context):
                         # Clients create a wizard before they name its record
                         if context.get('active_model'):
                             with self.assertRaises(Refused):
@@ -849,20 +916,461 @@ class ClerkTestCase(AccessTestCase):
                             SERVER, button, [self.server.id])
 
 
+class OrderTestCase(AccessTestCase):
+    "Who orders, and who carries out"
+
+    BUTTONS = ['start', 'complete', 'reject', 'cancel', 'reopen']
+    STAFF = ['radiographer', 'head', 'administrator']
+
+    def setUp(self):
+        with Transaction().start(self.db_name, 1) as transaction:
+            order = create_order(self.patient, requested=True)
+            draft = create_order(self.patient)
+            self.request, self.draft = order.id, draft.id
+            self.open_step = order.steps[0].id
+            self.test = order.requested_test.id
+            self.doctor = order.doctor.id
+            transaction.commit()
+
+    def values(self):
+        return {
+            'patient': self.patient.id, 'requested_test': self.test,
+            'doctor': self.doctor, 'date': dt.datetime(2026, 3, 4, 10, 30)}
+
+    def test_orders_have_steps_whoever_orders(self):
+        for login in ['doctor', 'radiographer', 'head']:
+            with self.subTest(user=login):
+                session = self.as_(login)
+                id_, = session.model(REQUEST, 'create', [self.values()])
+                session.model(REQUEST, 'requested', [id_])
+                row, = session.model(REQUEST, 'read', [id_], [
+                        'steps', 'state', 'accession_number'])
+                self.assertEqual(len(row['steps']), 1)
+                self.assertEqual(row['state'], 'requested')
+                self.assertTrue(row['accession_number'])
+
+    def test_steps_are_added_and_moved(self):
+        for login in ['doctor', *self.STAFF]:
+            with self.subTest(user=login):
+                session = self.as_(login)
+                id_, = session.model(STEP, 'create', [{
+                            'request': self.request, 'modality': 'CT',
+                            'station_aetitle': 'CT1'}])
+                session.model(STEP, 'write', [id_], {
+                        'scheduled_at': dt.datetime(2027, 1, 1, 9),
+                        'station_aetitle': 'CT2'})
+                self.assertEqual(
+                    self.stored(STEP, id_, 'station_aetitle'), 'CT2')
+                self.assertEqual(self.stored(STEP, id_, 'number'), 1 + len(
+                        session.model(STEP, 'search', [
+                                ('request', '=', self.request),
+                                ('id', '<', id_)])))
+
+    def test_steps_are_edited_in_their_order(self):
+        for login in ['doctor', 'radiographer', 'head']:
+            with self.subTest(user=login):
+                session = self.as_(login)
+                session.model(REQUEST, 'write', [self.request], {
+                        'steps': [
+                            ('create', [{'modality': 'MR'}]),
+                            ('write', [self.open_step], {
+                                    'description': login}),
+                            ]})
+                self.assertEqual(
+                    self.stored(STEP, self.open_step, 'description'), login)
+
+    def test_clerks_read(self):
+        session = self.as_('clerk')
+        row, = session.model(
+            STEP, 'read', [self.open_step], ['modality', 'patient'])
+        self.assertEqual(row['patient'], self.patient.id)
+        for model, method, arguments in [
+                (STEP, 'write', [[self.open_step], {'description': "x"}]),
+                (STEP, 'create', [[{'request': self.request}]]),
+                (STEP, 'delete', [[self.open_step]]),
+                (REQUEST, 'write', [[self.request], {
+                            'steps': [('delete', [self.open_step])]}])]:
+            with self.subTest(model=model, method=method):
+                with self.assertRaises(Refused):
+                    session.model(model, method, *arguments)
+
+    def test_steps_are_deleted_by_those_who_delete_orders(self):
+        for login in ['radiographer', 'administrator']:
+            with self.subTest(user=login):
+                with self.assertRaises(Refused):
+                    self.as_(login).model(STEP, 'delete', [self.open_step])
+        for login in ['doctor', 'head']:
+            with self.subTest(user=login):
+                session = self.as_(login)
+                id_, = session.model(
+                    STEP, 'create', [{'request': self.request}])
+                session.model(STEP, 'delete', [id_])
+
+    def test_buttons(self):
+        allowed = {
+            **{login: set(self.BUTTONS) for login in self.STAFF},
+            'doctor': {'cancel', 'reopen'},
+            }
+        for login in self.users:
+            for button in self.BUTTONS:
+                with self.subTest(user=login, button=button):
+                    if button in allowed.get(login, set()):
+                        self.press(login, button)
+                    else:
+                        with self.assertRaises(Refused):
+                            self.press(login, button)
+
+    def press(self, login, button):
+        self.setUp()
+        return self.as_(login).model(STEP, button, [self.open_step])
+
+    def test_buttons_of_orders(self):
+        for login in self.users:
+            for button in ['cancel_order', 'repeat_order']:
+                self.setUp()
+                with self.subTest(user=login, button=button):
+                    if login in {'doctor', 'radiographer', 'head'}:
+                        self.as_(login).model(
+                            REQUEST, button, [self.request])
+                    else:
+                        with self.assertRaises(Refused):
+                            self.as_(login).model(
+                                REQUEST, button, [self.request])
+
+    def test_reject(self):
+        for login in self.STAFF:
+            self.setUp()
+            with self.subTest(user=login):
+                self.reject(login, "Blurred")
+                self.assertEqual(
+                    self.stored(STEP, self.open_step, 'state'), 'rejected')
+                self.assertEqual(
+                    self.stored(STEP, self.open_step, 'rejected_by'),
+                    self.users[login])
+
+    def test_reject_needs_a_reason(self):
+        with self.assertRaises(Told):
+            self.reject('radiographer', " ")
+        self.assertEqual(
+            self.stored(STEP, self.open_step, 'state'), 'scheduled')
+
+    def reject(self, login, reason):
+        session = self.as_(login)
+        name = 'gnuhealth.imaging.procedure.step.reject'
+        context = {
+            'active_model': STEP, 'active_id': self.open_step,
+            'active_ids': [self.open_step]}
+        id_, state, _ = session.wizard(name, 'create', **context)
+        session.wizard(name, 'execute', id_, {}, state, **context)
+        return session.wizard(
+            name, 'execute', id_, {'start': {'reason': reason}}, 'reject',
+            **context)
+
+    def test_what_follows_is_not_written(self):
+        for login in ['doctor', *self.STAFF]:
+            for name, value in [
+                    ('state', 'completed'), ('step_id', 'X'), ('number', 9),
+                    ('started_at', dt.datetime(2026, 1, 1)),
+                    ('ended_at', dt.datetime(2026, 1, 1)),
+                    ('rejection_reason', "x"), ('rejected_by', 1),
+                    ('customised', False), ('request', self.draft)]:
+                with self.subTest(user=login, field=name):
+                    with self.assertRaises(Told):
+                        self.as_(login).model(
+                            STEP, 'write', [self.open_step], {name: value})
+                    if name not in {'request', 'customised'}:
+                        with self.assertRaises(Told):
+                            self.as_(login).model(STEP, 'create', [{
+                                        'request': self.request,
+                                        name: value}])
+
+    def test_an_order_is_not_forged(self):
+        other = {'requested_test': self.test}
+        for login in ['doctor', 'radiographer', 'head']:
+            for name, value in [
+                    ('accession_number', 'X'), ('accession_alias', 'X'),
+                    ('study_instance_uid', '1.2.3'), ('merge_id', '1.2.3'),
+                    ('to_repeat', True), ('replaces', self.draft),
+                    ('replaced_by', self.draft),
+                    ('requested_at', dt.datetime(2026, 1, 1))]:
+                with self.subTest(user=login, field=name):
+                    with self.assertRaises(Told):
+                        self.as_(login).model(
+                            REQUEST, 'write', [self.request], {name: value})
+                    with self.assertRaises(Told):
+                        self.as_(login).model(
+                            REQUEST, 'write', [self.request], {name: None})
+                    with self.assertRaises(Told):
+                        self.as_(login).model(
+                            REQUEST, 'write', [self.request], other,
+                            [self.request], {name: value})
+                    with self.assertRaises(Told):
+                        self.as_(login).model(REQUEST, 'create', [
+                                {**self.values(), name: value}])
+            for state in ['draft', 'requested', 'done', 'canceled']:
+                with self.subTest(user=login, state=state):
+                    with self.assertRaises(Told):
+                        self.as_(login).model(
+                            REQUEST, 'write', [self.draft], {'state': state})
+
+    def test_closed_steps_are_not_edited(self):
+        for login in ['doctor', *self.STAFF]:
+            self.setUp()
+            self.as_('radiographer').model(STEP, 'complete', [self.open_step])
+            with self.subTest(user=login):
+                for values in [
+                        {'description': "x"},
+                        {'scheduled_at': dt.datetime(2027, 1, 1)}]:
+                    with self.assertRaises(Told):
+                        self.as_(login).model(
+                            STEP, 'write', [self.open_step], values)
+                with self.assertRaises(Told):
+                    self.as_(login).model(STEP, 'delete', [self.open_step])
+        with self.assertRaises(Told):
+            self.as_('doctor').model(REQUEST, 'write', [self.request], {
+                    'steps': [('write', [self.open_step], {
+                                    'description': "x"})]})
+        with self.assertRaises(Told):
+            self.as_('doctor').model(REQUEST, 'delete', [self.request])
+
+    def test_templates_are_changed_by_administrators(self):
+        for login in self.users:
+            for method, arguments in [
+                    ('write', [[self.template.id], {'comment': "x"}]),
+                    ('create', [[{'name': "x"}]]),
+                    ('copy', [[self.template.id]])]:
+                with self.subTest(user=login, method=method):
+                    if login == 'administrator':
+                        self.as_(login).model(TEMPLATE, method, *arguments)
+                    else:
+                        with self.assertRaises(Refused):
+                            self.as_(login).model(
+                                TEMPLATE, method, *arguments)
+
+    def test_templates_of_study_types_are_chosen_by_administrators(self):
+        for login in self.users:
+            with self.subTest(user=login):
+                session = self.as_(login)
+                values = {'imaging_worklist_template': self.template.id}
+                if login == 'head':
+                    session.model(
+                        'gnuhealth.imaging.test', 'write', [self.test],
+                        values)
+                else:
+                    with self.assertRaises(Refused):
+                        session.model(
+                            'gnuhealth.imaging.test', 'write', [self.test],
+                            values)
+
+    def test_the_list_for_scripts(self):
+        page = {'since': 0}
+        for login in self.users:
+            with self.subTest(user=login), \
+                    patch.object(self.pool_class(ENTRY), 'refresh'), \
+                    patch.object(
+                        self.pool_class(ENTRY), 'page', return_value=page):
+                if login in {*self.STAFF, 'clerk'}:
+                    self.assertEqual(
+                        self.as_(login).model(STEP, 'get_worklist'), page)
+                else:
+                    with self.assertRaises(Refused):
+                        self.as_(login).model(STEP, 'get_worklist')
+
+    def pool_class(self, name):
+        return Pool(self.db_name).get(name)
+
+
+class PluginTestCase(AccessTestCase):
+    "The plugin inside an Orthanc reads the worklist and nothing else"
+
+    @property
+    def url(self):
+        return f'/{self.db_name}/orthanc/worklist'
+
+    def setUp(self):
+        self.key = self.new_key()
+
+    def new_key(self):
+        with Transaction().start(self.db_name, 1) as transaction:
+            key = Pool().get(SERVER)(self.server.id).new_plugin_key()
+            transaction.commit()
+        return key
+
+    def get(self, key, url=None, scheme='Bearer'):
+        return self.client().get(
+            url or self.url, headers={'Authorization': f'{scheme} {key}'})
+
+    def own_key(self, user, **values):
+        with Transaction().start(self.db_name, 1) as transaction:
+            application, = Pool().get('res.user.application').create([{
+                        'user': user, 'application': 'health_orthanc',
+                        **values}])
+            transaction.commit()
+            return application.key
+
+    @with_transaction()
+    def user(self):
+        user, = Pool().get('res.user').search([
+                ('login', '=', f'orthanc-plugin-{self.server.id}')])
+        return user.id
+
+    def test_its_key_is_let_in(self):
+        response = self.get(self.key)
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(json.loads(response.data)['since'], 0)
+
+    def test_others_are_not(self):
+        for name, key in {
+                'none': '', 'unknown': 'x', 'part': self.key[:-1],
+                'wildcard': '%', 'more': self.key + 'x',
+                'administrator': self.own_key(self.users['administrator']),
+                'root of all': self.own_key(1),
+                'not validated': self.own_key(self.user(), state='requested'),
+                'canceled': self.own_key(self.user(), state='cancelled'),
+                }.items():
+            with self.subTest(key=name):
+                self.assertIn(self.get(key).status_code, {401, 403})
+        self.assertEqual(
+            self.get(self.key, scheme='Basic').status_code, 403)
+
+    def test_an_old_key_stops_working(self):
+        new = self.new_key()
+        self.assertEqual(self.get(self.key).status_code, 403)
+        self.assertEqual(self.get(new).status_code, 200)
+
+    def test_nobody_gives_himself_a_key(self):
+        for login in ['nobody', 'clerk', 'administrator']:
+            with self.subTest(user=login):
+                response = self.client().post(
+                    f'/{self.db_name}/user/application/',
+                    json={'user': login, 'application': 'health_orthanc'})
+                key = response.json
+                self.assertEqual(self.get(key).status_code, 403)
+                session = self.as_(login)
+                id_, = session.model('res.user.application', 'search', [
+                        ('key', '=', key)])
+                session.model('res.user.application', 'validate_', [id_])
+                self.assertEqual(self.get(key).status_code, 403)
+
+    def test_a_request_for_its_user_is_not_enough(self):
+        response = self.client().post(
+            f'/{self.db_name}/user/application/', json={
+                'user': f'orthanc-plugin-{self.server.id}',
+                'application': 'health_orthanc'})
+        self.assertEqual(self.get(response.json).status_code, 403)
+
+    def test_a_server_that_is_removed_takes_its_key_along(self):
+        for method, arguments in [
+                ('write', ({'active': False},)), ('delete', ())]:
+            with Transaction().start(self.db_name, 1) as transaction:
+                server = create_server()
+                key = server.new_plugin_key()
+                transaction.commit()
+            self.assertEqual(self.get(key).status_code, 200)
+            with self.subTest(method=method):
+                with Transaction().start(self.db_name, 1) as transaction:
+                    Server = Pool().get(SERVER)
+                    getattr(Server, method)([Server(server.id)], *arguments)
+                    transaction.commit()
+                self.assertEqual(self.get(key).status_code, 403)
+
+    def test_a_user_who_was_deactivated_is_not_let_in(self):
+        user = self.user()
+        with Transaction().start(self.db_name, 1) as transaction:
+            User = Pool().get('res.user')
+            User.write([User(user)], {'active': False})
+            transaction.commit()
+        self.assertEqual(self.get(self.key).status_code, 403)
+
+    def test_it_is_let_in_nowhere_else(self):
+        for url in [
+                f'/{self.db_name}/', f'/{self.db_name}/data/res.user',
+                f'/{self.db_name}/export_data/{STUDY}',
+                f'/{self.db_name}/data/{STUDY}']:
+            with self.subTest(url=url):
+                self.assertGreaterEqual(
+                    self.get(self.key, url).status_code, 400)
+        response = self.client().post(
+            f'/{self.db_name}/',
+            data=json.dumps({
+                    'id': 1, 'params': [[], {}],
+                    'method': 'model.gnuhealth.patient.search'}),
+            headers={'Authorization': f'Bearer {self.key}'},
+            content_type='application/json')
+        self.assertEqual(response.status_code, 401)
+
+    def test_its_user_reads_nothing(self):
+        session = self.session(self.user())
+        for name in [*self.ids, RESULT]:
+            with self.subTest(model=name):
+                with self.assertRaises(Refused):
+                    session.model(name, 'search', [])
+
+    def test_its_user_cannot_log_in(self):
+        for password in ['', None, 'x', self.key]:
+            response = self.client().post(
+                f'/{self.db_name}/',
+                data=json.dumps({
+                        'id': 1, 'method': 'common.db.login', 'params': [
+                            f'orthanc-plugin-{self.server.id}',
+                            {'password': password}, 'en']}),
+                content_type='application/json')
+            with self.subTest(password=password):
+                self.assertNotEqual(response.status_code, 200)
+
+    def test_a_database_without_the_module(self):
+        with patch(
+                'trytond.modules.health_orthanc.routes._is_active',
+                return_value=False):
+            self.assertEqual(self.get(self.key).status_code, 404)
+            # Nobody else learns which databases have it
+            self.assertEqual(self.get('x').status_code, 403)
+            self.assertEqual(
+                self.client().get(self.url).status_code, 401)
+
+    def test_the_key_comes_from_the_wizard(self):
+        session = self.as_('administrator')
+        name = 'gnuhealth.orthanc.connect_plugin'
+        context = {
+            'active_model': SERVER, 'active_id': self.server.id,
+            'active_ids': [self.server.id]}
+        id_, state, _ = session.wizard(name, 'create', **context)
+        answer = session.wizard(name, 'execute', id_, {
+                'start': {'url': 'http://his.example.org/ '}}, 'make',
+            **context)
+        configuration = json.loads(
+            answer['view']['defaults']['configuration'])['HealthOrthanc']
+        self.assertEqual(configuration['Url'], 'http://his.example.org')
+        self.assertEqual(configuration['Database'], self.db_name)
+        self.assertEqual(
+            configuration['Server'],
+            self.stored(SERVER, self.server.id, 'identifier'))
+        self.assertEqual(self.get(configuration['Key']).status_code, 200)
+
+
 class ViewsTestCase(AccessTestCase):
     "Lists and forms open for those who may see them"
 
     MODELS = {
-        'doctor': [PATIENT, STUDY, SERIES, INSTANCE, VIEWER],
-        'clerk': [PATIENT, STUDY, SERIES, INSTANCE, VIEWER],
+        'radiographer': [STEP, TEMPLATE, REQUEST],
+        'head': [STEP, TEMPLATE, REQUEST],
+        'doctor': [
+            PATIENT, STUDY, SERIES, INSTANCE, VIEWER, STEP, TEMPLATE,
+            REQUEST],
+        'clerk': [
+            PATIENT, STUDY, SERIES, INSTANCE, VIEWER, STEP, TEMPLATE,
+            REQUEST],
         'administrator': [
-            PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE],
+            PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
+            STEP, TEMPLATE, REQUEST, CONFIGURATION],
         }
 
     def test_lists_and_forms_open(self):
         for login, models in self.MODELS.items():
             for model in models:
                 for kind in ['tree', 'form']:
+                    if model == CONFIGURATION and kind == 'tree':
+                        continue
                     with self.subTest(user=login, model=model, kind=kind):
                         self.open(self.as_(login), model, kind)
 
@@ -929,7 +1437,8 @@ class MenusTestCase(AccessTestCase):
         'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked'}
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
-        'menu_study_review', 'menu_get_new_studies'}
+        'menu_study_review', 'menu_step_form', 'menu_get_new_studies'}
+    FOR_RADIOGRAPHERS = {'orthanc_menu', 'menu_step_form'}
 
     @with_transaction()
     def menus(self):
@@ -949,6 +1458,8 @@ class MenusTestCase(AccessTestCase):
         self.assertGreater(len(menus), 8)
         for login, expected in [
                 *((login, set()) for login in self.OUTSIDERS),
+                *((login, self.FOR_RADIOGRAPHERS)
+                    for login in self.RADIOGRAPHERS),
                 ('doctor', self.FOR_PHYSICIANS),
                 ('clerk', self.FOR_CLERKS),
                 ('administrator', (
@@ -959,11 +1470,15 @@ class MenusTestCase(AccessTestCase):
 
     def test_outsiders_read_none(self):
         menus = self.menus()
-        for session in self.outsiders():
-            for name, id_ in menus.items():
-                with self.subTest(menu=name):
+        for login in self.OUTSIDERS + self.RADIOGRAPHERS:
+            hidden = menus.keys()
+            if login in self.RADIOGRAPHERS:
+                hidden -= self.FOR_RADIOGRAPHERS
+            for name in hidden:
+                with self.subTest(user=login, menu=name):
                     with self.assertRaises(Refused):
-                        session.model('ir.ui.menu', 'read', [id_], ['name'])
+                        self.as_(login).model(
+                            'ir.ui.menu', 'read', [menus[name]], ['name'])
 
     def test_outsiders_find_no_action(self):
         for session in self.outsiders():
@@ -973,7 +1488,8 @@ class MenusTestCase(AccessTestCase):
                             model, 'search_read', [], 0, None, None,
                             ['name', 'groups']):
                         self.assertNotIn(row['name'], {
-                                "Add Orthanc Server", "Get New Studies"})
+                                "Add Orthanc Server", "Get New Studies",
+                                "Connect Plugin"})
 
 
 class SecretsTestCase(AccessTestCase):
