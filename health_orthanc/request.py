@@ -6,11 +6,14 @@ import datetime as dt
 from collections import Counter
 
 from sql import Null
+from sql.aggregate import Count
 
+from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, Unique, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from .access import GuardedSearchMixin, HiddenFieldsMixin
@@ -444,10 +447,35 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
 
     @classmethod
     @without_check_access
+    def hold(cls, requests):
+        """Return orders that nobody else moves in the meantime.
+
+        What they are follows from all of their steps: a transaction that
+        has not seen what another one did with these fails here, and is
+        started anew as after each conflict.
+        """
+        transaction = Transaction()
+        table = cls.__table__()
+        cursor = transaction.connection.cursor()
+        for ids in grouped_slice(sorted(r.id for r in requests)):
+            # A lock would let in who began before the other one ended
+            cursor.execute(*table.update(
+                    [table.write_date], [table.write_date],
+                    where=reduce_ids(table.id, ids)))
+        if backend.name == 'sqlite':
+            # It sees what others did as soon as it has the lock
+            for cache in transaction.cache.values():
+                cache.clear()
+        return cls.browse(requests)
+
+    @classmethod
+    @without_check_access
     def follow_steps(cls, requests):
         "Bring the orders to the state that follows from their steps"
-        for request in cls.browse(requests):
-            values = request._followed()
+        requests = cls.hold(requests)
+        states = cls._step_states(requests)
+        for request in requests:
+            values = request._followed(states[request.id])
             changed = {
                 name: value for name, value in values.items()
                 if getattr(request, name) != value}
@@ -458,9 +486,23 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             if changed:
                 cls.write([request], changed)
 
-    def _followed(self):
+    @classmethod
+    def _step_states(cls, requests):
+        "Return how many steps there are in each state, by order"
+        step = Pool().get('gnuhealth.imaging.procedure.step').__table__()
+        cursor = Transaction().connection.cursor()
+        states = {r.id: Counter() for r in requests}
+        for ids in grouped_slice(list(states)):
+            cursor.execute(*step.select(
+                    step.request, step.state, Count(step.id),
+                    where=reduce_ids(step.request, ids),
+                    group_by=[step.request, step.state]))
+            for id_, state, count in cursor:
+                states[id_][state] = count
+        return states
+
+    def _followed(self, states):
         "Return the values that follow from the states of the steps"
-        states = Counter(step.state for step in self.steps)
         begun = 'requested' if self.requested_at else 'draft'
         if self.state in {'requested', 'done'}:
             begun = 'requested'
@@ -487,9 +529,8 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         "Cancel what is open"
         Step = Pool().get('gnuhealth.imaging.procedure.step')
         with without_check_access():
-            cls.lock(requests)
             steps = [
-                s for r in cls.browse(requests) for s in r.steps
+                s for r in cls.hold(requests) for s in r.steps
                 if s.state in OPEN_STATES]
             if steps:
                 Step._go(steps, '_to_canceled', ended_at=now())
@@ -504,13 +545,12 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     def repeat_order(cls, requests):
         """Order the same anew, under a new accession number and study UID.
 
-        An order that was repeated already is passed over.
+        That of an order that was repeated already is shown.
         """
         with without_check_access():
-            cls.lock(requests)
             replacements = [
-                request._replace() for request in cls.browse(requests)
-                if not request.replaced_by]
+                request.replaced_by or request._replace()
+                for request in cls.hold(requests)]
         return {'res_id': [r.id for r in replacements]}
 
     def _replace(self):

@@ -507,11 +507,8 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     def _begin(cls, steps, served=True):
-        "Lock the requests: what they are follows from all of their steps"
         Request = Pool().get('gnuhealth.imaging.test.request')
-        requests = {s.request for s in steps}
-        with without_check_access():
-            Request.lock(list(requests))
+        Request.hold(list({s.request for s in steps}))
         for step in steps if served else []:
             if step.request.state not in {'requested', 'done'}:
                 raise StepWorkflowError(gettext(

@@ -4,6 +4,7 @@
 
 import datetime as dt
 
+from trytond import backend
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -377,6 +378,123 @@ class WorkflowTestCase(OrthancTestCase):
         Step.complete(list(order.steps))
         with self.assertUserError('msg_step_delete'):
             Step.delete(list(order.steps))
+
+
+class ConcurrencyTestCase(OrthancTestCase):
+    "Two people at the same order at the same time"
+
+    def order(self, steps=2):
+        with Transaction().start(self.db_name, 1) as transaction:
+            order = create_order(requested=True)
+            for _ in range(steps - 1):
+                add_step(order)
+            transaction.commit()
+            return order.id, [s.id for s in order.steps]
+
+    def overlap(self, id_, first, second):
+        """Let somebody begin before another one ends, and act behind him.
+
+        He is to be stopped, as he has not seen what the other one did; then
+        he begins again.
+        """
+        with Transaction().start(self.db_name, 1) as transaction:
+            self.state(id_)
+            with transaction.new_transaction() as other:
+                first()
+                other.commit()
+            if backend.name == 'postgresql':
+                with self.assertRaises(backend.DatabaseOperationalError):
+                    second()
+                transaction.rollback()
+            else:
+                second()
+                transaction.commit()
+                return
+        with Transaction().start(self.db_name, 1) as transaction:
+            second()
+            transaction.commit()
+
+    def state(self, id_):
+        order = Pool().get(REQUEST)(id_)
+        return (
+            order.state, order.worklist_status,
+            sorted(s.state for s in order.steps))
+
+    def press(self, button, id_):
+        def action():
+            Step = Pool().get(STEP)
+            getattr(Step, button)([Step(id_)])
+        return action
+
+    def add(self, id_):
+        def action():
+            add_step(Pool().get(REQUEST)(id_))
+        return action
+
+    def assertState(self, id_, *expected):
+        with Transaction().start(self.db_name, 1):
+            self.assertEqual(self.state(id_), expected)
+
+    def test_the_last_two_steps_are_completed(self):
+        id_, (one, two) = self.order()
+        self.overlap(
+            id_, self.press('complete', one), self.press('complete', two))
+        self.assertState(id_, 'done', 'done', ['completed'] * 2)
+
+    def test_a_step_is_added_while_the_last_one_is_completed(self):
+        id_, (one,) = self.order(1)
+        self.overlap(id_, self.press('complete', one), self.add(id_))
+        self.assertState(
+            id_, 'requested', 'todo', ['completed', 'scheduled'])
+
+    def test_the_last_step_is_completed_while_one_is_added(self):
+        id_, (one,) = self.order(1)
+        self.overlap(id_, self.add(id_), self.press('complete', one))
+        self.assertState(
+            id_, 'requested', 'todo', ['completed', 'scheduled'])
+
+    def test_a_step_is_deleted_while_the_other_is_canceled(self):
+        id_, (one, two) = self.order()
+        self.overlap(
+            id_, self.press('cancel', one), self.press('delete', two))
+        self.assertState(id_, 'canceled', 'canceled', ['canceled'])
+
+    def test_a_step_is_rejected_while_another_is_completed(self):
+        id_, (one, two) = self.order()
+
+        def reject():
+            Step = Pool().get(STEP)
+            Step.reject_because([Step(two)], "Blurred")
+        self.overlap(id_, self.press('complete', one), reject)
+        self.assertState(id_, 'done', 'done', ['completed', 'rejected'])
+
+    def test_an_order_is_canceled_while_a_step_is_added(self):
+        id_, _ = self.order(1)
+
+        def cancel():
+            Request = Pool().get(REQUEST)
+            Request.cancel_order([Request(id_)])
+        self.overlap(id_, self.add(id_), cancel)
+        self.assertState(id_, 'canceled', 'canceled', ['canceled'] * 2)
+
+    def test_an_order_is_repeated_by_two(self):
+        id_, (one,) = self.order(1)
+        with Transaction().start(self.db_name, 1) as transaction:
+            Step = Pool().get(STEP)
+            Step.reject_because([Step(one)], "Blurred")
+            transaction.commit()
+        shown = []
+
+        def repeat():
+            Request = Pool().get(REQUEST)
+            action = Request.repeat_order([Request(id_)])
+            shown.append(action['res_id'])
+        self.overlap(id_, repeat, repeat)
+        with Transaction().start(self.db_name, 1):
+            replacement, = Pool().get(REQUEST).search([
+                    ('replaces', '=', id_)])
+            self.assertEqual(shown, [[replacement.id]] * 2)
+            self.assertEqual(len(replacement.steps), 1)
 
 
 class ScheduleTestCase(OrthancTestCase):
