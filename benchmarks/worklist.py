@@ -243,8 +243,9 @@ class Bench:
 
     def write_files(self) -> None:
         subprocess.run(
-            [sys.executable, SCRIPT, '-d', self.tryton.name, '-u', 'admin',
-                '-w', self.files, '--url', self.server.url],
+            [sys.executable, SCRIPT, '--no-dump2dcm',
+                '-d', self.tryton.name, '-u', 'admin', '-w', self.files,
+                '--url', self.server.url],
             env={**environment(), 'TRYTON_PASSWORD': PASSWORD},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
