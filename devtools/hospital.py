@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small hospital that does not exist, for the demo."""
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -13,8 +13,8 @@ from proteus.config import get_config
 from . import samples
 
 __all__ = [
-    'PATIENTS', 'Person', 'STUDY_TYPES', 'SampleStudy', 'fill', 'place_orders',
-    'sample_studies']
+    'PATIENTS', 'Person', 'STUDY_TYPES', 'SampleStudy', 'fill', 'place_order',
+    'place_orders', 'sample_studies']
 
 INSTITUTION = "Clínica de Ejemplo"
 
@@ -291,32 +291,48 @@ def _make_study_type(study_type: StudyType) -> None:
     test.save()
 
 
+def place_order(
+        person: Person, codes: Sequence[str], date: dt.datetime,
+        urgent: bool = False) -> list:
+    """Order studies with GNU Health's wizard, and return the drafts.
+
+    Parameters
+    ----------
+    codes
+        Of study types.
+    date
+        In UTC.
+    """
+    Test = Model.get('gnuhealth.imaging.test')
+    Request = Model.get('gnuhealth.imaging.test.request')
+    last = max((r.id for r in Request.find([])), default=0)
+    wizard = Wizard('gnuhealth.patient.imaging.test.request')
+    wizard.form.patient, = Model.get('gnuhealth.patient').find(
+        [('puid', '=', person.puid)])
+    wizard.form.doctor, = Model.get('gnuhealth.healthprofessional').find([])
+    wizard.form.date = date
+    wizard.form.urgent = urgent
+    wizard.form.tests.extend(
+        Test.find([('code', '=', code)])[0] for code in codes)
+    wizard.execute('request')
+    return Request.find([('id', '>', last)], order=[('id', 'ASC')])
+
+
 def place_orders() -> None:
     """Order studies, as a physician does; some wait to be requested."""
     start = dt.datetime.now().replace(minute=0, second=0, microsecond=0)
-    tests = {
-        t.code: t for t in Model.get('gnuhealth.imaging.test').find([])}
-    doctor, = Model.get('gnuhealth.healthprofessional').find([])
+    orders = []
     for hour, (person, codes) in enumerate([
             (PATIENTS[0], ['CT-HEAD', 'XR-CHEST']),
             (PATIENTS[1], ['MR-KNEE']),
             (PATIENTS[3], ['US-ABDOMEN']),
             (PATIENTS[5], ['CT-HEAD'])]):
-        wizard = Wizard('gnuhealth.patient.imaging.test.request')
-        wizard.form.patient, = Model.get('gnuhealth.patient').find(
-            [('puid', '=', person.puid)])
-        wizard.form.doctor = doctor
-        wizard.form.date = start + dt.timedelta(hours=hour)
-        wizard.form.urgent = hour == 0
-        wizard.form.tests.extend(
-            Model.get('gnuhealth.imaging.test')(tests[code].id)
-            for code in codes)
-        wizard.execute('request')
-    Request = Model.get('gnuhealth.imaging.test.request')
-    requests = Request.find([], order=[('id', 'ASC')])
+        orders += place_order(
+            person, codes, start + dt.timedelta(hours=hour),
+            urgent=hour == 0)
     # The last one stays a draft: devices do not see it
-    for request in requests[:-1]:
-        request.click('requested')
+    for order in orders[:-1]:
+        order.click('requested')
 
 
 def _finish_configuration() -> None:

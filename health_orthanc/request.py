@@ -253,6 +253,12 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
                         [table.study_instance_uid], [merge_id],
                         where=table.id == id_))
 
+    @classmethod
+    def default_doctor(cls):
+        # Whoever copies an order need not be one who could place it
+        if not Transaction().context.get('_copied_order'):
+            return super().default_doctor()
+
     @staticmethod
     def default_merge_id():
         # A default would be the same for all orders that are made at once
@@ -383,7 +389,8 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         default.setdefault('worklist_status', cls.default_worklist_status())
         for name in [*cls._protected, 'steps']:
             default.setdefault(name, None)
-        return super().copy(requests, default=default)
+        with Transaction().set_context(_copied_order=True):
+            return super().copy(requests, default=default)
 
     @classmethod
     def delete(cls, requests):
