@@ -8,8 +8,8 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -19,10 +19,13 @@ import urllib3
 
 from .errors import (
     CertificateRejected, ConnectionFailed, ConnectionRefused, Forbidden,
-    InvalidAddress, NoImage, NotFound, NotOrthanc, OrthancError, Redirected,
-    ServerFault, TimedOut, TooOld, Unauthorized, UnexpectedAnswer)
+    InvalidAddress, NoImage, NotFound, NotOrthanc, NoWorklists, OrthancError,
+    Redirected, ServerFault, TimedOut, TooOld, Unauthorized, UnexpectedAnswer)
 from .resources import ChangePage, MalformedResource
 from .transport import Adapter, tls_context
+from .worklists_api import MINIMUM_VERSION as WORKLISTS_VERSION
+from .worklists_api import PLUGINS as WORKLISTS_PLUGINS
+from .worklists_api import Identity, identities
 
 __all__ = [
     'MAXIMUM_IMAGE_SIZE', 'MINIMUM_VERSION', 'OrthancClient', 'ServerInfo',
@@ -115,7 +118,8 @@ class ServerInfo:
     """What an Orthanc says about itself
 
     None of it identifies its database: `name` is what its administrator
-    has configured, mostly nothing.
+    has configured, mostly nothing.  `worklists` tells whether entries of
+    worklists can be sent to it.
     """
     version: str
     api_version: int | None
@@ -125,6 +129,7 @@ class ServerInfo:
     database_version: int | None
     database_plugin: str
     storage_plugin: str
+    worklists: bool = False
 
     @classmethod
     def from_json(cls, system: Any, plugins: Iterable[Any]) -> 'ServerInfo':
@@ -149,6 +154,12 @@ class ServerInfo:
             database_version=system.get('DatabaseVersion'),
             database_plugin=system.get('DatabaseBackendPlugin') or '',
             storage_plugin=system.get('StorageAreaPlugin') or '')
+
+    @property
+    def may_have_worklists(self) -> bool:
+        return (
+            _version_numbers(self.version) >= WORKLISTS_VERSION
+            and not WORKLISTS_PLUGINS.isdisjoint(self.plugins))
 
 
 def _is_orthanc(system: Any) -> bool:
@@ -249,7 +260,20 @@ class OrthancClient:
             raise NotOrthanc('', error.request, error.status) from error
         # A version that is too old is told before any other call fails.
         ServerInfo.from_json(system, [])
-        return ServerInfo.from_json(system, self.plugins())
+        info = ServerInfo.from_json(system, self.plugins())
+        if info.may_have_worklists:
+            info = replace(info, worklists=self._has_worklists())
+        return info
+
+    def _has_worklists(self) -> bool:
+        try:
+            self.worklists()
+        except (Forbidden, NoWorklists):
+            return False
+        except OrthancError:
+            # What is wrong will be told when it is used
+            pass
+        return True
 
     def system(self) -> dict[str, Any]:
         return self._get_json(dict, 'system')
@@ -371,6 +395,69 @@ class OrthancClient:
         self._session.close()
         self._call('DELETE', [_LEVELS[level], orthanc_id], repeat=False)
 
+    def worklists(self) -> Mapping[str, Identity | None]:
+        """Return what all entries of the worklist stand for, by their ids.
+
+        Raises
+        ------
+        NoWorklists
+        """
+        try:
+            answer = self._get_json(
+                list, 'worklists', query='format=Simplify')
+        except NotFound as error:
+            raise NoWorklists(request=error.request) from error
+        try:
+            return identities(answer)
+        except ValueError:
+            raise UnexpectedAnswer('shape', 'GET /worklists') from None
+
+    def create_worklist(self, tags: Mapping[str, Any]) -> str:
+        """Make an entry of the worklist and return its id.
+
+        After an error it may be there or not.
+
+        Parameters
+        ----------
+        tags : mapping
+            As `worklists_api.to_tags` returns.
+
+        Raises
+        ------
+        NoWorklists
+        """
+        path = ['worklists', 'create']
+        try:
+            body = self._call(
+                'POST', path, body=_worklist(tags), repeat=False)
+        except NotFound as error:
+            raise NoWorklists(request=error.request) from error
+        id_ = _of_type(dict, body, _name('POST', path)).get('ID')
+        if not isinstance(id_, str) or not _PATH_NAME.fullmatch(id_):
+            raise UnexpectedAnswer('shape', _name('POST', path))
+        return id_
+
+    def replace_worklist(
+            self, orthanc_id: str, tags: Mapping[str, Any]) -> None:
+        """Give an entry of the worklist another content.
+
+        Raises
+        ------
+        NotFound
+            There is no such entry.  Plugins may make it in place of that.
+        """
+        self._call('PUT', ['worklists', orthanc_id], body=_worklist(tags))
+
+    def delete_worklist(self, orthanc_id: str) -> None:
+        """Delete an entry of the worklist.
+
+        Raises
+        ------
+        NotFound
+            There is none, not any more perhaps.
+        """
+        self._call('DELETE', ['worklists', orthanc_id])
+
     def _list(
             self, kind: str, since: int, limit: int) -> list[dict[str, Any]]:
         _check_range(limit, 1)
@@ -479,6 +566,10 @@ def _check_status(response: requests.Response, name: str) -> None:
             location=_public(response.headers.get('Location', '')))
     if not 200 <= status < 300:
         raise _STATUS.get(status, ServerFault)(request=name, status=status)
+
+
+def _worklist(tags: Mapping[str, Any]) -> bytes:
+    return json.dumps({'Tags': tags}, ensure_ascii=False).encode()
 
 
 def _public(location: str) -> str:

@@ -5,8 +5,8 @@
 __all__ = [
     'CertificateRejected', 'ConnectionFailed', 'ConnectionRefused',
     'Forbidden', 'InvalidAddress', 'InvalidCertificate', 'NoImage',
-    'NotFound', 'NotOrthanc', 'OrthancError', 'Redirected', 'ServerFault',
-    'TimedOut', 'TooOld', 'Unauthorized', 'UnexpectedAnswer']
+    'NoWorklists', 'NotFound', 'NotOrthanc', 'OrthancError', 'Redirected',
+    'ServerFault', 'TimedOut', 'TooOld', 'Unauthorized', 'UnexpectedAnswer']
 
 
 class OrthancError(Exception):
@@ -95,6 +95,13 @@ class NoImage(OrthancError):
     kind = 'no_image'
     status = 415
     summary = "no image to show"
+
+
+class NoWorklists(OrthancError):
+    "An Orthanc without the REST API for worklists"
+    kind = 'no_worklists'
+    status = 404
+    summary = "no worklists here"
 
 
 class Redirected(OrthancError):

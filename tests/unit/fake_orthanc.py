@@ -77,6 +77,9 @@ class FakeOrthanc:
         "Answer with each in turn, then with the last one again and again."
         self._scripts[path] = list(answers)
 
+    def answer_to(self, request: Received) -> 'Answer':
+        return self.next_answer(request.path)
+
     def next_answer(self, path: str) -> 'Answer':
         script = self._scripts[path]
         if not script:
@@ -118,12 +121,13 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         parts = urlsplit(self.path)
         length = int(self.headers.get('Content-Length', 0))
-        self.peer.received.append(Received(
-                self.command, parts.path, parts.query,
-                dict(self.headers.items()), self.rfile.read(length)))
-        self.peer.next_answer(parts.path)(self)
+        request = Received(
+            self.command, parts.path, parts.query,
+            dict(self.headers.items()), self.rfile.read(length))
+        self.peer.received.append(request)
+        self.peer.answer_to(request)(self)
 
-    do_GET = do_POST = do_DELETE = answer
+    do_GET = do_POST = do_PUT = do_DELETE = answer
 
     def log_message(self, *_: Any) -> None:
         pass
