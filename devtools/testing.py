@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -262,10 +262,27 @@ def _of_module(path: str) -> bool:
         MODULE_TESTS)
 
 
-def _default_paths() -> list[str]:
-    return sorted(
-        str(path.relative_to(ROOT)) for path in TESTS.iterdir()
-        if path.is_dir() and any(path.glob('test_*.py')))
+def _lane(path: Path) -> str:
+    """Return which tests a file of tests runs after."""
+    if path.is_relative_to(MODULE_TESTS):
+        return 'module'
+    if path.parent == TESTS / 'integration' and not path.name.startswith(
+            ('test_worklist', 'test_notification')):
+        return 'records'
+    return 'others'
+
+
+def _lanes(paths: Sequence[str]) -> list[list[str]]:
+    """Return paths in groups that can run side by side, all if there are none.
+
+    They take about as long as each other, and mostly wait.
+    """
+    lanes: dict[str, list[str]] = {}
+    for path in paths or map(str, sorted(TESTS.rglob('test_*.py'))):
+        file = (ROOT / path.partition('::')[0]).resolve()
+        lanes.setdefault(_lane(file), []).append(
+            str(path) if paths else str(file.relative_to(ROOT)))
+    return [lanes[name] for name in sorted(lanes)]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -273,20 +290,22 @@ def main(arguments: Sequence[str]) -> int:
     runner = Runner(options)
     if not paths:
         runner.check_style()
-        paths = _default_paths()
-    module_paths = [path for path in paths if _of_module(path)]
-    other_paths = [path for path in paths if path not in module_paths]
-    if module_paths and other_paths:
-        with runner.beside(module_paths):
-            runner.run(', '.join(other_paths), other_paths)
-    elif module_paths:
-        with PostgreSQL() as postgresql:
-            for configuration in CONFIGURATIONS:
-                run_module_tests(
-                    runner, configuration, module_paths, postgresql)
-    else:
-        runner.run(', '.join(other_paths), other_paths)
+    first, *others = _lanes(paths)
+    with ExitStack() as stack:
+        for lane in others:
+            stack.enter_context(runner.beside(lane))
+        _run_lane(runner, first)
     return runner.close()
+
+
+def _run_lane(runner: Runner, paths: Sequence[str]) -> None:
+    if not _of_module(paths[0]):
+        title = f'{len(paths)} files' if len(paths) > 3 else ', '.join(paths)
+        runner.run(title, paths)
+        return
+    with PostgreSQL() as postgresql:
+        for configuration in CONFIGURATIONS:
+            run_module_tests(runner, configuration, paths, postgresql)
 
 
 if __name__ == '__main__':
