@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import time
+from contextlib import contextmanager
 
 from sql import Null
 from sql.aggregate import Count, Max
@@ -47,6 +48,7 @@ _SEQUENCE_TRIES = 100
 # Versions are seconds since 2026, or more where there are many: what is
 # rendered after a database was restored is newer than all that was before
 _EPOCH = 1767225600
+_DAY = 24 * 60 * 60
 
 
 class WorklistConfiguration(
@@ -307,14 +309,13 @@ class WorklistEntry(ModelSQL):
     @classmethod
     def preview(cls, request):
         "Return what devices are told of an order, in words if nothing"
-        steps = [s for s in request.steps if s.state in OPEN_STATES]
-        texts = []
-        for step in steps or request.steps:
-            try:
-                texts.append(cls._render(step).text)
-            except (TemplateError, WorklistError) as error:
-                texts.append(_problem_text(_problems(error)))
-        return '\n\n'.join(texts)
+        with _unbiased():
+            request = request.__class__(request.id)
+            steps = [s for s in request.steps if s.state in OPEN_STATES]
+            rendered = [cls._rendered(s) for s in steps or request.steps]
+        return '\n\n'.join(
+            r['text'] or _problem_text(json.loads(r['problem']))
+            for r in rendered)
 
     @classmethod
     def _served(cls):
@@ -409,6 +410,27 @@ class WorklistEntry(ModelSQL):
     @classmethod
     def _refresh_some(cls):
         "Render some entries, and tell whether there is more to render"
+        with _unbiased():
+            cls._forget()
+            return cls._render_stale()
+
+    @classmethod
+    def _forget(cls):
+        "Delete the entries of steps that are closed since yesterday"
+        step = Pool().get('gnuhealth.imaging.procedure.step').__table__()
+        entry = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        # Later versions may be the base of those to come
+        cursor.execute(*entry
+            .join(step, condition=entry.step == step.id)
+            .select(
+                entry.id,
+                where=(entry.version < int(time.time()) - _EPOCH - _DAY)
+                & ~step.state.in_(OPEN_STATES)))
+        cls.delete(cls.browse([id_ for id_, in cursor]))
+
+    @classmethod
+    def _render_stale(cls):
         stamps = cls._stamps()
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
@@ -456,7 +478,7 @@ class WorklistEntry(ModelSQL):
         return version or 0
 
     @classmethod
-    def _rendered(cls, step, zones):
+    def _rendered(cls, step, zones=None):
         "Return the values of a step's entry"
         nothing = dict.fromkeys(
             ['dicom', 'text', 'kind', 'charset', 'problem'])
@@ -582,13 +604,26 @@ class WorklistEntry(ModelSQL):
         parts = []
         for name in [
                 'company.company', 'gnuhealth.imaging.test.type',
-                'gnuhealth.pathology', 'gnuhealth.hp_specialty']:
+                'gnuhealth.pathology', 'gnuhealth.disease_group.members',
+                'gnuhealth.specialty', 'gnuhealth.hp_specialty']:
             table = pool.get(name).__table__()
             cursor.execute(*table.select(
                     Count(table.id), Max(_changed(table))))
             parts.append(cursor.fetchone())
         return hashlib.sha256(repr(
                 [parts, worklist.DEFAULT_TEMPLATE]).encode()).hexdigest()
+
+
+@contextmanager
+def _unbiased():
+    """Render the same for whoever asks.
+
+    Names are in the language of the database, and inactive records count.
+    """
+    transaction = Transaction()
+    with transaction.set_user(0), transaction.reset_context(), \
+            transaction.set_context(_check_access=False, active_test=False):
+        yield
 
 
 _PARTIES = ['party', 'doctor_party', 'performer_party']

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What worklist templates are given of an order and its step."""
 
+import datetime as dt
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -39,10 +40,15 @@ def rendering(step, zones=None):
         _current.reset(token)
 
 
+# Of these only the name is shown: the rest is no matter of an order, and
+# may be secret
+_OPAQUE = ('ir.', 'res.', 'gnuhealth.orthanc.')
+
+
 class RecordView:
     """A record for templates: its fields can be read, all else is hidden.
 
-    Text is made safe as values of variables are.
+    Text is made safe as values of variables are.  There are no files.
 
     Parameters
     ----------
@@ -58,8 +64,7 @@ class RecordView:
 
     def __getattr__(self, name):
         record = self._record
-        if name.startswith('_') or not (
-                name in record._fields or name in {'id', 'rec_name'}):
+        if not _is_shown(record.__class__, name):
             raise AttributeError(name)
         return _view(getattr(record, name), self._kind)
 
@@ -68,6 +73,17 @@ class RecordView:
 
     def __bool__(self):
         return True
+
+
+def _is_shown(Record, name):
+    if name in {'id', 'rec_name'}:
+        return True
+    field = Record._fields.get(name)
+    return (
+        field is not None and field._type != 'binary'
+        and not Record.__name__.startswith(_OPAQUE)
+        # It would hold itself
+        and name != 'worklist_text')
 
 
 def _view(value, kind):
@@ -148,12 +164,12 @@ def _step_data(step, patient, zones):
         zones = Institution.zones([institution] if institution else [])
     start = worklist.local_start(
         step.scheduled_at, zones[institution.id if institution else None])
+    day = dt.datetime.strptime(start.date, '%Y%m%d').date()
     return {
         'ScheduledProcedureStepStartDate': start.date,
         'ScheduledProcedureStepStartTime': start.time,
         'TimezoneOffsetFromUTC': start.offset,
-        'PatientAge': worklist.patient_age(
-            patient.party.dob, step.scheduled_at.date()),
+        'PatientAge': worklist.patient_age(patient.party.dob, day),
         'InstitutionName': institution.rec_name if institution else None,
         'ScheduledProcedureStepID': step.step_id,
         'ScheduledProcedureStepDescription': (
