@@ -3,7 +3,7 @@
 """Orders: each is a Requested Procedure with steps (DICOM PS3.3 C.4.11)."""
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 
 from sql import Null
 from sql.aggregate import Count
@@ -19,7 +19,7 @@ from trytond.transaction import Transaction, without_check_access
 from .access import GuardedSearchMixin, HiddenFieldsMixin
 from .core.modalities import from_type_code
 from .core.values import is_short_string, is_uid, new_uid
-from .exceptions import StepAccessError, StepValidationError
+from .exceptions import StepAccessError, StepValidationError, StepWorkflowError
 from .mirror import now
 from .step import MODALITY_SELECTION, OPEN_STATES, check_ae_titles
 from .worklist_data import template_data
@@ -344,9 +344,11 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     @classmethod
     def write(cls, *args):
         if Transaction().check_access:
-            for values in args[1::2]:
+            for requests, values in zip(args[::2], args[1::2]):
                 cls._check_protected(
                     (cls._protected | {'state'}) & values.keys())
+                if 'patient' in values:
+                    cls._check_patient(requests, values['patient'])
         super().write(*args)
         actions = iter(args)
         for requests, values in zip(actions, actions):
@@ -357,14 +359,26 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
 
     @classmethod
     @without_check_access
+    def _check_patient(cls, requests, patient):
+        "Images that are being made are of whom the device was told"
+        for request in cls.browse(requests):
+            if request.patient.id != patient and any(
+                    s.state not in {'scheduled', 'canceled'}
+                    for s in request.steps):
+                raise StepAccessError(gettext(
+                        'health_orthanc.msg_request_patient',
+                        request=request.request or request.id))
+
+    @classmethod
+    @without_check_access
     def _renew_steps(cls, requests):
-        "Let the steps of drafts that nobody has edited follow their order"
+        "Let steps follow their order that nobody has edited or begun"
         Step = Pool().get('gnuhealth.imaging.procedure.step')
         for request in cls.browse(requests):
             steps = [
                 s for s in request.steps
                 if s.state == 'scheduled' and not s.customised]
-            if request.state == 'draft' and steps:
+            if request.state in {'draft', 'requested'} and steps:
                 values = request._step_values()
                 del values['request']
                 Step.write(steps, values)
@@ -553,6 +567,11 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         """Order the same anew, under a new accession number and study UID.
 
         That of an order that was repeated already is shown.
+
+        Raises
+        ------
+        StepWorkflowError
+            There is something left to do of an order.
         """
         with without_check_access():
             replacements = [
@@ -560,12 +579,24 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
                 for request in cls.hold(requests)]
         return {'res_id': [r.id for r in replacements]}
 
+    def _to_repeat(self):
+        "Return the steps to do again"
+        by_state = defaultdict(list)
+        for step in self.steps:
+            by_state[step.state].append(step)
+        if self.state == 'draft' or by_state.keys() & set(OPEN_STATES):
+            raise StepWorkflowError(gettext(
+                    'health_orthanc.msg_request_open',
+                    request=self.request or self.id))
+        return (
+            by_state['rejected'] or by_state['completed']
+            or by_state['canceled'])
+
     def _replace(self):
         Step = Pool().get('gnuhealth.imaging.procedure.step')
+        repeated = self._to_repeat()
         replacement, = self.copy(
             [self], default={'replaces': self.id, 'date': now()})
-        repeated = [s for s in self.steps if s.state == 'rejected'] or list(
-            self.steps)
         if repeated:
             made = list(replacement.steps)
             Step.copy(repeated, default={

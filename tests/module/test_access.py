@@ -1028,6 +1028,8 @@ class OrderTestCase(AccessTestCase):
         for login in self.users:
             for button in ['cancel_order', 'repeat_order']:
                 self.setUp()
+                if button == 'repeat_order':
+                    self.reject('radiographer', "Blurred")
                 with self.subTest(user=login, button=button):
                     if login in {'doctor', 'radiographer', 'head'}:
                         self.as_(login).model(
@@ -1112,6 +1114,36 @@ class OrderTestCase(AccessTestCase):
                     with self.assertRaises(Told):
                         self.as_(login).model(
                             REQUEST, 'write', [self.draft], {'state': state})
+
+    def test_steps_are_not_moved_to_another_order(self):
+        with Transaction().start(self.db_name, 1):
+            other = Pool().get(REQUEST)(self.draft).steps[0].id
+        for login in ['doctor', 'radiographer', 'head']:
+            for action in [
+                    ('add', [other]), ('remove', [self.open_step]),
+                    ('write', [self.open_step], {'request': self.draft})]:
+                with self.subTest(user=login, action=action):
+                    with self.assertRaises(Told):
+                        self.as_(login).model(
+                            REQUEST, 'write', [self.request],
+                            {'steps': [action]})
+
+    def test_the_patient_stays_that_of_the_images(self):
+        for login in ['doctor', 'radiographer', 'head']:
+            self.setUp()
+            session = self.as_(login)
+            with self.subTest(user=login):
+                session.model(REQUEST, 'write', [self.request], {
+                        'patient': self.other_patient.id})
+                self.as_('radiographer').model(STEP, 'start', [self.open_step])
+                with self.assertRaises(Told):
+                    session.model(REQUEST, 'write', [self.request], {
+                            'patient': self.patient.id})
+                session.model(REQUEST, 'write', [self.request], {
+                        'patient': self.other_patient.id, 'comment': "x"})
+                self.assertEqual(
+                    self.stored(REQUEST, self.request, 'patient'),
+                    self.other_patient.id)
 
     def test_closed_steps_are_not_edited(self):
         for login in ['doctor', *self.STAFF]:

@@ -148,6 +148,18 @@ class OrderTestCase(OrthancTestCase):
         self.assertEqual(step.scheduled_at, date)
 
     @with_transaction()
+    def test_steps_of_a_request_follow_it_until_they_are_begun(self):
+        Request = Pool().get(REQUEST)
+        order = create_order(requested=True)
+        begun = add_step(order)
+        Pool().get(STEP).start([begun])
+        start = begun.scheduled_at
+        date = dt.datetime(2027, 1, 2, 8)
+        Request.write([order], {'date': date})
+        self.assertEqual(
+            [s.scheduled_at for s in Request(order.id).steps], [date, start])
+
+    @with_transaction()
     def test_steps_that_somebody_edited_stay(self):
         pool = Pool()
         order = create_order()
@@ -335,6 +347,35 @@ class WorkflowTestCase(OrthancTestCase):
         Request.repeat_order([order])
         self.assertEqual(
             Request.search([('replaces', '=', order.id)], count=True), 1)
+
+    @with_transaction()
+    def test_what_is_open_is_not_ordered_again(self):
+        pool = Pool()
+        Request, Step = pool.get(REQUEST), pool.get(STEP)
+        draft = create_order()
+        order = create_order(requested=True)
+        Step.reject_because([add_step(order)], "Blurred")
+        for one in [draft, order]:
+            with self.subTest(state=one.state):
+                with self.assertUserError('msg_request_open'):
+                    Request.repeat_order([one])
+        Step.start([order.steps[0]])
+        with self.assertUserError('msg_request_open'):
+            Request.repeat_order([order])
+
+    @with_transaction()
+    def test_what_was_canceled_is_not_done_again_with_the_rest(self):
+        pool = Pool()
+        Request, Step = pool.get(REQUEST), pool.get(STEP)
+        order = create_order(requested=True)
+        Step.cancel([add_step(order)])
+        Step.complete([order.steps[0]])
+        Request.repeat_order([order])
+        self.assertEqual(len(order.replaced_by.steps), 1)
+        order = create_order(requested=True)
+        Request.cancel_order([order])
+        Request.repeat_order([order])
+        self.assertEqual(len(order.replaced_by.steps), 1)
 
     @with_transaction()
     def test_a_result_by_hand_closes_the_steps(self):
