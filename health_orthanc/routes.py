@@ -64,7 +64,8 @@ def worklist(request, pool):
 
 def _page(request, pool):
     since = request.args.get('since', default=0, type=int)
-    etag = next(iter(request.if_none_match), None)
+    # Proxies that compress make it a weak one
+    etag = next(iter(request.if_none_match.as_set(include_weak=True)), None)
     with Transaction().start(pool.database_name, 0, readonly=True):
         Entry = pool.get('gnuhealth.imaging.worklist.entry')
         with without_check_access():
