@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    imaging, instance, ir, patient, request, res, routes, series, server, step,
-    study, synchronization, viewer, wizard, worklist)
+    imaging, instance, ir, patient, placement, request, res, routes, series,
+    server, step, study, synchronization, viewer, wizard, worklist)
 
 __all__ = ['register', 'routes']
 
@@ -28,6 +28,7 @@ def register():
         request.Request,
         step.ProcedureStep,
         worklist.WorklistEntry,
+        placement.Placement,
         worklist.WorklistConfiguration,
         res.UserApplication,
         imaging.Patient,

@@ -116,6 +116,33 @@ class Server(
     check_error = fields.Function(
         fields.Text("Check Error"), 'get_check_error')
 
+    worklist_api = fields.Boolean("Takes Worklists", readonly=True)
+    worklist_mode = fields.Selection([
+            ('none', "Not Kept"),
+            ('rest', "Through the REST API"),
+            ], "Worklist", required=True, sort=False,
+        states={
+            'readonly': (
+                ~Eval('worklist_api', False)
+                & (Eval('worklist_mode') == 'none')),
+            },
+        help="Whether open steps are sent to the worklist that Orthanc keeps. "
+        "It takes Orthanc 1.12.10 and its plugin orthanc-worklists.")
+    placements = fields.One2Many(
+        'gnuhealth.imaging.worklist.placement', 'server', "Placements",
+        readonly=True)
+    worklist_started = fields.Timestamp("Worklist Started", readonly=True)
+    last_worklist_update = fields.DateTime(
+        "Last Worklist Update", readonly=True,
+        help="When the worklist was in step last.")
+    worklist_error_kind = fields.Char("Worklist Error Kind", readonly=True)
+    worklist_error_status = fields.Integer(
+        "Worklist Error Status", readonly=True)
+    worklist_error = fields.Function(
+        fields.Text("Worklist Error"), 'get_worklist_error')
+    worklist_count = fields.Function(
+        fields.Integer("Steps on the Worklist"), 'get_worklist_count')
+
     last_changed_index = fields.Integer(
         "Last Changed Index", readonly=True)
     change_anchors = fields.Text("Change Anchors", readonly=True)
@@ -202,6 +229,10 @@ class Server(
     def default_instances_mode():
         return 'on_demand'
 
+    @staticmethod
+    def default_worklist_mode():
+        return 'none'
+
     @classmethod
     def default_start_date(cls):
         return Pool().get('ir.date').today()
@@ -240,6 +271,12 @@ class Server(
         if self.check_error_kind:
             return describe(self.check_error_kind)
 
+    def get_worklist_error(self, name):
+        if self.worklist_error_kind:
+            return describe(
+                self.worklist_error_kind,
+                status=self.worklist_error_status or '')
+
     @classmethod
     def get_last_run(cls, servers, names):
         values = {name: {} for name in names}
@@ -268,6 +305,12 @@ class Server(
             Failure, servers, lambda table: table.resolved == Null)
 
     @classmethod
+    def get_worklist_count(cls, servers, name):
+        Placement = Pool().get('gnuhealth.imaging.worklist.placement')
+        return cls._count(
+            Placement, servers, lambda table: table.orthanc_id != Null)
+
+    @classmethod
     def _count(cls, Model, servers, where):
         table = Model.__table__()
         cursor = Transaction().connection.cursor()
@@ -290,6 +333,9 @@ class Server(
             ('/form//group[@id="last_error"]', 'states', {
                     'invisible': ~Bool(Eval('last_error')),
                     }, ['last_error']),
+            ('/form//group[@id="worklist_error"]', 'states', {
+                    'invisible': ~Bool(Eval('worklist_error_kind')),
+                    }),
             ]
 
     @classmethod
@@ -314,8 +360,12 @@ class Server(
             args.extend((servers, values))
         super().write(*args)
         cls._check_later([s for s in cls.browse(changed) if s.active])
-        cls._cancel_plugin_keys(
-            [s for s in cls.browse(sum(args[::2], [])) if not s.active])
+        servers = cls.browse(sum(args[::2], []))
+        cls._cancel_plugin_keys([s for s in servers if not s.active])
+        if any({'active', 'worklist_mode'} & v.keys() for v in args[1::2]):
+            cls._update_worklists_later([
+                    s for s in servers
+                    if s.keeps_worklist or cls._has_entries(s)])
 
     @classmethod
     def write_progress(cls, server_id, **values):
@@ -350,6 +400,10 @@ class Server(
     @classmethod
     def validate_fields(cls, servers, field_names):
         super().validate_fields(servers, field_names)
+        if not field_names or 'worklist_mode' in field_names:
+            for server in servers:
+                if server.worklist_mode == 'rest' and not server.worklist_api:
+                    raise ServerValidationError(describe('no_worklists'))
         # SQLite has no constraints
         for name in {'label', 'domain'} & (field_names or {'label', 'domain'}):
             for server in servers:
@@ -372,8 +426,12 @@ class Server(
         for name in [
                 'identifier', 'last_changed_index', 'change_anchors',
                 'reconciliation_position', 'synchronizations', 'last_run',
-                'last_synchronization', 'last_notification', 'validated']:
+                'last_synchronization', 'last_notification', 'validated',
+                'worklist_api', 'placements', 'worklist_started',
+                'last_worklist_update', 'worklist_error_kind',
+                'worklist_error_status']:
             default.setdefault(name, None)
+        default.setdefault('worklist_mode', 'none')
         return super().copy(servers, default=default)
 
     @classmethod
@@ -383,6 +441,10 @@ class Server(
             if cls._has_records(server):
                 raise ServerDeleteError(gettext(
                         'health_orthanc.msg_server_delete_studies',
+                        server=server.rec_name))
+            if cls._has_entries(server):
+                raise ServerDeleteError(gettext(
+                        'health_orthanc.msg_server_delete_worklist',
                         server=server.rec_name))
         cls._cancel_plugin_keys(servers)
         super().delete(servers)
@@ -399,10 +461,18 @@ class Server(
                 'gnuhealth.orthanc.patient'])
 
     @classmethod
+    @without_check_access
+    def _has_entries(cls, server):
+        Placement = Pool().get('gnuhealth.imaging.worklist.placement')
+        return bool(Placement.search(
+                [('server', '=', server.id)], limit=1, order=[]))
+
+    @classmethod
     @ModelView.button
     def remove_config_server(cls, servers):
         "Delete the servers that hold nothing, deactivate the others"
-        kept = [s for s in servers if cls._has_records(s)]
+        kept = [
+            s for s in servers if cls._has_records(s) or cls._has_entries(s)]
         cls.write(kept, {'active': False})
         cls.delete([s for s in servers if s not in kept])
         return 'reload'
@@ -492,6 +562,7 @@ class Server(
             'version': info.version,
             'aetitle': info.dicom_aet,
             'plugins': '\n'.join(sorted(info.plugins)),
+            'worklist_api': info.worklists,
             'validated': True,
             'check_error_kind': None,
             'last_check': dt.datetime.now().replace(microsecond=0),
@@ -574,3 +645,29 @@ class Server(
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
         Synchronization.clean()
         cls.synchronize_later(cls.search([]), 'full')
+
+    @property
+    def keeps_worklist(self):
+        return self.active and self.worklist_mode == 'rest'
+
+    @classmethod
+    def synchronize_worklists(cls):
+        "Start to update the worklists of all active servers (scheduler)"
+        Placement = Pool().get('gnuhealth.imaging.worklist.placement')
+        cls._update_worklists_later(cls.search(['OR',
+                    ('worklist_mode', '!=', 'none'),
+                    ('id', 'in', Placement.servers()),
+                    ]))
+
+    @classmethod
+    def _update_worklists_later(cls, servers):
+        asked_at = dt.datetime.now()
+        for server in servers:
+            cls.__queue__.update_worklist([server], asked_at)
+
+    @classmethod
+    def update_worklist(cls, servers, asked_at=None):
+        "Bring the worklist of each server in step with the open steps"
+        Placement = Pool().get('gnuhealth.imaging.worklist.placement')
+        for server in servers:
+            Placement.update_server(server, asked_at)

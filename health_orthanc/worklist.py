@@ -335,6 +335,20 @@ class WorklistEntry(ModelSQL):
         return cursor.fetchall()
 
     @classmethod
+    def served_versions(cls):
+        "Return the version of each entry that is served, by its step's id"
+        return {step: version for version, _, step in cls._served()}
+
+    @classmethod
+    def files(cls, steps):
+        "Return version and worklist file of steps' entries, by their ids"
+        return {
+            e.step.id: (e.version, e.dicom) for e in cls.search([
+                    ('step', 'in', list(steps)),
+                    ('kind', '!=', None),
+                    ])}
+
+    @classmethod
     def page(cls, since=0, texts=False, etag=None):
         """Return what changed after an index, in a transaction of its own.
 

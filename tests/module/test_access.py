@@ -32,6 +32,7 @@ STEP = 'gnuhealth.imaging.procedure.step'
 TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
 CONFIGURATION = 'gnuhealth.imaging.worklist.configuration'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
+PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
@@ -267,6 +268,9 @@ class AccessTestCase(RpcTestCase):
                 'worklist_template_default'))
         cls.entry, = pool.get(ENTRY).create([{
                     'step': cls.step.id, 'version': 1}])
+        cls.placement, = pool.get(PLACEMENT).create([{
+                    'server': cls.server.id, 'step': cls.step.id,
+                    'study_instance_uid': '1.2.3', 'step_id': 'S1'}])
         cls.ids = {
             SERVER: cls.server.id,
             VIEWER: cls.viewer.id,
@@ -281,6 +285,7 @@ class AccessTestCase(RpcTestCase):
             CONFIGURATION: record_id('worklist_configuration'),
             REQUEST: cls.order.id,
             ENTRY: cls.entry.id,
+            PLACEMENT: cls.placement.id,
             }
 
     def as_(self, login):
@@ -395,7 +400,10 @@ class OutsidersTestCase(AccessTestCase):
             (STEP, 'served_domain'), (REQUEST, 'identify'),
             (REQUEST, 'follow_steps'), (REQUEST, 'open_recent'),
             (REQUEST, 'get_worklist_template_data'), (ENTRY, 'page'),
-            (ENTRY, 'refresh'), (ENTRY, 'preview'),
+            (ENTRY, 'refresh'), (ENTRY, 'preview'), (ENTRY, 'files'),
+            (ENTRY, 'served_versions'), (PLACEMENT, 'servers'),
+            (PLACEMENT, 'update_server'), (SERVER, 'update_worklist'),
+            (SERVER, 'synchronize_worklists'),
             (CONFIGURATION, 'new_accession_number')]
         for login in self.users:
             for name, method in calls:
@@ -876,12 +884,26 @@ class ClerkTestCase(AccessTestCase):
                             session.model(model, method, *arguments)
 
     def test_runs_and_failures_are_for_administrators(self):
-        for model in [RUN, FAILURE, SERVER]:
+        for model in [RUN, FAILURE, SERVER, PLACEMENT]:
             with self.subTest(model=model):
                 with self.assertRaises(Refused):
                     self.as_('clerk').model(model, 'search', [])
                 self.assertTrue(
                     self.as_('administrator').model(model, 'search', []))
+
+    def test_what_was_sent_where_is_changed_by_nobody(self):
+        for login in self.users:
+            for method, arguments in [
+                    ('write', [[self.placement.id], {'version': 2}]),
+                    ('create', [[{
+                                    'server': self.server.id,
+                                    'study_instance_uid': '1.2',
+                                    'step_id': 'S2'}]]),
+                    ('copy', [[self.placement.id]]),
+                    ('delete', [[self.placement.id]])]:
+                with self.subTest(user=login, method=method):
+                    with self.assertRaises(Refused):
+                        self.as_(login).model(PLACEMENT, method, *arguments)
 
     def test_server_is_found_by_label(self):
         for session in self.insiders():

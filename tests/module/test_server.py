@@ -441,6 +441,79 @@ class LifeTestCase(OrthancTestCase):
         self.assertTrue(refetched(server).synchronizing)
 
 
+class WorklistTestCase(OrthancTestCase):
+    "Servers to which worklists are sent"
+
+    @with_transaction()
+    def test_mode_is_accepted_where_the_check_found_the_api(self):
+        server = create_server()
+        self.assertEqual(server.worklist_mode, 'none')
+        with self.assertRaises(ServerValidationError) as raised:
+            write(server, worklist_mode='rest')
+        self.assertIn('1.12.10', str(raised.exception))
+        with self.assertRaises(ServerValidationError):
+            create_server(worklist_mode='rest')
+        with FakeOrthanc() as orthanc:
+            script_orthanc(orthanc, ['orthanc-worklists'])
+            orthanc.script(
+                '/system', reply_json({**SYSTEM, 'Version': '1.12.10'}))
+            orthanc.script('/worklists', reply_json([]))
+            write(server, domain=orthanc.url)
+            Pool().get(SERVER).check_connection([server])
+        server = write(refetched(server), worklist_mode='rest')
+        self.assertTrue(server.worklist_api)
+        self.assertEqual(server.worklist_mode, 'rest')
+        self.assertEqual(queued('update_worklist'), [server.id])
+
+    @with_transaction()
+    def test_a_check_never_fails_for_the_mode(self):
+        server = create_server(worklist_api=True, worklist_mode='rest')
+        with FakeOrthanc() as orthanc:
+            script_orthanc(orthanc)
+            write(server, domain=orthanc.url)
+            Pool().get(SERVER).check_connection([server])
+        server = refetched(server)
+        self.assertTrue(server.validated)
+        self.assertFalse(server.worklist_api)
+        self.assertEqual(server.worklist_mode, 'rest')
+        # It can be switched off, and not on again
+        write(server, worklist_mode='none')
+        with self.assertRaises(ServerValidationError):
+            write(server, worklist_mode='rest')
+
+    @with_transaction()
+    def test_copies_start_without_a_worklist(self):
+        server = create_server(worklist_api=True, worklist_mode='rest')
+        copy, = Pool().get(SERVER).copy([server], {
+                'label': "Copy", 'domain': 'http://copy.example.org'})
+        self.assertEqual(copy.worklist_mode, 'none')
+        self.assertFalse(copy.worklist_api)
+
+    @with_transaction()
+    def test_error_is_told_in_words(self):
+        server = create_server(worklist_error_kind='unauthorized')
+        self.assertEqual(server.worklist_error, describe('unauthorized'))
+        server = write(server, worklist_error_kind=None)
+        self.assertIsNone(server.worklist_error)
+
+    @with_transaction()
+    def test_scheduler_asks_for_updates(self):
+        Cron = Pool().get('ir.cron')
+        Server = Pool().get(SERVER)
+        cron, = Cron.search([
+                ('method', '=', f'{SERVER}|synchronize_worklists')])
+        self.assertTrue(cron.active)
+        self.assertEqual(
+            (cron.interval_number, cron.interval_type), (1, 'minutes'))
+        kept = create_server(worklist_api=True, worklist_mode='rest')
+        create_server()
+        create_server(
+            active=False, worklist_api=True, worklist_mode='rest')
+        self.assertEqual(queued('update_worklist'), [])
+        Server.synchronize_worklists()
+        self.assertEqual(queued('update_worklist'), [kept.id])
+
+
 class SchedulerTestCase(OrthancTestCase):
 
     @with_transaction()
