@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether two birth dates may be one with a slip of the pen."""
+
+import datetime as dt
+from collections.abc import Callable
+
+from .verdicts import Finding, Reason
+
+__all__ = ['SLIP', 'compare_birth_dates', 'find_slip']
+
+# How much two dates agree that differ by a slip
+SLIP = 0.5
+# Years by which an estimated date may be wrong
+_ESTIMATE = 5
+_OLDEST_YEAR = 1880
+_BUDDHIST_ERA = 543
+
+
+def compare_birth_dates(
+        ours: dt.date | None, theirs: dt.date | None,
+        estimated: bool = False) -> Finding:
+    """Compare a birth date of GNU Health with a PatientBirthDate.
+
+    A difference with no reason is more than any known slip.
+
+    Parameters
+    ----------
+    ours, theirs : date or None
+        1 January 1900 and what is older than anybody are taken for unknown.
+    estimated : bool
+        Whether `ours` was made from an age.
+    """
+    if not ours or not theirs:
+        return Finding.missing()
+    if ours == theirs:
+        return Finding.equal()
+    if _is_placeholder(ours) or _is_placeholder(theirs):
+        return Finding.missing(Reason.PLACEHOLDER)
+    if estimated:
+        if abs(ours.year - theirs.year) <= _ESTIMATE:
+            return Finding.missing(Reason.ESTIMATED)
+        return Finding.differs(Reason.ESTIMATED)
+    slip = find_slip(ours, theirs)
+    return Finding.differs(slip, SLIP if slip else 0)
+
+
+def _is_placeholder(date: dt.date) -> bool:
+    return date == dt.date(1900, 1, 1) or date.year < _OLDEST_YEAR
+
+
+def find_slip(one: dt.date, other: dt.date) -> Reason | None:
+    "Return how one date becomes the other by a single known slip"
+    for reason, is_slip in _SLIPS.items():
+        if is_slip(one, other):
+            return reason
+    return None
+
+
+def _digits(date: dt.date) -> str:
+    return f'{date.year:04}{date.month:02}{date.day:02}'
+
+
+def _day_month(one: dt.date, other: dt.date) -> bool:
+    return (one.year, one.month, one.day) == (
+        other.year, other.day, other.month)
+
+
+def _digit(one: dt.date, other: dt.date) -> bool:
+    return sum(a != b for a, b in zip(_digits(one), _digits(other))) == 1
+
+
+def _transposed(one: dt.date, other: dt.date) -> bool:
+    first, second = _digits(one), _digits(other)
+    places = [i for i, (a, b) in enumerate(zip(first, second)) if a != b]
+    if len(places) != 2 or places[1] - places[0] != 1:
+        return False
+    start, end = places[0], places[1] + 1
+    return first[start:end] == second[start:end][::-1]
+
+
+def _years_apart(one: dt.date, other: dt.date, years: int) -> bool:
+    return abs(one.year - other.year) == years and (
+        (one.month, one.day) == (other.month, other.day))
+
+
+def _century(one: dt.date, other: dt.date) -> bool:
+    return _years_apart(one, other, 100)
+
+
+def _calendar(one: dt.date, other: dt.date) -> bool:
+    return _years_apart(one, other, _BUDDHIST_ERA)
+
+
+def _next_day(one: dt.date, other: dt.date) -> bool:
+    return abs((one - other).days) == 1
+
+
+def _first_of_year(one: dt.date, other: dt.date) -> bool:
+    return one.year == other.year and (1, 1) in {
+        (one.month, one.day), (other.month, other.day)}
+
+
+_SLIPS: dict[Reason, Callable[[dt.date, dt.date], bool]] = {
+    Reason.DAY_MONTH: _day_month,
+    Reason.CENTURY: _century,
+    Reason.TRANSPOSED: _transposed,
+    Reason.DIGIT: _digit,
+    Reason.NEXT_DAY: _next_day,
+    Reason.FIRST_OF_YEAR: _first_of_year,
+    Reason.CALENDAR: _calendar,
+    }
