@@ -15,6 +15,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import polib
@@ -49,18 +51,18 @@ def extras() -> list[str]:
     return parser.get('tryton', 'extras_depend', fallback='').split()
 
 
-def module_strings() -> polib.POFile:
-    """Return the module's strings, all untranslated.
+def module_strings(module: str = MODULE) -> polib.POFile:
+    """Return a module's strings, all untranslated.
 
     It works within a transaction on a database with the module, and leaves
-    English translations of views in it.
+    English translations of our views in it.
     """
     from trytond.pool import Pool
     for model in ['ir.action.report', 'ir.ui.view']:
         _collect(model)
     exported = polib.pofile(
         Pool().get('ir.translation').translation_export(
-            SOURCE_LANGUAGE, MODULE).decode())
+            SOURCE_LANGUAGE, module).decode())
     strings = polib.POFile()
     strings.extend(
         polib.POEntry(msgctxt=entry.msgctxt, msgid=entry.msgid)
@@ -84,14 +86,30 @@ def _collect(model: str) -> None:
 
 
 def _prepared_strings() -> polib.POFile:
+    """Return the module's strings with and without the other modules.
+
+    What another one brings as well is its own where it is active.
+    """
+    found: dict[Key, polib.POEntry] = {}
+    for modules in [[MODULE], [MODULE, *extras()]]:
+        # One process cannot load the module twice
+        with ProcessPoolExecutor(1, get_context('spawn')) as executor:
+            text = executor.submit(_strings_with, modules).result()
+        found.update(_by_key(polib.pofile(text)))
+    strings = polib.POFile()
+    strings.extend(found.values())
+    return strings
+
+
+def _strings_with(modules: list[str]) -> str:
     """Return the module's strings from a database that is then dropped."""
     with tempfile.TemporaryDirectory(prefix='translations-') as folder:
         tryton = Tryton(Path(folder))
-        tryton.create([MODULE, *extras()], cache_folder())
+        tryton.create(modules, cache_folder())
         tryton.connect()
         from trytond.transaction import Transaction
         with Transaction().start(tryton.name, 0, close=True):
-            return module_strings()
+            return str(module_strings())
 
 
 def _path(language: str) -> Path:
