@@ -22,6 +22,7 @@ SERIES = 'gnuhealth.imaging_orthanc.study_series'
 INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
+PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 RUN_FIELDS = [
     'id', 'kind', 'state', 'requests', 'error_kind', 'patients_created',
     'studies_created', 'studies_updated', 'studies_missing',
@@ -37,7 +38,7 @@ def model(name):
 def empty():
     "Forget all servers and what came from them"
     cursor = Transaction().connection.cursor()
-    for name in [FAILURE, INSTANCE, SERIES, STUDY, PATIENT]:
+    for name in [PLACEMENT, FAILURE, INSTANCE, SERIES, STUDY, PATIENT]:
         cursor.execute(*model(name).__table__().delete())
     server = model(SERVER).__table__()
     cursor.execute(*server.update([server.last_run], [None]))
