@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a modality does to a DICOM server: it asks for its worklist."""
+"""What a modality does to a DICOM server: ask for its worklist, send images.
+"""
 import re
 import subprocess
 import tempfile
@@ -13,7 +14,8 @@ from pydicom.dataset import Dataset
 from .process import LOOPBACK
 
 __all__ = [
-    'FindFailed', 'RETURN_KEYS', 'STEP', 'find_worklist', 'run_findscu']
+    'FindFailed', 'RETURN_KEYS', 'STEP', 'StoreFailed', 'find_worklist',
+    'run_findscu', 'send_images']
 
 STEP = 'ScheduledProcedureStepSequence'
 # What answers hold is what the query names: the keys of PS3.4 Table K.6-1
@@ -37,6 +39,7 @@ RETURN_KEYS = [
             'ScheduledProcedureStepStatus']),
     ]
 FIND_TIMEOUT = 120
+STORE_TIMEOUT = 300
 SUCCESS = 'Received Final Find Response (Success)'
 
 Keys = Mapping[str, object] | Iterable[str]
@@ -44,6 +47,10 @@ Keys = Mapping[str, object] | Iterable[str]
 
 class FindFailed(RuntimeError):
     """The query did not end in success; the text is what findscu printed."""
+
+
+class StoreFailed(RuntimeError):
+    """An image was not taken; the text is what storescu printed."""
 
 
 def find_worklist(
@@ -109,6 +116,30 @@ def run_findscu(
     if SUCCESS not in output:
         raise FindFailed(output)
     return output
+
+
+def send_images(
+        port: int, datasets: Iterable[Dataset], *, aet: str = 'ORTHANC',
+        calling: str = 'STORESCU', timeout: float = STORE_TIMEOUT) -> None:
+    """Send images in order to the server on `port`, over one association.
+
+    Raises
+    ------
+    StoreFailed
+        If the association is refused or one of them is.
+    """
+    with tempfile.TemporaryDirectory(prefix='storescu-') as folder:
+        paths = []
+        for number, dataset in enumerate(datasets):
+            paths.append(Path(folder, f'{number:06}.dcm'))
+            dataset.save_as(paths[-1], enforce_file_format=True)
+        process = subprocess.run(
+            ['storescu', '-aet', calling, '-aec', aet, LOOPBACK, str(port),
+                *paths],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=timeout)
+    if process.returncode:
+        raise StoreFailed(process.stdout.decode('utf-8', 'replace'))
 
 
 def _paths(keys: Keys, prefix: str = '') -> Iterator[tuple[str, object]]:
