@@ -1,13 +1,16 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Serve the worklist of GNU Health from Orthanc.
+"""Serve the worklist of GNU Health from Orthanc, and tell it of studies.
 
 Orthanc's Python plugin loads this file.  A thread keeps a copy of GNU
 Health's open steps; queries of modalities are answered from that copy, so
-that they neither wait for GNU Health nor depend on it.
+that they neither wait for GNU Health nor depend on it.  Another thread
+follows Orthanc's changes and tells GNU Health of each study that has
+arrived, grown or gone; what is not told yet is kept in a file.
 
 It needs Python 3.9 and its standard library.  What it logs names steps by
-their number in GNU Health and never holds data of patients.
+their number in GNU Health, studies by their id in Orthanc, and never holds
+data of patients.
 """
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ import json
 import math
 import os
 import re
+import secrets
 import socket
+import sqlite3
 import ssl
 import stat
 import sys
@@ -31,7 +36,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import (
+    Callable, Collection, Iterable, Iterator, Mapping, Sequence)
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import orthanc
@@ -40,6 +48,7 @@ import orthanc
 
 SECTION = 'HealthOrthanc'
 CACHE_NAME = 'health_orthanc-worklist.json'
+QUEUE_NAME = 'health_orthanc-notifications.db'
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,12 @@ class Settings:
         The application key of the plugin's user, or the file that holds it.
     server
         Which of GNU Health's Orthanc servers this is.
+    notify
+        Whether GNU Health is told of studies.
+    notification_file
+        Where is kept what GNU Health has not been told yet.
+    stable_age
+        Orthanc's own option StableAge.
     refresh_interval, timeout, maximum_age
         In seconds.
     ca_file
@@ -71,6 +86,9 @@ class Settings:
     key: str = field(default='', repr=False)
     key_file: str = ''
     server: str = ''
+    notify: bool = False
+    notification_file: str = ''
+    stable_age: float = 60
     refresh_interval: float = 2
     timeout: float = 10
     ca_file: str = ''
@@ -93,13 +111,14 @@ TEXT_KEYS = {
     'Server': 'server',
     'CaFile': 'ca_file',
     'CacheFile': 'cache_file',
+    'NotificationFile': 'notification_file',
     }
 NUMBER_KEYS = {
     'RefreshInterval': 'refresh_interval',
     'Timeout': 'timeout',
     'MaximumAge': 'maximum_age',
     }
-FLAG_KEYS = {'FilterCallingAet': 'filter_calling_aet'}
+FLAG_KEYS = {'FilterCallingAet': 'filter_calling_aet', 'Notify': 'notify'}
 KEYS = {**TEXT_KEYS, **NUMBER_KEYS, **FLAG_KEYS}
 
 
@@ -126,6 +145,12 @@ def read_settings(
     values['cache_file'] = cache_file and os.path.join(folder, cache_file)
     values['case_sensitive_names'] = bool(
         configuration.get('CaseSensitivePN', False))
+    values['notify'] = bool(
+        values.get('notify', True) and values.get('server'))
+    values['notification_file'] = os.path.join(
+        folder, values.get('notification_file', QUEUE_NAME))
+    if _is_duration(configuration.get('StableAge')):
+        values['stable_age'] = configuration['StableAge']
     settings = Settings(**values)
     if not errors:
         errors += _unusable_files(settings)
@@ -157,6 +182,8 @@ def _missing(section: Mapping) -> Iterator[str]:
     for key in ['Url', 'Database']:
         if section.get(key, '') == '':
             yield f'"{key}" is missing'
+    if section.get('NotificationFile') == '':
+        yield '"NotificationFile" must not be empty'
     given = [key for key in ['Key', 'KeyFile'] if section.get(key)]
     if not given:
         yield '"Key" or "KeyFile" is missing'
@@ -199,6 +226,8 @@ def _unknown(key: str) -> str:
 
 def _doubts(settings: Settings, configuration: Mapping) -> list[str]:
     doubts = []
+    if configuration[SECTION].get('Notify', True) and not settings.server:
+        doubts.append('"Server" is missing: GNU Health is not told of studies')
     if settings.key_file and _readable_by_all(settings.key_file):
         doubts.append(
             '"KeyFile" can be read by every user of this machine')
@@ -269,7 +298,17 @@ CHUNK = 64 * 1024
 
 
 class HttpError(Exception):
-    """GNU Health has not answered as it should; the text says how."""
+    """GNU Health has not answered as it should; the text says how.
+
+    Attributes
+    ----------
+    status : int or None
+        Of the answer, if there was one.
+    """
+
+    def __init__(self, text: str, status: int | None = None):
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -309,40 +348,56 @@ class GnuHealth:
         Raises
         ------
         HttpError
+            As `post` does.
+        """
+        request = self._request(f'{path}?{urllib.parse.urlencode(query)}')
+        if etag is not None:
+            request.add_header('If-None-Match', etag)
+        try:
+            return self._answer(request)
+        except HttpError as error:
+            if error.status == 304 and etag is not None:
+                return None
+            raise
+
+    def post(self, path: str, content: bytes) -> Answer:
+        """Tell something, and return what is said to it in JSON.
+
+        Raises
+        ------
+        HttpError
             If there is no complete answer of at most `MAXIMUM_ANSWER` bytes
             within the time limit, or it is not JSON.
         """
-        deadline = time.monotonic() + self._settings.timeout
-        try:
-            with self._opener.open(
-                    self._request(path, query, etag),
-                    timeout=self._settings.timeout) as response:
-                body = _read(response, deadline)
-                return Answer(_from_json(body), response.headers.get('ETag'))
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 304 and etag is not None:
-                return None
-            raise HttpError(_status_text(error.code)) from None
-        except (OSError, ValueError, http.client.HTTPException,
-                zlib.error) as error:
-            raise HttpError(_network_text(error)) from None
+        request = self._request(path)
+        request.data = content
+        # As JSON it would be taken for a call of Tryton's own protocol.
+        request.add_header('Content-Type', 'text/plain; charset=utf-8')
+        return self._answer(request)
 
-    def _request(
-            self, path: str, query: Mapping[str, object],
-            etag: str | None) -> urllib.request.Request:
+    def _request(self, path: str) -> urllib.request.Request:
         database = urllib.parse.quote(self._settings.database, safe='')
-        request = urllib.request.Request(
-            f'{self._settings.url}/{database}/{path}'
-            f'?{urllib.parse.urlencode(query)}',
+        return urllib.request.Request(
+            f'{self._settings.url}/{database}/{path}',
             headers={
                 'Authorization': f'bearer {self._key()}',
                 'Accept': 'application/json',
                 'Accept-Encoding': 'gzip',
                 })
-        if etag is not None:
-            request.add_header('If-None-Match', etag)
-        return request
+
+    def _answer(self, request: urllib.request.Request) -> Answer:
+        deadline = time.monotonic() + self._settings.timeout
+        try:
+            with self._opener.open(
+                    request, timeout=self._settings.timeout) as response:
+                body = _read(response, deadline)
+                return Answer(_from_json(body), response.headers.get('ETag'))
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise HttpError(_status_text(error.code), error.code) from None
+        except (OSError, ValueError, http.client.HTTPException,
+                zlib.error) as error:
+            raise HttpError(_network_text(error)) from None
 
     def _key(self) -> str:
         """Read it anew each time: keys are changed while Orthanc runs."""
@@ -390,11 +445,12 @@ def _from_json(body: bytes) -> object:
 
 def _status_text(code: int) -> str:
     texts = {
+        400: "it cannot use the request",
         401: "it refuses the key",
         403: "it refuses the key's user",
         404: "it knows no such database or route",
         }
-    return f'{texts.get(code, "it cannot serve the list")} (status {code})'
+    return f'{texts.get(code, "it cannot answer")} (status {code})'
 
 
 def _network_text(error: Exception) -> str:
@@ -1152,9 +1208,18 @@ class Cache:
 
 
 class Refresher:
-    """The thread that keeps the list fresh; it says once what is wrong."""
+    """The thread that keeps the list fresh; it says once what is wrong.
 
-    def __init__(self, worklist: Worklist, settings: Settings):
+    Parameters
+    ----------
+    recovered
+        Is called when GNU Health answers again.
+    """
+
+    def __init__(
+            self, worklist: Worklist, settings: Settings,
+            recovered: Callable[[], None] = lambda: None):
+        self._recovered = recovered
         self._worklist = worklist
         self._interval = settings.refresh_interval
         self._stopping = threading.Event()
@@ -1202,6 +1267,7 @@ class Refresher:
                 f"{SECTION}: no list from GNU Health, {trouble}; {state}")
         elif not trouble and (self._told is None or self._told[0]):
             orthanc.LogWarning(f"{SECTION}: GNU Health answers, {state}")
+            self._recovered()
         self._told = trouble, state
 
 
@@ -1214,6 +1280,940 @@ def _place(error: Exception) -> str:
         f'{trace.tb_lineno if trace else "?"}')
 
 
+# --- What GNU Health has not been told yet ------------------------------
+
+QUEUE_VERSION = 1
+SCHEMA = [
+    """CREATE TABLE state (name TEXT PRIMARY KEY, value)""",
+    """CREATE TABLE pending (
+        study TEXT NOT NULL PRIMARY KEY,
+        number INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        first_seen REAL NOT NULL,
+        changed REAL NOT NULL,
+        due REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        refused INTEGER NOT NULL DEFAULT 0)""",
+    """CREATE INDEX pending_number ON pending (refused, number)""",
+    f"""PRAGMA user_version = {QUEUE_VERSION}""",
+    ]
+PUT = """
+    INSERT INTO pending (number, study, reason, first_seen, changed, due)
+        VALUES (:number, :study, :reason, :now, :now, :due)
+        ON CONFLICT (study) DO UPDATE SET
+            number = :number, reason = :reason, changed = :now, due = :due,
+            attempts = 0, refused = 0"""
+DAY = 24 * 60 * 60
+FIRST_PAUSE, LAST_PAUSE = 2, 5 * 60
+# Beyond the last number of any change
+NO_CURSOR = 2**62
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An event that GNU Health is to be told; one for each study.
+
+    Attributes
+    ----------
+    event
+        What it is called by, also when it is told again.
+    study
+        The id in Orthanc.
+    changed
+        When it happened, in seconds since 1970.
+    attempts
+        How often it was told, in vain.
+    refused
+        GNU Health has refused it by itself.
+    """
+    event: str
+    study: str
+    changed: float
+    attempts: int
+    refused: bool
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A look at all studies, for those updated `since` (Orthanc's UTC)."""
+    since: str
+    position: int
+
+
+class Queue:
+    """The file of what GNU Health has not been told yet.
+
+    It outlives Orthanc and the machine: each method is one transaction that
+    is on disk when it returns.  It holds ids and times only.  Threads may
+    share it.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        By every method; the next one tries with the file opened anew.
+    """
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.time):
+        self._path = path
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+            self._connection = None
+
+    # -- where in Orthanc's changes we are
+
+    @property
+    def cursor(self) -> int | None:
+        """The number of the last change that was read, None at first."""
+        with self._transaction() as execute:
+            return _state(execute, 'cursor')
+
+    def follow(
+            self, cursor: int, contact: str, stable: Iterable[str] = (),
+            growing: Iterable[str] = (), quiet: float = 0) -> None:
+        """Add what some changes tell, and go on to `cursor`.
+
+        Parameters
+        ----------
+        contact
+            Orthanc's time of the last of these changes.
+        stable
+            Studies that GNU Health shall be told of now.
+        growing
+            Those that it shall be told of when there was nothing new of them
+            for `quiet` seconds.
+        """
+        with self._transaction() as execute:
+            self._put(execute, growing, 'growing', quiet)
+            self._put(execute, stable, 'stable')
+            _set_state(execute, cursor=cursor, contact=contact)
+
+    def put(self, studies: Iterable[str], reason: str) -> None:
+        """Add studies that GNU Health shall be told of now."""
+        with self._transaction() as execute:
+            self._put(execute, studies, reason)
+
+    def start(self, quiet: float) -> None:
+        """Make everything due; what was growing after `quiet` seconds.
+
+        Orthanc was started: it will not call what it held before stable.
+        """
+        with self._transaction() as execute:
+            execute("""
+                UPDATE pending SET attempts = 0, refused = 0,
+                    due = CASE reason WHEN 'growing' THEN ? ELSE ? END""",
+                [self._clock() + quiet, self._clock()])
+
+    # -- looking at all studies
+
+    @property
+    def scan(self) -> Scan | None:
+        """The look at all studies that is not finished."""
+        with self._transaction() as execute:
+            since = _state(execute, 'scan')
+            return since and Scan(since, _state(execute, 'position'))
+
+    def start_scan(self, cursor: int | None = None) -> None:
+        """Look at all studies for those updated since the last change read.
+
+        Parameters
+        ----------
+        cursor
+            Where to go on with the changes, if not where we are.
+        """
+        with self._transaction() as execute:
+            contact = _state(execute, 'contact')
+            _set_state(
+                execute, position=0,
+                scan=min(_state(execute, 'scan') or contact, contact))
+            if cursor is not None:
+                _set_state(execute, cursor=cursor)
+
+    def scanned(
+            self, position: int | None, stable: Iterable[str],
+            growing: Iterable[str], quiet: float) -> None:
+        """Add what was found, and go on at `position`; end with None."""
+        with self._transaction() as execute:
+            self._put(execute, growing, 'growing', quiet)
+            self._put(execute, stable, 'found')
+            if position is None:
+                _set_state(execute, scan=None)
+            _set_state(execute, position=position)
+
+    # -- telling
+
+    def due(self, limit: int) -> list[Waiting]:
+        """Return what is to be told now, the oldest first.
+
+        What was refused comes last, and each by itself.
+        """
+        now = self._clock()
+        with self._transaction() as execute:
+            name = _state(execute, 'name')
+            # What lies far ahead does so because the clock was set back.
+            rows = execute("""
+                SELECT number, study, changed, attempts, refused FROM pending
+                    WHERE due <= ? OR due > ?
+                    ORDER BY refused, number LIMIT ?""",
+                [now, now + 2 * DAY, limit]).fetchall()
+        found = [
+            Waiting(f'{name}-{number}', *values, bool(refused))
+            for number, *values, refused in rows]
+        return [one for one in found if not one.refused] or found[:1]
+
+    def pause(self) -> float:
+        """Return the seconds until something is due."""
+        with self._transaction() as execute:
+            (due,), = execute("SELECT min(due) FROM pending").fetchall()
+        return math.inf if due is None else max(due - self._clock(), 0)
+
+    def count(self) -> tuple[int, float]:
+        """Return how many studies wait, and since when the first does."""
+        with self._transaction() as execute:
+            row, = execute(
+                "SELECT count(*), min(first_seen) FROM pending").fetchall()
+        return row
+
+    def remove(self, told: Iterable[Waiting]) -> None:
+        """Forget what was told, unless there is something newer."""
+        with self._transaction() as execute:
+            for one in told:
+                execute("DELETE FROM pending WHERE study = ? AND number = ?",
+                    _key_of(one))
+
+    def postpone(self, failed: Iterable[Waiting]) -> None:
+        """Try these again later, the later the more often it failed."""
+        self._postpone(failed, 0, FIRST_PAUSE, LAST_PAUSE)
+
+    def refuse(self, refused: Waiting) -> None:
+        """Put aside what GNU Health refuses; try it at least once a day."""
+        self._postpone([refused], 1, LAST_PAUSE, DAY)
+
+    def _postpone(
+            self, failed: Iterable[Waiting], refused: int, first: float,
+            last: float) -> None:
+        with self._transaction() as execute:
+            for one in failed:
+                pause = first * 2 ** min(one.attempts, 20)
+                execute("""
+                    UPDATE pending
+                        SET attempts = attempts + 1, refused = ?, due = ?
+                        WHERE study = ? AND number = ?""",
+                    [refused, self._clock() + min(pause, last),
+                        *_key_of(one)])
+
+    # -- the file
+
+    def _put(
+            self, execute: Execute, studies: Iterable[str], reason: str,
+            quiet: float = 0) -> None:
+        number = _state(execute, 'number')
+        now = self._clock()
+        for study in studies:
+            number += 1
+            execute(PUT, {
+                    'number': number, 'study': study, 'reason': reason,
+                    'now': now, 'due': now + quiet})
+        _set_state(execute, number=number)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Execute]:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                with self._connection:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    yield self._connection.execute
+            except sqlite3.Error:
+                self.close()
+                raise
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            # It holds no database, or a damaged one.
+            used = os.stat(self._path).st_mtime
+            self._set_aside()
+        connection = self._connect()
+        with connection:
+            _set_state(connection.execute, cursor=NO_CURSOR,
+                contact=orthanc_time(used - DAY))
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        # Those that SQLite makes beside it get its mode.
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_aside(self) -> None:
+        damaged = f'{self._path}.damaged'
+        os.replace(self._path, damaged)
+        for suffix in ['-wal', '-shm']:
+            if os.path.exists(self._path + suffix):
+                os.unlink(self._path + suffix)
+        orthanc.LogError(
+            f"{SECTION}: the notification file is damaged, it is kept as"
+            f" {os.path.basename(damaged)}; GNU Health is told anew of the"
+            " studies since a day before its last use")
+
+
+Execute = Callable[..., sqlite3.Cursor]
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    (found,), = connection.execute("PRAGMA quick_check(1)").fetchall()
+    if found != 'ok':
+        raise sqlite3.DatabaseError("damaged")
+    (version,), = connection.execute("PRAGMA user_version").fetchall()
+    if version == 0:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in SCHEMA:
+                connection.execute(statement)
+            _set_state(
+                connection.execute, name=secrets.token_hex(8), number=0)
+    elif version != QUEUE_VERSION:
+        raise sqlite3.DatabaseError("of another version")
+
+
+def _state(execute: Execute, name: str) -> object:
+    row = execute("SELECT value FROM state WHERE name = ?", [name]).fetchone()
+    return row and row[0]
+
+
+def _set_state(execute: Execute, **values: object) -> None:
+    for item in values.items():
+        execute("INSERT OR REPLACE INTO state VALUES (?, ?)", item)
+
+
+def _key_of(one: Waiting) -> tuple[str, int]:
+    return one.study, int(one.event.rpartition('-')[2])
+
+
+def orthanc_time(seconds: float) -> str:
+    """Return a time as Orthanc writes it, in UTC."""
+    return time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))
+
+
+# --- What Orthanc knows -------------------------------------------------
+
+MAXIMUM_TEXTS = 300
+MAXIMUM_TEXT = 128
+MAXIMUM_VALUE = 1024
+MAXIMUM_SERIES = 500
+REQUEST_ATTRIBUTES = '0040,0275'
+STUDY_TAGS = {
+    'StudyInstanceUID': '0020,000d',
+    'PatientID': '0010,0020',
+    'IssuerOfPatientID': '0010,0021',
+    'OtherPatientIDs': '0010,1000',
+    'PatientName': '0010,0010',
+    'PatientBirthDate': '0010,0030',
+    'PatientSex': '0010,0040',
+    'AccessionNumber': '0008,0050',
+    'StudyID': '0020,0010',
+    'StudyDate': '0008,0020',
+    'StudyTime': '0008,0030',
+    'StudyDescription': '0008,1030',
+    'RequestedProcedureDescription': '0032,1060',
+    'ReferringPhysicianName': '0008,0090',
+    'InstitutionName': '0008,0080',
+    }
+SERIES_TAGS = {
+    'SeriesInstanceUID': '0020,000e',
+    'Modality': '0008,0060',
+    'SeriesDescription': '0008,103e',
+    'StationName': '0008,1010',
+    'PerformedStationAETitle': '0040,0241',
+    'PerformedProcedureStepID': '0040,0253',
+    'PerformedProcedureStepStartDate': '0040,0244',
+    'PerformedProcedureStepStartTime': '0040,0245',
+    }
+REQUEST_TAGS = {
+    'RequestedProcedureID': '0040,1001',
+    'ScheduledProcedureStepID': '0040,0009',
+    'AccessionNumber': '0008,0050',
+    'StudyInstanceUID': '0020,000d',
+    }
+
+
+class ArchiveError(Exception):
+    """Orthanc does not tell; the text holds no data."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Some of Orthanc's changes, in order.
+
+    Attributes
+    ----------
+    last
+        The number of the last one; without any, the highest ever given.
+    complete
+        Whether none is missing since the one before: those of what was
+        deleted vanish, and anybody may clear the log.
+    """
+    entries: Sequence[Mapping]
+    last: int
+    done: bool
+    complete: bool
+
+    def ids(self, *kinds: str) -> list[str]:
+        """Return each resource that such a change is about once."""
+        return list(dict.fromkeys(
+                entry['ID'] for entry in self.entries
+                if entry['ChangeType'] in kinds))
+
+
+class Archive:
+    """What Orthanc tells a plugin of its content; not after `close`."""
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def changes(self, since: int, limit: int) -> Changes:
+        data = self._get(f'/changes?since={since}&limit={limit}')
+        entries, last = data['Changes'], data['Last']
+        return Changes(
+            entries, last, data['Done'], last - since == len(entries))
+
+    def counter(self) -> int:
+        """Return the highest number that was ever given to a change."""
+        last = self.changes(NO_CURSOR, 1).last
+        if last >= NO_CURSOR:
+            last = self._get('/changes?last')['Last']
+        return last
+
+    def page(self, since: int, limit: int) -> list[dict]:
+        """Return some studies; the order is that of their creation."""
+        return self._get(f'/studies?expand&since={since}&limit={limit}')
+
+    def studies(self, ids: Collection[str]) -> list[dict]:
+        """Return the studies that resources belong to, each once.
+
+        What is gone has none.
+        """
+        return self._many({
+                'Resources': list(ids), 'Level': 'Study', 'Metadata': False})
+
+    def series(self, ids: Collection[str]) -> list[dict]:
+        return self._many({'Resources': list(ids), 'Metadata': False})
+
+    def tags(self, instance: str) -> dict[str, object]:
+        """Return tag → text, or list of items; nothing if there is none."""
+        try:
+            return self._get(f'/instances/{instance}/tags?short')
+        except ArchiveError:
+            # Deleted a moment ago, or its file cannot be read.
+            return {}
+
+    def _many(self, question: dict) -> list[dict]:
+        if not question['Resources']:
+            return []
+        return self._ask(
+            orthanc.RestApiPost, '/tools/bulk-content', json.dumps(question))
+
+    def _get(self, path: str) -> object:
+        return self._ask(orthanc.RestApiGet, path)
+
+    def _ask(self, function: Callable[..., bytes], *arguments: str) -> object:
+        if self.closed:
+            raise ArchiveError("Orthanc stops")
+        try:
+            return json.loads(
+                function(*arguments).decode('utf-8', 'replace'), strict=False)
+        # What Orthanc raises depends on its version.
+        except Exception as error:
+            raise ArchiveError(
+                f"Orthanc does not answer ({type(error).__name__})"
+                ) from None
+
+
+def study_facts(archive: Archive, study: Mapping) -> dict[str, object]:
+    """Return what GNU Health needs to find patient and order of a study."""
+    first, series, texts = {}, [], {}
+    for one in archive.series(study['Series'][:MAXIMUM_SERIES]):
+        instances = one['Instances']
+        tags = archive.tags(instances[0]) if instances else {}
+        first = first or tags
+        series.append(_series_facts(one, tags))
+        texts.update(dict.fromkeys(_texts(tags)))
+    main = {**study['PatientMainDicomTags'], **study['MainDicomTags']}
+    return {
+        **_named(STUDY_TAGS, main, first),
+        'IsStable': study['IsStable'],
+        'LastUpdate': study.get('LastUpdate', ''),
+        'Series': series,
+        'Texts': list(texts)[:MAXIMUM_TEXTS],
+        }
+
+
+def _series_facts(series: Mapping, tags: Item) -> dict[str, object]:
+    items = tags.get(REQUEST_ATTRIBUTES)
+    return {
+        'ID': series['ID'],
+        **_named(SERIES_TAGS, series['MainDicomTags'], tags),
+        'Instances': len(series['Instances']),
+        'RequestAttributes': [
+            _named(REQUEST_TAGS, {}, item)
+            for item in (items if isinstance(items, list) else [])[:20]],
+        }
+
+
+def _named(
+        names: Mapping[str, str], main: Mapping, tags: Item
+        ) -> dict[str, str]:
+    """Return keyword → value, of those that have one."""
+    values = {
+        name: main.get(name) or tags.get(tag) for name, tag in names.items()}
+    return {
+        name: value[:MAXIMUM_VALUE] for name, value in values.items()
+        if isinstance(value, str) and value}
+
+
+def _texts(tags: Item) -> list[str]:
+    """Return the values of an image that may name its order."""
+    return [
+        value for tag, value in tags.items()
+        if isinstance(value, str) and 0 < len(value) <= MAXIMUM_TEXT
+        # How the pixels are stored
+        and not tag.startswith('0028,')]
+
+
+# --- Telling GNU Health -------------------------------------------------
+
+NOTIFY_ROUTE = 'orthanc/notify'
+NOTIFY_VERSION = 1
+MAXIMUM_EVENTS = 20
+MAXIMUM_BODY = 1_000_000  # bytes
+MAXIMUM_EVENT = 900_000
+CHANGES_PAGE = 500
+SCAN_PAGE = 100
+# How many studies of a page are read again, for where some were deleted
+# meanwhile all others have moved.
+SCAN_OVERLAP = 10
+PAGES_AT_ONCE = 20
+MAXIMUM_UNSAVED = 100_000
+# Seconds
+LOOK = 5
+GATHER = 0.2
+QUIET = 30
+QUIET_AT_START = 2
+
+
+class Follower:
+    """Finds out what has happened in Orthanc since the last time."""
+
+    def __init__(self, settings: Settings, queue: Queue, archive: Archive,
+            clock: Callable[[], float] = time.time):
+        self._stable_age = settings.stable_age
+        self._queue = queue
+        self._archive = archive
+        self._clock = clock
+        self._starting = True
+        self._lock = threading.Lock()
+        self._stable: set[str] = set()
+        self._deleted: deque[str] = deque(maxlen=MAXIMUM_UNSAVED)
+
+    # -- called by Orthanc
+
+    def add_stable(self, study: str) -> None:
+        """Remember it for the case that the log of changes is cleared."""
+        with self._lock:
+            self._stable.add(study)
+
+    def add_deleted(self, study: str) -> None:
+        """Write it down: Orthanc keeps no trace of what is deleted."""
+        with self._lock:
+            self._deleted.append(study)
+        self._save_deleted()
+
+    def _save_deleted(self) -> None:
+        with self._lock:
+            if self._deleted:
+                self._queue.put(self._deleted, 'deleted')
+                self._deleted.clear()
+
+    # -- called by our thread
+
+    def follow(self) -> bool:
+        """Queue what has happened; return whether there is more of it."""
+        self._save_deleted()
+        if self._starting:
+            self._queue.start(self._quiet)
+        with self._lock:
+            stable = set(self._stable)
+        more = self._read_changes(stable) or self._scan()
+        with self._lock:
+            self._stable -= stable
+        return more
+
+    @property
+    def _quiet(self) -> float:
+        """How long nothing more must come of what is not called stable.
+
+        Orthanc calls a study stable after StableAge, but never those that
+        it held when it was killed.
+        """
+        return self._stable_age + (
+            QUIET_AT_START if self._starting else QUIET)
+
+    def _read_changes(self, stable: set[str]) -> bool:
+        cursor = self._begin()
+        for _ in range(PAGES_AT_ONCE):
+            changes = self._archive.changes(cursor, CHANGES_PAGE)
+            if changes.last < cursor:
+                # Another database, or an older state of it.
+                self._queue.start_scan(changes.last)
+                break
+            if not changes.complete:
+                self._bridge(stable)
+            if changes.last > cursor:
+                self._add(changes)
+            cursor = changes.last
+            if changes.done:
+                break
+        else:
+            return True
+        self._starting = False
+        return False
+
+    def _begin(self) -> int:
+        """Return where to go on; the very first time from now on."""
+        cursor = self._queue.cursor
+        if cursor is None:
+            cursor = self._archive.counter()
+            self._queue.follow(cursor, orthanc_time(self._clock()))
+        return cursor
+
+    def _bridge(self, stable: set[str]) -> None:
+        """Make up for changes that are gone from the log."""
+        if self._starting:
+            self._queue.start_scan()
+        elif stable:
+            self._queue.put(stable, 'stable')
+
+    def _add(self, changes: Changes) -> None:
+        stable = changes.ids('StableStudy')
+        grown = self._archive.studies(
+            changes.ids('NewInstance', 'NewSeries', 'NewStudy'))
+        growing = [
+            study['ID'] for study in grown
+            if not (study['IsStable'] and study['ID'] in stable)]
+        self._queue.follow(
+            changes.last,
+            changes.entries[-1]['Date'] if changes.entries
+            else orthanc_time(self._clock()),
+            [study for study in stable if study not in growing],
+            growing, self._quiet)
+
+    def _scan(self) -> bool:
+        """Look at one more page of all studies, where there is reason to."""
+        scan = self._queue.scan
+        if not scan:
+            return False
+        start = max(scan.position - SCAN_OVERLAP, 0)
+        page = self._archive.page(start, SCAN_PAGE)
+        updated = [
+            study for study in page
+            if study.get('LastUpdate', '') >= scan.since]
+        more = len(page) == SCAN_PAGE
+        self._queue.scanned(
+            start + len(page) if more else None,
+            [study['ID'] for study in updated if study['IsStable']],
+            [study['ID'] for study in updated if not study['IsStable']],
+            self._quiet)
+        return more
+
+
+class Messenger:
+    """Tells GNU Health what the queue holds."""
+
+    def __init__(self, settings: Settings, queue: Queue, archive: Archive):
+        self._server = settings.server
+        self._queue = queue
+        self._archive = archive
+        self._gnuhealth = GnuHealth(settings)
+        self._told_of: set[str] = set()
+
+    def tell(self) -> bool:
+        """Tell some of what is due; return whether there was any.
+
+        Raises
+        ------
+        HttpError
+            If GNU Health cannot be told now.
+        """
+        waiting = self._queue.due(MAXIMUM_EVENTS)
+        if waiting:
+            self._send(self._events(waiting))
+        return bool(waiting)
+
+    def _events(self, waiting: Sequence[Waiting]) -> dict[Waiting, bytes]:
+        """Return as many events as fit into one request."""
+        studies = {
+            study['ID']: study
+            for study in self._archive.studies(
+                [one.study for one in waiting])}
+        events, size = {}, MAXIMUM_BODY - MAXIMUM_EVENT
+        for one in waiting:
+            event = self._event(one, studies.get(one.study))
+            if event is None:
+                continue
+            size += len(event) + 1
+            if events and size > MAXIMUM_BODY:
+                break
+            events[one] = event
+        return events
+
+    def _event(self, one: Waiting, study: Mapping | None) -> bytes | None:
+        """Return how the study is now; None if that cannot be read."""
+        event = {
+            'event': one.event,
+            'kind': 'study' if study else 'deleted',
+            'study': one.study,
+            'at': _iso(one.changed),
+            }
+        try:
+            if study:
+                event['facts'] = study_facts(self._archive, study)
+            return _fitting(event)
+        # One that cannot be read must not hold up the others.
+        except Exception as error:
+            if self._archive.closed:
+                raise
+            self._queue.postpone([one])
+            self._say_once(one, f"cannot be read ({_place(error)})")
+            return None
+
+    def _send(self, events: Mapping[Waiting, bytes]) -> None:
+        if not events:
+            return
+        try:
+            received = self._post(events.values())
+        except HttpError as error:
+            if error.status not in {400, 413}:
+                raise
+            self._send_each(events, error)
+            return
+        self._queue.remove(one for one in events if one.event in received)
+        self._queue.postpone(
+            one for one in events if one.event not in received)
+
+    def _send_each(
+            self, events: Mapping[Waiting, bytes], error: HttpError) -> None:
+        """Find out which of them GNU Health refuses."""
+        if len(events) > 1:
+            for one, event in events.items():
+                self._send({one: event})
+            return
+        one, = events
+        self._queue.refuse(one)
+        self._say_once(one, f"is refused by GNU Health, {error}")
+
+    def _post(self, events: Iterable[bytes]) -> list[str]:
+        """Return which events need not be told again."""
+        head = json.dumps(
+            {'server': self._server, 'plugin': NOTIFY_VERSION, 'events': 0})
+        data = self._gnuhealth.post(
+            NOTIFY_ROUTE, b'%s[%s]}' % (
+                head[:-2].encode(), b','.join(events))).data
+        received = data.get('received') if isinstance(data, dict) else None
+        if not isinstance(received, list):
+            raise HttpError("its answer does not tell what it has received")
+        return received
+
+    def _say_once(self, one: Waiting, words: str) -> None:
+        if one.study not in self._told_of and len(self._told_of) < 1000:
+            self._told_of.add(one.study)
+            orthanc.LogError(
+                f"{SECTION}: the notification of study {one.study} {words};"
+                " it is tried again later")
+
+
+def _fitting(event: dict) -> bytes:
+    """Return it as JSON, with less of a study that is too large."""
+    content = json.dumps(event).encode()
+    while len(content) > MAXIMUM_EVENT:
+        facts = event['facts']
+        facts['Series'] = facts['Series'][:len(facts['Series']) // 2]
+        content = json.dumps(event).encode()
+    return content
+
+
+class BackOff:
+    """When GNU Health may be told again after it could not be."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        self._pause, self._until = FIRST_PAUSE, -math.inf
+
+    def longer(self) -> None:
+        self._until = self._clock() + self._pause
+        self._pause = min(2 * self._pause, LAST_PAUSE)
+
+    @property
+    def rest(self) -> float:
+        """Seconds that are left."""
+        return max(self._until - self._clock(), 0)
+
+
+class Notifier:
+    """The thread that tells GNU Health; it says once what is wrong."""
+
+    def __init__(self, settings: Settings):
+        self._queue = Queue(settings.notification_file)
+        self._archive = Archive()
+        self._follower = Follower(settings, self._queue, self._archive)
+        self._messenger = Messenger(settings, self._queue, self._archive)
+        self._back_off = BackOff()
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        # What is wrong here, and what there
+        self._fault: str | None = None
+        self._refusal: str | None = None
+        self._told: str | None = ''
+        self._thread = threading.Thread(
+            target=self._run, name=SECTION, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._archive.close()
+        self._wake.set()
+        if self._thread.is_alive():
+            # It may wait for GNU Health: Orthanc does not wait for it.
+            self._thread.join(1)
+
+    def hurry(self) -> None:
+        """GNU Health answers again: do not wait for the next attempt."""
+        self._back_off.reset()
+        self._wake.set()
+
+    def on_study(self, change: int, study: str) -> None:
+        """Take note of what Orthanc calls."""
+        if change == orthanc.ChangeType.STABLE_STUDY:
+            self._follower.add_stable(study)
+            self._wake.set()
+        elif change == orthanc.ChangeType.DELETED:
+            try:
+                self._follower.add_deleted(study)
+            except (OSError, sqlite3.Error):
+                # The thread tries it again, and tells what is wrong.
+                pass
+            self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            pause = self._round()
+            if self._stopping.is_set():
+                break
+            self._tell()
+            if self._wake.wait(pause):
+                # What comes together is told together.
+                self._stopping.wait(GATHER)
+                self._wake.clear()
+        self._queue.close()
+
+    def _round(self) -> float:
+        """Do what there is to do; return the seconds until the next time."""
+        self._fault = None
+        more = self._guarded(self._follower.follow)
+        if not self._back_off.rest:
+            # Also where Orthanc's changes cannot be read.
+            more = self._guarded(self._deliver) or more
+        if more:
+            return 0
+        pause = self._guarded(self._queue.pause)
+        return LOOK if self._fault else min(
+            LOOK, max(pause, self._back_off.rest))
+
+    def _guarded(self, function: Callable[[], object]) -> object:
+        """Return what it returns; None if it fails, and remember why."""
+        try:
+            return function()
+        except ArchiveError as error:
+            self._fault = str(error)
+        except (OSError, sqlite3.Error) as error:
+            self._fault = (
+                f"the notification file cannot be used: {_reason(error)}")
+        # Whatever it is, the thread goes on; the text might hold data.
+        except Exception as error:
+            self._fault = _place(error)
+        return None
+
+    def _deliver(self) -> bool:
+        """Tell GNU Health something; return whether there may be more."""
+        try:
+            if not self._messenger.tell():
+                return False
+        except HttpError as error:
+            self._back_off.longer()
+            self._refusal = str(error)
+            return False
+        self._back_off.reset()
+        self._refusal = None
+        return True
+
+    def _tell(self) -> None:
+        """Log when something begins and when it ends."""
+        trouble = self._fault or self._refusal
+        if trouble == self._told:
+            return
+        self._told = trouble
+        if trouble:
+            orthanc.LogError(
+                f"{SECTION}: GNU Health is not told of studies, {trouble}"
+                f"{self._waiting()}")
+        else:
+            orthanc.LogWarning(
+                f"{SECTION}: GNU Health is told of studies{self._waiting()}")
+
+    def _waiting(self) -> str:
+        try:
+            count, since = self._queue.count()
+        except (OSError, sqlite3.Error):
+            return ''
+        return f"; {count} wait" + (
+            f", the first since {_iso(since)}" if count else '')
+
+
+def _iso(seconds: float) -> str:
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
+
+
 # --- Orthanc ------------------------------------------------------------
 
 class Plugin:
@@ -1223,10 +2223,15 @@ class Plugin:
             self, settings: Settings, errors: Sequence[str] = ()):
         self._errors = errors
         self._told_cut: set[str] = set()
-        self._worklist = self._refresher = None
-        if not errors:
-            self._worklist = Worklist(settings)
-            self._refresher = Refresher(self._worklist, settings)
+        self._worklist = self._refresher = self._notifier = None
+        if errors:
+            return
+        if settings.notify:
+            self._notifier = Notifier(settings)
+        self._worklist = Worklist(settings)
+        self._refresher = Refresher(
+            self._worklist, settings,
+            self._notifier.hurry if self._notifier else lambda: None)
 
     def load(self) -> None:
         if self._worklist:
@@ -1270,11 +2275,24 @@ class Plugin:
                 " health_orthanc.lua as well")
 
     def on_change(self, change: int, level: int, resource: str) -> None:
-        if change == orthanc.ChangeType.ORTHANC_STARTED and self._refresher:
-            self._refresher.start()
-        elif change == orthanc.ChangeType.ORTHANC_STOPPED \
-                and self._refresher:
-            self._refresher.stop()
+        """Take note of what has happened in Orthanc; nothing slow here."""
+        try:
+            if change == orthanc.ChangeType.ORTHANC_STARTED:
+                self._start()
+            elif change == orthanc.ChangeType.ORTHANC_STOPPED:
+                self._stop()
+            elif self._notifier and level == orthanc.ResourceType.STUDY:
+                self._notifier.on_study(change, resource)
+        except Exception as error:
+            orthanc.LogError(f"{SECTION}: {_place(error)}")
+
+    def _start(self) -> None:
+        for thread in filter(None, [self._refresher, self._notifier]):
+            thread.start()
+
+    def _stop(self) -> None:
+        for thread in filter(None, [self._refresher, self._notifier]):
+            thread.stop()
 
 
 def _printable(calling: str) -> str:
@@ -1293,7 +2311,8 @@ def register() -> Plugin:
         orthanc.LogError(f"{SECTION}: {error}")
     if errors:
         orthanc.LogError(
-            f"{SECTION}: no worklist is served until this is mended")
+            f"{SECTION}: no worklist is served, and GNU Health is not told of"
+            " studies, until this is mended")
     plugin = Plugin(settings, errors)
     plugin.load()
     orthanc.RegisterWorklistCallback(plugin.on_worklist)

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worklist route of GNU Health on a real socket, without GNU Health."""
+"""The routes for plugins on a real socket, without GNU Health."""
 import base64
 import gzip
 import io
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -74,6 +74,22 @@ class Asked:
     status: int | None
 
 
+@dataclass(frozen=True)
+class Told:
+    """A request of notifications that was understood.
+
+    `answered` are the events that it was answered to have received.
+    """
+    headers: Mapping[str, str]
+    size: int
+    content: Mapping[str, Any]
+    answered: Sequence[str]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return self.content['events']
+
+
 class FakeHis:
     """A scripted GNU Health.
 
@@ -82,10 +98,18 @@ class FakeHis:
     trouble
         Answers instead of the route while it is not None; see the functions
         in `tests.unit.fake_orthanc`.
+    notify_trouble
+        Answers so, but only to notifications.
     page_size
         How many entries an answer holds at most.
     asked
-        The requests, in order.
+        The requests for the worklist, in order.
+    told
+        The notifications, in order, those that were refused too.
+    refuses, ignores
+        Which events it answers with 400, or does not name in its answer.
+    losing
+        How many more notifications it takes without an answer.
     """
 
     def __init__(self, database: str = 'hospital', key: str = 'secret-key'):
@@ -94,7 +118,12 @@ class FakeHis:
         self.page_size = 1000
         self.compressed = True
         self.trouble: Callable[[_Handler], None] | None = None
+        self.notify_trouble: Callable[[_Handler], None] | None = None
         self.asked: list[Asked] = []
+        self.told: list[Told] = []
+        self.refuses: Callable[[dict[str, Any]], bool] = lambda event: False
+        self.ignores: Callable[[dict[str, Any]], bool] = lambda event: False
+        self.losing = 0
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self._index = 0
@@ -181,6 +210,32 @@ class FakeHis:
                 body['open'] = list(self._entries)
             return 200, body, None if more else current
 
+    def receive(self, headers: Mapping[str, str], content: bytes
+            ) -> tuple[int, dict[str, object] | None]:
+        """Return status and body as the route for notifications does."""
+        data = json.loads(content)
+        refused = any(map(self.refuses, data['events']))
+        received = [] if refused else [
+            event['event'] for event in data['events']
+            if not self.ignores(event)]
+        self.told.append(Told(headers, len(content), data, received))
+        return (400, None) if refused else (200, {'received': received})
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What was received, in order; what was told twice is there twice.
+        """
+        return [
+            event for told in list(self.told) for event in told.events
+            if event['event'] in told.answered]
+
+    def events_of(self, study: str) -> list[dict[str, Any]]:
+        """Return the events of a study, each once."""
+        events = {
+            event['event']: event for event in self.events
+            if event['study'] == study}
+        return list(events.values())
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
@@ -214,11 +269,32 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(status, body, etag)
 
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers['Content-Length']))
+        trouble = self.peer.trouble or self.peer.notify_trouble
+        if trouble:
+            trouble(self)
+        elif self.path != f'/{self.peer.database}/orthanc/notify':
+            self._send(404, None, None)
+        elif not self._authorized():
+            self._send(401, None, None)
+        else:
+            status, body = self.peer.receive(
+                dict(self.headers.items()), content)
+            if self.peer.losing:
+                self.peer.losing -= 1
+                self.close_connection = True
+            else:
+                self._send(status, body, None)
+
+    def _authorized(self) -> bool:
+        return self.headers['Authorization'] == f'bearer {self.peer.key}'
+
     def _route(self, path: str, since: int
             ) -> tuple[int, dict[str, object] | None, str | None]:
         if path != f'/{self.peer.database}/orthanc/worklist':
             return 404, None, None
-        if self.headers['Authorization'] != f'bearer {self.peer.key}':
+        if not self._authorized():
             return 401, None, None
         return self.peer.answer(since, self.headers['If-None-Match'])
 

@@ -39,7 +39,9 @@ class Stub(types.ModuleType):
         self.DicomToJsonFormat = types.SimpleNamespace(SHORT=3)
         self.DicomToJsonFlags = types.SimpleNamespace(NONE=0)
         self.ChangeType = types.SimpleNamespace(
-            ORTHANC_STARTED=10, ORTHANC_STOPPED=11)
+            ORTHANC_STARTED=10, ORTHANC_STOPPED=11, DELETED=1,
+            STABLE_STUDY=9)
+        self.ResourceType = types.SimpleNamespace(STUDY=1, SERIES=2)
         self.LogError = self.LogWarning = self.LogInfo = self.log.append
 
     def GetConfiguration(self) -> str:
@@ -358,7 +360,7 @@ def test_what_orthanc_keeps(plugin, asked, expected):
 
 GOOD = {
     'Url': 'https://gnuhealth.example/', 'Database': 'hospital',
-    'Key': SECRET}
+    'Key': SECRET, 'Server': 'main'}
 
 
 def read(plugin, section: object, **options: object):
@@ -373,7 +375,9 @@ def test_settings_have_defaults(plugin):
     assert values == plugin.Settings(
         url='https://gnuhealth.example', database='hospital', key=SECRET,
         refresh_interval=2, timeout=10, maximum_age=86400,
-        filter_calling_aet=False, ca_file='', server='',
+        filter_calling_aet=False, ca_file='', server='main',
+        notify=True, stable_age=60, notification_file=(
+            '/var/lib/orthanc/db/health_orthanc-notifications.db'),
         cache_file='/var/lib/orthanc/db/health_orthanc-worklist.json')
     assert SECRET not in repr(values)
 
