@@ -280,14 +280,18 @@ def _make_patient(person: Person) -> None:
 
 
 def _make_study_type(study_type: StudyType) -> None:
-    test = Model.get('gnuhealth.imaging.test')(
-        name=study_type.name, code=study_type.code)
+    Test = Model.get('gnuhealth.imaging.test')
+    test = Test(name=study_type.name, code=study_type.code)
     test.test_type, = Model.get('gnuhealth.imaging.test.type').find(
         [('code', '=', study_type.type_code)])
     test.product = Model.get('product.product')(
         record_id(study_type.product))
-    test.orthanc_modality = study_type.modality
-    test.aetitle = study_type.aetitle
+    # The predecessor of the module has none of them
+    for name, value in [
+            ('orthanc_modality', study_type.modality),
+            ('aetitle', study_type.aetitle)]:
+        if name in Test._fields:
+            setattr(test, name, value)
     test.save()
 
 
