@@ -308,8 +308,10 @@ def access(tables: dict) -> Counter:
 
 @pytest.fixture
 def new_database(upgraded, prepared_tryton) -> Tryton:
+    extras = [WORKLIST] if upgraded.worklist else []
     return prepared_tryton(
-        'postgresql' if upgraded.tryton.postgresql else 'sqlite', MODULE)
+        'postgresql' if upgraded.tryton.postgresql else 'sqlite', MODULE,
+        *extras)
 
 
 def test_tables_are_those_of_a_new_database(upgraded, new_database):
