@@ -4,8 +4,9 @@
 from trytond.pool import Pool
 
 from . import (
-    imaging, instance, ir, patient, placement, request, res, routes, series,
-    server, step, study, synchronization, viewer, wizard, worklist)
+    decision, imaging, instance, ir, notification, patient, placement, request,
+    res, routes, series, server, step, study, synchronization, viewer, wizard,
+    worklist)
 
 __all__ = ['register', 'routes']
 
@@ -17,6 +18,8 @@ def register():
         viewer.ServerViewer,
         patient.OrthancPatient,
         study.Study,
+        decision.StudyDecision,
+        notification.Notification,
         series.Series,
         instance.Instance,
         synchronization.Synchronization,

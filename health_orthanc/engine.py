@@ -16,6 +16,7 @@ from sql import Null
 
 from trytond import backend
 from trytond.config import config
+from trytond.model.modelsql import SQLConstraintError
 from trytond.pool import Pool
 from trytond.transaction import Transaction, TransactionError
 
@@ -25,7 +26,7 @@ from .core.changes import (
 from .core.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
-from .link import link_waiting_studies
+from .link import link_waiting_studies, match_waiting_orders
 from .storage import (
     mark_missing_patients, mark_missing_studies, store_instances,
     store_patients, store_series, store_studies, unknown_instances)
@@ -77,6 +78,12 @@ def in_transaction(func, *args):
                 if count >= retries:
                     raise
                 count += 1
+            except (backend.DatabaseIntegrityError, SQLConstraintError):
+                # Another transaction may have stored the same meanwhile
+                transaction.rollback()
+                if count:
+                    raise
+                count += 1
 
 
 class Engine:
@@ -84,7 +91,9 @@ class Engine:
 
     Parameters
     ----------
-    server_id, run_id : int
+    server_id : int
+    run_id : int or None
+        What counts are told to; None for a single study outside of a run.
     client : OrthancClient
     with_instances : bool
         Whether the instances are recorded too.
@@ -115,6 +124,7 @@ class Engine:
                 cursor = advanced
                 in_transaction(self._save_cursor, cursor, len(page.changes))
         self._store(link_waiting_studies)
+        self._store(match_waiting_orders)
 
     def full(self):
         "Compare everything that the server holds, from where it was left"
@@ -127,6 +137,20 @@ class Engine:
         self._resolve_gone()
         in_transaction(self._finish_full, position)
         self._store(link_waiting_studies)
+        self._store(match_waiting_orders)
+
+    def study(self, orthanc_id):
+        "Bring in one study with its series, or mark it as missing"
+        studies = self._of(StudyResource, self._fetch_parsed([orthanc_id]))
+        if not studies:
+            self._mark_missing([orthanc_id])
+            return
+        self._store_studies(studies)
+        series = self._of(SeriesResource, self._fetch_parsed(
+                [id_ for study in studies for id_ in study.series_ids]))
+        self._store_series(series)
+        if self._with_instances:
+            self._store_unknown_instances(series)
 
     def _is_continued(self, cursor, page):
         state = check_log(self._client, cursor, page)

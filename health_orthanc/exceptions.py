@@ -11,7 +11,8 @@ from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 
 __all__ = [
-    'MirrorAccessError', 'OrthancUserError', 'ServerDeleteError',
+    'DecisionAccessError', 'MirrorAccessError', 'OrthancUserError',
+    'ServerDeleteError',
     'ServerValidationError', 'StepAccessError', 'StepValidationError',
     'StepWorkflowError', 'SynchronizationError', 'ViewerValidationError',
     'WorklistTemplateError', 'describe', 'orthanc_errors']
@@ -39,6 +40,14 @@ class MirrorAccessError(AccessError):
 
 class SynchronizationError(UserError):
     pass
+
+
+class DecisionAccessError(AccessError):
+    "Someone tried to edit the history of a study"
+
+    @classmethod
+    def told(cls):
+        return cls(gettext('health_orthanc.msg_decision_readonly'))
 
 
 class StepAccessError(AccessError):

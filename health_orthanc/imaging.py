@@ -8,8 +8,9 @@ from sql.aggregate import Count, Max
 
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .access import GuardedSearchMixin, HiddenFieldsMixin
 
@@ -71,14 +72,41 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
 class TestResult(
         GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
-    _hidden_fields = frozenset({'orthanc_studies'})
+    _hidden_fields = frozenset({
+            'orthanc_studies', 'orthanc_unreported',
+            'orthanc_images_unlinked'})
 
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
         readonly=True)
+    orthanc_unreported = fields.Boolean(
+        "Not Yet Reported", readonly=True,
+        states={'invisible': ~Eval('orthanc_unreported')},
+        help="The images are there; nobody has written the result yet.")
+    orthanc_images_unlinked = fields.Boolean(
+        "Images Taken Away", readonly=True,
+        states={'invisible': ~Eval('orthanc_images_unlinked')},
+        help="The images that the result was written for turned out to be of "
+        "another order. Check what was written.")
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        if Transaction().check_access:
+            written = [
+                r for results, values in zip(args[::2], args[1::2])
+                if values.keys() - {'orthanc_studies'} for r in results]
+            with without_check_access():
+                cls.write([
+                        r for r in cls.browse(written)
+                        if r.orthanc_unreported],
+                    {'orthanc_unreported': False})
 
     @classmethod
     def copy(cls, results, default=None):
         default = default.copy() if default is not None else {}
-        default.setdefault('orthanc_studies', None)
+        for name in [
+                'orthanc_studies', 'orthanc_unreported',
+                'orthanc_images_unlinked']:
+            default.setdefault(name, None)
         return super().copy(results, default=default)

@@ -20,6 +20,8 @@ class Cron(metaclass=PoolMeta):
                     "Synchronise Orthanc Servers"),
                 ('gnuhealth.orthanc.config|reconcile_all',
                     "Reconcile Orthanc Servers"),
+                ('gnuhealth.orthanc.notification|process_pending',
+                    "Work off Notifications of Orthanc"),
                 ('gnuhealth.orthanc.config|synchronize_worklists',
                     "Update Worklists of Orthanc Servers"),
                 ])

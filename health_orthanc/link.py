@@ -13,13 +13,18 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
-from .core.matching import Identity, Verdict, compare_identities
+from .candidates import candidates_of, study_facts
+from .core.decisions import decide
+from .core.identities import Identity, compare_identities
+from .core.matching import assess
 from .core.values import parse_person_name
+from .core.verdicts import Verdict
 from .rows import known_rows, write_rows
+from .settlement import settle
 
 __all__ = [
-    'link_patients', 'link_studies', 'link_waiting_studies',
-    'studies_to_carry']
+    'link_patients', 'link_studies', 'link_waiting_studies', 'match_orders',
+    'match_waiting_orders', 'studies_to_carry']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
@@ -262,3 +267,113 @@ def _waiting_studies(server):
     return list(known_rows(
             Study, 'id', [id_ for id_, in cursor],
             server=[server.id]).values())
+
+
+# Orders
+
+
+def match_orders(ids):
+    """Match studies to orders, but for those that a person has decided on.
+
+    What is linked already is settled, for images may have come late.
+
+    Parameters
+    ----------
+    ids : list of int
+        Of studies.
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    for study in Study.browse(ids):
+        facts = study_facts(study)
+        if not study.decided_by and (
+                study.link_status in _LINKED_BY_MACHINE):
+            _match(study, facts)
+        settle([study], {study.id: facts.step_ids})
+
+
+def _match(study, facts):
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    History = pool.get('gnuhealth.imaging_orthanc.study.decision')
+    decision = decide(assess(facts, candidates_of(facts)))
+    values = _link_values(study, decision)
+    if all(getattr(study, name) == value for name, value in values.items()):
+        return
+    before = History.snapshot([study])
+    Study.write([study], {
+            name: getattr(value, 'id', value)
+            for name, value in values.items()})
+    best = decision.best
+    History.record(
+        before, [study], score=best.score if best else None,
+        reason=decision.doubt.value if decision.doubt else None,
+        comparisons=[_told(c) for c in best.comparisons] if best else None)
+
+
+def _link_values(study, decision):
+    "Return the values of a study's link, with records for relations"
+    pool = Pool()
+    best = decision.best
+    if not best:
+        # What the PUID or a choice for the Orthanc patient has found stays
+        if not study.request:
+            return {}
+        return {
+            'request': None, 'patient': None, 'imaging_test': None,
+            'link_status': decision.status.value, 'score': None}
+    order = best.candidate.order
+    values = {
+        'patient': pool.get('gnuhealth.patient')(best.candidate.patient.key),
+        'request': pool.get('gnuhealth.imaging.test.request')(order.key)
+        if order else None,
+        'link_status': decision.status.value,
+        'score': best.score,
+        }
+    result = study.imaging_test
+    if result and (result.patient != values['patient']
+            or result.request != values['request']):
+        values['imaging_test'] = None
+    return values
+
+
+def _told(comparison):
+    return {
+        'field': comparison.field,
+        'ours': comparison.ours,
+        'theirs': comparison.theirs,
+        'verdict': comparison.verdict.value,
+        'reason': comparison.reason.value if comparison.reason else None,
+        }
+
+
+def match_waiting_orders(server):
+    """Match the studies of a server whose order is known by its numbers.
+
+    Returns
+    -------
+    Counter
+    """
+    match_orders(_ordered_studies(server))
+    return Counter()
+
+
+def _ordered_studies(server):
+    "Return the ids of studies that share a number with an open order"
+    pool = Pool()
+    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
+    cursor = Transaction().connection.cursor()
+    found = set()
+    for ours, theirs in [
+            (request.study_instance_uid, study.study_instance_UID),
+            (request.accession_number, study.accession_number)]:
+        cursor.execute(*study.join(request, condition=ours == theirs).select(
+                study.id,
+                where=(study.server == server.id)
+                & (study.request == Null) & (study.decided_by == Null)
+                & (study.missing_since == Null)
+                & study.link_status.in_(list(_LINKED_BY_MACHINE))
+                & (request.state == 'requested'),
+                order_by=study.id.desc, limit=WAITING_LIMIT))
+        found.update(id_ for id_, in cursor)
+    return sorted(found)

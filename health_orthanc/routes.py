@@ -5,27 +5,33 @@
 import base64
 import gzip
 import json
+import logging
 from http import HTTPStatus
 
 from werkzeug.exceptions import abort
 from werkzeug.wrappers import Response
 
 from trytond.protocols.wrappers import (
-    user_application, with_pool, with_transaction)
+    set_max_request_size, user_application, with_pool, with_transaction)
 from trytond.transaction import Transaction, without_check_access
 from trytond.wsgi import app
 
+from .notification import NotificationError
 from .res import APPLICATION
 
-__all__ = ['worklist']
+__all__ = ['notify', 'worklist']
 
 MODULE = 'health_orthanc'
+# Bytes that a plugin may tell at once
+NOTIFICATION_SIZE = 2 * 2**20
+
+logger = logging.getLogger(__name__)
 
 
 @with_transaction(readonly=True)
 @user_application(APPLICATION, json=False)
 def _check_plugin(request, pool):
-    "Let only the users of plugins pass"
+    "Let only the users of plugins pass, and return who it is"
     User = pool.get('res.user')
     if not _is_active(pool):
         abort(HTTPStatus.NOT_FOUND)
@@ -33,7 +39,7 @@ def _check_plugin(request, pool):
     user = User(Transaction().user)
     if not user.active or group not in User.get_groups():
         abort(HTTPStatus.FORBIDDEN)
-    return Response()
+    return user.id
 
 
 def _is_active(pool):
@@ -60,6 +66,32 @@ def worklist(request, pool):
     if etag:
         response.set_etag(etag)
     return response
+
+
+@app.route('/<database_name>/orthanc/notify', methods={'POST'})
+@set_max_request_size(NOTIFICATION_SIZE)
+@with_pool
+def notify(request, pool):
+    "Keep what the plugin tells; see `Notification.receive`"
+    user = _check_plugin(request, pool)
+    try:
+        received = _receive(request, pool, user)
+    except (ValueError, RecursionError) as error:
+        logger.warning("Notification refused: %s", _reason(error))
+        abort(HTTPStatus.BAD_REQUEST)
+    return _json(request, {'received': received})
+
+
+@with_transaction(readonly=False)
+def _receive(request, pool, user):
+    Notification = pool.get('gnuhealth.orthanc.notification')
+    return Notification.receive(json.loads(request.get_data()), user)
+
+
+def _reason(error):
+    # What cannot be parsed may hold data of patients
+    return str(error) if isinstance(error, NotificationError) else (
+        type(error).__name__)
 
 
 def _page(request, pool):

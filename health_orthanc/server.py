@@ -528,12 +528,12 @@ class Server(
     def _cancel_plugin_keys(cls, servers):
         Application = Pool().get('res.user.application')
         Application.cancel(Application.search([
-                    ('user.login', 'in', [s._plugin_login for s in servers]),
+                    ('user.login', 'in', [s.plugin_login for s in servers]),
                     ('state', '!=', 'cancelled'),
                     ]))
 
     @property
-    def _plugin_login(self):
+    def plugin_login(self):
         return f'orthanc-plugin-{self.id}'
 
     @inactive_records
@@ -542,8 +542,8 @@ class Server(
         User = pool.get('res.user')
         group = pool.get('ir.model.data').get_id(
             'health_orthanc', 'group_orthanc_plugin')
-        users = User.search([('login', '=', self._plugin_login)])
-        user = users[0] if users else User(login=self._plugin_login)
+        users = User.search([('login', '=', self.plugin_login)])
+        user = users[0] if users else User(login=self.plugin_login)
         user.name = gettext(
             'health_orthanc.msg_plugin_user', server=self.label)
         user.active = True

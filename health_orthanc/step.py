@@ -63,7 +63,8 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     # Only written by what moves a step on
     _protected = frozenset({
             'state', 'step_id', 'number', 'started_at', 'ended_at',
-            'rejection_reason', 'rejected_by', 'customised'})
+            'rejection_reason', 'rejected_by', 'customised', 'study',
+            'state_before'})
 
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Request", required=True,
@@ -117,6 +118,12 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     rejected_by = fields.Many2One(
         'res.user', "Rejected By", readonly=True, ondelete='RESTRICT',
         states={'invisible': Eval('state') != 'rejected'})
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Images", readonly=True,
+        ondelete='SET NULL',
+        states={'invisible': ~Bool(Eval('study'))},
+        help="The study that has completed the step.")
+    state_before = fields.Char("State Before", readonly=True)
     customised = fields.Boolean(
         "Edited", readonly=True,
         help="No longer follows the changes of a drafted order.")

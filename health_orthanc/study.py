@@ -13,26 +13,25 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration
+from .access import HiddenFieldsMixin
+from .decision import LINK_STATUSES
 from .image import get_thumbnails
+from .link import match_orders
 from .mirror import MirrorMixin, name_clause, now
+from .settlement import settle
 from .viewer import ViewableMixin
 
-__all__ = ['LINK_STATUSES', 'Study']
-
-LINK_STATUSES = [
-    ('manual', "Linked by a Person"),
-    ('auto_certain', "Linked, Certain"),
-    ('auto_unsure', "To Review"),
-    ('unlinked', "Unlinked"),
-    ('dismissed', "Dismissed"),
-    ]
+__all__ = ['Study']
 
 
-class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
+class Study(
+        MirrorMixin, HiddenFieldsMixin, ViewableMixin, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
+    _hidden_fields = frozenset({'decisions', 'notified_facts'})
     _editable_fields = frozenset({
-            'patient', 'imaging_test', 'merge_comment', 'notes', 'series'})
+            'patient', 'imaging_test', 'request', 'merge_comment', 'notes',
+            'series'})
     viewer_level = 'study'
 
     patient = fields.Many2One(
@@ -48,6 +47,27 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
                 ('patient', '=', Eval('patient', -1)),
                 ()),
             ])
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Order", ondelete='SET NULL',
+        domain=[
+            If(Bool(Eval('patient')),
+                ('patient', '=', Eval('patient', -1)),
+                ()),
+            ],
+        help="What the images were ordered with. Its steps are completed by "
+        "them.")
+    settled_result = fields.Many2One(
+        'gnuhealth.imaging.test.result', "Settled Result", readonly=True,
+        ondelete='SET NULL',
+        help="The result that the order has brought the study into.")
+    score = fields.Integer(
+        "Score", readonly=True,
+        states={'invisible': ~Bool(Eval('score'))},
+        help="How much of what can be compared agrees, up to 100.")
+    notified_facts = fields.Text("Notified Facts", readonly=True, strip=False)
+    decisions = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study.decision', 'study', "History",
+        readonly=True)
     link_status = fields.Selection(
         LINK_STATUSES, "Link", required=True, readonly=True, sort=False)
     decided_by = fields.Many2One(
@@ -340,10 +360,12 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @fields.depends(
         'patient', '_parent_patient.id', 'imaging_test',
-        '_parent_imaging_test.patient')
+        '_parent_imaging_test.patient', 'request', '_parent_request.patient')
     def on_change_patient(self):
         if self.imaging_test and self.imaging_test.patient != self.patient:
             self.imaging_test = None
+        if self.request and self.request.patient != self.patient:
+            self.request = None
 
     @fields.depends(
         'imaging_test', 'patient', '_parent_patient.id',
@@ -352,35 +374,82 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         if self.imaging_test:
             self.patient = self.imaging_test.patient
 
+    @fields.depends(
+        'request', 'patient', '_parent_patient.id', 'imaging_test',
+        '_parent_request.patient', '_parent_imaging_test.request',
+        '_parent_request.id')
+    def on_change_request(self):
+        if self.request:
+            self.patient = self.request.patient
+            if self.imaging_test and self.imaging_test.request != self.request:
+                self.imaging_test = None
+
     @classmethod
     def write(cls, *args):
+        Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
         decided, args = [], list(args)
         for i in range(0, len(args), 2):
             studies, values = args[i:i + 2]
             # Synchronisation writes the status along, people do not
-            if (values.keys() & {'patient', 'imaging_test'}
+            if (values.keys() & {'patient', 'imaging_test', 'request'}
                     and 'link_status' not in values):
                 args[i + 1] = cls._complete_decision(studies, values)
                 decided.extend(studies)
+        before = Decision.snapshot(decided)
         super().write(*args)
         if decided:
             cls._record_decision(decided)
+            Decision.record(before, decided, user=Transaction().user or None)
+            settle(decided)
 
     @classmethod
     def _complete_decision(cls, studies, values):
-        "Let studies without a patient have the patient of their result"
-        Result = Pool().get('gnuhealth.imaging.test.result')
+        """Let studies follow the result or the order that is chosen.
+
+        A study of another patient is only moved by naming the patient.
+        """
         values = values.copy()
-        if values.get('imaging_test'):
+        chosen = cls._chosen_order(values)
+        if chosen:
+            patient, request = chosen
             with without_check_access():
-                result = Result(values['imaging_test'])
                 linked = any(s.patient for s in cls.browse(studies))
-            # A study of another patient is only moved by naming the patient
-            if result.patient and not linked:
-                values.setdefault('patient', result.patient.id)
+            if patient and not linked:
+                values.setdefault('patient', patient.id)
+            values.setdefault('request', request.id if request else None)
         elif 'patient' in values and not values['patient']:
+            values['imaging_test'] = values['request'] = None
+        elif 'patient' in values:
+            values.setdefault('request', None)
+        if 'imaging_test' not in values and cls._leave_result(
+                studies, values):
             values['imaging_test'] = None
         return values
+
+    @classmethod
+    @without_check_access
+    def _leave_result(cls, studies, values):
+        "Whether a study has the result of another patient or order"
+        results = [s.imaging_test for s in cls.browse(studies)]
+        return any(
+            r.patient.id != values.get('patient', r.patient.id)
+            or values.get('request')
+            and r.request and r.request.id != values['request']
+            for r in results if r and r.patient)
+
+    @staticmethod
+    @without_check_access
+    def _chosen_order(values):
+        "Return the patient and the order of the result or order in values"
+        pool = Pool()
+        if values.get('request'):
+            request = pool.get(
+                'gnuhealth.imaging.test.request')(values['request'])
+            return request.patient, request
+        if values.get('imaging_test'):
+            result = pool.get(
+                'gnuhealth.imaging.test.result')(values['imaging_test'])
+            return result.patient, result.request
 
     @classmethod
     @without_check_access
@@ -391,6 +460,22 @@ class Study(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
                     'decided_by': Transaction().user,
                     'decided_at': now(),
                     })
+
+    @classmethod
+    def match_notified(cls, server, orthanc_id, facts):
+        """Match a study to its order, knowing what the plugin told of it.
+
+        Parameters
+        ----------
+        facts : str
+            JSON; see `candidates.study_facts`.
+        """
+        studies = cls.search([
+                ('server', '=', server.id), ('orthanc_UID', '=', orthanc_id)])
+        cls.write(
+            [s for s in studies if s.notified_facts != facts],
+            {'notified_facts': facts})
+        match_orders([s.id for s in studies])
 
     @classmethod
     def assign(cls, studies, patient, former=None):

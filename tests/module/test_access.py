@@ -32,6 +32,8 @@ STEP = 'gnuhealth.imaging.procedure.step'
 TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
 CONFIGURATION = 'gnuhealth.imaging.worklist.configuration'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
+DECISION = 'gnuhealth.imaging_orthanc.study.decision'
+NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
@@ -202,7 +204,7 @@ class CompletenessTestCase(OrthancTestCase):
                             url=url, method=method,
                             authorization=authorization):
                         response = self.client().open(
-                            url, method=method,
+                            url, method=method, data='{}',
                             headers={'Authorization': authorization})
                         self.assertIn(response.status_code, {401, 403})
             urls.add(url)
@@ -271,6 +273,12 @@ class AccessTestCase(RpcTestCase):
         cls.placement, = pool.get(PLACEMENT).create([{
                     'server': cls.server.id, 'step': cls.step.id,
                     'study_instance_uid': '1.2.3', 'step_id': 'S1'}])
+        cls.decision, = pool.get(DECISION).create([{
+                    'study': cls.study.id, 'at': dt.datetime(2026, 3, 4)}])
+        cls.notification, = pool.get(NOTIFICATION).create([{
+                    'server': cls.server.id, 'event': 'e1', 'kind': 'deleted',
+                    'orthanc_UID': 'abc-1',
+                    'received_at': dt.datetime(2026, 3, 4)}])
         cls.ids = {
             SERVER: cls.server.id,
             VIEWER: cls.viewer.id,
@@ -286,6 +294,8 @@ class AccessTestCase(RpcTestCase):
             REQUEST: cls.order.id,
             ENTRY: cls.entry.id,
             PLACEMENT: cls.placement.id,
+            DECISION: cls.decision.id,
+            NOTIFICATION: cls.notification.id,
             }
 
     def as_(self, login):
@@ -839,7 +849,7 @@ class ClerkTestCase(AccessTestCase):
             for model, names in [
                     (STUDY, writable(self, STUDY) - {
                             'notes', 'series', 'patient', 'imaging_test',
-                            'merge_comment'}),
+                            'request', 'merge_comment'}),
                     (SERIES, writable(self, SERIES) - {'notes'}),
                     (INSTANCE, writable(self, INSTANCE)),
                     (PATIENT, writable(self, PATIENT) - {'patient'})]:

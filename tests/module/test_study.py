@@ -115,13 +115,14 @@ class DecisionTestCase(OrthancTestCase):
             write(study, imaging_test=create_result(other).id)
 
     @with_transaction()
-    def test_a_patient_other_than_of_the_result_is_refused(self):
+    def test_a_study_leaves_the_result_of_its_former_patient(self):
         one, other = create_patient(), create_patient()
         study = create_study(
             create_server(), patient=one.id,
             imaging_test=create_result(one).id)
-        with self.assertRaises(ValidationError):
-            write(study, patient=other.id)
+        write(study, patient=other.id)
+        self.assertEqual(study.patient, other)
+        self.assertIsNone(study.imaging_test)
 
     @with_transaction()
     def test_the_form_keeps_patient_and_result_together(self):
