@@ -65,7 +65,8 @@ def romanised(words: Iterable[str]) -> tuple[str, ...]:
     return fold_words(anyascii(' '.join(words)))
 
 
-_SOUNDS = str.maketrans('cqzjpx', 'kksgfs', "aeiouhyw'")
+_SOUNDS = (
+    str.maketrans('cqzjp', 'kksgf', "aeiouhyw'") | str.maketrans({'x': 'ks'}))
 
 
 @lru_cache(maxsize=65536)

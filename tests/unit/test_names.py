@@ -96,6 +96,7 @@ def test_one_word_says_little(other):
         ("Muster^Erika", "Erika^Mustre"),
         ("Hassan^Mohamed", "HASAN^MUHAMMAD"),
         ("Ivanov^Alexander", "Iwanow^Aleksandr"),
+        ("Khan^Lakshmi", "KHAN^LAXMI"),
         ("van den Berg^Jan", "VANDENBREG^JAN"),
         ("Papadopoulos^Georgios", "PAPADOPOULOS^GEO"),
         ])
