@@ -25,14 +25,13 @@ from .fields import (
     compare_accession_numbers, compare_dates, compare_descriptions,
     compare_merge_id, compare_modalities, compare_patient_ids, compare_sex,
     compare_stations, compare_step_ids, compare_study_uids)
-from .identities import Identity, compare_identities
 from .names import compare_names
 from .values import display_names
 from .verdicts import Comparison, Finding, Reason, Verdict
 
 __all__ = [
-    'Assessment', 'DATE_WINDOW', 'Identity', 'Key', 'ORDER_KEYS', 'Verdict',
-    'Veto', 'WEIGHTS', 'assess', 'compare_identities']
+    'Assessment', 'DATE_WINDOW', 'Key', 'ORDER_KEYS', 'VETO', 'Veto',
+    'WEIGHTS', 'assess']
 
 WEIGHTS = {
     'study_uid': 40,
