@@ -262,12 +262,20 @@ def _of_module(path: str) -> bool:
         MODULE_TESTS)
 
 
+# Tests of what stands between GNU Health and the modalities
+_WIRE = (
+    'test_notification', 'test_worklist_file', 'test_worklist_plugin',
+    'test_worklist_rest')
+
+
 def _lane(path: Path) -> str:
-    """Return which tests a file of tests runs after."""
+    """Return which tests a file of tests runs among."""
     if path.is_relative_to(MODULE_TESTS):
         return 'module'
-    if path.parent == TESTS / 'integration' and not path.name.startswith(
-            ('test_worklist', 'test_notification')):
+    if path.name.startswith(_WIRE) and path.parent.name == 'integration':
+        return 'wire'
+    if path.parent.name == 'integration' and not path.name.startswith(
+            'test_worklist'):
         return 'records'
     return 'others'
 
