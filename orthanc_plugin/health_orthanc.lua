@@ -10,6 +10,7 @@
 local STEPS = '0040,0100'
 local HANDED_OVER = '0040,0270'
 local CHARACTER_SET = '0008,0005'
+local PREGNANCY_STATUS = '0010,21c0'
 
 function IncomingWorklistRequestFilter(query, origin)
   local steps = query[STEPS]
@@ -28,6 +29,11 @@ function IncomingWorklistRequestFilter(query, origin)
     if next(asked) ~= nil then
       query[HANDED_OVER] = {asked}
     end
+  end
+  -- The only key that is a binary number: without a value it does not come
+  -- through to here, and whoever asked for it would read nothing as "no".
+  if query[PREGNANCY_STATUS] == nil then
+    query[PREGNANCY_STATUS] = ''
   end
   -- The values are UTF-8 by now; Orthanc cannot write the sets that switch.
   local set = query[CHARACTER_SET]
