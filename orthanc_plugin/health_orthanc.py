@@ -447,7 +447,7 @@ def _status_text(code: int) -> str:
     texts = {
         400: "it cannot use the request",
         401: "it refuses the key",
-        403: "it refuses the key's user",
+        403: "it refuses the key or its user",
         404: "it knows no such database or route",
         }
     return f'{texts.get(code, "it cannot answer")} (status {code})'
