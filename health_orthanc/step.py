@@ -30,6 +30,8 @@ __all__ = [
 MODALITY_SELECTION = [(None, '')] + sorted(
     (code, f'{code} – {name}') for code, name in MODALITIES.items())
 OPEN_STATES = ['scheduled', 'in_progress']
+# Seconds
+REFRESH_PATIENCE = 10
 LATERALITIES = [
     (None, ''),
     ('R', "Right"),
@@ -649,7 +651,8 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             raise AccessError(
                 gettext('ir.msg_access_rule_error', **cls.__names__()))
         with without_check_access():
-            Entry.refresh()
+            # A script may not ask again soon
+            Entry.refresh(patience=REFRESH_PATIENCE)
             return Entry.page(since, texts=True)
 
 

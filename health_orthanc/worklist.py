@@ -44,6 +44,7 @@ PAGE_LIMIT = 1000
 REFRESH_SECONDS = 10
 # What the lock of servers is called for worklists: no server has this id
 _LOCK_ID = 0
+_LOCK_PAUSE = 0.1
 _SEQUENCE_TRIES = 100
 # Versions are seconds since 2026, or more where there are many: what is
 # rendered after a database was restored is newer than all that was before
@@ -410,16 +411,29 @@ class WorklistEntry(ModelSQL):
     # Rendering
 
     @classmethod
-    def refresh(cls):
+    def refresh(cls, patience=0):
         """Render what has changed, in transactions of its own.
 
         Does nothing while another process is at it.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds to wait for the other process.
         """
+        deadline = time.monotonic() + patience
+        while not cls._refresh_alone() and time.monotonic() < deadline:
+            time.sleep(_LOCK_PAUSE)
+
+    @classmethod
+    def _refresh_alone(cls):
+        "Return whether no other process was at it"
         deadline = time.monotonic() + REFRESH_SECONDS
         with server_lock(_LOCK_ID) as taken:
             while (taken and time.monotonic() < deadline
                     and in_transaction(cls._refresh_some)):
                 pass
+        return taken
 
     @classmethod
     def _refresh_some(cls):
