@@ -152,8 +152,8 @@ def _patient_data(patient):
         'Allergies': sorted({
                 d.pathology.rec_name for d in patient.diseases
                 if d.is_allergy and d.pathology}),
-        'MedicalAlerts': sorted(
-            (patient.critical_summary or '').splitlines()),
+        # GNU Health joins them by this; a name may hold other line ends
+        'MedicalAlerts': sorted((patient.critical_summary or '').split('\n')),
         }
 
 
