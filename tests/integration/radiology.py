@@ -1,16 +1,20 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real GNU Health and all that serves its orders to modalities."""
+import base64
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
+import requests
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from proteus import Model, Wizard
 
@@ -18,14 +22,17 @@ from devtools import hospital
 from devtools.dicom import STEP, FindFailed, find_worklist
 from devtools.orthanc import Orthanc
 from devtools.process import Process, free_port, wait_until
-from devtools.tryton import PASSWORD, ROOT, Server
+from devtools.tryton import PASSWORD, ROOT, Server, Tryton
 
+from .agent import Agent
+from .ordering import Order, make_orders
 from .worklist_script import SCRIPT, runner
 
 __all__ = [
-    'AET', 'CLERK', 'Find', 'LIMIT', 'TIMEOUT', 'answer_values', 'becomes',
-    'connect_plugin', 'file_orthanc', 'live_orthanc', 'open_hospital',
-    'read_files', 'says', 'script', 'step_ids', 'steps_of', 'wlmscpfs']
+    'AET', 'Client', 'LIMIT', 'Refused', 'ServedOrders', 'TIMEOUT',
+    'answer_values', 'becomes', 'connect_plugin', 'file_orthanc',
+    'live_orthanc', 'open_hospital', 'read_files', 'says', 'script',
+    'serving_orders', 'step_ids', 'steps_of', 'wlmscpfs']
 
 PLUGIN = ROOT / 'orthanc_plugin' / 'health_orthanc.py'
 CLERK = 'clerk'
@@ -37,8 +44,6 @@ LIMIT = 10
 PATIENT_DATA = re.compile('|'.join(
         part for person in hospital.PATIENTS
         for part in [person.puid, person.family, person.given]))
-
-Find = Callable[..., list[Dataset]]
 
 
 def open_hospital(server: Server) -> None:
@@ -85,7 +90,7 @@ def live_orthanc(
         for log in orthanc.folder.glob('orthanc.log*'):
             text = log.read_text(errors='replace')
             assert not PATIENT_DATA.search(text)
-            assert section['Key'] not in text
+            assert section.get('Key', 'bearer') not in text
 
 
 @contextmanager
@@ -124,6 +129,45 @@ def script(server: Server, folder: Path, **variables: str) -> Callable:
             'TRYTON_PASSWORD': PASSWORD, **variables})
 
 
+class Refused(Exception):
+    """A user is told what is wrong, in words."""
+
+
+class Client:
+    """What a web client sends, which can hold characters that XML cannot."""
+
+    def __init__(self, server: Server, login: str = 'admin'):
+        self._url = f'{server.url}/{server.tryton.name}/'
+        self._session = requests.Session()
+        self._session.trust_env = False
+        number, key = self._call(
+            'common.db.login', login, {'password': PASSWORD})[:2]
+        token = base64.b64encode(f'{login}:{number}:{key}'.encode()).decode()
+        self._session.headers['Authorization'] = f'Session {token}'
+
+    def __call__(self, model: str, method: str, *args: object):
+        """Return what a method answers.
+
+        Raises
+        ------
+        Refused
+        """
+        return self._call(f'model.{model}.{method}', *args, {})
+
+    def _call(self, method: str, *args: object):
+        response = self._session.post(
+            self._url, json={'id': 1, 'method': method, 'params': args},
+            timeout=TIMEOUT)
+        response.raise_for_status()
+        answer = response.json()
+        if 'error' in answer:
+            kind, details = answer['error'][:2]
+            if kind != 'UserError':
+                raise RuntimeError(answer['error'])
+            raise Refused(details[0])
+        return answer['result']
+
+
 def read_files(folder: Path) -> list[Dataset]:
     return [pydicom.dcmread(path) for path in sorted(folder.glob('*.wl'))]
 
@@ -149,7 +193,9 @@ def answer_values(dataset: Dataset, path: str = '') -> dict[str, str]:
                 values.update(answer_values(item, name + '.'))
         elif element.keyword != 'SpecificCharacterSet' and not (
                 element.is_empty):
-            values[name] = str(element.value)
+            many = isinstance(element.value, MultiValue)
+            values[name] = '\\'.join(
+                map(str, element.value if many else [element.value]))
     return values
 
 
@@ -176,3 +222,65 @@ def says(orthanc: Orthanc, words: str) -> None:
             'HealthOrthanc: ' in line and words in line
             for line in orthanc.log.read_text().splitlines())
     assert wait_until(said, TIMEOUT), orthanc.process.log_tail(50)
+
+
+@dataclass
+class ServedOrders:
+    """Orders of a GNU Health, served in each way.
+
+    Attributes
+    ----------
+    made
+        The numbers of the orders.
+    folder
+        That of the files.
+    section
+        Of the plugin's configuration.
+    ports
+        Of the DICOM servers: ``live``, ``files`` and ``wlmscpfs``.
+    """
+    made: list[dict]
+    agent: Agent
+    server: Server
+    folder: Path
+    section: dict
+    live: Orthanc
+    ports: dict[str, int]
+
+    def find(
+            self, way: str, keys: object = (), **options: object
+            ) -> list[Dataset]:
+        return find_worklist(
+            self.ports[way], keys, aet=self.aet(way), **options)
+
+    @staticmethod
+    def aet(way: str) -> str:
+        return AET if way == 'wlmscpfs' else 'ORTHANC'
+
+    def update(self, *arguments: str, **options: object):
+        run = script(self.server, self.folder, TRYTON_USER='admin')
+        return run(*arguments, **options)
+
+
+@contextmanager
+def serving_orders(
+        tryton: Tryton, orders: Sequence[Order], folder: Path
+        ) -> Iterator[ServedOrders]:
+    """Make orders in an empty GNU Health and serve them in each way."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        agent = stack.enter_context(Agent(tryton))
+        made = agent.call(make_orders, orders)
+        server = stack.enter_context(tryton.server())
+        server.connect()
+        section = connect_plugin(server)
+        live = stack.enter_context(live_orthanc(section))
+        ports = {
+            'live': live.dicom_port,
+            'files': stack.enter_context(file_orthanc(folder)).dicom_port,
+            'wlmscpfs': stack.enter_context(wlmscpfs(folder)),
+            }
+        served = ServedOrders(
+            made, agent, server, folder, section, live, ports)
+        served.update()
+        yield served
