@@ -20,7 +20,8 @@ from tests.unit.fake_orthanc import (
 
 from .fake_gnuhealth import (
     DATABASE, METHOD, PASSWORD, FakeGnuHealth, encode, make_step)
-from .worklist_script import SCRIPT, TIMEOUT, files, patient, read, runner
+from .worklist_script import (
+    FULL_DISK, SCRIPT, TIMEOUT, files, patient, read, runner)
 
 LOCK = '.gnuhealth-worklist.lock'
 MANIFEST = '.gnuhealth-worklist.json'
@@ -647,8 +648,6 @@ def in_own_mounts():
     return None
 
 
-# No file may get any content
-LIMITED = ['bash', '-c', 'ulimit -f 0; exec "$@"', '']
 # A disk without space, put away afterwards
 FULL = ['bash', '-c', """
     folder=$1; shift
@@ -674,7 +673,7 @@ def test_disk_is_full(health, folder, run, how):
         left = Path(f'{folder}.disk')
         assert 'No space left on device' in ended.stderr
     else:
-        ended = run(expected=1, prefix=LIMITED)
+        ended = run(expected=1, prefix=FULL_DISK)
         left = folder
     assert f"Cannot write in {folder}: " in ended.stderr
     # What needs no space is done

@@ -13,10 +13,13 @@ from devtools.tryton import ROOT
 
 from .fake_gnuhealth import PASSWORD
 
-__all__ = ['SCRIPT', 'TIMEOUT', 'files', 'patient', 'read', 'runner']
+__all__ = [
+    'FULL_DISK', 'SCRIPT', 'TIMEOUT', 'files', 'patient', 'read', 'runner']
 
 SCRIPT = ROOT / 'scripts' / 'update_worklists_database.py'
 TIMEOUT = 120
+# What to put before a command so that no file gets any content
+FULL_DISK = ['bash', '-c', 'ulimit -f 0; exec "$@"', '']
 # What nobody may read in a log
 SECRETS = ['Müller', 'Änne', 'PUID', '19800229', PASSWORD]
 
