@@ -3,6 +3,7 @@
 """From an order in GNU Health to what the modality finds, all parts real."""
 import datetime as dt
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from proteus import Model, Wizard
-
 from trytond.modules.health_orthanc.core.dump import parse_dump
 
 from devtools import hospital
@@ -36,10 +36,17 @@ STEPS = 'gnuhealth.imaging.procedure.step'
 
 @dataclass
 class Clinic:
-    """GNU Health, the Orthanc that asks it, and the folder of the files."""
+    """GNU Health, the Orthanc that asks it, and the folder of the files.
+
+    Attributes
+    ----------
+    physician
+        A thread where proteus works as one.
+    """
     server: Server
     live: Orthanc
     folder: Path
+    physician: Executor
 
     def find(self, keys: object = (), **options: object) -> list:
         return find_worklist(self.live.dicom_port, keys, **options)
@@ -51,12 +58,12 @@ class Clinic:
             self, person: hospital.Person, code: str, date: dt.datetime,
             requested: bool = True):
         """Return a new order that a physician has made."""
-        self.server.connect('physician')
-        order, = hospital.place_order(person, [code], date)
-        if requested:
-            order.click('requested')
-        self.server.connect()
-        return Model.get(REQUEST)(order.id)
+        def place() -> int:
+            order, = hospital.place_order(person, [code], date)
+            if requested:
+                order.click('requested')
+            return order.id
+        return Model.get(REQUEST)(self.physician.submit(place).result())
 
 
 @pytest.fixture(scope='module')
@@ -68,7 +75,9 @@ def clinic(prepared_tryton, tmp_path_factory) -> Iterator[Clinic]:
         server = stack.enter_context(tryton.server())
         open_hospital(server)
         live = stack.enter_context(live_orthanc(connect_plugin(server)))
-        yield Clinic(server, live, folder)
+        physician = stack.enter_context(ThreadPoolExecutor(
+                1, initializer=server.connect, initargs=('physician',)))
+        yield Clinic(server, live, folder, physician)
 
 
 @pytest.fixture(scope='module')
