@@ -217,10 +217,10 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
                     'depends': ['state'],
                     },
                 'repeat_order': {
-                    'invisible': (~Eval('state').in_(
-                            ['requested', 'done', 'canceled'])
+                    'invisible': (~Eval('state').in_(['done', 'canceled'])
+                        & ~Bool(Eval('to_repeat'))
                         | Bool(Eval('replaced_by'))),
-                    'depends': ['state', 'replaced_by'],
+                    'depends': ['state', 'to_repeat', 'replaced_by'],
                     },
                 })
 

@@ -202,6 +202,10 @@ class Server(
                     'invisible': ~Eval('active', True),
                     'depends': ['active'],
                     },
+                'connect_plugin': {
+                    'invisible': ~Eval('active', True),
+                    'depends': ['active'],
+                    },
                 })
 
     @classmethod
@@ -611,6 +615,11 @@ class Server(
         except SecretUnavailable:
             logger.warning("Orthanc server %s: secret unavailable", self.id)
             return {**failed, 'check_error_kind': 'secret'}
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_connect_plugin')
+    def connect_plugin(cls, servers):
+        pass
 
     @classmethod
     @ModelView.button

@@ -43,6 +43,11 @@ _OPEN = Eval('state').in_(OPEN_STATES)
 _STATES = {'readonly': ~_OPEN}
 
 
+def _shown(duration):
+    "Return how long a step of that duration is in the calendar"
+    return max(duration or dt.timedelta(), dt.timedelta(minutes=30))
+
+
 def check_ae_titles(records, name):
     "Check that a field of the records holds AE titles (PS3.5 §6.2)"
     for record in records:
@@ -52,6 +57,13 @@ def check_ae_titles(records, name):
                 gettext('health_orthanc.msg_ae_title', title=value))
 
 
+_COLORS = {
+    'scheduled': '#267f82',
+    'in_progress': '#b26a00',
+    'completed': '#2e7d32',
+    'rejected': '#757575',
+    'canceled': '#757575',
+    }
 _FROM_REQUEST = {
     'getter': 'get_from_request',
     'searcher': 'search_from_request',
@@ -83,13 +95,19 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
         "Station AE Title", states=_STATES,
         help="Of the device that finds the step on its worklist.")
     station_name = fields.Char("Station Name", size=16, states=_STATES)
-    scheduled_at = fields.DateTime("Start", required=True, states=_STATES)
+    scheduled_at = fields.DateTime(
+        "Start", required=True, states=_STATES)
     duration = fields.TimeDelta(
         "Duration", states=_STATES,
         domain=['OR', ('duration', '=', None),
             ('duration', '>=', dt.timedelta())])
     scheduled_end = fields.Function(
-        fields.DateTime("End"), 'on_change_with_scheduled_end')
+        fields.DateTime(
+            "End", states=_STATES,
+            help="In the calendar a step takes at least half an hour: less "
+            "can hardly be read or moved."),
+        'get_scheduled_end', setter='set_scheduled_end',
+        searcher='search_scheduled_end')
     performing_physician = fields.Many2One(
         'gnuhealth.healthprofessional', "Performing Physician",
         states=_STATES)
@@ -163,6 +181,15 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             "Not on the Worklist",
             states={'invisible': ~Bool(Eval('problem'))}),
         'get_problem')
+    incomplete = fields.Function(
+        fields.Boolean(
+            "Incomplete",
+            help="Something is missing, or wrong: no device finds it."),
+        'get_incomplete', searcher='search_incomplete')
+    calendar_title = fields.Function(
+        fields.Char("Title"), 'get_calendar_title')
+    calendar_color = fields.Function(
+        fields.Char("Colour"), 'get_calendar_color')
 
     # Names of a request's fields where ours differ
     _request_fields = {'order': 'request', 'request_state': 'state'}
@@ -252,10 +279,52 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             for name, value in test.step_defaults().items():
                 setattr(self, name, value)
 
-    @fields.depends('scheduled_at', 'duration')
-    def on_change_with_scheduled_end(self, name=None):
-        if self.scheduled_at:
-            return self.scheduled_at + (self.duration or dt.timedelta())
+    def get_scheduled_end(self, name):
+        return self.scheduled_at + _shown(self.duration)
+
+    @classmethod
+    def set_scheduled_end(cls, steps, name, value):
+        "Change the duration, as when the end is dragged in the calendar"
+        for step in steps:
+            if value and value != step.scheduled_end:
+                cls.write([step], {'duration': value - step.scheduled_at})
+
+    @classmethod
+    def search_scheduled_end(cls, name, clause):
+        _, operator, value = clause
+        if value is None:
+            # There is always one
+            return [] if operator == '!=' else [('id', '=', None)]
+        values = value if isinstance(value, (list, tuple)) else [value]
+        domain = ['OR']
+        # Databases differ in how they add durations
+        for duration in cls._durations():
+            starts = [end - _shown(duration) for end in values]
+            domain.append([
+                    ('duration', '=', duration),
+                    ('scheduled_at', operator,
+                        starts if values is value else starts[0]),
+                    ])
+        return domain
+
+    @classmethod
+    def _durations(cls):
+        "Return all durations that there are"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(table.duration, group_by=table.duration))
+        return [duration for duration, in cursor] or [None]
+
+    def get_calendar_title(self, name):
+        return ' '.join(filter(None, [
+                    self.modality, self.request.patient.rec_name]))
+
+    @classmethod
+    def get_calendar_color(cls, steps, name):
+        overdue = cls.get_overdue(steps, 'overdue')
+        return {
+            s.id: '#c62828' if overdue[s.id] else _COLORS[s.state]
+            for s in steps}
 
     @classmethod
     def get_from_request(cls, steps, names):
@@ -368,6 +437,26 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             s.id: (s._missing() or rendered.get(s.id))
             if s.state in OPEN_STATES else None
             for s in cls.browse(steps)}
+
+    @classmethod
+    def get_incomplete(cls, steps, name):
+        return {
+            id_: bool(problem)
+            for id_, problem in cls.get_problem(steps, 'problem').items()}
+
+    @classmethod
+    def search_incomplete(cls, name, clause):
+        Entry = Pool().get('gnuhealth.imaging.worklist.entry')
+        return _boolean(clause, [
+                ('state', 'in', OPEN_STATES),
+                ['OR',
+                    ('modality', '=', None),
+                    ('station_aetitle', '=', None),
+                    ('station_aetitle', '=', ''),
+                    ('request.patient.party.ref', '=', None),
+                    ('request.patient.party.ref', '=', ''),
+                    ('id', 'in', Entry.failed()),
+                    ]])
 
     def _missing(self):
         "Return what to complete before a device can find the step"

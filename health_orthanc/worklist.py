@@ -68,11 +68,11 @@ class WorklistConfiguration(
                     'health_orthanc', 'sequence_type_procedure_step'))],
         help="Numbers of at most 16 characters.")
     window_before = fields.TimeDelta(
-        "Shown Before", required=True,
+        "Shown Before Start", required=True,
         domain=[('window_before', '>=', dt.timedelta())],
         help="How long before its start a step comes on the worklist.")
     window_after = fields.TimeDelta(
-        "Shown After", required=True,
+        "Shown After Start", required=True,
         domain=[('window_after', '>=', dt.timedelta())],
         help="How long after its start an open step stays on the worklist. "
         "Then it is overdue.")
@@ -306,6 +306,12 @@ class WorklistEntry(ModelSQL):
         return {
             id_: _problem_text(json.loads(problem))
             for id_, problem in found.items()}
+
+    @classmethod
+    def failed(cls):
+        "Return the query of the steps that could not be rendered"
+        table = cls.__table__()
+        return table.select(table.step, where=table.problem != Null)
 
     @classmethod
     def preview(cls, request):

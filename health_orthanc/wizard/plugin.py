@@ -51,7 +51,8 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
         return {'url': http_host()}
 
     def transition_make(self):
-        # The key is told once, to the page that follows
+        # The key is told once, to the page that follows.  Few lines: what
+        # the client shows of a long text may end before the key.
         self.show.configuration = json.dumps({
                 'HealthOrthanc': {
                     'Url': self.start.url.strip().rstrip('/'),
@@ -59,7 +60,7 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
                     'Server': self.record.identifier,
                     'Key': self.record.new_plugin_key(),
                     },
-                }, indent=4)
+                }, separators=(',\n', ': '))
         return 'show'
 
     def default_show(self, fields):

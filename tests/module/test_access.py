@@ -1501,8 +1501,10 @@ class MenusTestCase(AccessTestCase):
         'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked'}
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
-        'menu_study_review', 'menu_step_form', 'menu_get_new_studies'}
-    FOR_RADIOGRAPHERS = {'orthanc_menu', 'menu_step_form'}
+        'menu_study_review', 'menu_step_form', 'menu_step_calendar',
+        'menu_get_new_studies'}
+    FOR_RADIOGRAPHERS = {
+        'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
 
     @with_transaction()
     def menus(self):

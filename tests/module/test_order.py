@@ -597,6 +597,78 @@ class ScheduleTestCase(OrthancTestCase):
         self.assertFalse(step.on_worklist)
 
     @with_transaction()
+    def test_what_no_device_finds_is_incomplete(self):
+        pool = Pool()
+        Step = pool.get(STEP)
+        Entry = pool.get('gnuhealth.imaging.worklist.entry')
+        steps = {
+            name: self.step() for name in [
+                'complete', 'modality', 'title', 'person', 'broken', 'done']}
+        Step.write([steps['modality']], {'modality': None})
+        Step.write([steps['title']], {'station_aetitle': ''})
+        person = steps['person'].request.patient.party
+        pool.get('party.party').write([person], {'ref': None})
+        Entry.create([{
+                    'step': steps['broken'].id, 'version': 1,
+                    'problem': '[["internal", {}]]'}])
+        Step.write([steps['done']], {'modality': None})
+        Step.complete([steps['done']])
+        steps = {name: Step(step.id) for name, step in steps.items()}
+        ids = [s.id for s in steps.values()]
+        incomplete = {'modality', 'title', 'person', 'broken'}
+        for value, expected in [
+                (True, incomplete), (False, {'complete', 'done'})]:
+            with self.subTest(value=value):
+                found = Step.search(
+                    [('incomplete', '=', value), ('id', 'in', ids)])
+                self.assertEqual(
+                    {n for n, s in steps.items() if s in found}, expected)
+        self.assertEqual(
+            {n for n, s in steps.items() if s.incomplete}, incomplete)
+
+    @with_transaction()
+    def test_the_calendar_finds_steps_by_their_end(self):
+        Step = Pool().get(STEP)
+        start = dt.datetime(2026, 5, 6, 10)
+        steps = {
+            minutes: self.step() for minutes in [None, 15, 60]}
+        for minutes, step in steps.items():
+            Step.write([step], {
+                    'scheduled_at': start, 'duration': minutes
+                    and dt.timedelta(minutes=minutes)})
+        self.assertEqual(
+            {m: Step(s.id).scheduled_end - start for m, s in steps.items()}, {
+                None: dt.timedelta(minutes=30),
+                15: dt.timedelta(minutes=30), 60: dt.timedelta(hours=1)})
+        ids = [s.id for s in steps.values()]
+        half = start + dt.timedelta(minutes=30)
+        for operator, value, expected in [
+                ('>', half, {60}), ('>=', half, {None, 15, 60}),
+                ('<', half, set()), ('=', half, {None, 15}),
+                ('in', [half], {None, 15}),
+                ('!=', None, {None, 15, 60}), ('=', None, set())]:
+            with self.subTest(operator=operator, value=value):
+                found = Step.search([
+                        ('scheduled_end', operator, value),
+                        ('id', 'in', ids)])
+                self.assertEqual(
+                    {m for m, s in steps.items() if s in found}, expected)
+
+    @with_transaction()
+    def test_a_step_is_dragged_in_the_calendar(self):
+        Step = Pool().get(STEP)
+        step = self.step()
+        start = dt.datetime(2026, 5, 6, 10)
+        Step.write([step], {'duration': dt.timedelta(minutes=15)})
+        for end, minutes in [(30, 15), (90, 90)]:
+            with self.subTest(end=end):
+                Step.write([step], {
+                        'scheduled_at': start,
+                        'scheduled_end': start + dt.timedelta(minutes=end)})
+                self.assertEqual(
+                    Step(step.id).duration, dt.timedelta(minutes=minutes))
+
+    @with_transaction()
     def test_values_fit_into_dicom(self):
         step = self.step()
         for name, value in [
