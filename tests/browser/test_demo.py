@@ -3,6 +3,7 @@
 """The demo ends with the same on both sides, and stops."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import requests
 
 from devtools import hospital
 from devtools.demo import MODELS
+from devtools.process import wait_until
 from devtools.tryton import ROOT
 
 TIMEOUT = 600
@@ -57,15 +59,30 @@ def demo(tmp_path):
         process.stdout.close()
 
 
-def _read_addresses(process: subprocess.Popen) -> dict[str, str]:
-    addresses = {}
+def _read_output(process: subprocess.Popen) -> list[str]:
+    """Return what the demo prints until all is there."""
+    lines = []
     for line in process.stdout:
-        words = line.split()
-        if words and words[0] in {'GNU', 'Orthanc'}:
-            addresses[words[0]] = words[-1]
+        lines.append(line)
         if 'Ctrl-C' in line:
-            return addresses
+            return lines
     raise AssertionError("the demo ended")
+
+
+def _addresses(lines: list[str]) -> list[str]:
+    words = [line.split() for line in lines]
+    return [
+        line[-1] for line in words if line and line[0] in {'GNU', 'Orthanc'}]
+
+
+def _ask(lines: list[str]) -> list[str]:
+    """Run the command for the worklist as it is printed; return the names.
+    """
+    command, = (line for line in lines if 'findscu' in line)
+    output = subprocess.run(
+        ['sh', '-c', command], stdin=subprocess.DEVNULL, timeout=TIMEOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
+    return sorted(re.findall(r'PN \[(.*?) *\]', output))
 
 
 def _children(pid: int) -> set[int]:
@@ -80,18 +97,27 @@ def _children(pid: int) -> set[int]:
     return found
 
 
-def test_interrupt_stops_all_that_was_started(demo):
-    addresses = _read_addresses(demo)
+def test_modalities_find_the_orders_until_an_interrupt(demo):
+    lines = _read_output(demo)
+    # Of those that `hospital.place_orders` requests, not of the draft
+    muster, ejemplo, _, greek, *_ = hospital.PATIENTS
+    names = sorted(person.pn for person in [muster, muster, ejemplo, greek])
+    assert wait_until(lambda: _ask(lines) == names, TIMEOUT), _ask(lines)
+    _interrupt(demo, _addresses(lines))
+
+
+def _interrupt(demo: subprocess.Popen, addresses: list[str]) -> None:
+    """Stop it, and see that nothing is left."""
     assert len(addresses) == 2
     with requests.Session() as session:
         session.trust_env = False
-        for url in addresses.values():
+        for url in addresses:
             session.get(url, timeout=TIMEOUT)
         children = _children(demo.pid)
         assert len(children) >= 3
         demo.send_signal(signal.SIGINT)
         assert demo.wait(TIMEOUT) == 0
-        for url in addresses.values():
+        for url in addresses:
             with pytest.raises(requests.ConnectionError):
                 session.get(url, timeout=TIMEOUT)
     assert not [pid for pid in children if os.path.exists(f'/proc/{pid}')]
