@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from devtools.process import Process, free_port, wait_until
+from devtools.tryton import ROOT
 from tests.unit.fake_orthanc import (
     cut, drip, hang_up, redirect, reply, reply_json, self_signed, server_tls,
     silence, status)
@@ -904,4 +906,10 @@ def test_help(run):
     ended = run('-h')
     assert 'exit codes' in ended.stdout
     for option in ['-d', '-u', '-P', '-w', '--watch', '--dry-run', '-v']:
+        assert option in ended.stdout
+    text = (ROOT / 'doc' / 'worklist_files.md').read_text()
+    table = [line.split('|')[1] for line in text.splitlines() if '|' in line]
+    documented = set(re.findall('--[a-z0-9-]+[a-z]', ' '.join(table)))
+    assert {'--mode', '--watch'} <= documented
+    for option in documented:
         assert option in ended.stdout

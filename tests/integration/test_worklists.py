@@ -20,8 +20,8 @@ from devtools.orthanc import Orthanc
 from devtools.tryton import MODULE, Server
 
 from .radiology import (
-    answer_values, becomes, connect_plugin, live_orthanc, open_hospital,
-    read_files, script, step_ids, steps_of)
+    Client, answer_values, becomes, connect_plugin, live_orthanc,
+    open_hospital, read_files, script, step_ids, steps_of)
 
 MUSTER, EJEMPLO, _, GREEK, RUSSIAN, JAPANESE, *_ = hospital.PATIENTS
 # As `hospital.fill` makes the institution
@@ -180,6 +180,16 @@ def test_a_draft_has_a_preview_but_is_not_served(clinic, orders):
             {'PatientName': 'Примеров*', **UNICODE}]:
         assert draft.accession_number not in [
             answer.AccessionNumber for answer in clinic.find(query)]
+
+
+def test_a_nul_is_refused_by_postgresql(clinic, orders):
+    """SQLite stores it; there it is made safe."""
+    step, = orders['A'].steps
+    with pytest.raises(RuntimeError, match='NUL'):
+        Client(clinic.server)(
+            STEPS, 'write', [step.id], {'description': 'a\0b'})
+    assert step_ids(clinic.find()) == steps_of(
+        [orders[letter] for letter in 'ABC'])
 
 
 def test_the_files_hold_the_same(clinic, orders):
