@@ -162,7 +162,7 @@ class Client:
         """Type a text in a field that names a record, and choose one."""
         self.settle()
         self.field(name).press_sequentially(text)
-        self.within('.form-many2one .dropdown-menu a').get_by_text(
+        self.within('.dropdown-menu .completion a').get_by_text(
             record, exact=True).click()
 
     def button(self, name: str) -> Locator:
@@ -185,6 +185,13 @@ class Client:
         save = self.within('nav.toolbar button#save')
         save.click()
         expect(save).to_be_disabled()
+
+    def reload(self) -> None:
+        self.settle()
+        self.within('nav.toolbar button#reload').click()
+
+    def expect_selected(self, name: str, text: str) -> None:
+        expect(self.field(name).locator('option:checked')).to_have_text(text)
 
     def act(self, name: str) -> None:
         """Choose an action of the toolbar."""

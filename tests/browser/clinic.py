@@ -16,11 +16,14 @@ from devtools.process import wait_until
 from devtools.testing import cache_folder
 from devtools.tryton import MODULE, PASSWORD, Server, Tryton
 
-__all__ = ['Clinic', 'LABEL', 'MUSTER', 'NOBODY', 'STUDY']
+__all__ = ['Clinic', 'LABEL', 'MUSTER', 'NOBODY', 'REVIEWER', 'STUDY']
 
 LABEL = "Main"
 NOBODY = 'nobody'
+# Somebody who links studies and does nothing else
+REVIEWER = 'reviewer'
 STUDY = 'gnuhealth.imaging_orthanc.study'
+REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 SERVER = 'gnuhealth.orthanc.config'
 MUSTER, EJEMPLO, _, GREEK, _, JAPANESE, _, KOFI, ESIMERKKI = hospital.PATIENTS
@@ -109,16 +112,20 @@ class Clinic:
         lost = self.orthanc.upload(_lost_study())
         self.server.connect()
         hospital.fill(PASSWORD)
-        self._make_nobody()
+        self._make_user(NOBODY)
+        self._make_user(REVIEWER, 'health_orthanc.group_imaging_orthanc')
         self.server.connect()
         self._add_server()
         self.synchronize()
         self.orthanc.delete('studies', lost[0]['ParentStudy'])
         self.synchronize()
 
-    def _make_nobody(self) -> None:
-        user = Model.get('res.user')(name="No Group", login=NOBODY)
+    def _make_user(self, login: str, *groups: str) -> None:
+        """Make a user beside those of the demo; `groups` are XML ids."""
+        user = Model.get('res.user')(name=login.title(), login=login)
         user.password = PASSWORD
+        for group in map(hospital.record_id, groups):
+            user.groups.append(Model.get('res.group')(group))
         user.save()
 
     def _add_server(self) -> None:
@@ -166,6 +173,21 @@ class Clinic:
             f'The server "{label}" was added.\n\n'
             f"Orthanc {system['Version']} ({system['Name']})\n"
             f"Plugins: {plugins}")
+
+    def add_order(self, person: hospital.Person, code: str):
+        """Return the only step of a new order that was requested."""
+        patient, = Model.get('gnuhealth.patient').find(
+            [('puid', '=', person.puid)])
+        test, = Model.get('gnuhealth.imaging.test').find(
+            [('code', '=', code)])
+        doctor, = Model.get('gnuhealth.healthprofessional').find([], limit=1)
+        id_, = getattr(self.server.rpc().model, REQUEST).create([{
+                    'patient': patient.id, 'requested_test': test.id,
+                    'date': dt.datetime.now(), 'doctor': doctor.id,
+                    }], {})
+        order = Model.get(REQUEST)(id_)
+        order.click('requested')
+        return order.steps[0]
 
     def add_result(self, patient):
         """Return a new result of a patient."""

@@ -91,5 +91,10 @@ def administrator(log_in_as) -> Client:
 
 
 @pytest.fixture
+def radiographer(log_in_as) -> Client:
+    return log_in_as('radiographer')
+
+
+@pytest.fixture
 def physician(log_in_as) -> Client:
     return log_in_as('physician')

@@ -15,14 +15,21 @@ def test_physician(physician):
 
 def test_clerk(clerk):
     assert clerk.entries(*RECORDS) == [
-        "Patients", "Studies", "To Review", "Get New Studies"]
+        "Patients", "Studies", "To Review", "Scheduled Steps",
+        "Calendar of Steps", "Get New Studies"]
     assert "Configuration" not in clerk.entries("Health")
+
+
+def test_radiographer(radiographer):
+    assert radiographer.entries(*RECORDS) == [
+        "Scheduled Steps", "Calendar of Steps"]
 
 
 def test_administrator(administrator):
     assert administrator.entries(*CONFIGURATION) == [
-        "Add Orthanc Server", "Servers", "Viewers", "Full Synchronisation",
-        "Synchronisations", "Synchronisation Failures"]
+        "Add Orthanc Server", "Servers", "Worklist Templates",
+        "Worklist Configuration", "Viewers", "Full Synchronisation",
+        "Synchronisations", "Notifications", "Synchronisation Failures"]
 
 
 def test_user_without_groups(log_in_as):
