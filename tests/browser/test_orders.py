@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Orders, from the physician to the device and back."""
+import datetime as dt
+
+from playwright.sync_api import expect
+
+from devtools.process import wait_until
+
+from .clinic import EJEMPLO, GREEK, JAPANESE, REVIEWER
+
+IMAGING = ["Health", "Medical Imaging"]
+CONFIGURATION = ["Health", "Configuration", "Medical Imaging", "Orthanc"]
+TIMEOUT = 20
+
+
+def order(client, patient, study):
+    """Order a study with GNU Health's wizard."""
+    client.menu(*IMAGING, "Medical Imaging - New order")
+    # What is entered before would be overwritten by the defaults
+    expect(client.dialog().get_by_label("Health Prof:").locator(
+            'option:checked')).to_have_text("Musterfrau, Cora")
+    expect(client.field('date')).to_be_focused()
+    client.choose('patient', patient.partition(',')[0], patient)
+    client.choose('tests', study, study)
+    client.expect_column("Name", study)
+    client.press("Request")
+    client.expect_no_dialog()
+
+
+def open_steps(client):
+    client.menu(*IMAGING, "Orthanc", "Scheduled Steps")
+
+
+def open_calendar(client):
+    client.menu(*IMAGING, "Orthanc", "Calendar of Steps")
+
+
+def event(client, text):
+    """Return what the calendar shows of a step."""
+    return client.within('.fc-event').filter(has_text=text)
+
+
+def drag(client, element, days):
+    """Drag something in the calendar of the week."""
+    day = client.within('.fc-day-header').first.bounding_box()['width']
+    box = element.bounding_box()
+    mouse = client.page.mouse
+    mouse.move(box['x'] + 5, box['y'] + 5)
+    mouse.down()
+    mouse.move(box['x'] + 5 + days * day, box['y'] + 5, steps=10)
+    mouse.up()
+
+
+def test_rejected_study_is_ordered_again(
+        physician, radiographer, log_in_as, clinic):
+    order(physician, "Esimerkki, Aki", "CT of the Head")
+    physician.menu(*IMAGING, "Medical Imaging Requests")
+    physician.column("Date").first.dblclick()
+    physician.press("Request")
+    physician.expect_selected('state', "Requested")
+    physician.expect_column("State", "Scheduled")
+
+    open_steps(radiographer)
+    radiographer.expect_column("Patient", "Esimerkki, Aki")
+    expect(radiographer.filter_count("Today")).to_have_text('1')
+    expect(radiographer.filter_count("Incomplete")).to_have_text('0')
+    radiographer.cell("Description", "CT of the Head").dblclick()
+    radiographer.press("Start")
+    radiographer.expect_selected('state', "In Progress")
+    radiographer.press("Reject")
+    radiographer.dialog().wait_for()
+    radiographer.field('reason').fill("The patient moved")
+    radiographer.press("Reject")
+    radiographer.expect_no_dialog()
+    radiographer.expect_selected('state', "Rejected")
+    radiographer.expect_value('rejection_reason', "The patient moved")
+
+    physician.reload()
+    expect(physician.field('to_repeat')).to_be_checked()
+    physician.expect_column("Reason", "The patient moved")
+    number = physician.field('accession_number').input_value()
+    physician.press("Order Again")
+    physician.field('replaces').wait_for()
+    physician.expect_selected('state', "Requested")
+    assert physician.field('accession_number').input_value() != number
+
+    radiographer = log_in_as('radiographer')
+    open_steps(radiographer)
+    radiographer.expect_column("Patient", "Esimerkki, Aki")
+    # The client presses buttons of the row that is selected only
+    radiographer.column("Description").click()
+    radiographer.press("Complete")
+    expect(radiographer.button("Complete")).to_be_hidden()
+    radiographer.filter("Done")
+    radiographer.expect_column("Patient", "Esimerkki, Aki")
+
+    physician.reload()
+    physician.expect_selected('state', "Done")
+
+
+def test_calendar(radiographer, clinic):
+    clinic.add_order(EJEMPLO, 'MR-KNEE')
+    open_calendar(radiographer)
+    shown = event(radiographer, "MR Ejemplo Núñez, Juan José")
+    expect(shown).to_contain_text("MRI of the Knee")
+    shown.click()
+    radiographer.expect_value('patient', "Ejemplo Núñez, Juan José")
+
+
+def test_step_is_dragged_to_another_day(radiographer, clinic):
+    step = clinic.add_order(JAPANESE, 'XR-CHEST')
+    open_calendar(radiographer)
+    shown = event(radiographer, "見本, 花子")
+    shown.wait_for()
+    radiographer.settle()
+    # Not out of the week that is shown
+    days = -1 if step.scheduled_at.weekday() == 5 else 1
+    start, duration = step.scheduled_at, step.duration
+    drag(radiographer, shown, days)
+
+    def moved():
+        step.reload()
+        return step.scheduled_at.date() == (
+            start + dt.timedelta(days=days)).date()
+    assert wait_until(moved, TIMEOUT)
+    assert step.duration == duration
+
+
+def test_reviewer_sees_steps_and_starts_none(log_in_as, clinic):
+    clinic.add_order(GREEK, 'US-ABDOMEN')
+    reviewer = log_in_as(REVIEWER)
+    open_steps(reviewer)
+    reviewer.cell("Description", "Ultrasound of the Abdomen").first.dblclick()
+    reviewer.expect_selected('state', "Scheduled")
+    expect(reviewer.field('station_aetitle')).not_to_be_editable()
+    for name in ["Start", "Complete", "Reject", "Cancel Step"]:
+        expect(reviewer.button(name)).to_be_disabled()
+
+
+def test_broken_template_is_refused(administrator):
+    administrator.menu(*CONFIGURATION, "Worklist Templates")
+    administrator.cell("Name", "Standard").dblclick()
+    administrator.expect_value('name', "Standard")
+    template = administrator.field('template')
+    text = template.input_value()
+    line, = [
+        number for number, content in enumerate(text.splitlines(), 1)
+        if '(0010,0010)' in content]
+    template.fill(text.replace('$PatientName', '$PatientNane'))
+    administrator.field('name').click()
+    administrator.within('nav.toolbar button#save').click()
+    dialog = administrator.dialog()
+    expect(dialog).to_contain_text(f"Line {line} of the template")
+    expect(dialog).to_contain_text("PatientNane")
