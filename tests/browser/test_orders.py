@@ -20,7 +20,7 @@ def order(client, patient, study):
     # What is entered before would be overwritten by the defaults
     expect(client.dialog().get_by_label("Health Prof:").locator(
             'option:checked')).to_have_text("Musterfrau, Cora")
-    expect(client.field('date')).to_be_focused()
+    client.page.wait_for_function('document.activeElement.name === "date"')
     client.choose('patient', patient.partition(',')[0], patient)
     client.choose('tests', study, study)
     client.expect_column("Name", study)
