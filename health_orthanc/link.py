@@ -24,7 +24,7 @@ from .settlement import settle
 
 __all__ = [
     'link_patients', 'link_studies', 'link_waiting_studies', 'match_orders',
-    'match_waiting_orders', 'studies_to_carry']
+    'match_waiting_orders', 'propose', 'studies_to_carry']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
@@ -272,6 +272,17 @@ def _waiting_studies(server):
 # Orders
 
 
+def propose(study):
+    """Return what a machine would do with a study, and the candidates.
+
+    Returns
+    -------
+    Decision
+    """
+    facts = study_facts(study)
+    return decide(assess(facts, candidates_of(facts)))
+
+
 def match_orders(ids):
     """Match studies to orders, but for those that a person has decided on.
 
@@ -284,18 +295,17 @@ def match_orders(ids):
     """
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     for study in Study.browse(ids):
-        facts = study_facts(study)
         if not study.decided_by and (
                 study.link_status in _LINKED_BY_MACHINE):
-            _match(study, facts)
-        settle([study], {study.id: facts.step_ids})
+            _match(study)
+        settle([study], {study.id: study_facts(study).step_ids})
 
 
-def _match(study, facts):
+def _match(study):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     History = pool.get('gnuhealth.imaging_orthanc.study.decision')
-    decision = decide(assess(facts, candidates_of(facts)))
+    decision = propose(study)
     values = _link_values(study, decision)
     if all(getattr(study, name) == value for name, value in values.items()):
         return

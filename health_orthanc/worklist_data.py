@@ -153,7 +153,8 @@ def _patient_data(patient):
                 d.pathology.rec_name for d in patient.diseases
                 if d.is_allergy and d.pathology}),
         # GNU Health joins them by this; a name may hold other line ends
-        'MedicalAlerts': sorted((patient.critical_summary or '').split('\n')),
+        'MedicalAlerts': sorted(filter(
+                None, (patient.critical_summary or '').split('\n'))),
         }
 
 

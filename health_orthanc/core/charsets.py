@@ -123,7 +123,8 @@ class Charset:
                     'dicom', text, index, index + 1, self.term)
             if g0 is not None and found is not g0:
                 yield _ASCII_G0
-                g0 = None
+                # G1 still holds what it held, but not every reader knows
+                g0 = g1 = None
             if found is not None and found.g0:
                 if found is not g0:
                     yield found.escape

@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 __all__ = ['Client']
 
+ATTEMPTS = 5
 ACTIVE = '#tabs > .tab-content > .tab-pane.active'
 
 # The row of a menu entry, by its name and those above it
@@ -154,6 +155,21 @@ class Client:
 
     def field(self, name: str) -> Locator:
         return self.within(f'[name="{name}"]')
+
+    def enter(self, **values: str) -> None:
+        """Type into fields, by their names, until all hold it.
+
+        What is typed while a form opens is overwritten when it is shown anew.
+        """
+        for _ in range(ATTEMPTS):
+            for name, value in values.items():
+                self.field(name).fill(value)
+            self.settle()
+            if all(
+                    self.field(name).input_value() == value
+                    for name, value in values.items()):
+                return
+        raise AssertionError(f"the fields {', '.join(values)} stay empty")
 
     def expect_value(self, name: str, value: str) -> None:
         expect(self.field(name)).to_have_value(value)

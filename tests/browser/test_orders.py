@@ -70,7 +70,7 @@ def test_rejected_study_is_ordered_again(
     radiographer.expect_selected('state', "In Progress")
     radiographer.press("Reject")
     radiographer.dialog().wait_for()
-    radiographer.field('reason').fill("The patient moved")
+    radiographer.enter(reason="The patient moved")
     radiographer.press("Reject")
     radiographer.expect_no_dialog()
     radiographer.expect_selected('state', "Rejected")

@@ -27,11 +27,9 @@ def wizard(administrator):
 
 
 def fill(client, clinic, url, **values):
-    values = {
-        'label': "Second", 'domain': url, 'user': clinic.orthanc.user,
-        'password': clinic.orthanc.password, **values}
-    for name, value in values.items():
-        client.field(name).fill(value)
+    client.enter(**{
+            'label': "Second", 'domain': url, 'user': clinic.orthanc.user,
+            'password': clinic.orthanc.password, **values})
     client.press("Begin")
 
 

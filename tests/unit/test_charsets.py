@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom.charset import convert_encodings, decode_bytes
 
@@ -105,6 +105,7 @@ def test_character_outside_the_set(term, text):
             'GBK', '\\ISO 2022 IR 87', '\\ISO 2022 IR 149',
             'ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 87']),
     st.text(st.sampled_from('aZ 9^=é¿ĄΔЖ山田홍ア、 ñ')))
+@example('ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 87', 'ЖΔЖ')
 def test_what_is_written_is_read(term, text):
     try:
         encoded = find_charset(term).encode(text, '\\^=')
