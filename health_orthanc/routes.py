@@ -101,7 +101,9 @@ def _page(request, pool):
     with Transaction().start(pool.database_name, 0, readonly=True):
         Entry = pool.get('gnuhealth.imaging.worklist.entry')
         with without_check_access():
-            Entry.refresh()
+            # The pages after the first tell what was found for that
+            if not since or etag:
+                Entry.refresh()
             return Entry.page(since, etag=etag)
 
 

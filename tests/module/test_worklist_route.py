@@ -113,6 +113,8 @@ class WorklistRouteTestCase(RpcTestCase):
             self.assertNotIn('ETag', first.headers)
             self.assertTrue(first.json['more'])
             self.assertNotIn('open', first.json)
+            # It is for the next look, not for the next page
+            self.orders(1)
             last = self.get(f'?since={first.json["index"]}')
         self.assertFalse(last.json['more'])
         self.assertEqual(
