@@ -8,12 +8,14 @@ import itertools
 import json
 import os
 from contextlib import contextmanager
+from unittest.mock import patch
 
 from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
-from trytond.tests.test_tryton import RouteTestCase
+from trytond.tests import test_tryton
+from trytond.tests.test_tryton import RouteTestCase, drop_db
 from trytond.transaction import Transaction
 
 __all__ = [
@@ -37,10 +39,43 @@ INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
 _numbers = itertools.count(1)
 
 
+class _Database:
+    "What the test cases have in common"
+    changed = True
+
+    def drop(self):
+        if self.changed:
+            with patch.object(Pool, 'stop'):
+                drop_db()
+
+
+_database = _Database()
+
+
 class OrthancTestCase(RouteTestCase):
-    "Tests on a database with the module and what else is asked for"
+    """Tests on a database with the module and what else is asked for
+
+    The next class gets the same database if nothing was committed, and the
+    same pool in any case: making them anew takes longer than most tests.
+    """
     module = MODULE
     extras = EXTRAS
+
+    @classmethod
+    def setUpClass(cls):
+        commit = Transaction.commit
+
+        def committing(transaction):
+            _database.changed = True
+            commit(transaction)
+        cls.enterClassContext(
+            patch.object(Transaction, 'commit', committing))
+        cls.enterClassContext(
+            patch.object(test_tryton, 'drop_db', _database.drop))
+        super().setUpClass()
+        _database.changed = (
+            cls.setUpDatabase.__func__
+            is not RouteTestCase.setUpDatabase.__func__)
 
     @contextmanager
     def assertUserError(self, message, *parts):
