@@ -19,16 +19,19 @@ RUNS = {
 FIRST = ['first_full', 'first_incremental']
 
 
-@pytest.fixture(scope='module')
-def result() -> dict:
-    options = [
-        f'--{name}={number}' for name, number in SHAPE.items()]
+def run(name: str, *options: str) -> dict:
     process = subprocess.run(
-        [sys.executable, '-m', 'benchmarks.sync', '--repeat=1', '--json',
+        [sys.executable, '-m', f'benchmarks.{name}', '--repeat=1', '--json',
             *options],
         cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True,
         timeout=TIMEOUT, preexec_fn=die_with_parent())
     return json.loads(process.stdout)
+
+
+@pytest.fixture(scope='module')
+def result() -> dict:
+    return run('sync', *(
+            f'--{name}={number}' for name, number in SHAPE.items()))
 
 
 def test_all_is_measured(result):
@@ -64,3 +67,16 @@ def test_new_studies_need_few_requests(result):
     figures = result['runs']['new_studies']
     assert figures['requests'] <= 5
     assert sum(result['new'].values()) / figures['statements'] >= 5
+
+
+def test_worklists_are_measured():
+    # Wrong numbers of answers would make it fail
+    figures = run('worklist', '--steps', '1', '3')['steps']
+    assert set(figures) == {'1', '3'}
+    expected = {
+        f'{way}_{name}' for way in ['live', 'files', 'wlmscpfs']
+        for name in ['one', 'all']}
+    expected |= {'unchanged', 'one_changed', 'anew', 'render'}
+    for size in figures.values():
+        assert set(size) == expected
+        assert all(seconds > 0 for seconds in size.values())
