@@ -230,7 +230,9 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
     def _match(cls, id_):
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         notification = cls(id_)
-        if notification.kind == 'study':
+        # Another worker may be ahead with what was told since
+        if notification.kind == 'study' and not cls._is_outdated(
+                notification):
             Study.match_notified(
                 notification.server, notification.orthanc_UID,
                 notification.facts)

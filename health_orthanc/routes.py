@@ -11,6 +11,7 @@ from http import HTTPStatus
 from werkzeug.exceptions import abort
 from werkzeug.wrappers import Response
 
+from trytond.model.modelsql import SQLConstraintError
 from trytond.protocols.wrappers import (
     set_max_request_size, user_application, with_pool, with_transaction)
 from trytond.transaction import Transaction, without_check_access
@@ -75,7 +76,11 @@ def notify(request, pool):
     "Keep what the plugin tells; see `Notification.receive`"
     user = _check_plugin(request, pool)
     try:
-        received = _receive(request, pool, user)
+        try:
+            received = _receive(request, pool, user)
+        except SQLConstraintError:
+            # The same was told twice at once: by now it is known
+            received = _receive(request, pool, user)
     except (ValueError, RecursionError) as error:
         logger.warning("Notification refused: %s", _reason(error))
         abort(HTTPStatus.BAD_REQUEST)

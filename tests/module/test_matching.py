@@ -4,13 +4,15 @@
 
 import datetime as dt
 import json
+from unittest.mock import patch
 
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
+from trytond.transaction import Transaction
 
 from .tools import (
-    STUDY, OrthancTestCase, create_order, create_patient, create_series,
-    create_server, create_study)
+    STUDY, OrthancTestCase, RpcTestCase, create_order, create_patient,
+    create_series, create_server, create_study)
 
 STEP = 'gnuhealth.imaging.procedure.step'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
@@ -226,3 +228,49 @@ class NotificationTestCase(OrthancTestCase):
         self.assertIsNone(Notification._begin(first.id))
         self.assertTrue(Notification(first.id).processed_at)
         self.assertEqual(Notification._begin(last.id)[1], 'abc')
+
+    @with_transaction()
+    def test_what_was_told_before_is_not_matched_behind_it(self):
+        server = create_server()
+        study = create_study(server, orthanc_UID='abc')
+        self.receive(server, self.content(
+                server, self.event(1), self.event(2, facts={'Series': []})))
+        Notification = Pool().get(NOTIFICATION)
+        for notification in Notification.search([]):
+            Notification._match(notification.id)
+        self.assertEqual(
+            study.__class__(study.id).notified_facts, '{"Series": []}')
+
+
+class NotifyRouteTestCase(RpcTestCase):
+    "What plugins tell, as they tell it"
+
+    @classmethod
+    def setUpDatabase(cls):
+        server = create_server()
+        cls.key, cls.server = server.new_plugin_key(), server.identifier
+        Transaction().commit()
+
+    def test_the_same_at_once(self):
+        Notification = Pool(self.db_name).get(NOTIFICATION)
+        search, unseen = Notification.search, [[]]
+
+        def look(*args, **options):
+            "Do not see at first what another transaction writes"
+            return unseen.pop() if unseen else search(*args, **options)
+        self.post()
+        with patch.object(Notification, 'search', look):
+            response = self.post()
+        self.assertFalse(unseen)
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(response.json, {'received': ['e1']})
+
+    def post(self):
+        return self.client().post(
+            f'/{self.db_name}/orthanc/notify', data=json.dumps({
+                    'server': self.server, 'events': [{
+                            'event': 'e1', 'kind': 'deleted',
+                            'study': 'abc'}]}),
+            headers={
+                'Authorization': f'Bearer {self.key}',
+                'Content-Type': 'text/plain; charset=utf-8'})
