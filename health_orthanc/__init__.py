@@ -4,9 +4,9 @@
 from trytond.pool import Pool
 
 from . import (
-    decision, imaging, instance, ir, notification, patient, placement, request,
-    res, routes, series, server, step, study, synchronization, viewer, wizard,
-    worklist)
+    decision, imaging, instance, ir, notification, party, patient, placement,
+    request, res, routes, search_key, series, server, step, study,
+    synchronization, viewer, wizard, worklist)
 
 __all__ = ['register', 'routes']
 
@@ -35,6 +35,10 @@ def register():
         worklist.WorklistConfiguration,
         res.UserApplication,
         imaging.Patient,
+        party.Party,
+        party.PersonName,
+        party.AlternativeID,
+        search_key.PatientKey,
         imaging.TestResult,
         ir.Cron,
         wizard.server.AddServerStart,

@@ -4,23 +4,26 @@
 
 import datetime as dt
 import json
+from collections import defaultdict
+
+from sql import Union
 
 from trytond.pool import Pool
-from trytond.tools import timezone as tz
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
 
-from .core.facts import (
-    Candidate, OrderFacts, PatientFacts, StepFacts, StudyFacts)
-from .core.search import birth_date_variants
-from .core.values import NameGroup, clean_text
+from .core.birthdates import compare_birth_dates
+from .core.facts import Candidate, StudyFacts
+from .core.fields import compare_patient_ids, compare_sex, received_values
+from .core.names import compare_names
+from .core.values import clean_text
+from .core.verdicts import Verdict
+from .facts import order_facts, patient_facts
 
-__all__ = ['candidates_of', 'study_facts']
+__all__ = ['find_candidates', 'study_facts']
 
-# How many patients with the same birth date are looked at
-PATIENT_LIMIT = 200
-# Days between the date of a study and that of an order without a key of it
-ORDER_WINDOW = 31
-_SEXES = {'m': 'M', 'f': 'F'}
-_NAME_ORDER = ['official', 'maiden', 'usual', 'old', 'nickname']
+# How far the date of an order without a key of a study may be from its own
+ORDER_WINDOW = dt.timedelta(days=31)
 
 
 # What the images say
@@ -76,128 +79,197 @@ def _own_texts(study):
 # What GNU Health says
 
 
-def candidates_of(facts):
-    """Return the patients and orders that a study may belong to.
+def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
+    """Return the patients and orders that studies may belong to.
 
-    They are found by keys of orders, by the PUID, and where neither finds
-    anybody by the birth date; each search uses an index.
+    They are found by keys of orders, by the PUID and other identifiers, and
+    by name and birth date, unless the PUID and all else say who it is.  Each
+    search uses an index, and their number does not grow with that of the
+    studies.
 
     Parameters
     ----------
-    facts : StudyFacts
+    studies : list of StudyFacts
+    issuers : collection of str
+        See `matching.assess`.
+    order_window : timedelta
+        How far the date of an order may be from that of the study that has
+        no key of it.
 
     Returns
     -------
-    list of Candidate
+    list of list of Candidate
+        Those of each study.
     """
-    Request = Pool().get('gnuhealth.imaging.test.request')
-    by_key = Request.search(_key_domain(facts), order=[('id', 'ASC')])
-    patients = {r.patient for r in by_key} | set(_known_patients(facts))
-    if not patients:
-        patients = set(_similar_patients(facts))
-    requests = set(by_key) | set(_awaited(patients, facts))
-    zones = _zones(requests)
-    candidates = [
-        Candidate(_patient_facts(r.patient), _order_facts(r, zones))
-        for r in sorted(requests, key=int)]
-    candidates += [
-        Candidate(_patient_facts(p)) for p in sorted(patients, key=int)]
-    return candidates
+    searches = [_Search(study) for study in studies]
+    orders = order_facts(_orders_with_keys(searches))
+    _assign_orders(searches, orders)
+    _assign_patients(searches)
+    patients = patient_facts(set().union(*(s.patients for s in searches)))
+    PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
+    doubtful = [s for s in searches if not s.is_identified(patients, issuers)]
+    for search, ids in zip(
+            doubtful, PatientKey.alike([s.study for s in doubtful])):
+        search.patients |= ids
+    patients.update(patient_facts(
+            set().union(*(s.patients for s in searches)) - patients.keys()))
+    orders.update(order_facts(
+            _assign_awaited(searches, order_window) - orders.keys()))
+    return [search.candidates(patients, orders) for search in searches]
 
 
-def _key_domain(facts):
-    texts = list(facts.texts)
-    numbers = [facts.accession_number] if facts.accession_number else []
-    return ['OR',
-        ('study_instance_uid', 'in', [facts.study_uid] if facts.study_uid
-            else []),
-        ('merge_id', 'in', texts),
-        ('accession_number', 'in', numbers),
-        ('accession_alias', 'in', numbers),
-        ('steps.step_id', 'in', list(facts.step_ids)),
-        ]
+class _Search:
+    "What is looked for, and the ids of what was found for a study"
+
+    def __init__(self, study):
+        self.study = study
+        self.orders = set()
+        self.patients = set()
+        self.puids = {study.patient_id, *study.other_patient_ids} - {''}
+        self.keys = {
+            'study_instance_uid': {study.study_uid} - {''},
+            'merge_id': received_values(study) - {''},
+            'accession_number': {study.accession_number} - {''},
+            'step_id': set(study.step_ids),
+            }
+        self.keys['accession_alias'] = self.keys['accession_number']
+
+    def is_identified(self, patients, issuers):
+        """Return whether nobody else need be looked for.
+
+        Where the PatientID is somebody's PUID that speaks against all others.
+        """
+        return any(
+            _is_the_one(self.study, patients[id_], issuers)
+            for id_ in self.patients)
+
+    def candidates(self, patients, orders):
+        found = [(orders[id_][0], orders[id_][1]) for id_ in sorted(
+                self.orders)]
+        found += [(id_, None) for id_ in sorted(self.patients)]
+        return [Candidate(patients[id_], order) for id_, order in found]
 
 
-def _known_patients(facts):
-    Patient = Pool().get('gnuhealth.patient')
-    ids = {facts.patient_id, *facts.other_patient_ids} - {''}
-    return Patient.search([('party.ref', 'in', list(ids))]) if ids else []
+def _is_the_one(study, patient, issuers):
+    verdicts = [
+        compare_patient_ids(study, patient, {patient.puid}, issuers),
+        compare_names(patient.names, study.patient_name),
+        compare_birth_dates(
+            patient.birth_date, study.birth_date,
+            patient.birth_date_estimated),
+        compare_sex(patient, study.sex)]
+    return study.patient_id == patient.puid and all(
+        v.verdict is Verdict.EQUAL for v in verdicts[:2]) and all(
+        v.verdict is not Verdict.DIFFERS for v in verdicts[2:])
 
 
-def _similar_patients(facts):
-    Patient = Pool().get('gnuhealth.patient')
-    if not facts.birth_date:
-        return []
-    return Patient.search([
-            ('party.dob', 'in', list(birth_date_variants(facts.birth_date))),
-            ], limit=PATIENT_LIMIT, order=[])
+def _rows(queries):
+    "Yield what queries return, a batch of them in one statement"
+    cursor = Transaction().connection.cursor()
+    for part in grouped_slice(queries):
+        cursor.execute(*Union(*part, all_=True))
+        yield from cursor.fetchall()
 
 
-def _awaited(patients, facts):
-    "Return the orders of patients that images may be for without a key"
-    if not patients or not facts.date:
-        return []
-    Request = Pool().get('gnuhealth.imaging.test.request')
-    start = dt.datetime.combine(facts.date, dt.time())
-    window = dt.timedelta(days=ORDER_WINDOW)
-    return Request.search([
-            ('patient', 'in', [p.id for p in patients]),
-            ('state', '=', 'requested'),
-            ('date', '>=', start - window),
-            ('date', '<', start + window),
-            ])
+def _orders_with_keys(searches):
+    "Return the ids of orders of which any study has a key"
+    pool = Pool()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
+    step = pool.get('gnuhealth.imaging.procedure.step').__table__()
+    queries = []
+    for name in _KEYS:
+        values = set().union(*(s.keys[name] for s in searches))
+        table, id_ = (
+            (step, step.request) if name == 'step_id'
+            else (request, request.id))
+        for some in grouped_slice(sorted(values)):
+            queries.append(table.select(
+                    id_, where=getattr(table, name).in_(list(some))))
+    return {id_ for id_, in _rows(queries)}
 
 
-def _zones(requests):
-    Institution = Pool().get('gnuhealth.institution')
-    return Institution.zones({
-            s.institution for r in requests for s in r.steps
-            if s.institution})
+_KEYS = [
+    'study_instance_uid', 'merge_id', 'accession_number', 'accession_alias',
+    'step_id']
 
 
-def _patient_facts(patient):
-    party = patient.party
-    names = sorted(
-        (n for n in party.person_names if n.use in _NAME_ORDER),
-        key=lambda name: _NAME_ORDER.index(name.use))
-    groups = [
-        NameGroup(
-            n.family or '', n.given or '', '', n.prefix or '',
-            n.suffix or '')
-        for n in names]
-    groups.insert(
-        1 if groups else 0,
-        NameGroup(party.lastname or '', party.name or ''))
-    return PatientFacts(
-        key=patient.id,
-        puid=party.ref or '',
-        names=tuple(dict.fromkeys(g for g in groups if g)),
-        birth_date=party.dob,
-        birth_date_estimated=bool(party.est_dob),
-        biological_sex=_SEXES.get(patient.biological_sex, ''),
-        gender=_SEXES.get(party.gender, ''),
-        other_ids=frozenset(
-            i.code for i in party.alternative_ids if i.code))
+def _assign_orders(searches, orders):
+    "Give each study the orders of which it has a key, and their patients"
+    found = defaultdict(set)
+    for id_, (_, order) in orders.items():
+        found['study_instance_uid', order.study_uid].add(id_)
+        found['merge_id', order.merge_id].add(id_)
+        found['accession_number', order.accession_number].add(id_)
+        for alias in order.aliases:
+            found['accession_alias', alias].add(id_)
+        for step in order.steps:
+            found['step_id', step.step_id].add(id_)
+    for search in searches:
+        for name in _KEYS:
+            for value in search.keys[name]:
+                search.orders |= found.get((name, value), set())
+        search.patients |= {orders[id_][0] for id_ in search.orders}
 
 
-def _order_facts(request, zones):
-    return OrderFacts(
-        key=request.id,
-        study_uid=request.study_instance_uid or '',
-        accession_number=request.accession_number or '',
-        merge_id=request.merge_id or '',
-        procedure_id=request.request_line or '',
-        aliases=frozenset(filter(None, [request.accession_alias])),
-        steps=tuple(_step_facts(s, zones) for s in request.steps),
-        description=request.requested_test.rec_name,
-        open=request.state == 'requested')
+def _assign_patients(searches):
+    "Give each study the patients whose identifiers it has"
+    pool = Pool()
+    patient = pool.get('gnuhealth.patient').__table__()
+    party = pool.get('party.party').__table__()
+    duplicate = pool.get('party.party').__table__()
+    code = pool.get('gnuhealth.person_alternative_identification').__table__()
+    queries = []
+    for some in grouped_slice(
+            sorted(set().union(*(s.puids for s in searches)))):
+        puids = list(some)
+        queries += [
+            patient.join(party, condition=patient.party == party.id).select(
+                party.ref, patient.id, where=party.ref.in_(puids)),
+            patient.join(
+                duplicate, condition=duplicate.replaced_by == patient.party
+                ).select(
+                duplicate.ref, patient.id, where=duplicate.ref.in_(puids)),
+            patient.join(code, condition=code.party == patient.party).select(
+                code.code, patient.id, where=code.code.in_(puids))]
+    found = defaultdict(set)
+    for puid, id_ in _rows(queries):
+        found[puid].add(id_)
+    for search in searches:
+        for puid in search.puids & found.keys():
+            search.patients |= found[puid]
 
 
-def _step_facts(step, zones):
-    institution = step.institution.id if step.institution else None
-    zone = tz.get_tzinfo(zones[institution])
-    start = step.scheduled_at.replace(tzinfo=tz.UTC).astimezone(zone)
-    return StepFacts(
-        step_id=step.step_id or '', modality=step.modality or '',
-        date=start.date(), station_aetitle=step.station_aetitle or '',
-        station_name=step.station_name or '')
+def _assign_awaited(searches, window):
+    """Give each study the orders that it may be for without a key of them.
+
+    Returns
+    -------
+    set of int
+        All of these orders.
+    """
+    searches = [s for s in searches if s.study.date and s.patients]
+    if not searches:
+        return set()
+    dates = [s.study.date for s in searches]
+    start = dt.datetime.combine(min(dates), dt.time()) - window
+    end = dt.datetime.combine(max(dates), dt.time()) + window
+    request = Pool().get('gnuhealth.imaging.test.request').__table__()
+    by_patient = defaultdict(list)
+    for ids in grouped_slice(
+            sorted(set().union(*(s.patients for s in searches)))):
+        for id_, patient, date in _rows([request.select(
+                        request.id, request.patient, request.date,
+                        where=request.patient.in_(list(ids))
+                        & (request.state == 'requested')
+                        & (request.date >= start) & (request.date < end))]):
+            by_patient[patient].append((id_, date))
+    found = set()
+    for search in searches:
+        day = dt.datetime.combine(search.study.date, dt.time())
+        ids = {
+            id_ for patient in search.patients
+            for id_, date in by_patient[patient]
+            if day - window <= date < day + window}
+        search.orders |= ids
+        found |= ids
+    return found

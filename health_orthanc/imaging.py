@@ -62,6 +62,28 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         return {name: values[name] for name in names}
 
     @classmethod
+    def create(cls, vlist):
+        patients = super().create(vlist)
+        cls.identity_changed([p.id for p in patients])
+        return patients
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        changed = {
+            patient.id for patients, values in zip(args[::2], args[1::2])
+            if values.keys() & {'party', 'active', 'biological_sex'}
+            for patient in patients}
+        if changed:
+            cls.identity_changed(changed)
+
+    @classmethod
+    def identity_changed(cls, ids):
+        "Let patients be found by what they are called now"
+        PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
+        PatientKey.refresh(ids)
+
+    @classmethod
     def copy(cls, patients, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('orthanc_patients', None)

@@ -13,7 +13,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
-from .candidates import candidates_of, study_facts
+from .candidates import find_candidates, study_facts
 from .core.decisions import decide
 from .core.identities import Identity, compare_identities
 from .core.matching import assess
@@ -280,7 +280,8 @@ def propose(study):
     Decision
     """
     facts = study_facts(study)
-    return decide(assess(facts, candidates_of(facts)))
+    candidates, = find_candidates([facts])
+    return decide(assess(facts, candidates))
 
 
 def match_orders(ids):

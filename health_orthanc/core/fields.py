@@ -15,7 +15,7 @@ __all__ = [
     'compare_accession_numbers', 'compare_dates', 'compare_descriptions',
     'compare_merge_id', 'compare_modalities', 'compare_patient_ids',
     'compare_sex', 'compare_stations', 'compare_step_ids',
-    'compare_study_uids']
+    'compare_study_uids', 'received_values']
 
 # Of objects that are made from images, or of anything (PS3.3 C.7.3.1.1.1)
 _NOT_ACQUIRED = frozenset("""
@@ -108,10 +108,13 @@ def compare_merge_id(study: StudyFacts, order: OrderFacts) -> Finding:
     merge_id = order.merge_id
     if not merge_id or study.study_uid == order.study_uid:
         return Finding.missing()
-    return Finding.equal() if merge_id in _values(study) else Finding.missing()
+    return (
+        Finding.equal() if merge_id in received_values(study)
+        else Finding.missing())
 
 
-def _values(study: StudyFacts) -> set[str]:
+def received_values(study: StudyFacts) -> set[str]:
+    "Return what may be a merge ID: all values, and their components"
     values = {
         study.study_uid, study.patient_id, study.accession_number,
         study.description, *study.other_patient_ids, *study.texts}

@@ -12,6 +12,11 @@ from .values import NameGroup
 
 __all__ = ['birth_date_variants', 'name_keys']
 
+# Of longer names the first words, and of longer keys the first letters: an
+# index takes no more
+_WORDS = 10
+_LETTERS = 80
+
 
 def name_keys(names: Iterable[NameGroup]) -> frozenset[str]:
     """Return what names that are alike have at least one of in common.
@@ -27,12 +32,13 @@ def _keys_of_name(group: NameGroup) -> set[str]:
     given = _sounds(f'{group.given} {group.middle}')
     joined = {''.join(part) for part in [family, given]}
     words = {*family, *given, *joined} - {''}
-    return {' '.join(pair) for pair in combinations(sorted(words), 2)}
+    return {
+        ' '.join(pair)[:_LETTERS] for pair in combinations(sorted(words), 2)}
 
 
 def _sounds(text: str) -> list[str]:
     words = romanised(fold_words(text))
-    return [sound_of(w) or w for w in words if len(w) > 1]
+    return [sound_of(w) or w for w in words if len(w) > 1][:_WORDS]
 
 
 def birth_date_variants(date: dt.date) -> frozenset[dt.date]:

@@ -19,7 +19,7 @@ from tests.unit.fake_orthanc import (
 
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
-    Refused, RpcTestCase, Told, create_instance, create_order,
+    Refused, RpcError, RpcTestCase, Told, create_instance, create_order,
     create_orthanc_patient, create_patient, create_result, create_series,
     create_server, create_study, create_user, fernet_keys, record_id)
 
@@ -35,6 +35,7 @@ ENTRY = 'gnuhealth.imaging.worklist.entry'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
+PATIENT_KEY = 'gnuhealth.imaging_orthanc.patient_key'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
@@ -348,6 +349,17 @@ class OutsidersTestCase(AccessTestCase):
                 with self.subTest(user=login, method=method):
                     with self.assertRaises(Refused):
                         self.as_(login).model(ENTRY, method, *arguments)
+
+    def test_search_keys_are_asked_for_by_nobody(self):
+        for login in self.users:
+            for model in [PATIENT_KEY]:
+                for method, arguments in [
+                        ('read', [[1], ['key']]), ('search', [[]]),
+                        ('search_read', [[]]), ('delete', [[1]]),
+                        ('refresh', [[self.patient.id]])]:
+                    with self.subTest(user=login, model=model, method=method):
+                        with self.assertRaises(RpcError):
+                            self.as_(login).model(model, method, *arguments)
 
     def assertRefused(self, session, name, method, arguments):
         # A mirrored record cannot be copied by anybody, and that is said.
