@@ -14,6 +14,8 @@ from pathlib import Path
 
 import requests
 from pydicom.dataset import Dataset
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from .process import LOOPBACK, Process, StartError, free_port
 
@@ -209,6 +211,11 @@ class Orthanc:
         session = requests.Session()
         session.trust_env = False
         session.auth = (self.user, self.password)
+        # Orthanc may close an idle connection just when it is used again;
+        # what is asked here may be asked twice
+        session.mount('http://', HTTPAdapter(max_retries=Retry(
+                    connect=0, read=2, status=0, redirect=0, other=0,
+                    allowed_methods=None)))
         return session
 
     def stop(self) -> None:
