@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    decision, imaging, instance, ir, notification, party, patient, placement,
-    request, res, routes, search_key, series, server, step, study,
+    decision, imaging, instance, ir, matching, notification, party, patient,
+    placement, request, res, routes, search_key, series, server, step, study,
     synchronization, viewer, wizard, worklist)
 
 __all__ = ['register', 'routes']
@@ -39,6 +39,7 @@ def register():
         party.PersonName,
         party.AlternativeID,
         search_key.PatientKey,
+        matching.MatchingConfiguration,
         imaging.TestResult,
         ir.Cron,
         wizard.server.AddServerStart,

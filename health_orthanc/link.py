@@ -11,12 +11,10 @@ from sql import Null
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
-from .candidates import find_candidates, study_facts
-from .core.decisions import decide
+from .candidates import study_facts
 from .core.identities import Identity, compare_identities
-from .core.matching import assess
 from .core.values import parse_person_name
 from .core.verdicts import Verdict
 from .rows import known_rows, write_rows
@@ -272,6 +270,7 @@ def _waiting_studies(server):
 # Orders
 
 
+@without_check_access
 def propose(study):
     """Return what a machine would do with a study, and the candidates.
 
@@ -279,9 +278,11 @@ def propose(study):
     -------
     Decision
     """
-    facts = study_facts(study)
-    candidates, = find_candidates([facts])
-    return decide(assess(facts, candidates))
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Configuration = pool.get('gnuhealth.orthanc.matching.configuration')
+    decision, = Configuration.decisions([study_facts(Study(study.id))])
+    return decision
 
 
 def match_orders(ids):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from .matching import Assessment, Key
 from .verdicts import Verdict
 
-__all__ = ['Decision', 'Doubt', 'Status', 'Thresholds', 'decide']
+__all__ = [
+    'BOUNDS', 'Decision', 'Doubt', 'Status', 'Thresholds', 'decide']
 
 
 class Status(enum.Enum):
@@ -38,11 +39,27 @@ class Doubt(enum.Enum):
     IDENTITY = 'identity'  # too little is known of who it is
 
 
+# Between what a hospital may set the thresholds: none makes a machine more
+# certain than their defaults do
+BOUNDS = {
+    'review_score': (50, 100),
+    'margin': (15, 100),
+    'order_identity': (2, 4),
+    'patient_identity': (3, 4),
+    'candidates': (1, 50),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """From where on a machine acts; the hospital may set them
 
     What is certain always has a score of 100, and a name that agrees.
+
+    Raises
+    ------
+    ValueError
+        If one is out of its `BOUNDS`.
 
     Attributes
     ----------
@@ -76,6 +93,11 @@ class Thresholds:
     patient_identity: int = 3
     candidates: int = 10
     candidate_strength: float = 5
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is not between {least} and {most}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from .verdicts import Comparison, Finding, Reason, Verdict
 
 __all__ = [
     'Assessment', 'DATE_WINDOW', 'Key', 'ORDER_KEYS', 'VETO', 'Veto',
-    'WEIGHTS', 'assess']
+    'WEIGHTS', 'WIDEST_DATE_WINDOW', 'assess']
 
 WEIGHTS = {
     'study_uid': 40,
@@ -52,6 +52,8 @@ _IDENTITY = ['patient_id', 'name', 'birth_date', 'sex']
 # What each veto takes from the strength
 VETO = 30
 DATE_WINDOW = dt.timedelta(days=7)
+# The widest that a hospital may set it to
+WIDEST_DATE_WINDOW = dt.timedelta(days=31)
 
 
 class Veto(enum.Enum):

@@ -35,6 +35,7 @@ ENTRY = 'gnuhealth.imaging.worklist.entry'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
+MATCHING = 'gnuhealth.orthanc.matching.configuration'
 PATIENT_KEY = 'gnuhealth.imaging_orthanc.patient_key'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
@@ -296,6 +297,7 @@ class AccessTestCase(RpcTestCase):
             ENTRY: cls.entry.id,
             PLACEMENT: cls.placement.id,
             DECISION: cls.decision.id,
+            MATCHING: record_id('matching_configuration'),
             NOTIFICATION: cls.notification.id,
             }
 
@@ -399,7 +401,10 @@ class OutsidersTestCase(AccessTestCase):
             }
         if issubclass(Model, ModelSingleton):
             # Its copy is the record itself, changed
-            known['copy'] = [[id_], {'window_before': dt.timedelta(1)}]
+            known['copy'] = [[id_], {
+                    CONFIGURATION: {'window_before': dt.timedelta(1)},
+                    MATCHING: {'margin': 20},
+                    }[name]]
         for method in Model.__rpc__.keys() - METADATA:
             if method in Model._buttons:
                 yield method, [[id_]]
@@ -1438,14 +1443,15 @@ class ViewsTestCase(AccessTestCase):
             REQUEST],
         'administrator': [
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
-            STEP, TEMPLATE, REQUEST, CONFIGURATION],
+            STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING],
         }
 
     def test_lists_and_forms_open(self):
         for login, models in self.MODELS.items():
             for model in models:
                 for kind in ['tree', 'form']:
-                    if model == CONFIGURATION and kind == 'tree':
+                    if model in {CONFIGURATION, MATCHING} and (
+                            kind == 'tree'):
                         continue
                     with self.subTest(user=login, model=model, kind=kind):
                         self.open(self.as_(login), model, kind)
