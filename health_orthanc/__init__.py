@@ -4,9 +4,9 @@
 from trytond.pool import Pool
 
 from . import (
-    decision, imaging, instance, ir, matching, notification, party, patient,
-    placement, request, res, routes, search_key, series, server, step, study,
-    synchronization, viewer, wizard, worklist)
+    decision, dismissal, imaging, instance, ir, matching, notification, party,
+    patient, placement, request, res, routes, search_key, series, server, step,
+    study, synchronization, viewer, wizard, worklist)
 
 __all__ = ['register', 'routes']
 
@@ -19,6 +19,7 @@ def register():
         patient.OrthancPatient,
         study.Study,
         decision.StudyDecision,
+        dismissal.DismissalRule,
         notification.Notification,
         series.Series,
         instance.Instance,
@@ -51,6 +52,7 @@ def register():
         wizard.preview.PreviewShow,
         wizard.viewer.OpenViewerChoose,
         wizard.step.RejectStepReason,
+        wizard.dismissal.DismissStudiesReason,
         wizard.plugin.ConnectPluginStart,
         wizard.plugin.ConnectPluginShow,
         module='health_orthanc', type_='model')
@@ -61,5 +63,6 @@ def register():
         wizard.preview.Preview,
         wizard.viewer.OpenViewer,
         wizard.step.RejectStep,
+        wizard.dismissal.DismissStudies,
         wizard.plugin.ConnectPlugin,
         module='health_orthanc', type_='wizard')

@@ -13,7 +13,7 @@ from trytond.transaction import Transaction
 
 __all__ = [
     'GuardedMixin', 'GuardedSearchMixin', 'HiddenFieldsMixin',
-    'RestrictedWizardMixin', 'SealedChar', 'SealedText']
+    'RestrictedWizardMixin', 'SealedChar', 'SealedText', 'check_write']
 
 # Remote calls that give out values of the record that is named to them
 _UNCHECKED_CALLS = {
@@ -188,6 +188,14 @@ class RestrictedWizardMixin:
             raise AccessError(gettext(
                     'ir.msg_access_wizard_model_error',
                     wizard=cls.__name__, model=model or '–'))
+
+
+def check_write(Model, names):
+    "Check that the user may write fields, before anything is told of values"
+    pool = Pool()
+    pool.get('ir.model.access').check(Model.__name__, 'write')
+    pool.get('ir.model.field.access').check(
+        Model.__name__, list(names), 'write')
 
 
 class HiddenFieldsMixin:

@@ -11,6 +11,7 @@ from trytond.transaction import Transaction, without_check_access
 from .access import GuardedMixin
 from .exceptions import DecisionAccessError
 from .mirror import now
+from .words import DOUBTS, sentence_of
 
 __all__ = ['LINK_STATUSES', 'StudyDecision']
 
@@ -23,7 +24,8 @@ LINK_STATUSES = [
     ]
 
 # What of a study makes its link
-LINK_FIELDS = ['patient', 'request', 'link_status']
+LINK_FIELDS = [
+    'patient', 'request', 'link_status', 'decided_by', 'decision_reason']
 
 
 class StudyDecision(GuardedMixin, ModelSQL, ModelView):
@@ -58,13 +60,25 @@ class StudyDecision(GuardedMixin, ModelSQL, ModelView):
         'gnuhealth.imaging.test.request', "To Order", readonly=True,
         ondelete='SET NULL')
     score = fields.Integer("Score", readonly=True)
+    doubt = fields.Selection(
+        [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False,
+        states={'invisible': ~Bool(Eval('doubt'))},
+        help="Why somebody should look at it.")
     reason = fields.Text("Reason", readonly=True)
     comparisons = fields.Text("Comparisons", readonly=True)
+    compared = fields.Function(
+        fields.Text("Compared", help="GNU Health beside the images."),
+        'get_compared')
 
     @classmethod
     def __setup__(cls):
         super().__setup__()
         cls._order = [('id', 'DESC')]
+
+    def get_compared(self, name):
+        return '\n'.join(
+            sentence_of(comparison)
+            for comparison in json.loads(self.comparisons or '[]'))
 
     @classmethod
     @without_check_access
@@ -78,7 +92,8 @@ class StudyDecision(GuardedMixin, ModelSQL, ModelView):
         user : int, optional
             Who decided; None for the system.
         values : dict
-            ``score``, ``reason``, ``comparisons`` (to be written as JSON).
+            ``score``, ``doubt``, ``reason``, ``comparisons`` (to be written
+            as JSON).
         """
         if values.get('comparisons') is not None:
             values['comparisons'] = json.dumps(values['comparisons'])

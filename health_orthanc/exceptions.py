@@ -11,7 +11,8 @@ from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 
 __all__ = [
-    'DecisionAccessError', 'MirrorAccessError', 'OrthancUserError',
+    'DecisionAccessError', 'DismissalRuleValidationError', 'LinkVetoError',
+    'MirrorAccessError', 'OrthancUserError', 'ReasonRequiredError',
     'ServerDeleteError',
     'ServerValidationError', 'StepAccessError', 'StepValidationError',
     'StepWorkflowError', 'SynchronizationError', 'ViewerValidationError',
@@ -48,6 +49,18 @@ class DecisionAccessError(AccessError):
     @classmethod
     def told(cls):
         return cls(gettext('health_orthanc.msg_decision_readonly'))
+
+
+class LinkVetoError(ValidationError):
+    "Someone linked a study against a contradiction, and did not say why"
+
+
+class ReasonRequiredError(ValidationError):
+    pass
+
+
+class DismissalRuleValidationError(ValidationError):
+    pass
 
 
 class StepAccessError(AccessError):

@@ -14,15 +14,19 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .candidates import study_facts
+from .core.facts import Candidate
 from .core.identities import Identity, compare_identities
 from .core.values import parse_person_name
 from .core.verdicts import Verdict
+from .facts import order_facts, patient_facts
 from .rows import known_rows, write_rows
 from .settlement import settle
+from .words import told
 
 __all__ = [
-    'link_patients', 'link_studies', 'link_waiting_studies', 'match_orders',
-    'match_waiting_orders', 'propose', 'studies_to_carry']
+    'assess_choice', 'is_claimed', 'link_patients', 'link_studies',
+    'link_waiting_studies', 'match_orders', 'match_waiting_orders',
+    'propose', 'studies_to_carry']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
@@ -285,6 +289,29 @@ def propose(study):
     return decision
 
 
+def assess_choice(facts, patient, request=None):
+    """Return what speaks for and against what a person chooses.
+
+    Returns
+    -------
+    Assessment
+    """
+    Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
+    orders = order_facts([request.id] if request else [])
+    chosen = Candidate(
+        patient_facts([patient.id])[patient.id],
+        *(order for _, order in orders.values()))
+    assessments, = Configuration.assessments([facts], [chosen])
+    return next(a for a in assessments if a.candidate is chosen)
+
+
+def is_claimed(study):
+    "Return whether a number in the images, or all else, leads to somebody"
+    Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
+    assessments, = Configuration.assessments([study_facts(study)])
+    return any(a.key for a in assessments) or bool(propose(study).best)
+
+
 def match_orders(ids):
     """Match studies to orders, but for those that a person has decided on.
 
@@ -295,7 +322,9 @@ def match_orders(ids):
     ids : list of int
         Of studies.
     """
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    pool.get('gnuhealth.imaging_orthanc.dismissal_rule').dismiss(ids)
     for study in Study.browse(ids):
         if not study.decided_by and (
                 study.link_status in _LINKED_BY_MACHINE):
@@ -309,6 +338,8 @@ def _match(study):
     History = pool.get('gnuhealth.imaging_orthanc.study.decision')
     decision = propose(study)
     values = _link_values(study, decision)
+    values.update(_suggestion(
+            decision, values.get('link_status', study.link_status)))
     if all(getattr(study, name) == value for name, value in values.items()):
         return
     before = History.snapshot([study])
@@ -318,8 +349,8 @@ def _match(study):
     best = decision.best
     History.record(
         before, [study], score=best.score if best else None,
-        reason=decision.doubt.value if decision.doubt else None,
-        comparisons=[_told(c) for c in best.comparisons] if best else None)
+        doubt=decision.doubt.value if decision.doubt else None,
+        comparisons=[told(c) for c in best.comparisons] if best else None)
 
 
 def _link_values(study, decision):
@@ -348,13 +379,16 @@ def _link_values(study, decision):
     return values
 
 
-def _told(comparison):
+def _suggestion(decision, status):
+    "Return what lists tell of a study that somebody should look at"
+    Patient = Pool().get('gnuhealth.patient')
+    if status == 'auto_certain':
+        return {'candidate': None, 'doubt': None}
+    first = decision.candidates[0] if decision.candidates else None
     return {
-        'field': comparison.field,
-        'ours': comparison.ours,
-        'theirs': comparison.theirs,
-        'verdict': comparison.verdict.value,
-        'reason': comparison.reason.value if comparison.reason else None,
+        'candidate': Patient(first.candidate.patient.key) if first else None,
+        'score': first.score if first else None,
+        'doubt': decision.doubt.value if decision.doubt else None,
         }
 
 

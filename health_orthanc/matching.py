@@ -119,12 +119,32 @@ class MatchingConfiguration(
         configuration = cls(1)
         thresholds = Thresholds(**{
                 name: getattr(configuration, name) for name in BOUNDS})
+        return [
+            decide(assessments, thresholds)
+            for assessments in cls.assessments(studies)]
+
+    @classmethod
+    @without_check_access
+    def assessments(cls, studies, chosen=()):
+        """Return what speaks for and against the candidates of studies.
+
+        Parameters
+        ----------
+        studies : list of StudyFacts
+        chosen : iterable of Candidate, optional
+            Who is looked at beside those that are found.
+
+        Returns
+        -------
+        list of list of Assessment
+            Those of each study, the best first.
+        """
+        configuration = cls(1)
         issuers = frozenset(filter(None, map(
                     str.strip, (configuration.issuers or '').splitlines())))
         found = find_candidates(studies, issuers, configuration.order_window)
         return [
-            decide(
-                assess(
-                    study, candidates, configuration.date_window, issuers),
-                thresholds)
+            assess(
+                study, [*candidates, *chosen], configuration.date_window,
+                issuers)
             for study, candidates in zip(studies, found)]

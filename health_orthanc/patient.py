@@ -1,15 +1,20 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
 from . import migration
-from .link import studies_to_carry
+from .access import check_write
+from .core.facts import StudyFacts
+from .exceptions import LinkVetoError
+from .link import assess_choice, studies_to_carry
 from .mirror import MirrorMixin, name_clause
 from .viewer import ViewableMixin
+from .words import vetoes_in_words
 
 __all__ = ['OrthancPatient']
 
@@ -111,6 +116,9 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         for records, values in zip(args[::2], args[1::2]):
             # Synchronisation says that nobody decided, people do not
             if 'patient' in values and 'decided_by' not in values:
+                if Transaction().check_access:
+                    check_write(cls, values)
+                    cls._check_vetoes(records, values['patient'])
                 decided.extend(records)
         former = cls._chosen(decided)
         super().write(*args)
@@ -121,6 +129,26 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @without_check_access
     def _chosen(cls, records):
         return {record.id: record.patient for record in cls.browse(records)}
+
+    @classmethod
+    @without_check_access
+    def _check_vetoes(cls, records, patient):
+        "Check that what Orthanc knows does not contradict the choice"
+        Patient = Pool().get('gnuhealth.patient')
+        for record in cls.browse(records):
+            if not patient or record.patient == Patient(patient):
+                continue
+            found = assess_choice(record.facts, Patient(patient)).vetoes
+            if found:
+                raise LinkVetoError(gettext(
+                        'health_orthanc.msg_orthanc_patient_veto',
+                        vetoes=vetoes_in_words(found)))
+
+    @property
+    def facts(self):
+        return StudyFacts(
+            patient_name=self.name or '', patient_id=self.ident or '',
+            birth_date=self.bd, sex=self.sex or '')
 
     @classmethod
     @without_check_access

@@ -14,18 +14,18 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import migration
 from .access import HiddenFieldsMixin
-from .decision import LINK_STATUSES
 from .image import get_thumbnails
 from .link import match_orders
-from .mirror import MirrorMixin, name_clause, now
-from .settlement import settle
+from .mirror import MirrorMixin, name_clause
+from .review import ReviewMixin
 from .viewer import ViewableMixin
 
 __all__ = ['Study']
 
 
 class Study(
-        MirrorMixin, HiddenFieldsMixin, ViewableMixin, ModelSQL, ModelView):
+        ReviewMixin, MirrorMixin, HiddenFieldsMixin, ViewableMixin, ModelSQL,
+        ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _hidden_fields = frozenset({'decisions', 'notified_facts'})
@@ -60,23 +60,7 @@ class Study(
         'gnuhealth.imaging.test.result', "Settled Result", readonly=True,
         ondelete='SET NULL',
         help="The result that the order has brought the study into.")
-    score = fields.Integer(
-        "Score", readonly=True,
-        states={'invisible': ~Bool(Eval('score'))},
-        help="How much of what can be compared agrees, up to 100.")
     notified_facts = fields.Text("Notified Facts", readonly=True, strip=False)
-    decisions = fields.One2Many(
-        'gnuhealth.imaging_orthanc.study.decision', 'study', "History",
-        readonly=True)
-    link_status = fields.Selection(
-        LINK_STATUSES, "Link", required=True, readonly=True, sort=False)
-    decided_by = fields.Many2One(
-        'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
-        states={'invisible': ~Bool(Eval('decided_by'))},
-        help="Who chose the patient or the result.")
-    decided_at = fields.DateTime(
-        "Decided At", readonly=True,
-        states={'invisible': ~Bool(Eval('decided_at'))})
     merge_id = fields.Char(
         "Merge ID", readonly=True,
         help="What the request and the study have in common.")
@@ -191,10 +175,6 @@ class Study(
         super().__register__(module_name)
         if old:
             migration.convert_studies(cls, module_name)
-
-    @staticmethod
-    def default_link_status():
-        return 'unlinked'
 
     def get_rec_name(self, name):
         parts = [
@@ -383,83 +363,6 @@ class Study(
             self.patient = self.request.patient
             if self.imaging_test and self.imaging_test.request != self.request:
                 self.imaging_test = None
-
-    @classmethod
-    def write(cls, *args):
-        Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
-        decided, args = [], list(args)
-        for i in range(0, len(args), 2):
-            studies, values = args[i:i + 2]
-            # Synchronisation writes the status along, people do not
-            if (values.keys() & {'patient', 'imaging_test', 'request'}
-                    and 'link_status' not in values):
-                args[i + 1] = cls._complete_decision(studies, values)
-                decided.extend(studies)
-        before = Decision.snapshot(decided)
-        super().write(*args)
-        if decided:
-            cls._record_decision(decided)
-            Decision.record(before, decided, user=Transaction().user or None)
-            settle(decided)
-
-    @classmethod
-    def _complete_decision(cls, studies, values):
-        """Let studies follow the result or the order that is chosen.
-
-        A study of another patient is only moved by naming the patient.
-        """
-        values = values.copy()
-        chosen = cls._chosen_order(values)
-        if chosen:
-            patient, request = chosen
-            with without_check_access():
-                linked = any(s.patient for s in cls.browse(studies))
-            if patient and not linked:
-                values.setdefault('patient', patient.id)
-            values.setdefault('request', request.id if request else None)
-        elif 'patient' in values and not values['patient']:
-            values['imaging_test'] = values['request'] = None
-        elif 'patient' in values:
-            values.setdefault('request', None)
-        if 'imaging_test' not in values and cls._leave_result(
-                studies, values):
-            values['imaging_test'] = None
-        return values
-
-    @classmethod
-    @without_check_access
-    def _leave_result(cls, studies, values):
-        "Whether a study has the result of another patient or order"
-        results = [s.imaging_test for s in cls.browse(studies)]
-        return any(
-            r.patient.id != values.get('patient', r.patient.id)
-            or values.get('request')
-            and r.request and r.request.id != values['request']
-            for r in results if r and r.patient)
-
-    @staticmethod
-    @without_check_access
-    def _chosen_order(values):
-        "Return the patient and the order of the result or order in values"
-        pool = Pool()
-        if values.get('request'):
-            request = pool.get(
-                'gnuhealth.imaging.test.request')(values['request'])
-            return request.patient, request
-        if values.get('imaging_test'):
-            result = pool.get(
-                'gnuhealth.imaging.test.result')(values['imaging_test'])
-            return result.patient, result.request
-
-    @classmethod
-    @without_check_access
-    def _record_decision(cls, studies):
-        for study in cls.browse(studies):
-            cls.write([study], {
-                    'link_status': 'manual' if study.patient else 'unlinked',
-                    'decided_by': Transaction().user,
-                    'decided_at': now(),
-                    })
 
     @classmethod
     def match_notified(cls, server, orthanc_id, facts):

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from . import plugin, preview, server, step, synchronization, viewer
+from . import dismissal, plugin, preview, server, step, synchronization, viewer
 
 __all__ = [
-    'plugin', 'preview', 'server', 'step', 'synchronization', 'viewer']
+    'dismissal', 'plugin', 'preview', 'server', 'step', 'synchronization',
+    'viewer']

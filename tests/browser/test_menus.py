@@ -28,8 +28,9 @@ def test_radiographer(radiographer):
 def test_administrator(administrator):
     assert administrator.entries(*CONFIGURATION) == [
         "Add Orthanc Server", "Servers", "Worklist Templates",
-        "Worklist Configuration", "Viewers", "Full Synchronisation",
-        "Synchronisations", "Notifications", "Synchronisation Failures"]
+        "Worklist Configuration", "Viewers", "Dismissal Rules",
+        "Full Synchronisation", "Synchronisations", "Notifications",
+        "Synchronisation Failures"]
 
 
 def test_user_without_groups(log_in_as):

@@ -37,6 +37,7 @@ NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 MATCHING = 'gnuhealth.orthanc.matching.configuration'
 PATIENT_KEY = 'gnuhealth.imaging_orthanc.patient_key'
+RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
@@ -281,6 +282,8 @@ class AccessTestCase(RpcTestCase):
                     'server': cls.server.id, 'event': 'e1', 'kind': 'deleted',
                     'orthanc_UID': 'abc-1',
                     'received_at': dt.datetime(2026, 3, 4)}])
+        cls.rule, = pool.get(RULE).create([{
+                    'patient_id': 'PHANTOM*', 'reason': "Phantom"}])
         cls.ids = {
             SERVER: cls.server.id,
             VIEWER: cls.viewer.id,
@@ -298,6 +301,7 @@ class AccessTestCase(RpcTestCase):
             PLACEMENT: cls.placement.id,
             DECISION: cls.decision.id,
             MATCHING: record_id('matching_configuration'),
+            RULE: cls.rule.id,
             NOTIFICATION: cls.notification.id,
             }
 
@@ -431,7 +435,10 @@ class OutsidersTestCase(AccessTestCase):
             (ENTRY, 'served_versions'), (PLACEMENT, 'servers'),
             (PLACEMENT, 'update_server'), (SERVER, 'update_worklist'),
             (SERVER, 'synchronize_worklists'),
-            (CONFIGURATION, 'new_accession_number')]
+            (CONFIGURATION, 'new_accession_number'), (STUDY, 'confirm'),
+            (STUDY, 'link_because'), (STUDY, 'unlink_because'),
+            (STUDY, 'dismiss_because'), (STUDY, 'dismiss_by_rule'),
+            (RULE, 'dismiss')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
@@ -524,6 +531,8 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.imaging.procedure.step.reject': {
             'administrator', 'radiographer', 'head'},
         'gnuhealth.orthanc.connect_plugin': {'administrator'},
+        'gnuhealth.imaging_orthanc.study.dismiss': {
+            'administrator', 'clerk'},
         }
 
     def contexts(self, login):
@@ -592,6 +601,8 @@ class WizardsTestCase(AccessTestCase):
                 INSTANCE, self.instance.id),
             'gnuhealth.imaging.procedure.step.reject': (STEP, self.step.id),
             'gnuhealth.orthanc.connect_plugin': (SERVER, self.server.id),
+            'gnuhealth.imaging_orthanc.study.dismiss': (
+                STUDY, self.study.id),
             }
         for name, allowed in self.ALLOWED.items():
             context = {}
@@ -611,6 +622,7 @@ class WizardsTestCase(AccessTestCase):
                 'gnuhealth.imaging_orthanc.open_viewer',
                 'gnuhealth.imaging_orthanc.preview',
                 'gnuhealth.imaging.procedure.step.reject',
+                'gnuhealth.imaging_orthanc.study.dismiss',
                 'gnuhealth.orthanc.connect_plugin']:
             for login in self.ALLOWED[name]:
                 session = self.as_(login)
@@ -1443,7 +1455,8 @@ class ViewsTestCase(AccessTestCase):
             REQUEST],
         'administrator': [
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
-            STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING],
+            STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING,
+            RULE],
         }
 
     def test_lists_and_forms_open(self):

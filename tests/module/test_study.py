@@ -385,9 +385,10 @@ class SearchTestCase(OrthancTestCase):
                 ]}
         tabs = pool.get('ir.action.act_window.domain').search([
                 ('act_window.res_model', '=', STUDY)])
+        # Those of all studies and those of the queue
         self.assertEqual([t.name for t in tabs], [
-                "Unlinked", "To Review", "Linked", "Missing on Server",
-                "Dismissed", "All"])
+                "Unlinked", "To Review", "To Review", "Unlinked", "Linked",
+                "Missing on Server", "Dismissed", "All"])
         found = {study: set() for study in studies}
         for tab in tabs:
             for study in search(STUDY, PYSONDecoder().decode(tab.domain)):

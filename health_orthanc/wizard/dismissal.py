@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.model import ModelView, fields
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from ..access import RestrictedWizardMixin
+
+__all__ = ['DismissStudies', 'DismissStudiesReason']
+
+
+class DismissStudiesReason(ModelView):
+    "Dismiss Studies"
+    __name__ = 'gnuhealth.imaging_orthanc.study.dismiss.reason'
+
+    reason = fields.Char(
+        "Reason", required=True,
+        help="Why these studies are nobody's: a phantom, a teaching file.")
+
+
+class DismissStudies(RestrictedWizardMixin, Wizard):
+    "Dismiss Studies"
+    __name__ = 'gnuhealth.imaging_orthanc.study.dismiss'
+
+    _record_models = frozenset({'gnuhealth.imaging_orthanc.study'})
+    start = StateView(
+        'gnuhealth.imaging_orthanc.study.dismiss.reason',
+        'health_orthanc.study_dismiss_reason_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Dismiss", 'dismiss', 'tryton-ok', default=True),
+            ])
+    dismiss = StateTransition()
+
+    def transition_dismiss(self):
+        self.model.dismiss_because(list(self.records), self.start.reason)
+        return 'end'
+
+    def end(self):
+        return 'reload'

@@ -1,0 +1,398 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people decide of studies, and what rules do."""
+
+import datetime as dt
+import json
+
+from trytond.i18n import gettext
+from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
+from trytond.tests.test_tryton import with_transaction
+from trytond.transaction import Transaction
+
+from .tools import (
+    PATIENT, STUDY, OrthancTestCase, create_order, create_orthanc_patient,
+    create_patient, create_series, create_server, create_study, record_id)
+
+RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
+BIRTH = dt.date(1964, 8, 12)
+OTHER_BIRTH = dt.date(1990, 1, 31)
+
+
+class ReviewTestCase(OrthancTestCase):
+    "Studies of one patient, whom the images name as they should"
+
+    def patient(self, **values):
+        return create_patient(**{'dob': BIRTH, **values})
+
+    def study(self, patient, **values):
+        "Return a study whose images name the patient"
+        party = patient.party
+        study = create_study(create_server(), **{
+                'patient_id': party.ref,
+                'patient_name': f'{party.lastname}^{party.name}',
+                'patient_birth_date': party.dob,
+                'patient_sex': 'F',
+                **values})
+        create_series(study, modality='CT')
+        return study
+
+    def match(self, study, **facts):
+        Study = Pool().get(STUDY)
+        Study.match_notified(
+            study.server, study.orthanc_UID, json.dumps(facts))
+        return Study(study.id)
+
+    def suggested(self, patient):
+        "Return a study that a machine is not sure of"
+        study = self.match(self.study(patient, patient_sex=None,
+                patient_birth_date=dt.date(1964, 12, 8)))
+        self.assertEqual(study.link_status, 'auto_unsure')
+        return study
+
+    def vetoed(self, patient):
+        "Return a study in which something contradicts the patient"
+        return self.study(patient, patient_birth_date=OTHER_BIRTH)
+
+
+class DecisionTestCase(ReviewTestCase):
+
+    @with_transaction()
+    def test_confirm(self):
+        patient = self.patient()
+        study = self.suggested(patient)
+        self.assertEqual(study.candidate, patient)
+        self.assertEqual(study.doubt, 'difference')
+        score = study.score
+        study.__class__.confirm([study])
+        self.assertEqual(study.link_status, 'manual')
+        self.assertEqual(study.patient, patient)
+        self.assertEqual(study.score, score)
+        self.assertIsNone(study.doubt)
+        last, first = study.decisions
+        self.assertEqual(first.doubt, 'difference')
+        self.assertEqual(last.user.id, Transaction().user)
+        self.assertEqual(last.score, score)
+        self.assertIn(gettext(
+                'health_orthanc.msg_reason_day_month'), last.compared)
+
+    @with_transaction()
+    def test_another_patient_is_chosen(self):
+        patient, other = self.patient(), self.patient(
+            name="Erna", dob=None)
+        order = create_order(other, requested=True)
+        study = self.suggested(patient)
+        study.__class__.link_because(study, other, order, "She says so")
+        self.assertEqual(study.patient, other)
+        self.assertEqual(study.request, order)
+        self.assertEqual(order.state, 'done')
+        self.assertEqual(study.decision_reason, "She says so")
+        decision = study.decisions[0]
+        self.assertEqual(decision.patient_from, patient)
+        self.assertEqual(decision.reason, "She says so")
+
+    @with_transaction()
+    def test_a_machine_leaves_it(self):
+        patient, other = self.patient(), self.patient(name="Erna", dob=None)
+        study = self.suggested(patient)
+        study.__class__.link_because(study, other, None, "She says so")
+        study = self.match(study, IssuerOfPatientID='X')
+        self.assertEqual(study.patient, other)
+        self.assertEqual(len(study.decisions), 2)
+
+    @with_transaction()
+    def test_unlink(self):
+        patient = self.patient()
+        study = self.suggested(patient)
+        Study = study.__class__
+        for reason in [None, '', ' \n']:
+            with self.assertUserError('msg_reason_required'):
+                Study.unlink_because([study], reason)
+        Study.unlink_because([study], " Somebody else ")
+        self.assertIsNone(study.patient)
+        self.assertEqual(study.link_status, 'unlinked')
+        decision = study.decisions[0]
+        self.assertEqual(decision.reason, "Somebody else")
+        self.assertEqual(decision.patient_from, patient)
+        self.assertTrue(decision.score)
+        study = self.match(study, IssuerOfPatientID='X')
+        self.assertIsNone(study.patient)
+
+    @with_transaction()
+    def test_who_unlinks_what_is_unlinked_says_why(self):
+        study = create_study(create_server())
+        study.__class__.unlink_because([study], "Nobody of ours")
+        decision, = study.decisions
+        self.assertEqual(decision.reason, "Nobody of ours")
+
+    @with_transaction()
+    def test_dismiss_and_restore(self):
+        patient = self.patient()
+        order = create_order(patient, requested=True)
+        study = self.match(self.study(
+                patient, study_instance_UID=order.study_instance_uid,
+                date=order.date.date()))
+        self.assertEqual(order.state, 'done')
+        Study = study.__class__
+        with self.assertUserError('msg_reason_required'):
+            Study.dismiss_because([study], "")
+        Study.dismiss_because([study], "For teaching")
+        self.assertEqual(study.link_status, 'dismissed')
+        self.assertIsNone(study.patient)
+        self.assertEqual(order.state, 'requested')
+        study = self.match(study, IssuerOfPatientID='X')
+        self.assertEqual(study.link_status, 'dismissed')
+        Study.restore([study])
+        study = Study(study.id)
+        self.assertEqual(study.link_status, 'auto_certain')
+        self.assertEqual(study.request, order)
+        self.assertIsNone(study.decision_reason)
+        machine, restored, dismissed, _ = study.decisions
+        self.assertEqual(restored.status_from, 'dismissed')
+        self.assertEqual(restored.status_to, 'unlinked')
+        self.assertEqual(restored.user.id, Transaction().user)
+        self.assertIsNone(machine.user)
+
+    @with_transaction()
+    def test_a_linked_study_is_not_restored(self):
+        study = self.suggested(self.patient())
+        study.__class__.restore([study])
+        self.assertEqual(study.link_status, 'auto_unsure')
+
+
+class VetoTestCase(ReviewTestCase):
+    "What contradicts is only linked by who says why"
+
+    def by_rpc(self, study, **values):
+        with Transaction().set_context(_check_access=True):
+            study.__class__.write([study.__class__(study.id)], values)
+
+    @with_transaction()
+    def test_a_reason_is_needed(self):
+        patient = self.patient()
+        study = self.vetoed(patient)
+        Study = study.__class__
+        with self.assertUserError('msg_link_veto', 'slip of the pen'):
+            Study.link_because(study, patient)
+        with self.assertUserError('msg_link_veto'):
+            Study.link_because(study, patient, None, "  ")
+        self.assertIsNone(study.patient)
+        self.assertFalse(study.decisions)
+        Study.link_because(study, patient, None, "The date was mistyped")
+        self.assertEqual(study.patient, patient)
+        self.assertEqual(study.decisions[0].reason, "The date was mistyped")
+
+    @with_transaction()
+    def test_each_contradiction(self):
+        patient, other = self.patient(), self.patient(name="Erna")
+        man = self.patient(name="Juan", gender='m')
+        Pool().get('gnuhealth.patient').write(
+            [man], {'biological_sex': 'm'})
+        for study, chosen in [
+                (self.vetoed(patient), patient),
+                (self.study(patient), other),
+                (self.study(man), man)]:
+            with self.assertUserError('msg_link_veto'):
+                self.by_rpc(study, patient=chosen.id)
+
+    @with_transaction()
+    def test_it_is_not_written_either(self):
+        patient = self.patient()
+        order = create_order(patient, requested=True)
+        study = self.vetoed(patient)
+        for values in [{'patient': patient.id}, {'request': order.id}]:
+            with self.assertUserError('msg_link_veto'):
+                self.by_rpc(study, **values)
+        study.__class__.link_because(study, patient, None, "Mistyped")
+        # It has been said why
+        self.by_rpc(study, request=order.id)
+        self.assertEqual(study.__class__(study.id).request, order)
+
+    @with_transaction()
+    def test_a_suggestion_of_long_ago_is_not_confirmed_by_writing(self):
+        patient = self.patient()
+        study = self.vetoed(patient)
+        Study = study.__class__
+        Study.write(
+            [study], {'patient': patient.id, 'link_status': 'auto_unsure'})
+        with self.assertUserError('msg_link_veto'):
+            self.by_rpc(study, patient=patient.id)
+        with self.assertUserError('msg_link_veto'):
+            Study.confirm([study])
+
+    @with_transaction()
+    def test_nor_for_an_orthanc_patient(self):
+        Orthanc = Pool().get(PATIENT)
+        patient = self.patient()
+        record = create_orthanc_patient(
+            create_server(), bd=OTHER_BIRTH, sex='F')
+        with Transaction().set_context(_check_access=True):
+            with self.assertUserError('msg_orthanc_patient_veto'):
+                Orthanc.write([record], {'patient': patient.id})
+            Orthanc.write([record], {'patient': None})
+
+
+class RuleTestCase(ReviewTestCase):
+    "Rules dismiss what is nobody's"
+
+    def rule(self, **values):
+        rule, = Pool().get(RULE).create([{'reason': "Phantom", **values}])
+        return rule
+
+    def phantom(self, **values):
+        study = create_study(create_server(), **{
+                'patient_id': 'PHANTOM-7', 'patient_name': 'QA^Daily',
+                **values})
+        create_series(study, station_name='CT2-TEST')
+        return study
+
+    @with_transaction()
+    def test_by_patient_id(self):
+        self.rule(patient_id='phantom*')
+        study = self.match(self.phantom())
+        self.assertEqual(study.link_status, 'dismissed')
+        self.assertEqual(study.decision_reason, "Phantom")
+        decision, = study.decisions
+        self.assertIsNone(decision.user)
+        self.assertEqual(decision.reason, "Phantom")
+        other = self.match(self.phantom(patient_id='XPHANTOM'))
+        self.assertEqual(other.link_status, 'unlinked')
+
+    @with_transaction()
+    def test_by_station(self):
+        self.rule(station='CT?-TEST', patient_id='*-7')
+        self.rule(station='SERVICE_AE')
+        study = self.match(self.phantom())
+        self.assertEqual(study.link_status, 'dismissed')
+        study = self.match(self.phantom(patient_id='PHANTOM-8'))
+        self.assertEqual(study.link_status, 'unlinked')
+        study = self.match(study, Series=[
+                {'PerformedStationAETitle': 'SERVICE_AE'}])
+        self.assertEqual(study.link_status, 'dismissed')
+
+    @with_transaction()
+    def test_what_leads_to_somebody_is_kept(self):
+        self.rule(patient_id='*PHANTOM*')
+        patient = self.patient(ref='PHANTOM-REGISTERED')
+        order = create_order(patient, requested=True)
+        for study in [
+                # For certain, as a suggestion, and against a veto
+                self.study(patient),
+                self.suggested(patient),
+                self.vetoed(patient),
+                self.phantom(study_instance_UID=order.study_instance_uid),
+                self.phantom(accession_number=order.accession_number),
+                self.phantom(
+                    patient_name='Muster^Erika', patient_birth_date=BIRTH)]:
+            self.assertNotEqual(self.match(study).link_status, 'dismissed')
+
+    @with_transaction()
+    def test_restored_for_good(self):
+        self.rule(patient_id='PHANTOM*')
+        study = self.match(self.phantom())
+        study.__class__.restore([study])
+        study = self.match(study, IssuerOfPatientID='X')
+        self.assertEqual(study.link_status, 'unlinked')
+
+    @with_transaction()
+    def test_applied_by_hand(self):
+        study, other, decided = (
+            self.match(self.phantom(patient_id=id_))
+            for id_ in ['PHANTOM-1', 'OTHER', 'PHANTOM-2'])
+        Study = study.__class__
+        Study.unlink_because([decided], "Unclear")
+        rule = self.rule(patient_id='PHANTOM*')
+        self.rule(patient_id='OTHER')
+        rule.__class__.apply([rule])
+        self.assertEqual(
+            [Study(s.id).link_status for s in [study, other, decided]],
+            ['dismissed', 'unlinked', 'unlinked'])
+
+    @with_transaction()
+    def test_inactive_rules_do_nothing(self):
+        self.rule(patient_id='PHANTOM*', active=False)
+        self.assertEqual(
+            self.match(self.phantom()).link_status, 'unlinked')
+
+    @with_transaction()
+    def test_patterns_that_match_everything(self):
+        for values in [
+                {'patient_id': '*'}, {'patient_id': '?*'}, {'station': '**'},
+                {'patient_id': 'A*'},
+                {'patient_id': 'PHANTOM*', 'station': '*'}]:
+            with self.subTest(values=values):
+                with self.assertUserError('msg_dismissal_rule_pattern'):
+                    self.rule(**values)
+        with self.assertUserError('msg_dismissal_rule_empty'):
+            self.rule()
+
+
+class ListTestCase(ReviewTestCase):
+    "What lists show of what waits"
+
+    @with_transaction()
+    def test_why_it_waits(self):
+        patient = self.patient()
+        create_order(patient, requested=True)
+        study = self.match(self.study(
+                patient, patient_id=None, patient_birth_date=None))
+        self.assertEqual(study.link_status, 'unlinked')
+        self.assertEqual(study.candidate, patient)
+        self.assertEqual(study.doubt, 'floor')
+        study = self.match(create_study(
+                create_server(), patient_name='Niemand^Nie'))
+        self.assertEqual(study.doubt, 'nobody')
+        self.assertIsNone(study.candidate)
+        vetoed = self.match(self.vetoed(patient))
+        self.assertEqual(vetoed.link_status, 'unlinked')
+        self.assertEqual(vetoed.candidate, patient)
+        self.assertEqual(vetoed.doubt, 'veto')
+        self.assertLess(vetoed.score, 100)
+        certain = self.match(self.study(patient))
+        self.assertIsNone(certain.doubt)
+
+    @with_transaction()
+    def test_order(self):
+        Study = Pool().get(STUDY)
+        one, two = (create_study(create_server()) for _ in range(2))
+        domain = [('id', 'in', [one.id, two.id])]
+        self.assertEqual(
+            Study.search(domain, order=[('age', 'ASC')]), [two, one])
+        for name in ['score', 'candidate', 'doubt']:
+            self.assertEqual(len(Study.search(
+                        domain, order=[(name, 'DESC')])), 2)
+        self.assertEqual(one.age, dt.timedelta())
+
+    @with_transaction()
+    def test_tabs(self):
+        Study = Pool().get(STUDY)
+        server = create_server(start_date=dt.date(2026, 1, 1))
+        old = create_study(server, date=dt.date(2025, 1, 1))
+        new = create_study(server, date=dt.date(2026, 1, 1))
+        gone = create_study(server, missing_since=dt.datetime(2026, 1, 1))
+        action = Pool().get('ir.action.act_window')(
+            record_id('act_study_review'))
+        found = [
+            Study.search([
+                    PYSONDecoder().decode(domain.domain),
+                    ('id', 'in', [old.id, new.id, gone.id])])
+            for domain in action.act_window_domains]
+        self.assertEqual(found, [[], [new]])
+
+    @with_transaction()
+    def test_every_word_is_there(self):
+        from trytond.modules.health_orthanc.core.decisions import Doubt
+        from trytond.modules.health_orthanc.core.matching import WEIGHTS, Veto
+        from trytond.modules.health_orthanc.core.verdicts import (
+            Reason, Verdict)
+        from trytond.modules.health_orthanc.words import DOUBTS
+        self.assertEqual(
+            [value for value, _ in DOUBTS], [d.value for d in Doubt])
+        for kind, values in [
+                ('field', WEIGHTS),
+                ('reason', [r.value for r in Reason]),
+                ('verdict', [v.value for v in Verdict]),
+                ('veto', [v.value for v in Veto])]:
+            for value in values:
+                record_id(f'msg_{kind}_{value}')
