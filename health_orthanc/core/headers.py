@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a file holds a DICOM instance, and whose (PS3.10 §7).
+
+Only the beginning of a file is looked at, whatever the rest of it is.
+"""
+
+import datetime as dt
+import enum
+import io
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.dataelem import RawDataElement
+from pydicom.filereader import data_element_generator
+from pydicom.valuerep import VR
+
+from .values import clean_text, display_names, parse_date
+
+__all__ = [
+    'ARCHIVES', 'HEAD_LIMIT', 'Header', 'Reason', 'Unusable', 'read_header']
+
+# How a ZIP begins, also an empty one and one of several volumes
+ARCHIVES = (b'PK\3\4', b'PK\5\6', b'PK\7\x08')
+# Bytes of a file within which the identity must be told
+HEAD_LIMIT = 2**20
+_TEXT_LIMIT = 324  # characters, more than any value may have (PS3.5 §6.2)
+
+_PREAMBLE, _PREFIX = 128, b'DICM'
+_DEFLATED, _BIG_ENDIAN = '1.2.840.10008.1.2.1.99', '1.2.840.10008.1.2.2'
+_DIRECTORY = '1.2.840.10008.1.3.10'
+_MEDIA_CLASS, _SYNTAX, _CHARSET = 0x00020002, 0x00020010, 0x00080005
+_VALUES = {
+    'sop_class': 0x00080016,
+    'instance_uid': 0x00080018,
+    'accession_number': 0x00080050,
+    'modality': 0x00080060,
+    'patient_name': 0x00100010,
+    'patient_id': 0x00100020,
+    'issuer': 0x00100021,
+    'birth_date': 0x00100030,
+    'sex': 0x00100040,
+    'study_uid': 0x0020000D,
+    'series_uid': 0x0020000E,
+    }
+_LAST = 0x0020000E
+# Without these no archive knows where to put it (PS3.3 A.1)
+_NEEDED = ['sop_class', 'instance_uid', 'study_uid', 'series_uid']
+_VRS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
+_NAME_DELIMITERS = {ord(c) for c in '\\^='}
+_TEXT_DELIMITERS = {ord('\\')}
+
+
+class Reason(enum.Enum):
+    "Why a file is no DICOM instance that can be sent"
+    EMPTY = 'empty'
+    NOT_DICOM = 'not_dicom'
+    DIRECTORY = 'directory'  # DICOMDIR: it only lists other files
+    HEADER = 'header'  # it begins like DICOM but cannot be read
+    INCOMPLETE = 'incomplete'  # there is no instance, series or study UID
+    ARCHIVE = 'archive'  # an archive inside of another
+    ENCRYPTED = 'encrypted'
+    NAME = 'name'  # it leads out of the folder
+    LINK = 'link'  # not a file but a link to one
+    METHOD = 'method'  # compressed in a way that is not known here
+    DAMAGED = 'damaged'
+    TRUNCATED = 'truncated'  # less is there than was told
+    TOO_LARGE = 'too_large'
+    TOO_MANY = 'too_many'
+    BOMB = 'bomb'  # a small archive of very much
+
+    @property
+    def passenger(self) -> bool:
+        "Whether such files come along with images on every disc"
+        return self in {Reason.DIRECTORY, Reason.EMPTY, Reason.NOT_DICOM}
+
+
+class Unusable(ValueError):
+    "A file that cannot be sent, or that none can be taken out of"
+
+    def __init__(self, reason: Reason):
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an instance says it is
+
+    Attributes
+    ----------
+    patient_name : str
+        The PN (0010,0010) with all its groups.
+    birth_date : date or None
+        None also if it is malformed.
+    sop_class, instance_uid, series_uid, study_uid : str
+        Never empty.
+    """
+    sop_class: str
+    instance_uid: str
+    series_uid: str
+    study_uid: str
+    patient_id: str = ''
+    issuer: str = ''
+    patient_name: str = ''
+    birth_date: dt.date | None = None
+    sex: str = ''
+    accession_number: str = ''
+    modality: str = ''
+
+    @property
+    def display_name(self) -> str:
+        return display_names(self.patient_name)
+
+
+def read_header(head: bytes) -> Header:
+    """Return what the beginning of a file tells.
+
+    The file is DICOM as of PS3.10, or a bare dataset without preamble and
+    meta information.
+
+    Parameters
+    ----------
+    head : bytes
+        The first `HEAD_LIMIT` bytes, or the whole file.
+
+    Raises
+    ------
+    Unusable
+    """
+    if not head:
+        raise Unusable(Reason.EMPTY)
+    # Orthanc takes a preamble that begins so for an archive
+    if head.startswith(ARCHIVES):
+        raise Unusable(Reason.ARCHIVE)
+    is_file = head[_PREAMBLE:].startswith(_PREFIX)
+    dataset = head[_PREAMBLE + len(_PREFIX):] if is_file else head
+    if not is_file and not _may_be_dataset(head):
+        raise Unusable(Reason.NOT_DICOM)
+    try:
+        return _read(dataset)
+    except Unusable:
+        raise
+    except Exception:
+        # pydicom raises whatever comes of bytes that are no DICOM
+        raise Unusable(
+            Reason.HEADER if is_file else Reason.NOT_DICOM) from None
+
+
+def _may_be_dataset(head: bytes) -> bool:
+    "Return whether the first tag is of the meta or the identifying group"
+    return len(head) >= 12 and head[:2] in {b'\2\0', b'\x08\0', b'\0\x08'}
+
+
+def _read(data: bytes) -> Header:
+    meta, start = _read_meta(data)
+    media_class, syntax = (
+        _text(meta.get(tag)) for tag in [_MEDIA_CLASS, _SYNTAX])
+    if media_class == _DIRECTORY:
+        raise Unusable(Reason.DIRECTORY)
+    data = data[start:]
+    if syntax == _DEFLATED:
+        # pydicom would inflate all of it, however much that is
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, HEAD_LIMIT)
+    little = not (
+        syntax == _BIG_ENDIAN or not syntax and data.startswith(b'\0\x08'))
+    elements, _ = _elements(data, little, _VALUES.values(), _LAST)
+    if not elements:
+        raise ValueError("nothing is known of it")
+    return _header(elements)
+
+
+def _read_meta(data: bytes) -> tuple[dict[int, RawDataElement], int]:
+    "Return the meta information, and where it ends"
+    if not data.startswith(b'\2\0'):
+        return {}, 0
+    return _elements(data, True, [_MEDIA_CLASS, _SYNTAX], 0x0002FFFF)
+
+
+def _elements(
+        data: bytes, little: bool, tags: Sequence[int],
+        last: int) -> tuple[dict[int, RawDataElement], int]:
+    file = io.BytesIO(data)
+    found = {}
+    for element in data_element_generator(
+            file, data[4:6] not in _VRS, little,
+            stop_when=lambda tag, vr, length: tag > last,
+            specific_tags=list(tags)):
+        if isinstance(element, RawDataElement):
+            if element.value and len(element.value) < element.length:
+                raise Unusable(Reason.HEADER)
+            found[int(element.tag)] = element
+    return found, file.tell()
+
+
+def _header(elements: dict[int, RawDataElement]) -> Header:
+    encodings = convert_encodings(
+        _text(elements.get(_CHARSET)).split('\\'))
+    values = {
+        name: _text(
+            elements.get(tag), encodings,
+            _NAME_DELIMITERS if name == 'patient_name' else _TEXT_DELIMITERS)
+        for name, tag in _VALUES.items()}
+    if not all(values[name] for name in _NEEDED):
+        raise Unusable(Reason.INCOMPLETE)
+    try:
+        birth_date = parse_date(values['birth_date'])
+    except ValueError:
+        birth_date = None
+    return Header(**{**values, 'birth_date': birth_date})
+
+
+def _text(
+        element: RawDataElement | None,
+        encodings: Sequence[str] = ('latin-1',),
+        delimiters: set[int] = _TEXT_DELIMITERS) -> str:
+    if element is None or not element.value:
+        return ''
+    value = bytes(element.value[:4 * _TEXT_LIMIT])
+    text = decode_bytes(value, encodings, delimiters)
+    return clean_text(text.rstrip('\0'))[:_TEXT_LIMIT]
