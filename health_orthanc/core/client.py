@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http.client import HTTPException, RemoteDisconnected
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import requests
@@ -19,8 +19,9 @@ import urllib3
 
 from .errors import (
     CertificateRejected, ConnectionFailed, ConnectionRefused, Forbidden,
-    InvalidAddress, NoImage, NotFound, NotOrthanc, NoWorklists, OrthancError,
-    Redirected, ServerFault, TimedOut, TooOld, Unauthorized, UnexpectedAnswer)
+    InstanceRefused, InvalidAddress, NoImage, NotFound, NotOrthanc,
+    NoWorklists, OrthancError, Redirected, ServerFault, TimedOut, TooOld,
+    Unauthorized, UnexpectedAnswer)
 from .resources import ChangePage, MalformedResource
 from .transport import Adapter, tls_context
 from .worklists_api import MINIMUM_VERSION as WORKLISTS_VERSION
@@ -29,7 +30,7 @@ from .worklists_api import Identity, identities
 
 __all__ = [
     'MAXIMUM_IMAGE_SIZE', 'MINIMUM_VERSION', 'OrthancClient', 'ServerInfo',
-    'normalize_url']
+    'StoredInstance', 'Unreadable', 'normalize_url']
 
 MINIMUM_VERSION = (1, 10, 0)
 # Orthanc 1.10 crashes on sizes whose product overflows
@@ -47,6 +48,11 @@ _HOST = re.compile(r'[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?'
     r'(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?')
 _PATH_NAME = re.compile(r'[A-Za-z0-9_-]+')
 _BEYOND_ANY_CHANGE = 2**62
+# What Orthanc says of an instance that it takes
+_STORED = {'Success': True, 'AlreadyStored': False}
+# Bytes per second that an archive stores at least
+_STORING = 10 * 2**20
+_PHRASE = re.compile(r'[A-Za-z][A-Za-z ,.()/-]{0,99}')
 
 
 def normalize_url(text: str) -> str:
@@ -173,6 +179,85 @@ def _version_numbers(version: str) -> tuple[int, ...]:
     if not match:
         return (10**6,)
     return tuple(int(number or 0) for number in match.groups())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """Where an instance is that was sent
+
+    Attributes
+    ----------
+    orthanc_id, study_orthanc_id : str
+    is_new : bool
+        Whether it was not there before.
+    """
+    orthanc_id: str
+    study_orthanc_id: str
+    is_new: bool
+
+    @classmethod
+    def from_json(cls, answer: dict[str, Any]) -> 'StoredInstance':
+        """
+        Raises
+        ------
+        InstanceRefused
+            A rule of the server keeps it out.
+        UnexpectedAnswer
+        """
+        name = 'POST /instances'
+        status = str(answer.get('Status'))
+        ids = [answer.get(key) for key in ['ID', 'ParentStudy']]
+        if status == 'FilteredOut':
+            raise InstanceRefused('filtered', name, 200)
+        if status not in _STORED or not all(
+                isinstance(id_, str) and _PATH_NAME.fullmatch(id_)
+                for id_ in ids):
+            raise UnexpectedAnswer('shape', name)
+        return cls(*ids, is_new=_STORED[status])
+
+
+class Unreadable(Exception):
+    "What was to be sent cannot be read to its end"
+
+
+class _Content:
+    """What is sent as it is read
+
+    To requests it has a length, without which it would be sent in chunks.
+    """
+
+    def __init__(self, file: BinaryIO, size: int):
+        self.len = size
+        self._file = file
+        self._start = file.tell() if file.seekable() else None
+        self._left = size
+
+    @property
+    def repeatable(self) -> bool:
+        return self._start is not None
+
+    def rewind(self) -> None:
+        if self._start is not None:
+            self._file.seek(self._start)
+            self._left = self.len
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self.read(2**16):
+            yield chunk
+
+    def read(self, size: int = -1) -> bytes:
+        size = self._left if size < 0 else min(size, self._left)
+        if not size:
+            return b''
+        try:
+            data = self._file.read(size)
+        except Exception as error:
+            # Nothing of it is the connection's fault
+            raise Unreadable("cannot be read") from error
+        if not data:
+            raise Unreadable("shorter than told")
+        self._left -= len(data)
+        return data
 
 
 class OrthancClient:
@@ -395,6 +480,35 @@ class OrthancClient:
         self._session.close()
         self._call('DELETE', [_LEVELS[level], orthanc_id], repeat=False)
 
+    def store_instance(self, file: BinaryIO, size: int) -> StoredInstance:
+        """Send an instance, as it is read from a file.
+
+        Parameters
+        ----------
+        file : binary file
+            From where it stands. If it can be sought, the call is repeated
+            after transient errors; that of which no answer came is then
+            already there.
+        size : int
+            Bytes that are sent. Fewer in the file, or an error while it is
+            read, leave nothing in the archive.
+
+        Raises
+        ------
+        InstanceRefused
+        Unreadable
+        """
+        content = _Content(file, size)
+        if not content.repeatable:
+            # A kept connection may just have been closed at the other end
+            self._session.close()
+        path = ['instances']
+        answer = self._call(
+            'POST', path, body=content, repeat=content.repeatable,
+            patience=size / _STORING)
+        return StoredInstance.from_json(
+            _of_type(dict, answer, _name('POST', path)))
+
     def worklists(self) -> Mapping[str, Identity | None]:
         """Return what all entries of the worklist stand for, by their ids.
 
@@ -483,13 +597,13 @@ class OrthancClient:
 
     def _call(
             self, method: str, path: Sequence[str], *, query: str = '',
-            body: bytes | None = None, accept: str = _JSON,
-            repeat: bool = True) -> bytes:
+            body: bytes | _Content | None = None, accept: str = _JSON,
+            repeat: bool = True, patience: float = 0) -> bytes:
         request = requests.Request(
             method, self._address(method, path), params=query, data=body,
             headers={'Accept': accept})
         name = _name(method, path)
-        end = time.monotonic() + sum(self._timeouts)
+        end = time.monotonic() + sum(self._timeouts) + patience
         pauses = list(self._pauses()) if repeat else []
         for pause in pauses:
             try:
@@ -509,11 +623,20 @@ class OrthancClient:
         with self._lock:
             self.requests += 1
         left = max(end - time.monotonic(), 0.001)
+        connect, read = self._timeouts
+        if isinstance(request.data, _Content):
+            request.data.rewind()
+            # The end leaves time for all of it, however the time is spent
+            read = left
         try:
             with self._session.send(
                     self._session.prepare_request(request),
-                    timeout=tuple(min(t, left) for t in self._timeouts),
+                    timeout=(min(connect, left), min(read, left)),
                     allow_redirects=False, stream=True) as response:
+                if response.status_code == 400 and isinstance(
+                        request.data, _Content):
+                    raise InstanceRefused(
+                        _said(self._body(response, name)), name)
                 _check_status(response, name)
                 return self._body(response, name)
         except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
@@ -566,6 +689,18 @@ def _check_status(response: requests.Response, name: str) -> None:
             location=_public(response.headers.get('Location', '')))
     if not 200 <= status < 300:
         raise _STATUS.get(status, ServerFault)(request=name, status=status)
+
+
+def _said(body: bytes) -> str:
+    "Return what Orthanc says is wrong, one of its own phrases"
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ''
+    message = answer.get('Message') if isinstance(answer, dict) else None
+    if isinstance(message, str) and _PHRASE.fullmatch(message):
+        return message
+    return ''
 
 
 def _worklist(tags: Mapping[str, Any]) -> bytes:

@@ -4,7 +4,8 @@
 
 __all__ = [
     'CertificateRejected', 'ConnectionFailed', 'ConnectionRefused',
-    'Forbidden', 'InvalidAddress', 'InvalidCertificate', 'NoImage',
+    'Forbidden', 'InstanceRefused', 'InvalidAddress', 'InvalidCertificate',
+    'NoImage',
     'NoWorklists', 'NotFound', 'NotOrthanc', 'OrthancError', 'Redirected',
     'ServerFault', 'TimedOut', 'TooOld', 'Unauthorized', 'UnexpectedAnswer']
 
@@ -95,6 +96,17 @@ class NoImage(OrthancError):
     kind = 'no_image'
     status = 415
     summary = "no image to show"
+
+
+class InstanceRefused(OrthancError):
+    """An instance that is not stored
+
+    Its `detail` is ``'filtered'`` for what a rule of the server keeps out,
+    else what Orthanc says, as in ``'Bad file format'``.
+    """
+    kind = 'instance_refused'
+    status = 400
+    summary = "the instance is not stored"
 
 
 class NoWorklists(OrthancError):

@@ -3,10 +3,12 @@
 
 import base64
 import gzip
+import io
 import json
 import os
 import socket
 import tempfile
+import time
 import traceback
 
 import pytest
@@ -15,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.client import (
-    MAXIMUM_IMAGE_SIZE, OrthancClient, ServerInfo, normalize_url)
+    MAXIMUM_IMAGE_SIZE, OrthancClient, ServerInfo, StoredInstance, Unreadable,
+    normalize_url)
 from trytond.modules.health_orthanc.core.errors import (
     CertificateRejected, ConnectionFailed, ConnectionRefused, Forbidden,
-    InvalidAddress, InvalidCertificate, NoImage, NotFound, NotOrthanc,
-    OrthancError, Redirected, ServerFault, TimedOut, TooOld, Unauthorized,
-    UnexpectedAnswer)
+    InstanceRefused, InvalidAddress, InvalidCertificate, NoImage, NotFound,
+    NotOrthanc, OrthancError, Redirected, ServerFault, TimedOut, TooOld,
+    Unauthorized, UnexpectedAnswer)
 
 from devtools.certificates import Authority
 from tests.unit.fake_orthanc import (
@@ -705,3 +708,142 @@ def test_pem_that_cannot_be_loaded(tmp_path, monkeypatch, options, detail):
 @pytest.mark.parametrize('pem', [None, '', ' \n'])
 def test_empty_pem_is_none(pem):
     OrthancClient('https://orthanc', ca_certificates=pem).close()
+
+
+def stored(status='Success'):
+    return reply_json({
+            'ID': 'abc-1', 'ParentPatient': 'abc-4', 'ParentSeries': 'abc-3',
+            'ParentStudy': 'abc-2', 'Path': '/instances/abc-1',
+            'Status': status})
+
+
+class Stream(io.RawIOBase):
+    """Something that is read once"""
+
+    def __init__(self, size, whole=None):
+        self.left = size
+        self.largest = 0
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        self.largest = max(self.largest, size)
+        size = min(size, self.left)
+        self.left -= size
+        return bytes(size)
+
+
+@pytest.mark.parametrize('status, is_new', [
+        ('Success', True), ('AlreadyStored', False)])
+def test_instance_is_stored(peer, client, status, is_new):
+    peer.script('/instances', stored(status))
+    assert client.store_instance(io.BytesIO(b'skipDICM'), 8) == (
+        StoredInstance('abc-1', 'abc-2', is_new))
+    request, = peer.received
+    assert (request.method, request.body) == ('POST', b'skipDICM')
+    assert request.headers['Content-Length'] == '8'
+    assert 'Transfer-Encoding' not in request.headers
+
+
+def test_only_a_part_of_a_file_is_sent(peer, client):
+    peer.script('/instances', stored())
+    file = io.BytesIO(b'0123456789')
+    file.seek(3)
+    client.store_instance(file, 4)
+    assert peer.received[0].body == b'3456'
+
+
+def test_instance_is_sent_as_it_is_read(peer, client):
+    peer.script('/instances', stored())
+    stream = Stream(2**22)
+    client.store_instance(stream, 2**22)
+    assert len(peer.received[0].body) == 2**22
+    assert stream.largest <= 2**16
+
+
+def test_instance_that_can_be_sought_is_sent_again(peer, client):
+    peer.script('/instances', hang_up, status(503), stored('AlreadyStored'))
+    file = io.BytesIO(b'xDICM')
+    file.seek(1)
+    assert not client.store_instance(file, 4).is_new
+    assert [r.body for r in peer.received] == [b'DICM'] * 3
+
+
+def test_stream_is_sent_once(peer, client):
+    peer.script('/instances', status(503), stored())
+    with pytest.raises(ServerFault):
+        client.store_instance(Stream(10), 10)
+    assert len(peer.received) == 1
+
+
+def test_stream_is_sent_over_a_fresh_connection(peer, client):
+    peer.script('/system', reply_json(SYSTEM))
+    peer.script('/instances', stored())
+    client.system()
+    client.store_instance(Stream(10), 10)
+    assert peer.connections == 2
+
+
+@pytest.mark.parametrize('answer, detail', [
+        (reply(json.dumps({
+                        'Message': 'Bad file format', 'OrthancStatus': 15,
+                        'Details': '/home/x/DOE^JOHN'}).encode(), 400),
+            'Bad file format'),
+        (reply(json.dumps({'Message': '<b>DOE</b>'}).encode(), 400), ''),
+        (reply(b'["x"]', 400), ''),
+        (reply(b'Bad request', 400), ''),
+        (reply_json({'Status': 'FilteredOut'}), 'filtered'),
+        ])
+def test_refused_instance(peer, client, answer, detail):
+    peer.script('/instances', answer)
+    with pytest.raises(InstanceRefused) as raised:
+        client.store_instance(io.BytesIO(b'DICM'), 4)
+    assert raised.value.detail == detail
+    assert 'DOE' not in str(raised.value)
+    assert len(peer.received) == 1
+
+
+@pytest.mark.parametrize('answer', [
+        reply(b'[]'), reply(b'{}'), reply_json({'Status': 'Success'}),
+        reply_json({'Status': 'Odd', 'ID': 'a', 'ParentStudy': 'b'}),
+        reply_json({'Status': 'Success', 'ID': '../a', 'ParentStudy': 'b'}),
+        reply_json({'Status': ['x'], 'ID': 'a', 'ParentStudy': 'b'}),
+        ])
+def test_odd_answer_to_an_instance(peer, client, answer):
+    peer.script('/instances', answer)
+    with pytest.raises(UnexpectedAnswer):
+        client.store_instance(io.BytesIO(b'DICM'), 4)
+
+
+@pytest.mark.parametrize('code, error', [
+        (401, Unauthorized), (403, Forbidden), (500, ServerFault)])
+def test_instance_is_not_taken(peer, client, code, error):
+    peer.script('/instances', status(code))
+    with pytest.raises(error):
+        client.store_instance(io.BytesIO(b'DICM'), 4)
+
+
+def test_what_ends_early_is_not_sent_whole(peer, client):
+    peer.script('/instances', stored())
+    with pytest.raises(Unreadable):
+        client.store_instance(Stream(2**17), 2**18)
+    deadline = time.monotonic() + 30
+    while not peer.received and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(peer.received[0].body) < 2**18
+
+
+def test_what_cannot_be_read_is_no_fault_of_the_server(peer, client):
+    class Broken(Stream):
+        def read(self, size=-1):
+            raise OSError("the disk is gone")
+
+    with pytest.raises(Unreadable):
+        client.store_instance(Broken(10), 10)
+
+
+def test_archive_that_does_not_answer(peer):
+    peer.script('/instances', silence)
+    with impatient(peer, retries=0) as client, pytest.raises(TimedOut):
+        client.store_instance(io.BytesIO(b'DICM'), 4)
