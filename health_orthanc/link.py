@@ -329,7 +329,7 @@ def match_orders(ids):
         if not study.decided_by and (
                 study.link_status in _LINKED_BY_MACHINE):
             _match(study)
-        settle([study], {study.id: study_facts(study).step_ids})
+        settle([study])
 
 
 def _match(study):

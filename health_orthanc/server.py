@@ -536,6 +536,21 @@ class Server(
                     ('state', '!=', 'cancelled'),
                     ]))
 
+    @without_check_access
+    def told_since(self, moment):
+        """Return whether the plugin inside this Orthanc tells of studies.
+
+        It has done so, or was given its key, since that moment.
+        """
+        Application = Pool().get('res.user.application')
+        if self.last_notification and self.last_notification > moment:
+            return True
+        return bool(Application.search([
+                    ('user.login', '=', self.plugin_login),
+                    ('state', '=', 'validated'),
+                    ('create_date', '>', moment),
+                    ], limit=1, order=[]))
+
     @property
     def plugin_login(self):
         return f'orthanc-plugin-{self.id}'

@@ -6,9 +6,12 @@ Steps and results are brought to the state that the links ask for, whatever
 they were before: settling twice changes nothing more.
 """
 
+import datetime as dt
+
 from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
+from .candidates import study_facts
 from .mirror import now
 from .step import OPEN_STATES
 
@@ -16,18 +19,13 @@ __all__ = ['settle']
 
 # Links that are sure enough to act on
 _SURE = {'manual', 'auto_certain'}
+# How long the notification of a study may take
+_AWAITED = dt.timedelta(days=7)
 
 
 @without_check_access
-def settle(studies, step_ids=None):
-    """Complete steps and results of linked studies, and undo what is not.
-
-    Parameters
-    ----------
-    studies : list of Study
-    step_ids : dict, optional
-        What the images say of steps, sets of str by the id of a study.
-    """
+def settle(studies):
+    "Complete steps and results of linked studies, and undo what is not"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Request = pool.get('gnuhealth.imaging.test.request')
@@ -43,8 +41,7 @@ def settle(studies, step_ids=None):
         _release_steps(study, request)
         _release_result(study, request)
         if request:
-            _complete_steps(
-                study, request, (step_ids or {}).get(study.id, set()))
+            _complete_steps(study, request)
             _fill_result(study, request)
 
 
@@ -60,24 +57,38 @@ def _release_steps(study, request):
         Step.write([step], {'study': None, 'state_before': None})
 
 
-def _complete_steps(study, request, step_ids):
+def _complete_steps(study, request):
     """Complete the steps that the images are of.
 
     Images of a modality that says nothing of steps complete those of their
     modality, or the only one there is.
     """
     Step = Pool().get('gnuhealth.imaging.procedure.step')
+    step_ids = study_facts(study).step_ids
     steps = [s for s in request.steps if s.state in OPEN_STATES]
     named = [s for s in request.steps if s.step_id in step_ids]
     if named:
         steps = [s for s in steps if s in named]
     elif len(request.steps) > 1:
+        if _is_awaited(study):
+            return
         modalities = {s.modality for s in study.series}
         steps = [s for s in steps if s.modality in modalities]
     for step in steps:
         state = step.state
         Step._go([step], '_to_completed', ended_at=now())
         Step.write([step], {'study': study.id, 'state_before': state})
+
+
+def _is_awaited(study):
+    """Return whether the plugin is going to tell what the images are of.
+
+    A synchronization may be ahead of it.  The step whose images are still to
+    be made would go from the worklist.
+    """
+    since = now() - _AWAITED
+    return (not study.notified_facts and study.last_update
+        and study.last_update > since and study.server.told_since(since))
 
 
 def _fill_result(study, request):

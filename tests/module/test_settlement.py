@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What follows for orders and results when studies are linked."""
 
+import datetime as dt
+import json
+
+from trytond.modules.health_orthanc.mirror import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -163,6 +167,41 @@ class SettlementTestCase(OrthancTestCase):
         self.assertEqual(
             [s.state for s in order.steps], ['completed', 'scheduled'])
         self.assertEqual(order.state, 'requested')
+
+    @with_transaction()
+    def test_the_steps_that_the_images_name_are_completed(self):
+        order = create_order(requested=True)
+        first, = order.steps
+        Pool().get(STEP).create([{
+                    'request': order.id, 'modality': first.modality,
+                    'station_aetitle': 'CT1'}])
+        self.link(
+            self.study(notified_facts=json.dumps({'Series': [{
+                            'RequestAttributes': [{
+                                    'ScheduledProcedureStepID':
+                                    first.step_id}]}]})),
+            request=order.id)
+        self.assertEqual(
+            [s.state for s in order.steps], ['completed', 'scheduled'])
+
+    @with_transaction()
+    def test_what_the_plugin_will_tell_of_steps_is_awaited(self):
+        days = dt.timedelta(days=1)
+        for given, updated, state in [
+                (True, now(), 'scheduled'),
+                (True, now() - 8 * days, 'completed'),
+                (False, now(), 'completed')]:
+            with self.subTest(given=given, updated=updated):
+                order = create_order(requested=True)
+                modality = order.steps[0].modality
+                Pool().get(STEP).create([{
+                            'request': order.id, 'modality': modality,
+                            'station_aetitle': 'CT1'}])
+                study = self.study(last_update=updated)
+                if given:
+                    study.server.new_plugin_key()
+                self.link(study, request=order.id)
+                self.assertEqual({s.state for s in order.steps}, {state})
 
     @with_transaction()
     def test_settling_twice_changes_nothing(self):
