@@ -53,6 +53,13 @@ def register():
         wizard.viewer.OpenViewerChoose,
         wizard.step.RejectStepReason,
         wizard.dismissal.DismissStudiesReason,
+        wizard.review.ReviewComparison,
+        wizard.review.ReviewCandidate,
+        wizard.review.ReviewShow,
+        wizard.review.ReviewReason,
+        wizard.review.ReviewDone,
+        wizard.review.ConfirmSuggestionsStart,
+        wizard.review.ConfirmSuggestionsDone,
         wizard.plugin.ConnectPluginStart,
         wizard.plugin.ConnectPluginShow,
         module='health_orthanc', type_='model')
@@ -64,5 +71,7 @@ def register():
         wizard.viewer.OpenViewer,
         wizard.step.RejectStep,
         wizard.dismissal.DismissStudies,
+        wizard.review.Review,
+        wizard.review.ConfirmSuggestions,
         wizard.plugin.ConnectPlugin,
         module='health_orthanc', type_='wizard')

@@ -13,7 +13,8 @@ from trytond.transaction import Transaction
 
 __all__ = [
     'GuardedMixin', 'GuardedSearchMixin', 'HiddenFieldsMixin',
-    'RestrictedWizardMixin', 'SealedChar', 'SealedText', 'check_write']
+    'RestrictedFormMixin', 'RestrictedWizardMixin', 'SealedChar',
+    'SealedText', 'check_write']
 
 # Remote calls that give out values of the record that is named to them
 _UNCHECKED_CALLS = {
@@ -170,13 +171,7 @@ class RestrictedWizardMixin:
 
     @classmethod
     def _check_groups(cls):
-        pool = Pool()
-        ActionWizard = pool.get('ir.action.wizard')
-        User = pool.get('res.user')
-        allowed = ActionWizard.get_groups(cls.__name__)
-        if not allowed.intersection(User.get_groups()):
-            raise AccessError(gettext(
-                    'ir.msg_access_wizard_error', wizard=cls.__name__))
+        _check_wizard(cls.__name__)
 
     @classmethod
     def _check_record(cls):
@@ -188,6 +183,45 @@ class RestrictedWizardMixin:
             raise AccessError(gettext(
                     'ir.msg_access_wizard_model_error',
                     wizard=cls.__name__, model=model or '–'))
+
+
+def _check_wizard(name):
+    "Check that the user is in a group of the actions of a wizard"
+    pool = Pool()
+    ActionWizard = pool.get('ir.action.wizard')
+    User = pool.get('res.user')
+    if not ActionWizard.get_groups(name).intersection(User.get_groups()):
+        raise AccessError(gettext(
+                'ir.msg_access_wizard_error', wizard=name))
+
+
+class RestrictedFormMixin:
+    """A form of which remote calls are for those who may run its wizard
+
+    What it computes tells of records; trytond lets everybody ask.
+    """
+    __slots__ = ()
+    _wizard = None
+
+    @classmethod
+    def __post_setup__(cls):
+        super().__post_setup__()
+        for rpc in cls.__rpc__.values():
+            rpc.decorator = _restricted(cls._wizard, rpc.decorator)
+
+
+def _restricted(wizard, decorator):
+    def decorate(func):
+        if decorator:
+            func = decorator(func)
+
+        @wraps(func)
+        def wrapper(*args, **kwargs):
+            if Transaction().user:
+                _check_wizard(wizard)
+            return func(*args, **kwargs)
+        return wrapper
+    return decorate
 
 
 def check_write(Model, names):

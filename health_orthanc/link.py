@@ -14,7 +14,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .candidates import study_facts
-from .core.facts import Candidate
+from .core.facts import Candidate, OrderFacts, PatientFacts
 from .core.identities import Identity, compare_identities
 from .core.values import parse_person_name
 from .core.verdicts import Verdict
@@ -289,18 +289,21 @@ def propose(study):
     return decision
 
 
-def assess_choice(facts, patient, request=None):
+def assess_choice(facts, patient=None, request=None):
     """Return what speaks for and against what a person chooses.
+
+    All fields are compared; those of what is not chosen are missing.
 
     Returns
     -------
     Assessment
     """
     Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
+    patients = patient_facts([patient.id] if patient else [])
     orders = order_facts([request.id] if request else [])
     chosen = Candidate(
-        patient_facts([patient.id])[patient.id],
-        *(order for _, order in orders.values()))
+        patients[patient.id] if patient else PatientFacts(None),
+        orders[request.id][1] if request else OrderFacts(None))
     assessments, = Configuration.assessments([facts], [chosen])
     return next(a for a in assessments if a.candidate is chosen)
 
@@ -350,7 +353,7 @@ def _match(study):
     History.record(
         before, [study], score=best.score if best else None,
         doubt=decision.doubt.value if decision.doubt else None,
-        comparisons=[told(c) for c in best.comparisons] if best else None)
+        comparisons=told(best) if best else None)
 
 
 def _link_values(study, decision):

@@ -28,15 +28,14 @@ __all__ = ['ReviewMixin', 'assess_study']
 _LINK = {'patient', 'imaging_test', 'request'}
 
 
-def assess_study(study, patient, request=None):
-    """Return what speaks for and against a choice, None if there is none.
+def assess_study(study, patient=None, request=None):
+    """Return what speaks for and against a choice.
 
     Returns
     -------
-    Assessment or None
+    Assessment
     """
-    if patient:
-        return assess_choice(study_facts(study), patient, request)
+    return assess_choice(study_facts(study), patient, request)
 
 
 class ReviewMixin:
@@ -88,6 +87,7 @@ class ReviewMixin:
                     'invisible': dismissed,
                     'depends': ['link_status'],
                     },
+                'review': {},
                 'restore': {
                     'invisible': ~dismissed,
                     'depends': ['link_status'],
@@ -211,10 +211,10 @@ class ReviewMixin:
         Patient = Pool().get('gnuhealth.patient')
         for study in cls.browse(studies):
             # Who unlinks has looked at what was linked
-            patient = study.patient or Patient(
-                before[study.id]['patient'] or -1)
+            patient = study.patient.id if study.patient else (
+                before[study.id]['patient'])
             seen = assess_study(
-                study, patient if patient.id >= 0 else None, study.request)
+                study, Patient(patient), study.request) if patient else None
             cls.write([study], {
                     'link_status': status or (
                         'manual' if study.patient else 'unlinked'),
@@ -228,11 +228,25 @@ class ReviewMixin:
             Decision.record(
                 before, [study], user=Transaction().user or None,
                 reason=reason, score=seen.score if seen else None,
-                comparisons=(
-                    [told(c) for c in seen.comparisons] if seen else None))
+                comparisons=told(seen) if seen else None)
         settle(studies)
 
     # What the dialogs do
+
+    @classmethod
+    def queue(cls, limit=None):
+        """Return the studies that wait for a person.
+
+        Suggestions come first, and what has waited longest.
+        """
+        return [
+            study for status in ['auto_unsure', 'unlinked']
+            for study in cls.search([
+                    ('link_status', '=', status),
+                    ('historical', '=', False),
+                    ('missing_since', '=', None),
+                    ('decided_by', '=', None),
+                    ], order=[('id', 'ASC')], limit=limit)][:limit]
 
     @classmethod
     def confirm(cls, studies):
@@ -310,6 +324,11 @@ class ReviewMixin:
         values = cls._complete_decision(studies, values)
         cls.write(cls.browse(studies), {**values, 'link_status': status})
         cls._record_decisions(studies, before, _stripped(reason), status)
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_review')
+    def review(cls, studies):
+        pass
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_study_dismiss')

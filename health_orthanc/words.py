@@ -6,6 +6,7 @@ from trytond.i18n import gettext
 
 from .core.decisions import Doubt
 from .core.display import visible_text
+from .core.verdicts import Verdict
 
 __all__ = ['DOUBTS', 'VERDICTS', 'line_of', 'sentence_of', 'told',
     'vetoes_in_words']
@@ -29,8 +30,22 @@ VERDICTS = [
     ]
 
 
-def told(comparison):
-    "Return a comparison as JSON holds it"
+# Numbers of which only those that are known somewhere tell people anything
+_NUMBERS = {
+    'study_uid', 'merge_id', 'accession_number', 'step', 'procedure',
+    'station'}
+
+
+def told(assessment):
+    "Return as JSON holds it what was compared"
+    return [
+        _told(c) for c in assessment.comparisons
+        if c.verdict is not Verdict.MISSING
+        or (c.ours or c.theirs) and c.field not in _NUMBERS
+        or c.ours and c.theirs]
+
+
+def _told(comparison):
     return {
         'field': comparison.field,
         'ours': comparison.ours,
@@ -46,7 +61,7 @@ def line_of(comparison):
     Parameters
     ----------
     comparison : dict
-        As `told` returns it.
+        One of those that `told` returns.
     """
     reason = comparison['reason']
     return {

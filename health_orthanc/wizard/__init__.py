@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from . import dismissal, plugin, preview, server, step, synchronization, viewer
+from . import (
+    dismissal, plugin, preview, review, server, step, synchronization, viewer)
 
 __all__ = [
-    'dismissal', 'plugin', 'preview', 'server', 'step', 'synchronization',
-    'viewer']
+    'dismissal', 'plugin', 'preview', 'review', 'server', 'step',
+    'synchronization', 'viewer']

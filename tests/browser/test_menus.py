@@ -15,7 +15,7 @@ def test_physician(physician):
 
 def test_clerk(clerk):
     assert clerk.entries(*RECORDS) == [
-        "Patients", "Studies", "To Review", "Scheduled Steps",
+        "Patients", "Studies", "To Review", "Review", "Scheduled Steps",
         "Calendar of Steps", "Get New Studies"]
     assert "Configuration" not in clerk.entries("Health")
 

@@ -533,6 +533,9 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.orthanc.connect_plugin': {'administrator'},
         'gnuhealth.imaging_orthanc.study.dismiss': {
             'administrator', 'clerk'},
+        'gnuhealth.imaging_orthanc.review': {'administrator', 'clerk'},
+        'gnuhealth.imaging_orthanc.confirm_suggestions': {
+            'administrator', 'clerk'},
         }
 
     def contexts(self, login):
@@ -603,6 +606,8 @@ class WizardsTestCase(AccessTestCase):
             'gnuhealth.orthanc.connect_plugin': (SERVER, self.server.id),
             'gnuhealth.imaging_orthanc.study.dismiss': (
                 STUDY, self.study.id),
+            'gnuhealth.imaging_orthanc.confirm_suggestions': (
+                STUDY, self.study.id),
             }
         for name, allowed in self.ALLOWED.items():
             context = {}
@@ -623,6 +628,7 @@ class WizardsTestCase(AccessTestCase):
                 'gnuhealth.imaging_orthanc.preview',
                 'gnuhealth.imaging.procedure.step.reject',
                 'gnuhealth.imaging_orthanc.study.dismiss',
+                'gnuhealth.imaging_orthanc.confirm_suggestions',
                 'gnuhealth.orthanc.connect_plugin']:
             for login in self.ALLOWED[name]:
                 session = self.as_(login)
@@ -682,6 +688,26 @@ class WizardsTestCase(AccessTestCase):
             session.wizard(
                 name, 'execute', id_, {'choose': {'viewer': other}}, 'open_',
                 **context)
+
+    def test_forms_of_the_review_tell_nobody_else(self):
+        name = 'gnuhealth.imaging_orthanc.review.show'
+        values = {
+            'id': -1, 'study': self.unlinked_study.id,
+            'patient': self.patient.id, 'request': None, 'candidates': []}
+        for login in self.users:
+            calls = [
+                ('on_change', [values, ['patient']]),
+                ('on_change_patient', [values]),
+                ('get_choices', [values]),
+                ('fields_view_get', [None, 'form'])]
+            for method, arguments in calls:
+                with self.subTest(user=login, method=method):
+                    session = self.as_(login)
+                    if login in {'clerk', 'administrator'}:
+                        session.model(name, method, *arguments)
+                    else:
+                        with self.assertRaises(Refused):
+                            session.model(name, method, *arguments)
 
 
 class PhysicianTestCase(AccessTestCase):
@@ -1532,8 +1558,8 @@ class MenusTestCase(AccessTestCase):
         'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked'}
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
-        'menu_study_review', 'menu_step_form', 'menu_step_calendar',
-        'menu_get_new_studies'}
+        'menu_study_review', 'menu_review', 'menu_step_form',
+        'menu_step_calendar', 'menu_get_new_studies'}
     FOR_RADIOGRAPHERS = {
         'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
 

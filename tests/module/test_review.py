@@ -29,7 +29,8 @@ class ReviewTestCase(OrthancTestCase):
     def study(self, patient, **values):
         "Return a study whose images name the patient"
         party = patient.party
-        study = create_study(create_server(), **{
+        server = create_server(start_date=dt.date(2026, 1, 1))
+        study = create_study(server, **{
                 'patient_id': party.ref,
                 'patient_name': f'{party.lastname}^{party.name}',
                 'patient_birth_date': party.dob,
@@ -326,6 +327,194 @@ class RuleTestCase(ReviewTestCase):
                     self.rule(**values)
         with self.assertUserError('msg_dismissal_rule_empty'):
             self.rule()
+
+
+class WizardTestCase(ReviewTestCase):
+    "The dialog that goes through the queue"
+
+    def setUp(self):
+        super().setUp()
+        self._session = None
+
+    def start(self, studies=None, name='gnuhealth.imaging_orthanc.review'):
+        "Open it on studies, or on all that wait; return what is shown"
+        self._wizard = Pool().get(name, type='wizard')
+        self._context = {}
+        if studies is not None:
+            ids = [s.id for s in studies]
+            self._context = {
+                'active_model': STUDY, 'active_id': ids[0],
+                'active_ids': ids}
+        self._session, state, _ = self._wizard.create()
+        self._shown = None
+        return self.press(state)
+
+    def press(self, state, **values):
+        """Press a button after having entered values."""
+        data = {}
+        if self._shown:
+            name, shown = self._shown
+            data[name] = {**shown, **values}
+        with Transaction().set_context(self._context):
+            result = self._wizard.execute(self._session, data, state)
+        view = result['view']
+        self._shown = view['state'], {
+            name: value for name, value in view['defaults'].items()
+            if '.' not in name}
+        return view['state'], view['defaults']
+
+    @with_transaction()
+    def test_the_queue(self):
+        one, two = self.patient(), self.patient(name="Erna")
+        unlinked = self.match(self.vetoed(one))
+        first = self.suggested(one)
+        self.suggested(two)
+        state, shown = self.start()
+        self.assertEqual(state, 'show')
+        self.assertEqual(shown['position'], "1 of 3")
+        self.assertEqual(shown['study'], first.id)
+        self.assertEqual(shown['patient'], one.id)
+        self.assertEqual(shown['doubt'], 'difference')
+        lines = {line['field']: line for line in shown['comparisons']}
+        self.assertEqual(lines["Birth Date"]['verdict'], 'differs')
+        self.assertEqual(lines["Birth Date"]['ours'], '1964-08-12')
+        self.assertEqual(lines["Patient ID"]['verdict'], 'equal')
+        self.assertEqual(shown['candidates'][0]['puid'], one.party.ref)
+        state, shown = self.press('confirm')
+        self.assertEqual(first.__class__(first.id).link_status, 'manual')
+        self.assertEqual(shown['position'], "2 of 3")
+        self.assertEqual(shown['patient'], two.id)
+        state, shown = self.press('skip')
+        self.assertEqual(shown['study'], unlinked.id)
+        # Whom nothing is proposed for is nobody's until one is chosen
+        self.assertIsNone(shown['patient'])
+        self.assertEqual(shown['candidates'][0]['puid'], one.party.ref)
+        state, _ = self.press('ask_dismiss')
+        self.assertEqual(state, 'ask_dismiss')
+        state, shown = self.press('dismiss', reason="For teaching")
+        self.assertEqual(state, 'done')
+        for line in ["Confirmed: 1", "Dismissed: 1", "Passed over: 1"]:
+            self.assertIn(line, shown['message'])
+        self.assertEqual(
+            unlinked.__class__(unlinked.id).decision_reason, "For teaching")
+
+    @with_transaction()
+    def test_nothing_waits(self):
+        state, shown = self.start()
+        self.assertEqual(state, 'done')
+        self.assertEqual(
+            shown['message'], gettext('health_orthanc.msg_review_empty'))
+
+    @with_transaction()
+    def test_another_one_is_chosen_against_a_contradiction(self):
+        Show = Pool().get('gnuhealth.imaging_orthanc.review.show')
+        patient, other = self.patient(), self.patient(
+            name="Erna", dob=OTHER_BIRTH)
+        study = self.suggested(patient)
+        _, shown = self.start([study])
+        form = Show(
+            study=study, patient=other, request=None, candidates=[])
+        form.on_change_patient()
+        self.assertIn('slip of the pen', form.vetoes)
+        choice = {'patient': other.id, 'stamp': form.stamp}
+        state, shown = self.press('confirm', **choice)
+        self.assertEqual(state, 'ask_link')
+        self.assertIn('slip of the pen', shown['vetoes'])
+        state, shown = self.press('show')
+        self.assertEqual(shown['patient'], other.id)
+        self.press('confirm')
+        with self.assertUserError('msg_link_veto'):
+            self.press('link', reason=" ")
+        state, _ = self.press('link', reason="He showed his passport")
+        self.assertEqual(state, 'done')
+        study = study.__class__(study.id)
+        self.assertEqual(study.patient, other)
+        self.assertEqual(study.decision_reason, "He showed his passport")
+
+    @with_transaction()
+    def test_unlink(self):
+        study = self.suggested(self.patient())
+        self.start([study])
+        self.press('ask_unlink')
+        with self.assertUserError('msg_reason_required'):
+            self.press('unlink', reason="")
+        self.press('unlink', reason="Not her")
+        study = study.__class__(study.id)
+        self.assertIsNone(study.patient)
+        self.assertEqual(study.decision_reason, "Not her")
+
+    @with_transaction()
+    def test_somebody_else_was_quicker(self):
+        patient, other = self.patient(), self.patient(name="Erna", dob=None)
+        for press in ['confirm', 'unlink', 'dismiss']:
+            study = self.suggested(patient)
+            self.start([study])
+            if press != 'confirm':
+                self.press(f'ask_{press}')
+            study.__class__.link_because(study, other, None, "She says so")
+            values = {} if press == 'confirm' else {'reason': "Late"}
+            state, shown = self.press(press, **values)
+            self.assertEqual(state, 'show')
+            self.assertEqual(shown['notice'], gettext(
+                    'health_orthanc.msg_review_changed'))
+            self.assertEqual(shown['patient'], other.id)
+            self.assertEqual(study.__class__(study.id).patient, other)
+
+    @with_transaction()
+    def test_the_patient_was_corrected_meanwhile(self):
+        patient = self.patient()
+        study = self.suggested(patient)
+        self.start([study])
+        Party = Pool().get('party.party')
+        Party.write([patient.party], {'dob': OTHER_BIRTH})
+        state, shown = self.press('confirm')
+        self.assertTrue(shown['notice'])
+        self.assertEqual(
+            study.__class__(study.id).link_status, 'auto_unsure')
+
+    @with_transaction()
+    def test_a_study_is_deleted_meanwhile(self):
+        studies = [
+            self.suggested(self.patient(name=name))
+            for name in ["Erika", "Erna", "Berta"]]
+        self.start()
+        studies[1].__class__.delete([studies[1]])
+        _, shown = self.press('skip')
+        self.assertEqual(shown['study'], studies[2].id)
+
+    @with_transaction()
+    def test_whatever_images_hold_is_shown_as_text(self):
+        study = create_study(
+            create_server(), study_description='x' * 10_000,
+            patient_name='<b>Muster</b>^\u202eErika')
+        _, shown = self.start([study])
+        lines = {line['field']: line for line in shown['comparisons']}
+        self.assertIn('<b>Muster</b>', lines["Name"]['theirs'])
+        self.assertNotIn('\u202e', lines["Name"]['theirs'])
+        self.assertEqual(len(lines["Description"]['theirs']), 200)
+
+    @with_transaction()
+    def test_many_at_once(self):
+        patient = self.patient()
+        certain = self.match(self.study(patient))
+        differs = self.suggested(patient)
+        known = self.match(self.study(
+                patient, patient_sex=None, patient_birth_date=None))
+        self.assertEqual(known.doubt, 'identity')
+        changed = self.suggested(self.patient(name="Erna"))
+        changed.__class__.write([changed], {
+                'patient': patient.id, 'link_status': 'auto_unsure'})
+        name = 'gnuhealth.imaging_orthanc.confirm_suggestions'
+        self.start([certain, differs, known, changed], name)
+        state, shown = self.press('confirm', score=100)
+        self.assertEqual(state, 'done')
+        self.assertIn("Confirmed: 1", shown['message'])
+        self.assertIn("Left: 1 – something differs", shown['message'])
+        Study = known.__class__
+        self.assertEqual(
+            [Study(s.id).link_status for s in [
+                    certain, differs, known, changed]],
+            ['auto_certain', 'auto_unsure', 'manual', 'auto_unsure'])
 
 
 class ListTestCase(ReviewTestCase):

@@ -1,0 +1,545 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Work through the studies that wait for a person."""
+
+import hashlib
+import json
+from collections import Counter
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If
+from trytond.transaction import without_check_access
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from ..access import RestrictedFormMixin, RestrictedWizardMixin
+from ..core.display import visible_text
+from ..core.verdicts import Verdict
+from ..decision import LINK_STATUSES
+from ..link import propose
+from ..review import assess_study
+from ..words import DOUBTS, VERDICTS, line_of, told, vetoes_in_words
+
+__all__ = [
+    'ConfirmSuggestions', 'ConfirmSuggestionsDone', 'ConfirmSuggestionsStart',
+    'Review', 'ReviewCandidate', 'ReviewComparison', 'ReviewDone',
+    'ReviewReason', 'ReviewShow']
+
+STUDY = 'gnuhealth.imaging_orthanc.study'
+PATIENT = 'gnuhealth.patient'
+REQUEST = 'gnuhealth.imaging.test.request'
+# How many studies are lined up at once
+QUEUE_LIMIT = 1000
+
+
+class _Form(RestrictedFormMixin):
+    __slots__ = ()
+    _wizard = 'gnuhealth.imaging_orthanc.review'
+
+
+class ReviewComparison(_Form, ModelView):
+    "Compared Field"
+    __name__ = 'gnuhealth.imaging_orthanc.review.comparison'
+
+    field = fields.Char("Field", readonly=True)
+    ours = fields.Char("GNU Health", readonly=True)
+    theirs = fields.Char("Images", readonly=True)
+    verdict = fields.Selection(
+        VERDICTS, "Verdict", readonly=True, sort=False)
+    reason = fields.Char("Remark", readonly=True)
+
+    @classmethod
+    def view_attributes(cls):
+        verdict = Eval('verdict')
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(verdict == 'differs', 'danger',
+                    If(verdict == 'missing', 'muted', 'success'))),
+            ]
+
+
+class ReviewCandidate(_Form, ModelView):
+    "Candidate"
+    __name__ = 'gnuhealth.imaging_orthanc.review.candidate'
+
+    key = fields.Char("Key", readonly=True)
+    label = fields.Char("Label", readonly=True)
+    number = fields.Integer("No.", readonly=True)
+    patient = fields.Char("Patient", readonly=True)
+    birth_date = fields.Date("Birth Date", readonly=True)
+    puid = fields.Char("PUID", readonly=True)
+    order = fields.Char("Order", readonly=True)
+    score = fields.Integer("Score", readonly=True)
+    contradicted = fields.Boolean("Contradiction", readonly=True)
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', If(Eval('contradicted'), 'danger', '')),
+            ]
+
+
+def _key(patient, request):
+    "Return by what a candidate is chosen from a list"
+    return f'{patient},{request or ""}'
+
+
+class ReviewShow(_Form, ModelView):
+    "Review"
+    __name__ = 'gnuhealth.imaging_orthanc.review.show'
+
+    notice = fields.Text(
+        "Notice", readonly=True,
+        states={'invisible': ~Bool(Eval('notice'))})
+    position = fields.Char("Study", readonly=True)
+    link_status = fields.Selection(
+        LINK_STATUSES, "Link", readonly=True, sort=False)
+    doubt = fields.Selection(
+        [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False)
+    score = fields.Integer("Score", readonly=True)
+    choice = fields.Selection(
+        'get_choices', "Candidate", sort=False,
+        help="Who it may be, the likeliest first.")
+    candidates = fields.One2Many(
+        'gnuhealth.imaging_orthanc.review.candidate', None, "Candidates",
+        readonly=True)
+    patient = fields.Many2One(
+        PATIENT, "Patient", help="Whose study it is to be.")
+    request = fields.Many2One(
+        REQUEST, "Order",
+        domain=[
+            If(Bool(Eval('patient')), ('patient', '=', Eval('patient', -1)),
+                ()),
+            ])
+    vetoes = fields.Text(
+        "Contradictions", readonly=True,
+        states={'invisible': ~Bool(Eval('vetoes'))})
+    comparisons = fields.One2Many(
+        'gnuhealth.imaging_orthanc.review.comparison', None, "Comparison",
+        readonly=True)
+    study = fields.Many2One(STUDY, "Study", readonly=True)
+    studies = fields.One2Many(STUDY, None, "Images", readonly=True)
+    stamp = fields.Char("Stamp", readonly=True)
+    # What the session keeps between the pages
+    queue = fields.Text("Queue", readonly=True)
+    counts = fields.Text("Counts", readonly=True)
+
+    @fields.depends('candidates')
+    def get_choices(self):
+        return [(None, ''), *(
+                (line.key, line.label) for line in self.candidates or [])]
+
+    @fields.depends('choice', methods=['_compare'])
+    def on_change_choice(self):
+        pool = Pool()
+        if self.choice:
+            patient, request = self.choice.split(',')
+            self.patient = pool.get(PATIENT)(int(patient))
+            self.request = (
+                pool.get(REQUEST)(int(request)) if request else None)
+        self._compare()
+
+    @fields.depends(
+        'patient', 'request', '_parent_request.patient', methods=['_compare'])
+    def on_change_patient(self):
+        if self.request and self.request.patient != self.patient:
+            self.request = None
+        self._compare()
+
+    @fields.depends(
+        'patient', 'request', '_parent_request.patient', methods=['_compare'])
+    def on_change_request(self):
+        if self.request:
+            self.patient = self.request.patient
+        self._compare()
+
+    @fields.depends('study', 'patient', 'request', 'candidates')
+    def _compare(self):
+        if not self.study:
+            return
+        keys = [line.key for line in self.candidates or []]
+        for name, value in _compared(
+                self.study, self.patient, self.request, keys).items():
+            setattr(self, name, value)
+
+
+@without_check_access
+def _compared(study, patient, request, keys):
+    "Return what the form shows of a choice"
+    assessment = assess_study(study, patient, request)
+    key = _key(patient.id, request and request.id) if patient else None
+    return {
+        'choice': key if key in keys else None,
+        'score': assessment.score if patient else None,
+        'vetoes': vetoes_in_words(assessment.vetoes),
+        'comparisons': [line_of(c) for c in told(assessment)],
+        'stamp': _stamp(study, assessment),
+        }
+
+
+def _stamp(study, assessment):
+    "Return a text that changes with what was seen"
+    link = [
+        study.link_status, study.patient, study.request, study.decided_by,
+        study.decided_at]
+    seen = json.dumps([list(map(str, link)), told(assessment)])
+    return hashlib.sha256(seen.encode()).hexdigest()
+
+
+def _candidate_lines(candidates):
+    pool = Pool()
+    patients = {
+        p.id: p for p in pool.get(PATIENT).browse(list({
+                    a.candidate.patient.key for a in candidates}))}
+    requests = {
+        r.id: r for r in pool.get(REQUEST).browse(list({
+                    a.candidate.order.key for a in candidates
+                    if a.candidate.order}))}
+    for number, assessment in enumerate(candidates, 1):
+        patient = patients[assessment.candidate.patient.key]
+        order = assessment.candidate.order
+        request = requests[order.key] if order else None
+        yield {
+            'key': _key(patient.id, request and request.id),
+            'label': ' · '.join(filter(None, [
+                        f'{number}', patient.rec_name, patient.party.ref,
+                        request and request.rec_name,
+                        str(assessment.score)])),
+            'number': number,
+            'patient': patient.rec_name,
+            'birth_date': patient.party.dob,
+            'puid': patient.party.ref,
+            'order': request.rec_name if request else None,
+            'score': assessment.score,
+            'contradicted': bool(assessment.vetoes),
+            }
+
+
+class ReviewReason(_Form, ModelView):
+    "Reason"
+    __name__ = 'gnuhealth.imaging_orthanc.review.reason'
+
+    study = fields.Char("Study", readonly=True)
+    vetoes = fields.Text(
+        "Contradictions", readonly=True,
+        states={'invisible': ~Bool(Eval('vetoes'))})
+    reason = fields.Char(
+        "Reason", required=True,
+        help="In a few words, for whoever looks at the study later.")
+
+
+class ReviewDone(_Form, ModelView):
+    "Review Done"
+    __name__ = 'gnuhealth.imaging_orthanc.review.done'
+
+    message = fields.Text("Done", readonly=True)
+
+
+def _ask(button, state):
+    return StateView(
+        'gnuhealth.imaging_orthanc.review.reason',
+        'health_orthanc.review_reason_view_form', [
+            Button("Back", 'show', 'tryton-back', validate=False),
+            Button(button, state, 'tryton-ok', default=True),
+            ])
+
+
+class Review(RestrictedWizardMixin, Wizard):
+    "Review"
+    __name__ = 'gnuhealth.imaging_orthanc.review'
+
+    start_state = 'start'
+    start = StateTransition()
+    show = StateView(
+        'gnuhealth.imaging_orthanc.review.show',
+        'health_orthanc.review_show_view_form', [
+            Button("Close", 'end', 'tryton-close'),
+            Button("Dismiss", 'ask_dismiss', 'tryton-clear', validate=False),
+            Button("Unlink", 'ask_unlink', 'tryton-remove', validate=False),
+            Button("Next", 'skip', 'tryton-forward', validate=False),
+            Button(
+                "Confirm", 'confirm', 'tryton-ok', default=True,
+                states={'readonly': ~Bool(Eval('patient'))}),
+            ])
+    confirm = StateTransition()
+    ask_link = _ask("Link All the Same", 'link')
+    link = StateTransition()
+    ask_unlink = _ask("Unlink", 'unlink')
+    unlink = StateTransition()
+    ask_dismiss = _ask("Dismiss", 'dismiss')
+    dismiss = StateTransition()
+    skip = StateTransition()
+    done = StateView(
+        'gnuhealth.imaging_orthanc.review.done',
+        'health_orthanc.review_done_view_form', [
+            Button("Close", 'end', 'tryton-close', default=True),
+            ])
+
+    # The queue
+
+    def transition_start(self):
+        Study = Pool().get(STUDY)
+        if self.model is Study and self.records:
+            studies = self.records
+        else:
+            studies = Study.queue(QUEUE_LIMIT)
+        self._turn([s.id for s in studies], 0, {})
+        return self._show()
+
+    def _turn(self, ids, index, counts, notice=None):
+        "Begin a page; the session keeps nothing of what the client showed"
+        Show = Pool().get('gnuhealth.imaging_orthanc.review.show')
+        self.show = Show(
+            queue=json.dumps([ids, index]), counts=json.dumps(counts),
+            notice=notice)
+
+    def _show(self):
+        ids, index = json.loads(self.show.queue)
+        # Some may have been deleted
+        while index < len(ids) and not self._study:
+            index += 1
+            self.show.queue = json.dumps([ids, index])
+        return 'show' if index < len(ids) else 'done'
+
+    def _next(self, action):
+        ids, index = json.loads(self.show.queue)
+        counts = Counter(json.loads(self.show.counts))
+        counts[action] += 1
+        self._turn(ids, index + 1, counts)
+        return self._show()
+
+    def _again(self, message):
+        "Show the study anew, and tell why"
+        ids, index = json.loads(self.show.queue)
+        self._turn(ids, index, json.loads(self.show.counts), gettext(message))
+        return 'show'
+
+    @property
+    def _study(self):
+        ids, index = json.loads(self.show.queue)
+        found = Pool().get(STUDY).search([('id', '=', ids[index])])
+        return found[0] if found else None
+
+    # A page
+
+    def default_show(self, fields):
+        study = self._study
+        decision = propose(study)
+        candidates = list(_candidate_lines(decision.candidates))
+        patient, request = self._chosen(study)
+        ids, index = json.loads(self.show.queue)
+        notice = self.show.notice
+        compared = _compared(
+            study, patient, request, [line['key'] for line in candidates])
+        self._keep(study, patient, request, compared['stamp'])
+        return {
+            **compared,
+            'notice': notice,
+            'position': gettext(
+                'health_orthanc.msg_review_position', number=index + 1,
+                count=len(ids)),
+            'link_status': study.link_status,
+            'doubt': decision.doubt.value if decision.doubt else None,
+            'candidates': candidates,
+            'patient': patient.id if patient else None,
+            'request': request.id if request else None,
+            'study': study.id,
+            'studies': [study.id],
+            }
+
+    def _chosen(self, study):
+        "Return what was chosen before, or what is linked"
+        show = self.show
+        if getattr(show, 'study', None) == study:
+            return show.patient, show.request
+        return study.patient, study.request
+
+    def _keep(self, study, patient, request, stamp):
+        "Have the session keep the choice and nothing else"
+        show = self.show
+        self._turn(*json.loads(show.queue), json.loads(show.counts))
+        self.show.study = study
+        self.show.patient = patient
+        self.show.request = request
+        self.show.stamp = stamp
+
+    # What is done
+
+    def _seen(self):
+        """Return the study and what speaks for the choice, as they were shown.
+
+        Returns
+        -------
+        tuple or None
+            None if either has changed since.
+        """
+        show, study = self.show, self._study
+        if not study or show.study != study:
+            return None
+        assessment = assess_study(study, show.patient, show.request)
+        if _stamp(study, assessment) != show.stamp:
+            return None
+        return study, assessment
+
+    def transition_confirm(self):
+        seen = self._seen()
+        if not seen:
+            return self._again('health_orthanc.msg_review_changed')
+        study, assessment = seen
+        if not self.show.patient:
+            return self._again('health_orthanc.msg_review_no_patient')
+        if assessment.vetoes:
+            return 'ask_link'
+        study.link_because(study, self.show.patient, self.show.request)
+        return self._next('confirmed')
+
+    def transition_link(self):
+        seen = self._seen()
+        if not seen:
+            return self._again('health_orthanc.msg_review_changed')
+        study, _ = seen
+        study.link_because(
+            study, self.show.patient, self.show.request, self.ask_link.reason)
+        return self._next('confirmed')
+
+    def transition_unlink(self):
+        seen = self._seen()
+        if not seen:
+            return self._again('health_orthanc.msg_review_changed')
+        study, _ = seen
+        study.unlink_because([study], self.ask_unlink.reason)
+        return self._next('unlinked')
+
+    def transition_dismiss(self):
+        seen = self._seen()
+        if not seen:
+            return self._again('health_orthanc.msg_review_changed')
+        study, _ = seen
+        study.dismiss_because([study], self.ask_dismiss.reason)
+        return self._next('dismissed')
+
+    def transition_skip(self):
+        return self._next('skipped')
+
+    def default_ask_link(self, fields):
+        return self._asked('ask_link', vetoes=True)
+
+    def default_ask_unlink(self, fields):
+        return self._asked('ask_unlink')
+
+    def default_ask_dismiss(self, fields):
+        return self._asked('ask_dismiss')
+
+    def _asked(self, state, vetoes=False):
+        Reason = Pool().get('gnuhealth.imaging_orthanc.review.reason')
+        show, study = self.show, self.show.study
+        self._keep(study, show.patient, show.request, show.stamp)
+        setattr(self, state, Reason())
+        found = assess_study(study, show.patient, show.request).vetoes
+        return {
+            'study': visible_text(study.rec_name),
+            'vetoes': vetoes_in_words(found) if vetoes else None,
+            }
+
+    def default_done(self, fields):
+        ids, _ = json.loads(self.show.queue)
+        counts = Counter(json.loads(self.show.counts))
+        return {'message': gettext(
+                'health_orthanc.msg_review_done',
+                confirmed=counts['confirmed'], unlinked=counts['unlinked'],
+                dismissed=counts['dismissed'], skipped=counts['skipped'])
+            if ids else gettext('health_orthanc.msg_review_empty')}
+
+    def end(self):
+        return 'reload'
+
+
+# Many at once
+
+# What nobody should pass over who confirms many at once
+_SAFE_DOUBTS = {None, 'no_key', 'identity'}
+
+
+class ConfirmSuggestionsStart(ModelView):
+    "Confirm Suggestions"
+    __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions.start'
+
+    score = fields.Integer(
+        "Least Score", required=True,
+        domain=[('score', '>=', 60), ('score', '<=', 100)],
+        help="What agrees less is left for a person to look at.")
+
+    @staticmethod
+    def default_score():
+        return 100
+
+
+class ConfirmSuggestionsDone(ModelView):
+    "Confirm Suggestions"
+    __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions.done'
+
+    message = fields.Text("Confirmed", readonly=True)
+
+
+class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
+    "Confirm Suggestions"
+    __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions'
+
+    _record_models = frozenset({STUDY})
+    start = StateView(
+        'gnuhealth.imaging_orthanc.confirm_suggestions.start',
+        'health_orthanc.confirm_suggestions_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Confirm", 'confirm', 'tryton-ok', default=True),
+            ])
+    confirm = StateTransition()
+    done = StateView(
+        'gnuhealth.imaging_orthanc.confirm_suggestions.done',
+        'health_orthanc.confirm_suggestions_done_view_form', [
+            Button("Close", 'end', 'tryton-close', default=True),
+            ])
+
+    def transition_confirm(self):
+        pool = Pool()
+        Study = pool.get(STUDY)
+        left = Counter()
+        confirmed = 0
+        for study in Study.browse([s.id for s in self.records]):
+            why = self._why_left(study)
+            if why:
+                left[why] += 1
+            else:
+                study.confirm([study])
+                confirmed += 1
+        self.done.message = '\n'.join([
+                gettext('health_orthanc.msg_suggestions_confirmed',
+                    count=confirmed),
+                *(gettext('health_orthanc.msg_suggestions_left',
+                        count=count, reason=reason)
+                    for reason, count in left.most_common())])
+        return 'done'
+
+    def _why_left(self, study):
+        "Return in words why a person should look at a study, if anything"
+        if study.link_status != 'auto_unsure':
+            return gettext('health_orthanc.msg_left_status')
+        decision = propose(study)
+        best, doubt = decision.best, decision.doubt
+        if not best or best.candidate.patient.key != study.patient.id or (
+                best.candidate.order.key if best.candidate.order else None
+                ) != (study.request.id if study.request else None):
+            return gettext('health_orthanc.msg_left_changed')
+        doubt = doubt.value if doubt else None
+        if doubt not in _SAFE_DOUBTS:
+            return gettext(f'health_orthanc.msg_left_{doubt}')
+        if any(c.verdict is Verdict.DIFFERS for c in best.comparisons):
+            return gettext('health_orthanc.msg_left_difference')
+        if best.score < self.start.score:
+            return gettext('health_orthanc.msg_left_score')
+
+    def default_done(self, fields):
+        return {'message': self.done.message}
+
+    def end(self):
+        return 'reload'
