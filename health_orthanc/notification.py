@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 KEEP = 7
 # Minutes between the attempts of the scheduler, doubling
 _RETRY, _LONGEST_RETRY = 1, 60
+# Minutes that a task may wait in the queue before there is another one
+_QUEUED = 5
 _TEXT_LIMIT = 256
 
 
@@ -174,6 +176,9 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                     ('next_attempt', '<=', now())],
                 ('received_at', '<', now() - dt.timedelta(minutes=_RETRY)),
                 ], order=[('id', 'ASC')])
+        # Where no worker runs, tasks must not pile up
+        cls.write(pending, {
+                'next_attempt': now() + dt.timedelta(minutes=_QUEUED)})
         for notification in pending:
             cls.__queue__.process([notification])
 

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from unittest.mock import patch
 
+from trytond.modules.health_orthanc.mirror import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -228,6 +229,26 @@ class NotificationTestCase(OrthancTestCase):
         self.assertIsNone(Notification._begin(first.id))
         self.assertTrue(Notification(first.id).processed_at)
         self.assertEqual(Notification._begin(last.id)[1], 'abc')
+
+    @with_transaction()
+    def test_what_waits_is_queued_again_but_not_each_minute(self):
+        server = create_server()
+        self.receive(server, self.content(server, self.event()))
+        pool = Pool()
+        Notification, Queue = pool.get(NOTIFICATION), pool.get('ir.queue')
+        self.assertEqual(Queue.search([], count=True), 1)
+        Notification.process_pending()
+        self.assertEqual(Queue.search([], count=True), 1)
+        minutes = dt.timedelta(minutes=1)
+        Notification.write(Notification.search([]), {
+                'received_at': now() - 2 * minutes})
+        for _ in range(3):
+            Notification.process_pending()
+            self.assertEqual(Queue.search([], count=True), 2)
+        Notification.write(Notification.search([]), {
+                'next_attempt': now() - minutes})
+        Notification.process_pending()
+        self.assertEqual(Queue.search([], count=True), 3)
 
     @with_transaction()
     def test_what_was_told_before_is_not_matched_behind_it(self):
