@@ -104,6 +104,7 @@ class Proxy:
 
     Attributes
     ----------
+    target : str
     requests : list of Request
         Those received under the prefix, in order.
     """
@@ -113,7 +114,7 @@ class Proxy:
             authority: Authority | None = None,
             clients: Authority | None = None,
             before: Callable[[Request], Answer | None] | None = None):
-        self._target = urlsplit(target)
+        self.target = target
         self.prefix = prefix
         self.before = before
         self.requests: list[Request] = []
@@ -148,11 +149,12 @@ class Proxy:
         return answer or self._forward(request, headers)
 
     def _forward(self, request: Request, headers) -> Answer:
+        target = urlsplit(self.target)
         connection = http.client.HTTPConnection(
-            self._target.hostname, self._target.port, timeout=TIMEOUT)
+            target.hostname, target.port, timeout=TIMEOUT)
         try:
             connection.request(
-                request.method, self._target.path + request.path,
+                request.method, target.path + request.path,
                 request.body or None, _end_to_end(headers))
             response = connection.getresponse()
             return Answer(

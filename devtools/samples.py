@@ -22,6 +22,7 @@ __all__ = [
     'charset_files',
     'make_bulk',
     'make_dataset',
+    'make_series',
     'make_study',
     'packaged_files',
     ]
@@ -117,6 +118,36 @@ def make_dataset(modality: str = 'CT', **tags: object) -> Dataset:
     dataset, = make_study(
         modality, series=1, instances=1, rows=16, frames=2, **tags)
     return dataset
+
+
+def make_series(
+        entry: Dataset, number: int, instances: int = 2) -> list[Dataset]:
+    """Return CT images of a step, as a modality makes them.
+
+    Parameters
+    ----------
+    entry
+        What the worklist has answered; in one study with others of its UID.
+    number
+        Of the series.
+    """
+    step, = entry.ScheduledProcedureStepSequence
+    datasets = make_study(
+        'CT', series=1, instances=instances, rows=16,
+        StudyInstanceUID=entry.StudyInstanceUID,
+        AccessionNumber=entry.AccessionNumber,
+        PatientName=entry.PatientName, PatientID=entry.PatientID,
+        PatientBirthDate=entry.PatientBirthDate,
+        PatientSex=entry.PatientSex,
+        StudyDate=step.ScheduledProcedureStepStartDate,
+        StudyDescription=entry.RequestedProcedureDescription,
+        SeriesNumber=number)
+    item = Dataset()
+    item.RequestedProcedureID = entry.RequestedProcedureID
+    item.ScheduledProcedureStepID = step.ScheduledProcedureStepID
+    for dataset in datasets:
+        dataset.RequestAttributesSequence = [item]
+    return datasets
 
 
 def _region(modality: str) -> str:

@@ -264,8 +264,8 @@ def _of_module(path: str) -> bool:
 
 # Tests of what stands between GNU Health and the modalities
 _WIRE = (
-    'test_notification', 'test_worklist_file', 'test_worklist_plugin',
-    'test_worklist_rest')
+    'test_faults', 'test_notification', 'test_worklist_file',
+    'test_worklist_plugin', 'test_worklist_rest')
 
 
 def _lane(path: Path) -> str:

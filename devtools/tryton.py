@@ -257,13 +257,13 @@ class Tryton:
         """Return a server, to be started as a context manager."""
         return Server(self)
 
-    def cron(self) -> Process:
+    def cron(self, *options: str) -> Process:
         """Start the scheduler."""
-        return self._daemon('trytond-cron')
+        return self._daemon('trytond-cron', *options)
 
-    def worker(self, processes: int = 1) -> Process:
+    def worker(self, processes: int = 1, *options: str) -> Process:
         """Start the workers of the queue; only with PostgreSQL."""
-        return self._daemon('trytond-worker', '-n', str(processes))
+        return self._daemon('trytond-worker', '-n', str(processes), *options)
 
     def _daemon(self, name: str, *arguments: str) -> Process:
         return Process(

@@ -12,10 +12,10 @@ from pydicom.dataset import Dataset
 from proteus import Model
 
 from devtools import hospital
-from devtools.dicom import STEP, find_worklist, send_images
+from devtools.dicom import find_worklist, send_images
 from devtools.orthanc import Orthanc
 from devtools.process import wait_until
-from devtools.samples import make_study
+from devtools.samples import make_series
 from devtools.tryton import MODULE, Server
 
 from .radiology import LIMIT, connect_plugin, live_orthanc, open_hospital
@@ -54,8 +54,8 @@ class Department:
     def acquire(self, entries: list[Dataset]) -> None:
         "Send one series for each entry, as a modality makes it"
         study = []
-        for number, entry in enumerate(entries):
-            study += _series(entry, number, study)
+        for number, entry in enumerate(entries, 1):
+            study += make_series(entry, number)
         send_images(self.orthanc.dicom_port, study)
 
     @staticmethod
@@ -66,26 +66,6 @@ class Department:
 
     def becomes(self, check) -> None:
         assert wait_until(check, TIMEOUT, interval=0.3)
-
-
-def _series(entry: Dataset, number: int, before: list[Dataset]):
-    step = entry[STEP].value[0]
-    datasets = make_study(
-        'CT', series=1, instances=2,
-        StudyInstanceUID=entry.StudyInstanceUID,
-        AccessionNumber=entry.AccessionNumber,
-        PatientName=entry.PatientName, PatientID=entry.PatientID,
-        PatientBirthDate=entry.PatientBirthDate,
-        PatientSex=entry.PatientSex,
-        StudyDate=step.ScheduledProcedureStepStartDate,
-        StudyDescription=entry.RequestedProcedureDescription,
-        SeriesNumber=number + 1)
-    item = Dataset()
-    item.RequestedProcedureID = entry.RequestedProcedureID
-    item.ScheduledProcedureStepID = step.ScheduledProcedureStepID
-    for dataset in datasets:
-        dataset.RequestAttributesSequence = [item]
-    return datasets
 
 
 @pytest.fixture(scope='module')
