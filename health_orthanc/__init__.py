@@ -40,6 +40,7 @@ def register():
         party.PersonName,
         party.AlternativeID,
         search_key.PatientKey,
+        search_key.StudyKey,
         matching.MatchingConfiguration,
         imaging.TestResult,
         ir.Cron,

@@ -26,12 +26,13 @@ from .core.changes import (
 from .core.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
-from .link import link_waiting_studies, match_waiting_orders
+from .link import BATCH, link_waiting_studies, match_orders
 from .storage import (
     mark_missing_patients, mark_missing_studies, store_instances,
     store_patients, store_series, store_studies, unknown_instances)
+from .waiting import call_forgotten, due_studies, set_matched
 
-__all__ = ['Engine', 'in_transaction']
+__all__ = ['Engine', 'in_transaction', 'match_due']
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,32 @@ def in_transaction(func, *args):
                 count += 1
 
 
+def match_due(server=None, ids=None):
+    "Match studies that have to be; see `waiting.due_studies`"
+    due = in_transaction(due_studies, server, ids)
+    for start in range(0, len(due), BATCH):
+        _match_apart(due[start:start + BATCH])
+
+
+def _match_apart(ids):
+    "Match studies, but for those with which that is not possible"
+    try:
+        in_transaction(match_orders, ids)
+    except backend.DatabaseOperationalError:
+        raise
+    except Exception as error:
+        # Whatever is wrong with one study never blocks the others
+        if len(ids) > 1:
+            middle = len(ids) // 2
+            _match_apart(ids[:middle])
+            _match_apart(ids[middle:])
+            return
+        logger.error(
+            "Study %s not matched: %s", ids[0], type(error).__name__,
+            exc_info=logger.isEnabledFor(logging.DEBUG))
+        in_transaction(set_matched, ids)
+
+
 class Engine:
     """One run against one server
 
@@ -123,8 +150,7 @@ class Engine:
             if advanced != cursor:
                 cursor = advanced
                 in_transaction(self._save_cursor, cursor, len(page.changes))
-        self._store(link_waiting_studies)
-        self._store(match_waiting_orders)
+        self._match()
 
     def full(self):
         "Compare everything that the server holds, from where it was left"
@@ -136,8 +162,12 @@ class Engine:
         self._list_series(position)
         self._resolve_gone()
         in_transaction(self._finish_full, position)
+        in_transaction(call_forgotten, self._server)
+        self._match()
+
+    def _match(self):
         self._store(link_waiting_studies)
-        self._store(match_waiting_orders)
+        match_due(self._server)
 
     def study(self, orthanc_id):
         "Bring in one study with its series, or mark it as missing"

@@ -13,6 +13,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .access import GuardedSearchMixin, HiddenFieldsMixin
+from .waiting import call_for_patients
 
 __all__ = ['Patient', 'TestResult']
 
@@ -78,10 +79,12 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             cls.identity_changed(changed)
 
     @classmethod
+    @without_check_access
     def identity_changed(cls, ids):
-        "Let patients be found by what they are called now"
+        "Let patients be found by what they are called now, also afterwards"
         PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
         PatientKey.refresh(ids)
+        call_for_patients(ids)
 
     @classmethod
     def copy(cls, patients, default=None):

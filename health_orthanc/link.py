@@ -5,6 +5,7 @@
 Machines only decide where no person has, and never against a contradiction.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 
 from sql import Null
@@ -14,25 +15,29 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .candidates import study_facts
+from .core.decisions import Status
 from .core.facts import Candidate, OrderFacts, PatientFacts
 from .core.identities import Identity, compare_identities
 from .core.values import parse_person_name
 from .core.verdicts import Verdict
 from .facts import order_facts, patient_facts
 from .rows import known_rows, write_rows
+from .search_key import digest_keys, study_keys
 from .settlement import settle
+from .waiting import set_matched
 from .words import told
 
 __all__ = [
     'assess_choice', 'is_claimed', 'link_patients', 'link_studies',
-    'link_waiting_studies', 'match_orders', 'match_waiting_orders',
-    'propose', 'studies_to_carry']
+    'link_waiting_studies', 'match_orders', 'propose', 'studies_to_carry']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
 
 def link_studies(known, orthanc_patients, values):
     """Add the values of the link to those of studies, none to leave it.
+
+    What has changed is matched again.
 
     Parameters
     ----------
@@ -43,6 +48,10 @@ def link_studies(known, orthanc_patients, values):
     values : dict
         What is going to be stored, by Orthanc id.
     """
+    for id_, found in values.items():
+        if id_ in known and any(
+                getattr(known[id_], n) != v for n, v in found.items()):
+            found['matched_at'] = None
     waiting = {
         id_: found for id_, found in values.items()
         if id_ not in known or _is_open(known[id_], found)}
@@ -263,7 +272,7 @@ def _waiting_studies(server):
             party, condition=party.ref == table.patient_id).select(
             table.id,
             where=(table.server == server.id)
-            & (table.link_status == 'unlinked')
+            & (table.link_status == 'unlinked') & (table.matched_at == Null)
             & (table.decided_by == Null) & (table.missing_since == Null),
             order_by=[table.id.desc], limit=WAITING_LIMIT))
     return list(known_rows(
@@ -315,6 +324,10 @@ def is_claimed(study):
     return any(a.key for a in assessments) or bool(propose(study).best)
 
 
+# How many studies are matched at once
+BATCH = 100
+
+
 def match_orders(ids):
     """Match studies to orders, but for those that a person has decided on.
 
@@ -326,34 +339,120 @@ def match_orders(ids):
         Of studies.
     """
     pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
     pool.get('gnuhealth.imaging_orthanc.dismissal_rule').dismiss(ids)
-    for study in Study.browse(ids):
-        if not study.decided_by and (
-                study.link_status in _LINKED_BY_MACHINE):
-            _match(study)
-        settle([study])
+    for sub_ids in grouped_slice(ids, BATCH):
+        _match_batch(list(sub_ids))
 
 
-def _match(study):
+def _match_batch(ids):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    studies = Study.browse(ids)
+    facts = {s.id: study_facts(s) for s in studies}
+    _link([s for s in studies if _is_machines(s)], facts)
+    settle(_concerned(ids))
+    _remember(Study.browse(ids), facts)
+
+
+def _is_machines(study):
+    return not study.decided_by and study.link_status in _LINKED_BY_MACHINE
+
+
+def _link(studies, facts):
+    "Link studies as is decided, and keep the history"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     History = pool.get('gnuhealth.imaging_orthanc.study.decision')
-    decision = propose(study)
-    values = _link_values(study, decision)
-    values.update(_suggestion(
-            decision, values.get('link_status', study.link_status)))
-    if all(getattr(study, name) == value for name, value in values.items()):
-        return
-    before = History.snapshot([study])
-    Study.write([study], {
-            name: getattr(value, 'id', value)
-            for name, value in values.items()})
+    Configuration = pool.get('gnuhealth.orthanc.matching.configuration')
+    known = pool.get('gnuhealth.imaging_orthanc.study_key').digests(
+        [s.id for s in studies if s.link_status == 'auto_certain'])
+    updated, moved = [], []
+    for study, decision in zip(studies, Configuration.decisions(
+                [facts[s.id] for s in studies])):
+        if _is_decided_otherwise(study, decision) or (
+                known.get(study.id) == _digest(facts[study.id])
+                and _stands(study, decision)):
+            continue
+        values = _link_values(study, decision)
+        values.update(_suggestion(
+                decision, values.get('link_status', study.link_status)))
+        changed = {
+            n for n, value in values.items() if getattr(study, n) != value}
+        if changed:
+            updated.append((study, {
+                        n: getattr(v, 'id', v) for n, v in values.items()}))
+        if changed & {'patient', 'request', 'link_status'}:
+            moved.append((study, decision))
+    before = History.snapshot([study for study, _ in moved])
+    write_rows(Study, updated)
+    linked = [(s.orthanc_patient, v) for s, v in updated if s.orthanc_patient]
+    link_patients({p for p, _ in linked}, [(p.id, v) for p, v in linked])
+    for study, decision in moved:
+        _record(before, study, decision)
+
+
+def _record(before, study, decision):
+    History = Pool().get('gnuhealth.imaging_orthanc.study.decision')
     best = decision.best
     History.record(
-        before, [study], score=best.score if best else None,
+        {study.id: before[study.id]}, [study],
+        score=best.score if best else None,
         doubt=decision.doubt.value if decision.doubt else None,
         comparisons=told(best) if best else None)
+
+
+def _is_decided_otherwise(study, decision):
+    "Return whether a person chose another patient for the Orthanc patient"
+    chosen, best = study.orthanc_patient, decision.best
+    return bool(chosen and chosen.decided_by and best) and not (
+        chosen.patient and chosen.patient.id == best.candidate.patient.key)
+
+
+def _stands(study, decision):
+    """Return whether a certain link is kept against a less certain decision.
+
+    That a patient is renamed afterwards, or an order closed, is no reason to
+    doubt it as long as the images say the same.
+    """
+    best = decision.best
+    return decision.status is not Status.CERTAIN and not (
+        # Where only the patient is certain, an order may be proposed
+        not study.request and best and best.candidate.order
+        and best.candidate.patient.key == study.patient.id)
+
+
+def _digest(facts):
+    "Return a text that changes with whom the images say to be of"
+    texts = [
+        facts.study_uid, facts.accession_number, facts.patient_name,
+        facts.patient_id, facts.issuer, *sorted(facts.other_patient_ids),
+        str(facts.birth_date), facts.sex]
+    return hashlib.sha256('\0'.join(texts).encode()).hexdigest()[:32]
+
+
+def _concerned(ids):
+    "Return the studies that an order has to do with, or had"
+    pool = Pool()
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Step = pool.get('gnuhealth.imaging.procedure.step')
+    with_steps = {s.study for s in Step.search([('study', 'in', ids)])}
+    return [
+        s for s in Study.browse(ids)
+        if s.request or s.settled_result or s in with_steps]
+
+
+def _remember(studies, facts):
+    "Note by what certain links were made, and what finds studies that wait"
+    StudyKey = Pool().get('gnuhealth.imaging_orthanc.study_key')
+    StudyKey.keep({s.id: _keys(s, facts[s.id]) for s in studies})
+    set_matched([s.id for s in studies])
+
+
+def _keys(study, facts):
+    if not _is_machines(study):
+        return set()
+    if study.link_status == 'auto_certain':
+        return digest_keys(_digest(facts))
+    return study_keys(facts)
 
 
 def _link_values(study, decision):
@@ -393,36 +492,3 @@ def _suggestion(decision, status):
         'score': first.score if first else None,
         'doubt': decision.doubt.value if decision.doubt else None,
         }
-
-
-def match_waiting_orders(server):
-    """Match the studies of a server whose order is known by its numbers.
-
-    Returns
-    -------
-    Counter
-    """
-    match_orders(_ordered_studies(server))
-    return Counter()
-
-
-def _ordered_studies(server):
-    "Return the ids of studies that share a number with an open order"
-    pool = Pool()
-    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
-    request = pool.get('gnuhealth.imaging.test.request').__table__()
-    cursor = Transaction().connection.cursor()
-    found = set()
-    for ours, theirs in [
-            (request.study_instance_uid, study.study_instance_UID),
-            (request.accession_number, study.accession_number)]:
-        cursor.execute(*study.join(request, condition=ours == theirs).select(
-                study.id,
-                where=(study.server == server.id)
-                & (study.request == Null) & (study.decided_by == Null)
-                & (study.missing_since == Null)
-                & study.link_status.in_(list(_LINKED_BY_MACHINE))
-                & (request.state == 'requested'),
-                order_by=study.id.desc, limit=WAITING_LIMIT))
-        found.update(id_ for id_, in cursor)
-    return sorted(found)

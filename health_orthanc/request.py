@@ -22,6 +22,7 @@ from .core.values import is_short_string, is_uid, new_uid
 from .exceptions import StepAccessError, StepValidationError, StepWorkflowError
 from .mirror import now
 from .step import MODALITY_SELECTION, OPEN_STATES, check_ae_titles
+from .waiting import call_for_orders
 from .worklist_data import template_data
 
 __all__ = [
@@ -293,6 +294,8 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             cls._create_steps([
                     r for r in cls.browse(requests)
                     if not r.steps and r.state in {'draft', 'requested'}])
+            call_for_orders([
+                    r for r in cls.browse(requests) if r.state == 'requested'])
         return requests
 
     @classmethod
@@ -443,6 +446,7 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             # Orders of before the module
             cls.identify(requests)
             cls._create_steps([r for r in requests if not r.steps])
+            call_for_orders(requests)
 
     @classmethod
     def identify(cls, requests):

@@ -19,11 +19,13 @@ from .core.search import birth_date_variants, name_keys
 from .facts import patient_facts
 from .rows import insert_rows
 
-__all__ = ['PatientKey']
+__all__ = [
+    'MARK', 'PatientKey', 'StudyKey', 'digest_keys', 'study_keys']
 
 # What all have whose keys were made, with the birth date alone. Another
 # number has all keys made anew.
 MARK = '#1'
+_DIGEST = '='
 # How many patients are found by name, and by the birth date alone
 NAME_LIMIT = 100
 BIRTH_DATE_LIMIT = 200
@@ -204,8 +206,53 @@ class PatientKey(_KeyMixin, ModelSQL):
             order_by=order, limit=NAME_LIMIT)
 
 
+class StudyKey(_KeyMixin, ModelSQL):
+    """Search Key of Study
+
+    Studies that wait for a patient or an order have some: whoever is
+    registered or ordered for afterwards finds them.  Those that are linked
+    for certain have a digest of what the images said then.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.study_key'
+    _owner = 'study'
+
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", required=True,
+        ondelete='CASCADE')
+
+    @classmethod
+    def digests(cls, ids):
+        "Return what the images of studies said, by the ids of the studies"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        found = {}
+        for sub_ids in grouped_slice(ids):
+            cursor.execute(*table.select(
+                    table.study, table.key,
+                    where=reduce_ids(table.study, sub_ids)
+                    & table.key.like(f'{_DIGEST}%')))
+            found.update(
+                (id_, key.removeprefix(_DIGEST)) for id_, key in cursor)
+        return found
+
+
+def digest_keys(digest):
+    return {(_DIGEST + digest, None)}
+
+
+def study_keys(facts):
+    "Return the keys of a study, with its birth date"
+    return _keys(
+        facts.birth_date, facts.birth_date, name_groups(facts.patient_name))
+
+
 def _patient_keys(facts):
     # Who knows only the age may be years off
-    birth_date = None if facts.birth_date_estimated else facts.birth_date
-    return {(MARK, facts.birth_date)} | {
-        (key, birth_date) for key in name_keys(facts.names)}
+    return _keys(
+        facts.birth_date,
+        None if facts.birth_date_estimated else facts.birth_date, facts.names)
+
+
+def _keys(birth_date, narrowing, names):
+    return {(MARK, birth_date)} | {
+        (key, narrowing) for key in name_keys(names)}

@@ -14,6 +14,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from . import migration
 from .access import HiddenFieldsMixin
+from .engine import match_due
 from .image import get_thumbnails
 from .link import match_orders
 from .mirror import MirrorMixin, name_clause
@@ -61,6 +62,9 @@ class Study(
         ondelete='SET NULL',
         help="The result that the order has brought the study into.")
     notified_facts = fields.Text("Notified Facts", readonly=True, strip=False)
+    matched_at = fields.DateTime(
+        "Matched At", readonly=True,
+        help="When it was last compared with patients and orders.")
     merge_id = fields.Char(
         "Merge ID", readonly=True,
         help="What the request and the study have in common.")
@@ -160,6 +164,9 @@ class Study(
                 Index(table, (table.patient_display_name,
                         Index.Similarity())),
                 Index(table, (table.date, Index.Range(order='DESC'))),
+                Index(
+                    table, (table.server, Index.Equality()),
+                    where=table.matched_at == Null),
                 Index(
                     table, (table.link_status, Index.Equality()),
                     where=table.link_status.in_(['auto_unsure', 'unlinked'])),
@@ -379,6 +386,11 @@ class Study(
             [s for s in studies if s.notified_facts != facts],
             {'notified_facts': facts})
         match_orders([s.id for s in studies])
+
+    @classmethod
+    def match_again(cls, studies):
+        "Match those that are due, in transactions of their own (queue)"
+        match_due(ids=[s.id for s in studies])
 
     @classmethod
     def assign(cls, studies, patient, former=None):

@@ -83,7 +83,8 @@ class Thresholds:
     candidates : int
         How many are kept for people to choose from.
     candidate_strength : float
-        From where on a candidate is worth to be shown.
+        From where on a candidate is worth to be shown; name and birth date
+        always are.
     """
     review_score: int = 60
     review_strength: float = 38
@@ -137,7 +138,8 @@ def decide(
     shown = tuple(
         a for a in eligible
         if a.order_key or a.strength >= thresholds.candidate_strength
-        )[:thresholds.candidates]
+        # Perhaps somebody else's ID was typed
+        or a.is_equal('name', 'birth_date'))[:thresholds.candidates]
     if not eligible:
         return Decision(Status.UNLINKED, None, (), Doubt.NOBODY)
     best, others = eligible[0], eligible[1:]

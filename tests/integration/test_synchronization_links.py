@@ -23,15 +23,17 @@ def upload(orthanc, puid, name="Muster^Erika", birth_date='19640812',
 @pytest.mark.parametrize('tags, status', [
         ({}, 'auto_certain'),
         ({'name': "MUSTER^ERIKA"}, 'auto_certain'),
-        ({'birth_date': None}, 'auto_unsure'),
-        ({'birth_date': ''}, 'auto_unsure'),
-        ({'sex': None}, 'auto_unsure'),
-        ({'sex': 'O'}, 'auto_unsure'),
+        ({'birth_date': None}, 'auto_certain'),
+        ({'birth_date': ''}, 'auto_certain'),
+        ({'sex': 'O'}, 'auto_certain'),
+        ({'sex': None}, 'auto_certain'),
+        ({'birth_date': None, 'sex': None}, 'auto_unsure'),
         ({'name': None}, 'auto_unsure'),
         ({'name': "Muster^E"}, 'auto_unsure'),
-        ({'name': "Beispiel^Erika"}, 'unlinked'),
+        ({'name': "Beispiel^Erika"}, 'auto_unsure'),
+        ({'birth_date': '19640813'}, 'auto_unsure'),
+        ({'birth_date': '19910304'}, 'unlinked'),
         ({'sex': 'M'}, 'unlinked'),
-        ({'birth_date': '19640813'}, 'unlinked'),
         ({'birth_date': None, 'sex': 'M'}, 'unlinked'),
         ])
 def test_patient_is_found_by_puid(hospital, orthanc, tags, status):
@@ -73,7 +75,7 @@ def test_patient_is_registered_later(hospital, orthanc, kind):
     upload(orthanc, f'LATER-{kind}')
     server = hospital.add_server(orthanc)
     server.done()
-    assert server.study(*FIELDS)['link_status'] == 'unlinked'
+    assert server.study(*FIELDS)['link_status'] != 'auto_certain'
     patient, _ = hospital.add_patient(birth_date=BORN, puid=f'LATER-{kind}')
     server.done(kind)
     record = server.study(*FIELDS)
@@ -231,7 +233,7 @@ def test_orthanc_patient_of_linked_studies_is_linked(hospital, orthanc):
 def test_old_studies_are_not_put_up_for_review(hospital, orthanc):
     _, puid = hospital.add_patient(birth_date=BORN)
     for date in [dt.datetime(2023, 12, 31), dt.datetime(2024, 1, 1)]:
-        upload(orthanc, puid, sex=None, date=date)
+        upload(orthanc, puid, name="Muster^E", date=date)
     server = hospital.add_server(orthanc, start_date=dt.date(2024, 1, 1))
     server.done()
     studies = {s['date']: s for s in server.studies(

@@ -37,6 +37,7 @@ NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 MATCHING = 'gnuhealth.orthanc.matching.configuration'
 PATIENT_KEY = 'gnuhealth.imaging_orthanc.patient_key'
+STUDY_KEY = 'gnuhealth.imaging_orthanc.study_key'
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
@@ -358,7 +359,7 @@ class OutsidersTestCase(AccessTestCase):
 
     def test_search_keys_are_asked_for_by_nobody(self):
         for login in self.users:
-            for model in [PATIENT_KEY]:
+            for model in [PATIENT_KEY, STUDY_KEY]:
                 for method, arguments in [
                         ('read', [[1], ['key']]), ('search', [[]]),
                         ('search_read', [[]]), ('delete', [[1]]),

@@ -1,0 +1,239 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Studies that are easily given to the wrong patient or order."""
+
+import datetime as dt
+import json
+
+from trytond.modules.health_orthanc.core.decisions import Doubt
+from trytond.modules.health_orthanc.core.matching import Veto
+from trytond.modules.health_orthanc.link import propose
+from trytond.pool import Pool
+from trytond.tests.test_tryton import with_transaction
+
+from .tools import (
+    STUDY, OrthancTestCase, create_order, create_patient, create_series,
+    create_server, create_study)
+
+BIRTH = dt.date(1964, 8, 12)
+
+
+class HardCasesTestCase(OrthancTestCase):
+
+    def order(self, *names, **values):
+        "Return the order of a new patient"
+        return create_order(
+            create_patient(*names, **{'dob': BIRTH, **values}),
+            requested=True)
+
+    def study(self, order, **values):
+        "Return a study as a modality makes it from the order's entry"
+        party = order.patient.party
+        study = create_study(create_server(), **{
+                'study_instance_UID': order.study_instance_uid,
+                'accession_number': order.accession_number,
+                'patient_id': party.ref,
+                'patient_name': f'{party.lastname}^{party.name}',
+                'patient_birth_date': party.dob,
+                'patient_sex': (party.gender or '').upper() or None,
+                'date': order.date.date(),
+                **values})
+        create_series(study, modality='CT')
+        return study
+
+    def foreign(self, order, **values):
+        "Return a study with no key of an order"
+        return self.study(order, **{
+                'study_instance_UID': None, 'accession_number': None,
+                **values})
+
+    def match(self, study, *step_ids):
+        Study = Pool().get(STUDY)
+        facts = {'Series': [{'RequestAttributes': [
+                        {'ScheduledProcedureStepID': id_}
+                        for id_ in step_ids]}]}
+        Study.match_notified(
+            study.server, study.orthanc_UID, json.dumps(facts))
+        return Study(study.id)
+
+    def assertLinked(self, study, order):
+        self.assertEqual(study.link_status, 'auto_certain')
+        self.assertEqual(study.request, order)
+        self.assertEqual(order.state, 'done')
+
+    def assertNotSure(self, study, *orders):
+        self.assertIn(study.link_status, {'auto_unsure', 'unlinked'})
+        for order in orders:
+            self.assertEqual(order.state, 'requested')
+            self.assertEqual({s.state for s in order.steps}, {'scheduled'})
+
+    @with_transaction()
+    def test_the_right_uid_with_all_of_another_patient(self):
+        order = self.order()
+        other = self.order("Ejemplo", "Juan", gender='m', dob=dt.date(
+                1980, 2, 29))
+        study = self.match(self.study(
+                other, study_instance_UID=order.study_instance_uid,
+                accession_number=order.accession_number))
+        self.assertNotSure(study, order, other)
+        decision = propose(study)
+        self.assertEqual(
+            decision.candidates[0].candidate.patient.key, other.patient.id)
+        wrong = next(
+            a for a in decision.candidates
+            if a.candidate.order and a.candidate.order.key == order.id)
+        self.assertEqual(
+            set(wrong.vetoes), {Veto.PATIENT_ID, Veto.BIRTH_DATE})
+
+    @with_transaction()
+    def test_the_puid_of_another_patient(self):
+        order, other = self.order(), self.order("Ejemplo", "Juan")
+        study = self.match(self.foreign(
+                order, patient_id=other.patient.party.ref))
+        self.assertNotSure(study, order, other)
+        self.assertIn(order.patient.id, [
+                a.candidate.patient.key for a in propose(study).candidates])
+
+    @with_transaction()
+    def test_two_patients_with_one_name_and_birth_date(self):
+        order, namesake = self.order(), self.order()
+        study = self.match(self.foreign(order, patient_id=None))
+        self.assertNotSure(study, order, namesake)
+        self.assertIsNone(study.patient)
+        self.assertEqual(propose(study).doubt, Doubt.TIE)
+        # Numbers are not enough, either: people pick the wrong entry
+        study = self.match(self.study(namesake, patient_id=None))
+        self.assertNotSure(study, namesake)
+        self.assertEqual(propose(study).doubt, Doubt.NAMESAKE)
+        self.assertLinked(self.match(self.study(order)), order)
+
+    @with_transaction()
+    def test_twins(self):
+        order = self.order("Muster", "Hanna")
+        twin = self.order("Muster", "Erika")
+        study = self.match(self.foreign(order, patient_id=None))
+        self.assertNotSure(study, order, twin)
+        self.assertEqual(study.patient, order.patient)
+        # On the entry of the other one
+        study = self.match(self.study(twin, patient_name='Muster^Hanna'))
+        self.assertNotSure(study, order, twin)
+        self.assertLinked(self.match(self.study(twin)), twin)
+
+    @with_transaction()
+    def test_one_surname_is_missing(self):
+        order = self.order("García López", "María")
+        study = self.match(self.study(order, patient_name='GARCIA^MARIA'))
+        self.assertNotSure(study, order)
+        self.assertEqual(study.request, order)
+        study = self.match(self.foreign(
+                order, patient_name='LOPEZ^MARIA', patient_id=None))
+        self.assertEqual(study.candidate, order.patient)
+
+    @with_transaction()
+    def test_no_patient_id(self):
+        order = self.order()
+        study = self.match(self.study(order, patient_id=None))
+        self.assertLinked(study, order)
+
+    @with_transaction()
+    def test_no_patient_id_and_no_order_key(self):
+        order = self.order()
+        study = self.match(self.foreign(order, patient_id=None))
+        self.assertNotSure(study, order)
+        self.assertEqual(study.patient, order.patient)
+
+    @with_transaction()
+    def test_an_id_of_another_hospital_that_equals_a_step_number(self):
+        order = self.order()
+        step, = order.steps
+        stranger = {
+            'patient_name': 'Irrtum^Otto', 'patient_sex': 'M',
+            'patient_birth_date': dt.date(1999, 9, 9)}
+        study = self.match(
+            self.foreign(order, patient_id=step.step_id, **stranger),
+            step.step_id)
+        self.assertNotSure(study, order)
+        self.assertIsNone(study.patient)
+
+    @with_transaction()
+    def test_a_study_without_an_order(self):
+        patient = create_patient(dob=BIRTH)
+        study = self.match(create_study(
+                create_server(), patient_id=patient.party.ref,
+                patient_birth_date=BIRTH, patient_sex='F'))
+        self.assertEqual(study.link_status, 'auto_certain')
+        self.assertEqual(study.patient, patient)
+        self.assertIsNone(study.request)
+        self.assertIsNone(study.imaging_test)
+
+    @with_transaction()
+    def test_a_late_series_finds_the_order_done(self):
+        order = self.order()
+        study = self.match(self.study(order), order.steps[0].step_id)
+        self.assertLinked(study, order)
+        create_series(study, modality='SR')
+        study = self.match(study, order.steps[0].step_id)
+        self.assertLinked(study, order)
+        self.assertEqual(len(study.decisions), 1)
+
+    @with_transaction()
+    def test_the_study_of_a_rejected_step(self):
+        order = self.order()
+        step, = order.steps
+        step.__class__.reject_because([step], "Moved")
+        study = self.match(self.study(order), step.step_id)
+        self.assertEqual(study.request, order)
+        self.assertEqual(step.state, 'rejected')
+        self.assertEqual(order.state, 'requested')
+        self.assertTrue(order.to_repeat)
+
+    @with_transaction()
+    def test_a_person_says_a_and_the_event_says_b(self):
+        Study = Pool().get(STUDY)
+        order, other = self.order(), self.order("Ejemplo", "Ana")
+        study = self.study(order)
+        Study.write([study], {'request': other.id})
+        study = self.match(study, order.steps[0].step_id)
+        self.assertEqual(study.link_status, 'manual')
+        self.assertEqual(study.patient, other.patient)
+        self.assertEqual(study.request, other)
+        self.assertEqual(order.state, 'requested')
+        self.assertEqual(order.steps[0].state, 'scheduled')
+
+    @with_transaction()
+    def test_the_patient_is_renamed_afterwards(self):
+        Party = Pool().get('party.party')
+        order = self.order()
+        study = self.match(self.study(order))
+        self.assertLinked(study, order)
+        Party.write([order.patient.party], {'lastname': "Beispiel"})
+        study = self.match(study, order.steps[0].step_id)
+        self.assertLinked(study, order)
+        # Unless the images say something new
+        Study = Pool().get(STUDY)
+        Study.write([study], {'patient_name': 'Irrtum^Otto'})
+        self.assertNotSure(self.match(study), order)
+
+    @with_transaction()
+    def test_the_patient_is_merged_afterwards(self):
+        Party = Pool().get('party.party')
+        order = self.order()
+        duplicate = create_patient(dob=BIRTH)
+        Party.write([duplicate.party], {
+                'active': False, 'replaced_by': order.patient.party.id})
+        study = self.match(self.study(
+                order, patient_id=duplicate.party.ref))
+        self.assertEqual(study.request, order)
+        self.assertEqual(study.patient, order.patient)
+
+    @with_transaction()
+    def test_all_is_typed_by_hand_with_typos(self):
+        order = self.order("Hernández", "Francisca")
+        study = self.match(self.foreign(
+                order, patient_name='HERNANDES^FRANCISKA', patient_id='123',
+                patient_birth_date=BIRTH))
+        self.assertNotSure(study, order)
+        self.assertEqual(study.candidate or study.patient, order.patient)
+        self.assertEqual(
+            propose(study).candidates[0].candidate.patient.key,
+            order.patient.id)
