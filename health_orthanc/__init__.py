@@ -4,9 +4,9 @@
 from trytond.pool import Pool
 
 from . import (
-    decision, dismissal, imaging, instance, ir, matching, notification, party,
-    patient, placement, request, res, routes, search_key, series, server, step,
-    study, synchronization, viewer, wizard, worklist)
+    correction, decision, dismissal, imaging, instance, ir, matching,
+    notification, party, patient, placement, request, res, routes, search_key,
+    series, server, step, study, synchronization, viewer, wizard, worklist)
 
 __all__ = ['register', 'routes']
 
@@ -20,6 +20,7 @@ def register():
         study.Study,
         decision.StudyDecision,
         dismissal.DismissalRule,
+        correction.StudyCorrection,
         notification.Notification,
         series.Series,
         instance.Instance,
@@ -63,6 +64,9 @@ def register():
         wizard.review.ConfirmSuggestionsDone,
         wizard.plugin.ConnectPluginStart,
         wizard.plugin.ConnectPluginShow,
+        wizard.correction.CorrectIdentityLine,
+        wizard.correction.CorrectIdentityShow,
+        wizard.correction.CorrectIdentityAsked,
         module='health_orthanc', type_='model')
     Pool.register(
         wizard.server.AddServer,
@@ -75,4 +79,6 @@ def register():
         wizard.review.Review,
         wizard.review.ConfirmSuggestions,
         wizard.plugin.ConnectPlugin,
+        wizard.correction.CorrectIdentity,
+        wizard.correction.RestoreIdentity,
         module='health_orthanc', type_='wizard')

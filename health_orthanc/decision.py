@@ -64,6 +64,13 @@ class StudyDecision(GuardedMixin, ModelSQL, ModelView):
         [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False,
         states={'invisible': ~Bool(Eval('doubt'))},
         help="Why somebody should look at it.")
+    event = fields.Selection([
+            (None, ''),
+            ('corrected', "Identity Corrected in Orthanc"),
+            ('restored', "Identity Restored in Orthanc"),
+            ], "Event", readonly=True, sort=False,
+        states={'invisible': ~Bool(Eval('event'))},
+        help="What was done but for the link.")
     reason = fields.Text("Reason", readonly=True)
     comparisons = fields.Text("Comparisons", readonly=True)
     compared = fields.Function(

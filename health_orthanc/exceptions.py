@@ -11,12 +11,12 @@ from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 
 __all__ = [
-    'DecisionAccessError', 'DismissalRuleValidationError', 'LinkVetoError',
-    'MirrorAccessError', 'OrthancUserError', 'ReasonRequiredError',
-    'ServerDeleteError',
-    'ServerValidationError', 'StepAccessError', 'StepValidationError',
-    'StepWorkflowError', 'SynchronizationError', 'ViewerValidationError',
-    'WorklistTemplateError', 'describe', 'orthanc_errors']
+    'CorrectionError', 'DecisionAccessError', 'DismissalRuleValidationError',
+    'LinkVetoError', 'MirrorAccessError', 'OrthancUserError',
+    'ReasonRequiredError', 'ServerDeleteError', 'ServerValidationError',
+    'StepAccessError', 'StepValidationError', 'StepWorkflowError',
+    'SynchronizationError', 'ViewerValidationError', 'WorklistTemplateError',
+    'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -40,6 +40,10 @@ class MirrorAccessError(AccessError):
 
 
 class SynchronizationError(UserError):
+    pass
+
+
+class CorrectionError(UserError):
     pass
 
 

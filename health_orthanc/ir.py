@@ -22,6 +22,8 @@ class Cron(metaclass=PoolMeta):
                     "Reconcile Orthanc Servers"),
                 ('gnuhealth.orthanc.notification|process_pending',
                     "Work off Notifications of Orthanc"),
+                ('gnuhealth.imaging_orthanc.study.correction|process_pending',
+                    "Carry on Corrections of Identity in Orthanc"),
                 ('gnuhealth.orthanc.config|synchronize_worklists',
                     "Update Worklists of Orthanc Servers"),
                 ])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run at a time for each server, over all processes and machines.
+"""One run of a kind at a time for each server, over all processes.
 
 The lock outlives transactions and ends with the process that holds it, however
 that ends.
@@ -17,14 +17,15 @@ from trytond.transaction import Transaction
 
 __all__ = ['server_lock']
 
-# The first of the two numbers that an advisory lock is known by
-_CLASS_ID = int.from_bytes(
-    hashlib.sha256(b'health_orthanc').digest()[:4], 'big', signed=True)
-
 
 @contextmanager
-def server_lock(server_id):
+def server_lock(server_id, name=''):
     """Take the lock of a server for the time of the context.
+
+    Parameters
+    ----------
+    name : str
+        What is done; nothing for synchronisation.
 
     Yields
     ------
@@ -33,12 +34,19 @@ def server_lock(server_id):
     """
     lock = (
         _postgresql_lock if backend.name == 'postgresql' else _file_lock)
-    with lock(server_id) as taken:
+    with lock(server_id, name) as taken:
         yield taken
 
 
+def _class_id(name):
+    "Return the first of the two numbers that an advisory lock is known by"
+    return int.from_bytes(
+        hashlib.sha256(f'health_orthanc{name}'.encode()).digest()[:4], 'big',
+        signed=True)
+
+
 @contextmanager
-def _postgresql_lock(server_id):
+def _postgresql_lock(server_id, name):
     # A connection of its own without a transaction: the lock belongs to the
     # session and nothing idles in a transaction meanwhile.
     database = Transaction().database
@@ -46,7 +54,8 @@ def _postgresql_lock(server_id):
     try:
         cursor = connection.cursor()
         cursor.execute(
-            'SELECT pg_try_advisory_lock(%s, %s)', (_CLASS_ID, server_id))
+            'SELECT pg_try_advisory_lock(%s, %s)',
+            (_class_id(name), server_id))
         taken, = cursor.fetchone()
         try:
             yield taken
@@ -54,17 +63,18 @@ def _postgresql_lock(server_id):
             if taken:
                 cursor.execute(
                     'SELECT pg_advisory_unlock(%s, %s)',
-                    (_CLASS_ID, server_id))
+                    (_class_id(name), server_id))
     finally:
         database.put_connection(connection, close=True)
 
 
 @contextmanager
-def _file_lock(server_id):
+def _file_lock(server_id, name):
     # SQLite: all processes are on this machine, the file lies beside the
     # database
+    parts = ['orthanc', *filter(None, [name]), str(server_id)]
     descriptor = os.open(
-        f'{_database_path()}-orthanc-{server_id}.lock',
+        f"{_database_path()}-{'-'.join(parts)}.lock",
         os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:

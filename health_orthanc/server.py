@@ -96,6 +96,10 @@ class Server(
     start_date = fields.Date(
         "Start Date",
         help="Studies that are older are known, but not put up for review.")
+    correct_identity = fields.Boolean(
+        "Correct Identity",
+        help="Let administrators write the patient of GNU Health into the "
+        "images of linked studies.")
     viewers = fields.Many2Many(
         'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
         'server', 'viewer', "Viewers",
@@ -232,6 +236,10 @@ class Server(
     @staticmethod
     def default_instances_mode():
         return 'on_demand'
+
+    @staticmethod
+    def default_correct_identity():
+        return False
 
     @staticmethod
     def default_worklist_mode():

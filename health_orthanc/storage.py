@@ -26,7 +26,7 @@ from .rows import (
 __all__ = [
     'instances_counts', 'mark_missing_patients', 'mark_missing_studies',
     'store_instances', 'store_patients', 'store_series', 'store_studies',
-    'store_study_instances', 'unknown_instances']
+    'store_study_instances', 'study_values', 'unknown_instances']
 
 
 def store_patients(server, resources):
@@ -73,6 +73,8 @@ def store_studies(server, resources):
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Correction = pool.get('gnuhealth.imaging_orthanc.study.correction')
+    resources = Correction.without_superseded(server, resources)
     known = known_rows(
         Study, 'orthanc_UID', {r.orthanc_id for r in resources},
         server=[server.id])
@@ -81,7 +83,7 @@ def store_studies(server, resources):
         {r.patient_orthanc_id for r in resources}, server=[server.id])
     values = {}
     for resource in resources:
-        values[resource.orthanc_id] = _study_values(
+        values[resource.orthanc_id] = study_values(
             resource, patients.get(resource.patient_orthanc_id))
     link_studies(known, patients, values)
     created, updated = split_rows(
@@ -98,7 +100,7 @@ def store_studies(server, resources):
     return counts + _mark_missing_series(known, resources)
 
 
-def _study_values(resource, orthanc_patient):
+def study_values(resource, orthanc_patient):
     patient = resource.patient
     return {
         'orthanc_patient': orthanc_patient.id if orthanc_patient else None,

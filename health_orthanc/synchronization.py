@@ -295,8 +295,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         ------
         OrthancError, SecretUnavailable
         """
+        orthanc_id = study.orthanc_UID
         with study.server.get_client(interactive=True) as client:
-            found = client.study_instances(study.orthanc_UID)
+            found = client.study_instances(orthanc_id)
         instances = []
         for json in found:
             try:
@@ -305,12 +306,14 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 logger.warning(
                     "Orthanc server %s: instance %s not stored",
                     study.server.id, json.get('ID'))
-        in_transaction(cls._store_instances, study.id, instances)
+        in_transaction(cls._store_instances, study.id, orthanc_id, instances)
 
     @classmethod
-    def _store_instances(cls, study_id, instances):
+    def _store_instances(cls, study_id, orthanc_id, instances):
         study = Pool().get('gnuhealth.imaging_orthanc.study')(study_id)
-        store_study_instances(study.server, study, instances)
+        # A correction may have carried the study to another id meanwhile
+        if study.orthanc_UID == orthanc_id:
+            store_study_instances(study.server, study, instances)
 
     @classmethod
     def clean(cls):

@@ -13,7 +13,7 @@ from trytond.transaction import Transaction
 from .core import worklist
 from .step import OPEN_STATES
 
-__all__ = ['RecordView', 'rendering', 'template_data']
+__all__ = ['RecordView', 'patient_identity', 'rendering', 'template_data']
 
 # The step that is being rendered and the time zones of institutions
 _current = ContextVar('worklist_current', default=(None, None))
@@ -138,17 +138,24 @@ def _order_data(request):
         }
 
 
-def _patient_data(patient):
+def patient_identity(patient):
+    "Return who a patient is, by the keywords of DICOM"
     party = patient.party
-    sex = _SEXES.get(patient.biological_sex or party.gender, '')
     return {
         'PatientName': _person_name(party),
         'PatientID': patient.puid,
         'PatientBirthDate': (
             party.dob.strftime('%Y%m%d') if party.dob else None),
-        'PatientSex': sex,
+        'PatientSex': _SEXES.get(patient.biological_sex or party.gender, ''),
+        }
+
+
+def _patient_data(patient):
+    identity = patient_identity(patient)
+    return {
+        **identity,
         'PatientWeight': _weight(patient),
-        'PregnancyStatus': _pregnancy(patient, sex),
+        'PregnancyStatus': _pregnancy(patient, identity['PatientSex']),
         'Allergies': sorted({
                 d.pathology.rec_name for d in patient.diseases
                 if d.is_allergy and d.pathology}),

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A client of Orthanc's REST API."""
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -509,6 +510,84 @@ class OrthancClient:
         return StoredInstance.from_json(
             _of_type(dict, answer, _name('POST', path)))
 
+    def patient(self, orthanc_id: str) -> dict[str, Any]:
+        return self._get_json(dict, 'patients', orthanc_id)
+
+    def find_studies(self, study_uid: str, limit: int = 100) -> list[str]:
+        "Return the Orthanc ids of the studies with a StudyInstanceUID."
+        body = json.dumps({
+                'Level': 'Study', 'Query': {'StudyInstanceUID': study_uid},
+                'Expand': False, 'Since': 0, 'Limit': limit}).encode()
+        path = ['tools', 'find']
+        answer = _of_type(
+            list, self._call('POST', path, body=body), _name('POST', path))
+        return [id_ for id_ in answer if isinstance(id_, str)]
+
+    def series_tags(self, orthanc_id: str) -> dict[str, dict[str, Any]]:
+        "Return the tags of all instances of a series, by their Orthanc ids."
+        return self._get_json(dict, 'series', orthanc_id, 'instances-tags')
+
+    def frame_digest(self, instance_id: str) -> str | None:
+        """Return a digest of the first frame as it is stored.
+
+        It is None where there is no image.
+        """
+        path = ['instances', instance_id, 'frames', '0', 'raw']
+        try:
+            frame = self._call('GET', path, accept='*/*')
+        except (NoImage, NotFound):
+            return None
+        except ServerFault as error:
+            if error.transient or error.status > 500:
+                raise
+            # What Orthanc answers where it finds no pixels
+            return None
+        return hashlib.sha256(frame).hexdigest()
+
+    def copy_instances(
+            self, ids: Iterable[str], replace: Mapping[str, str],
+            remove: Iterable[str] = ()) -> str:
+        """Start to copy instances under other tags, with all their UIDs.
+
+        After an error it may be under way or not.
+
+        Parameters
+        ----------
+        replace : mapping
+            Values by keyword, PatientID among them: an instance keeps its
+            Orthanc id otherwise and would be overwritten.
+        remove : iterable of str
+            Keywords.
+
+        Returns
+        -------
+        str
+            The id of the job.
+        """
+        path = ['tools', 'bulk-modify']
+        body = json.dumps({
+                'Resources': list(ids), 'Level': 'Patient',
+                'Replace': dict(replace), 'Remove': list(remove),
+                'Keep': [
+                    'StudyInstanceUID', 'SeriesInstanceUID',
+                    'SOPInstanceUID'],
+                'Force': True, 'KeepSource': True, 'Asynchronous': True,
+                }).encode()
+        self._session.close()
+        answer = self._call('POST', path, body=body, repeat=False)
+        return _identifier(answer, _name('POST', path))
+
+    def job(self, id_: str) -> dict[str, Any]:
+        "Return how far a job is: `State` and `Progress`, in percent."
+        return self._get_json(dict, 'jobs', id_)
+
+    def delete_instances(self, ids: Iterable[str]) -> None:
+        "Delete instances; those that are not there are passed over."
+        self._session.close()
+        self._call(
+            'POST', ['tools', 'bulk-delete'], repeat=False,
+            body=json.dumps({'Resources': list(ids)}).encode())
+
     def worklists(self) -> Mapping[str, Identity | None]:
         """Return what all entries of the worklist stand for, by their ids.
 
@@ -546,10 +625,7 @@ class OrthancClient:
                 'POST', path, body=_worklist(tags), repeat=False)
         except NotFound as error:
             raise NoWorklists(request=error.request) from error
-        id_ = _of_type(dict, body, _name('POST', path)).get('ID')
-        if not isinstance(id_, str) or not _PATH_NAME.fullmatch(id_):
-            raise UnexpectedAnswer('shape', _name('POST', path))
-        return id_
+        return _identifier(body, _name('POST', path))
 
     def replace_worklist(
             self, orthanc_id: str, tags: Mapping[str, Any]) -> None:
@@ -725,6 +801,13 @@ def _of_type(type_: type, body: bytes, name: str) -> Any:
     if not isinstance(value, type_):
         raise UnexpectedAnswer('shape', name)
     return value
+
+
+def _identifier(body: bytes, name: str) -> str:
+    id_ = _of_type(dict, body, name).get('ID')
+    if not isinstance(id_, str) or not _PATH_NAME.fullmatch(id_):
+        raise UnexpectedAnswer('shape', name)
+    return id_
 
 
 def _resources(body: bytes, name: str) -> list[dict[str, Any]]:

@@ -5,9 +5,9 @@
 __all__ = [
     'CertificateRejected', 'ConnectionFailed', 'ConnectionRefused',
     'Forbidden', 'InstanceRefused', 'InvalidAddress', 'InvalidCertificate',
-    'NoImage',
-    'NoWorklists', 'NotFound', 'NotOrthanc', 'OrthancError', 'Redirected',
-    'ServerFault', 'TimedOut', 'TooOld', 'Unauthorized', 'UnexpectedAnswer']
+    'JobFailed', 'NoImage', 'NoWorklists', 'NotFound', 'NotOrthanc',
+    'OrthancError', 'Redirected', 'ServerFault', 'TimedOut', 'TooOld',
+    'Unauthorized', 'UnexpectedAnswer']
 
 
 class OrthancError(Exception):
@@ -142,6 +142,12 @@ class ServerFault(OrthancError):
     @property
     def transient(self) -> bool:
         return self.status in {502, 503, 504}
+
+
+class JobFailed(OrthancError):
+    "A job of Orthanc that did not come to its end"
+    kind = 'job_failed'
+    summary = "the job failed"
 
 
 class UnexpectedAnswer(OrthancError):

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from . import (
-    dismissal, plugin, preview, review, server, step, synchronization, viewer)
+    correction, dismissal, plugin, preview, review, server, step,
+    synchronization, viewer)
 
 __all__ = [
-    'dismissal', 'plugin', 'preview', 'review', 'server', 'step',
-    'synchronization', 'viewer']
+    'correction', 'dismissal', 'plugin', 'preview', 'review', 'server',
+    'step', 'synchronization', 'viewer']

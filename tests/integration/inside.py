@@ -23,6 +23,8 @@ INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
+CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
+DECISION = 'gnuhealth.imaging_orthanc.study.decision'
 RUN_FIELDS = [
     'id', 'kind', 'state', 'requests', 'error_kind', 'patients_created',
     'studies_created', 'studies_updated', 'studies_missing',
@@ -38,7 +40,9 @@ def model(name):
 def empty():
     "Forget all servers and what came from them"
     cursor = Transaction().connection.cursor()
-    for name in [PLACEMENT, FAILURE, INSTANCE, SERIES, STUDY, PATIENT]:
+    for name in [
+            CORRECTION, DECISION, PLACEMENT, FAILURE, INSTANCE, SERIES, STUDY,
+            PATIENT]:
         cursor.execute(*model(name).__table__().delete())
     server = model(SERVER).__table__()
     cursor.execute(*server.update([server.last_run], [None]))
@@ -250,3 +254,22 @@ def run_wizard(name, button):
     answer = Wizard.execute(session_id, {start_state: defaults}, button)
     Wizard.delete(session_id)
     return answer['view']['defaults']['message']
+
+
+def correct(study_id, kind='correct'):
+    "Ask for a correction and work it off; return the studies asked for"
+    Study = model(STUDY)
+    with Transaction().new_transaction() as transaction:
+        asked = [s.id for s in model(CORRECTION).ask([Study(study_id)], kind)]
+        transaction.commit()
+        # Not a second time when the call has ended
+        transaction.tasks.clear()
+    carry_on_corrections()
+    return asked
+
+
+def carry_on_corrections():
+    "Do what the task of the scheduler leaves to the queue"
+    Correction = model(CORRECTION)
+    with Transaction().new_transaction(readonly=True):
+        Correction.process(Correction.search([]))

@@ -33,6 +33,7 @@ TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
 CONFIGURATION = 'gnuhealth.imaging.worklist.configuration'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
+CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 MATCHING = 'gnuhealth.orthanc.matching.configuration'
@@ -279,6 +280,10 @@ class AccessTestCase(RpcTestCase):
                     'study_instance_uid': '1.2.3', 'step_id': 'S1'}])
         cls.decision, = pool.get(DECISION).create([{
                     'study': cls.study.id, 'at': dt.datetime(2026, 3, 4)}])
+        cls.correction, = pool.get(CORRECTION).create([{
+                    'study': cls.study.id, 'server': cls.server.id,
+                    'kind': 'correct', 'state': 'done',
+                    'asked_at': dt.datetime(2026, 3, 4)}])
         cls.notification, = pool.get(NOTIFICATION).create([{
                     'server': cls.server.id, 'event': 'e1', 'kind': 'deleted',
                     'orthanc_UID': 'abc-1',
@@ -303,6 +308,7 @@ class AccessTestCase(RpcTestCase):
             DECISION: cls.decision.id,
             MATCHING: record_id('matching_configuration'),
             RULE: cls.rule.id,
+            CORRECTION: cls.correction.id,
             NOTIFICATION: cls.notification.id,
             }
 
@@ -439,7 +445,9 @@ class OutsidersTestCase(AccessTestCase):
             (CONFIGURATION, 'new_accession_number'), (STUDY, 'confirm'),
             (STUDY, 'link_because'), (STUDY, 'unlink_because'),
             (STUDY, 'dismiss_because'), (STUDY, 'dismiss_by_rule'),
-            (RULE, 'dismiss')]
+            (RULE, 'dismiss'), (CORRECTION, 'ask'), (CORRECTION, 'plan'),
+            (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
+            (CORRECTION, 'get_client')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
@@ -537,6 +545,8 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.imaging_orthanc.review': {'administrator', 'clerk'},
         'gnuhealth.imaging_orthanc.confirm_suggestions': {
             'administrator', 'clerk'},
+        'gnuhealth.imaging_orthanc.correct_identity': {'administrator'},
+        'gnuhealth.imaging_orthanc.restore_identity': {'administrator'},
         }
 
     def contexts(self, login):
@@ -609,6 +619,10 @@ class WizardsTestCase(AccessTestCase):
                 STUDY, self.study.id),
             'gnuhealth.imaging_orthanc.confirm_suggestions': (
                 STUDY, self.study.id),
+            'gnuhealth.imaging_orthanc.correct_identity': (
+                STUDY, self.study.id),
+            'gnuhealth.imaging_orthanc.restore_identity': (
+                STUDY, self.study.id),
             }
         for name, allowed in self.ALLOWED.items():
             context = {}
@@ -630,7 +644,9 @@ class WizardsTestCase(AccessTestCase):
                 'gnuhealth.imaging.procedure.step.reject',
                 'gnuhealth.imaging_orthanc.study.dismiss',
                 'gnuhealth.imaging_orthanc.confirm_suggestions',
-                'gnuhealth.orthanc.connect_plugin']:
+                'gnuhealth.orthanc.connect_plugin',
+                'gnuhealth.imaging_orthanc.correct_identity',
+                'gnuhealth.imaging_orthanc.restore_identity']:
             for login in self.ALLOWED[name]:
                 session = self.as_(login)
                 for context in [
