@@ -15,8 +15,8 @@ __all__ = [
     'LinkVetoError', 'MirrorAccessError', 'OrthancUserError',
     'ReasonRequiredError', 'ServerDeleteError', 'ServerValidationError',
     'StepAccessError', 'StepValidationError', 'StepWorkflowError',
-    'SynchronizationError', 'ViewerValidationError', 'WorklistTemplateError',
-    'describe', 'orthanc_errors']
+    'SynchronizationError', 'UploadError', 'ViewerValidationError',
+    'WorklistTemplateError', 'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -76,6 +76,10 @@ class StepValidationError(ValidationError):
 
 
 class StepWorkflowError(UserError):
+    pass
+
+
+class UploadError(UserError):
     pass
 
 

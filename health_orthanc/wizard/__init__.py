@@ -3,8 +3,8 @@
 
 from . import (
     correction, dismissal, plugin, preview, review, server, step,
-    synchronization, viewer)
+    synchronization, upload, viewer)
 
 __all__ = [
     'correction', 'dismissal', 'plugin', 'preview', 'review', 'server',
-    'step', 'synchronization', 'viewer']
+    'step', 'synchronization', 'upload', 'viewer']

@@ -16,7 +16,7 @@ def test_physician(physician):
 def test_clerk(clerk):
     assert clerk.entries(*RECORDS) == [
         "Patients", "Studies", "To Review", "Review", "Scheduled Steps",
-        "Calendar of Steps", "Get New Studies"]
+        "Calendar of Steps", "Upload Images", "Get New Studies"]
     assert "Configuration" not in clerk.entries("Health")
 
 

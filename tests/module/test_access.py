@@ -533,6 +533,8 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.imaging_orthanc.full_synchronize': {'administrator'},
         'gnuhealth.imaging_orthanc.get_new_studies': {
             'administrator', 'clerk'},
+        'gnuhealth.imaging_orthanc.upload_image_data': {
+            'administrator', 'clerk'},
         'gnuhealth.imaging_orthanc.open_viewer': {
             'administrator', 'clerk', 'doctor'},
         'gnuhealth.imaging_orthanc.preview': {
@@ -1576,7 +1578,8 @@ class MenusTestCase(AccessTestCase):
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
         'menu_study_review', 'menu_review', 'menu_step_form',
-        'menu_step_calendar', 'menu_get_new_studies'}
+        'menu_step_calendar', 'menu_upload_image_data',
+        'menu_get_new_studies'}
     FOR_RADIOGRAPHERS = {
         'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
 

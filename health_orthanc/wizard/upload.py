@@ -1,0 +1,394 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import json
+from collections import Counter
+from contextlib import contextmanager
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.model.exceptions import AccessError
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If
+from trytond.transaction import Transaction, check_access, without_check_access
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from .. import spool
+from ..access import RestrictedWizardMixin
+from ..core.errors import OrthancError
+from ..core.headers import Unusable
+from ..core.uploads import Limits, list_items
+from ..exceptions import UploadError, describe, orthanc_errors
+from ..upload import (
+    bring_in, compare, describe_reason, identity, link_chosen, send_items,
+    unusable)
+from ..words import vetoes_in_words
+
+__all__ = [
+    'UploadImageData', 'UploadImageDataFile', 'UploadImageDataKept',
+    'UploadImageDataResult', 'UploadImageDataReview', 'UploadImageDataStart']
+
+WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
+# Files that are listed one by one; what went wrong comes first
+ROWS_LIMIT = 1000
+STATES = [
+    ('ready', "To Send"),
+    ('stored', "Stored"),
+    ('present', "Already There"),
+    ('refused', "Refused"),
+    ('skipped', "Passed Over"),
+    ('failed', "Not Sent"),
+    ]
+_WELL = {'ready', 'stored', 'present'}
+
+
+class UploadImageDataStart(ModelView):
+    "Upload Images"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.start'
+
+    server_config = fields.Selection(
+        'get_servers', "Server", required=True, sort=False)
+    patient = fields.Many2One(
+        'gnuhealth.patient', "Patient",
+        help="Whose images these are. Leave it empty to have them matched.")
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Order",
+        domain=[
+            ('patient', '=', Eval('patient', -1)),
+            ],
+        states={'invisible': ~Bool(Eval('patient'))},
+        help="What the images were ordered with.")
+    data_to_upload = fields.Binary(
+        "Files", required=True, help="DICOM files, or a ZIP of them.")
+
+    @classmethod
+    def get_servers(cls):
+        Wizard = Pool().get(WIZARD, type='wizard')
+        Wizard.check_access()
+        with without_check_access():
+            return [
+                (str(s.id), s.label)
+                for s in Pool().get('gnuhealth.orthanc.config').search([])]
+
+    @classmethod
+    def default_server_config(cls):
+        try:
+            servers = cls.get_servers()
+        except AccessError:
+            # Whoever may not use it is not told why either
+            return None
+        return servers[0][0] if len(servers) == 1 else None
+
+
+class UploadImageDataFile(ModelView):
+    "File to Upload"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.file'
+
+    name = fields.Char("File", readonly=True)
+    state = fields.Selection(STATES, "State", readonly=True, sort=False)
+    reason = fields.Char("Why", readonly=True)
+    size = fields.Integer("Bytes", readonly=True)
+    patient_name = fields.Char("Patient Name", readonly=True)
+    patient_id = fields.Char("Patient ID", readonly=True)
+    birth_date = fields.Date("Birth Date", readonly=True)
+    sex = fields.Char("Sex", readonly=True)
+    modality = fields.Char("Modality", readonly=True)
+    fits = fields.Selection([
+            (None, ''),
+            ('fits', "Agrees"),
+            ('differs', "Differs"),
+            ('contradicts', "Contradicts"),
+            ], "Chosen Patient", readonly=True, sort=False)
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If((Eval('fits') == 'contradicts')
+                    | Eval('state').in_(['refused', 'failed']), 'danger',
+                    If(Eval('fits') == 'differs', 'warning',
+                        If(Eval('state') == 'skipped', 'muted', '')))),
+            ]
+
+
+class UploadImageDataReview(ModelView):
+    "Check Images"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.review'
+
+    message = fields.Text("Found", readonly=True)
+    contradictions = fields.Text(
+        "Contradictions", readonly=True,
+        states={'invisible': ~Bool(Eval('contradictions'))})
+    confirmed = fields.Boolean(
+        "Link Nevertheless",
+        states={'invisible': ~Bool(Eval('contradictions'))},
+        help="These are the images of the chosen patient. Otherwise they are "
+        "sent, but wait for somebody to review them.")
+    reason = fields.Char(
+        "Reason",
+        states={
+            'invisible': ~Bool(Eval('contradictions')),
+            'required': Bool(Eval('confirmed')),
+            })
+    files = fields.One2Many(
+        'gnuhealth.imaging_orthanc.upload_image_data.file', None, "Files",
+        readonly=True)
+
+
+class UploadImageDataResult(ModelView):
+    "Images Uploaded"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.result'
+
+    message = fields.Text("Result", readonly=True)
+    failed = fields.Boolean("Failed", readonly=True)
+    files = fields.One2Many(
+        'gnuhealth.imaging_orthanc.upload_image_data.file', None, "Files",
+        readonly=True)
+
+
+class UploadImageDataKept(ModelView):
+    """Kept of an Upload
+
+    It is never shown: clients would send it back.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.kept'
+
+    key = fields.Char("Key", readonly=True)
+    # What became of each file so far, and the studies that they are in
+    outcomes = fields.Text("Outcomes", readonly=True)
+
+
+class UploadImageData(RestrictedWizardMixin, Wizard):
+    """Upload Images
+
+    What is sent lies in the spool from the first page on, for the session
+    would stay as large as it has been once.
+    """
+    __name__ = WIZARD
+
+    start = StateView(
+        'gnuhealth.imaging_orthanc.upload_image_data.start',
+        'health_orthanc.upload_image_data_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Check", 'check', 'tryton-forward', default=True),
+            ])
+    check = StateTransition()
+    review = StateView(
+        'gnuhealth.imaging_orthanc.upload_image_data.review',
+        'health_orthanc.upload_image_data_review_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Upload", 'send', 'tryton-ok', default=True),
+            ])
+    send = StateTransition()
+    result = StateView(
+        'gnuhealth.imaging_orthanc.upload_image_data.result',
+        'health_orthanc.upload_image_data_result_view_form', [
+            Button("Close", 'end', 'tryton-close', default=True),
+            Button("Try Again", 'send', 'tryton-refresh', validate=False,
+                states={'invisible': ~Bool(Eval('failed'))}),
+            ])
+
+    kept = StateView(
+        'gnuhealth.imaging_orthanc.upload_image_data.kept', None, [])
+
+    # Checking
+
+    def transition_check(self):
+        # The session does not keep it, whatever comes of it
+        data, self.start.data_to_upload = self.start.data_to_upload, None
+        self._chosen()
+        if self._server() is None:
+            raise UploadError(gettext('health_orthanc.msg_no_server'))
+        spool.drop(getattr(self.kept, 'key', None))
+        self.kept.key = spool.keep(data or b'')
+        try:
+            with self._items():
+                pass
+        except UploadError:
+            spool.drop(self.kept.key)
+            raise
+        self.kept.outcomes = None
+        return 'review'
+
+    def default_review(self, fields):
+        patient, request = self._chosen()
+        rows, headers = [], {}
+        with self._items() as items:
+            for number, item in enumerate(items):
+                row = {'name': item.name, 'size': item.size, 'state': 'ready'}
+                try:
+                    header = headers[number] = item.header()
+                except Unusable as error:
+                    outcome = unusable(error.reason)
+                    row['state'] = outcome.state
+                    row['reason'] = outcome.reason
+                else:
+                    row.update(_identity_values(header))
+                rows.append(row)
+        found = compare(headers.values(), patient, request) if patient else {}
+        vetoes = {}
+        for number, header in headers.items():
+            if patient:
+                rows[number]['fits'], vetoed = found[identity(header)]
+                vetoes.update(dict.fromkeys(vetoed))
+        return {
+            'message': _summary(Counter(r['state'] for r in rows)),
+            'contradictions': vetoes_in_words(vetoes) or None,
+            'confirmed': False,
+            'files': _listed(rows),
+            }
+
+    # Sending
+
+    @orthanc_errors
+    def transition_send(self):
+        # The client sends back what was shown; the session shall not keep it
+        self.review.files = self.result.files = None
+        patient, request = self._chosen()
+        reason = getattr(self.review, 'reason', None)
+        if not getattr(self.review, 'confirmed', None):
+            reason = None
+        outcomes = json.loads(getattr(self.kept, 'outcomes', None) or '{}')
+        server = self._server()
+        with_instances = server.instances_mode == 'always'
+        with server.get_client() as client:
+            # It may take long: no transaction is open meanwhile
+            Transaction().commit()
+            # What is wrong is told once, before anything is sent
+            client.system()
+            with self._items() as items:
+                self._send(client, items, outcomes)
+            notes = self._bring_in(
+                client, server.id, with_instances, outcomes)
+        notes += self._link(server.id, outcomes, patient, request, reason)
+        states = Counter(state for state, _, _ in outcomes.values())
+        self.kept.outcomes = json.dumps(outcomes)
+        self.result.failed = bool(states['failed'])
+        self.result.message = '\n'.join([_summary(states), *notes])
+        return 'result'
+
+    def _send(self, client, items, outcomes):
+        "Send what was not sent before"
+        waiting = [
+            (str(number), item) for number, item in enumerate(items)
+            if outcomes.get(str(number), ['failed'])[0] == 'failed']
+        found = send_items(client, [item for _, item in waiting])
+        for (number, _), outcome in zip(waiting, found):
+            outcomes[number] = [outcome.state, outcome.reason, outcome.study]
+
+    @staticmethod
+    def _bring_in(client, server_id, with_instances, outcomes):
+        "Bring in the studies and return what is to be told of them"
+        try:
+            bring_in(server_id, client, with_instances, _studies(outcomes))
+        except OrthancError as error:
+            return [
+                gettext('health_orthanc.msg_upload_not_synchronized'),
+                describe(error.kind, status=error.status or '')]
+        return []
+
+    @staticmethod
+    def _link(server_id, outcomes, patient, request, reason):
+        if not patient:
+            return []
+        return link_chosen(
+            server_id, _studies(outcomes), patient.id,
+            request.id if request else None, reason)
+
+    def default_result(self, fields):
+        outcomes = json.loads(self.kept.outcomes)
+        with self._items() as items:
+            rows = [
+                {'name': item.name, 'size': item.size, 'state': state,
+                    'reason': reason}
+                for item, (state, reason, _) in zip(items, (
+                        outcomes[str(n)] for n in range(len(items))))]
+        return {
+            'message': self.result.message,
+            'failed': self.result.failed,
+            'files': _listed(rows),
+            }
+
+    def end(self):
+        spool.drop(getattr(self.kept, 'key', None))
+        return 'reload'
+
+    # What the client has sent
+
+    def _server(self):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        value = getattr(self.start, 'server_config', None)
+        servers = Server.search([('id', '=', int(value))]) if (
+            value and value.isdecimal()) else []
+        return servers[0] if servers else None
+
+    def _chosen(self):
+        """Return the patient and the order that were chosen.
+
+        Raises
+        ------
+        AccessError
+            The user may not read them.
+        """
+        found = []
+        for name in ['patient', 'request']:
+            record = getattr(self.start, name, None)
+            if record:
+                with check_access():
+                    record.__class__.read([record.id], ['id'])
+            found.append(record)
+        patient, request = found
+        if request and request.patient != patient:
+            raise UploadError(gettext('health_orthanc.msg_upload_request'))
+        return patient, request
+
+    @contextmanager
+    def _items(self):
+        """List the files that were sent.
+
+        Raises
+        ------
+        UploadError
+        """
+        try:
+            with spool.opened(getattr(self.kept, 'key', None)) as file:
+                yield list_items(
+                    file, limits=Limits(file_size=spool.maximum_size()))
+        except spool.LostUpload as error:
+            raise UploadError(
+                gettext('health_orthanc.msg_upload_lost')) from error
+        except Unusable as error:
+            raise UploadError(describe_reason(error.reason)) from error
+
+
+def _studies(outcomes):
+    return list(dict.fromkeys(
+            study for _, _, study in outcomes.values() if study))
+
+
+def _identity_values(header):
+    return {
+        'patient_name': header.display_name,
+        'patient_id': header.patient_id,
+        'birth_date': header.birth_date,
+        'sex': header.sex,
+        'modality': header.modality,
+        }
+
+
+def _summary(states):
+    return '\n'.join(
+        gettext(f'health_orthanc.msg_upload_count_{state}',
+            count=states[state])
+        for state, _ in STATES if states[state])
+
+
+def _listed(rows):
+    "Return the rows that are shown, in their order"
+    if len(rows) > ROWS_LIMIT:
+        rows = sorted(rows, key=_is_well)[:ROWS_LIMIT]
+    return rows
+
+
+def _is_well(row):
+    return row['state'] in _WELL and row.get('fits') != 'contradicts'

@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images are uploaded as by a client, up to a real Orthanc."""
+import datetime as dt
+from pathlib import Path
+from xmlrpc.client import Fault
+
+import pydicom
+import pytest
+
+from proteus import Model, Wizard
+
+from devtools.orthanc import Orthanc, to_bytes
+from devtools.samples import Patient, make_study
+from devtools.tryton import PASSWORD
+from tests.unit.upload_samples import archive as zipped
+from tests.unit.upload_samples import bare, pack
+
+from .test_wizards import add_server
+
+UPLOAD = 'gnuhealth.imaging_orthanc.upload_image_data'
+PATIENT = 'gnuhealth.patient'
+STUDY = 'gnuhealth.imaging_orthanc.study'
+CLERK = 'clerk'
+ANA = Patient("Betz^Ana", 'GNU777ORG', '19851004', 'F')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def clerk(trytond):
+    "A user who uploads and sees patients"
+    trytond.connect()
+    groups = Model.get('res.group').find([
+            ('name', 'in', [
+                    "Health Imaging Orthanc", "Health Front Desk"])])
+    clerk = Model.get('res.user')(name="Clerk", login=CLERK)
+    clerk.password = PASSWORD
+    clerk.groups.extend(groups)
+    clerk.save()
+
+
+@pytest.fixture(scope='module')
+def archive(trytond):
+    "An Orthanc that is known here"
+    with Orthanc() as archive:
+        trytond.connect()
+        add_server(archive).execute('end')
+        yield archive
+
+
+@pytest.fixture
+def orthanc(trytond, archive):
+    "The same, empty"
+    trytond.connect(CLERK)
+    yield archive
+    archive.clear()
+
+
+@pytest.fixture
+def ana(trytond):
+    "The record of the patient of the images"
+    trytond.connect()
+    found = Model.get(PATIENT).find([('party.ref', '=', ANA.id)])
+    if not found:
+        party = Model.get('party.party')(
+            name="Ana", lastname="Betz", is_person=True, is_patient=True,
+            gender='f', ref=ANA.id, fed_country='XXX')
+        party.dob = dt.date(1985, 10, 4)
+        # It makes the patient, too
+        party.save()
+        found = Model.get(PATIENT).find([('party.ref', '=', ANA.id)])
+    trytond.connect(CLERK)
+    return found[0]
+
+
+def images(count, patient=ANA, **values):
+    return [
+        to_bytes(d) for d in make_study(
+            'CR', series=1, instances=count, patient=patient, rows=16,
+            **values)]
+
+
+def check(data, patient=None):
+    "Fill in the first page"
+    wizard = Wizard(UPLOAD)
+    wizard.form.data_to_upload = data
+    if patient:
+        wizard.form.patient = Model.get(PATIENT)(patient.id)
+    wizard.execute('check')
+    return wizard
+
+
+def upload(data, patient=None):
+    wizard = check(data, patient)
+    wizard.execute('send')
+    return wizard
+
+
+def states(wizard):
+    return [file.state for file in wizard.form.files]
+
+
+def studies(orthanc):
+    return Model.get(STUDY).find([
+            ('orthanc_UID', 'in', orthanc.get('/studies'))])
+
+
+def test_packed_files_arrive(orthanc):
+    files = images(3)
+    wizard = upload(pack(files))
+    assert states(wizard) == ['stored'] * 3
+    assert orthanc.counts()['instances'] == 3
+    study, = studies(orthanc)
+    assert study.patient_id == ANA.id
+    assert states(upload(pack(files))) == ['present'] * 3
+    assert orthanc.counts()['instances'] == 3
+
+
+def test_a_disc_arrives(orthanc):
+    one, two = images(2)
+    wizard = check(zipped({
+                'DICOMDIR': b'', 'AUTORUN.INF': b'[autorun]',
+                'VIEWER/VIEWER.EXE': b'MZ' * 500, 'DICOM/S1/I1': one,
+                'DICOM/S1/I2': two, '../I3': one}))
+    assert states(wizard) == [
+        'skipped', 'skipped', 'skipped', 'ready', 'ready', 'refused']
+    assert wizard.form.files[3].name == 'DICOM/S1/I1'
+    wizard.execute('send')
+    assert states(wizard)[3:] == ['stored', 'stored', 'refused']
+    assert orthanc.counts()['instances'] == 2
+
+
+def test_a_bare_file_arrives(orthanc):
+    one, = images(1)
+    assert states(upload(one)) == ['stored']
+    assert orthanc.counts()['instances'] == 1
+
+
+def test_a_bare_dataset_is_taken_or_refused(orthanc):
+    wizard = upload(bare(False, True))
+    assert states(wizard)[0] in {'stored', 'refused'}
+    assert orthanc.counts()['instances'] == (states(wizard) == ['stored'])
+
+
+def test_a_bad_file_loses_no_other(orthanc):
+    one, two = images(2)
+    wizard = upload(pack([one, one[:200], b'\0' * 1000, b'', two]))
+    assert states(wizard) == [
+        'stored', 'refused', 'skipped', 'skipped', 'stored']
+    assert orthanc.counts()['instances'] == 2
+
+
+def test_orthanc_stops_before_it_is_sent(orthanc):
+    one, two = images(2)
+    wizard = check(pack([one, two]))
+    orthanc.stop()
+    with pytest.raises(Fault, match="Check the port"):
+        wizard.execute('send')
+    orthanc.start(orthanc.port)
+    wizard.execute('send')
+    assert states(wizard) == ['stored', 'stored']
+
+
+def test_study_is_linked_to_the_chosen_patient(orthanc, ana):
+    wizard = upload(pack(images(2)), ana)
+    assert {file.fits for file in check(pack(images(1)), ana).form.files} == {
+        'fits'}
+    assert states(wizard) == ['stored'] * 2
+    study, = studies(orthanc)
+    assert study.patient.id == ana.id
+    assert study.link_status == 'manual'
+    assert study.decided_by.login == CLERK
+
+
+def test_study_of_somebody_else_waits_for_a_person(orthanc, ana):
+    other = Patient("Other^Bob", ANA.id, '19501231', 'M')
+    wizard = check(pack(images(1, other)), ana)
+    assert wizard.form.files[0].fits == 'contradicts'
+    assert wizard.form.contradictions
+    wizard.execute('send')
+    assert states(wizard) == ['stored']
+    assert "contradicts" in wizard.form.message
+    study, = studies(orthanc)
+    assert not study.patient and study.link_status == 'unlinked'
+
+
+def test_somebody_else_is_linked_with_a_reason(orthanc, ana):
+    other = Patient("Other^Bob", ANA.id, '19501231', 'M')
+    wizard = check(pack(images(1, other)), ana)
+    wizard.form.confirmed = True
+    wizard.form.reason = "Mixed up at the modality"
+    wizard.execute('send')
+    study, = studies(orthanc)
+    assert study.patient.id == ana.id
+    assert study.decision_reason == "Mixed up at the modality"
+
+
+def test_packaged_files_of_pydicom(orthanc):
+    folder = Path(pydicom.__file__).with_name('data')
+    paths = [
+        p for p in sorted(folder.rglob('*'))
+        if p.is_file() and p.suffix not in {'.py', '.pyc'}]
+    wizard = upload(pack(path.read_bytes() for path in paths))
+    found = states(wizard)
+    assert len(found) == len(paths) > 100
+    assert set(found) <= {'stored', 'present', 'refused', 'skipped'}
+    assert orthanc.counts()['instances'] == found.count('stored') > 50
+    for file in wizard.form.files:
+        assert file.reason or file.state in {'stored', 'present'}
+    assert len(studies(orthanc)) == orthanc.counts()['studies']

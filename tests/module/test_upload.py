@@ -1,0 +1,304 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import datetime as dt
+import os
+import tempfile
+import time
+from unittest.mock import patch
+
+from trytond.config import config
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from tests.unit.fake_orthanc import (
+    SYSTEM, FakeOrthanc, reply, reply_json, status)
+from tests.unit.upload_samples import archive, dicom, pack
+
+from .tools import (
+    STUDY, Refused, RpcError, RpcTestCase, Told, create_order, create_patient,
+    create_server, create_study, create_user)
+
+WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
+START = 'gnuhealth.imaging_orthanc.upload_image_data.start'
+STORED = {
+    'ID': 'abc-1', 'ParentStudy': 'abc-2', 'Status': 'Success'}
+
+
+class UploadTestCase(RpcTestCase):
+    "The wizard as clients go through it"
+
+    @classmethod
+    def setUpDatabase(cls):
+        cls.clerk = create_user(
+            'clerk', 'health_orthanc.group_imaging_orthanc',
+            'health.group_health_frontdesk').id
+        cls.nobody = create_user('nobody').id
+        cls.peer = FakeOrthanc()
+        cls.server = create_server(
+            label="Archive", domain=cls.peer.url, retries=0)
+        cls.patient = create_patient(
+            "Betz", "Ana", ref='GNU777ORG', dob=dt.date(1985, 10, 4))
+        cls.other = create_patient("Other", "Carl", gender='m')
+        cls.order = create_order(cls.other)
+        Transaction().commit()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(cls.peer)
+
+    def setUp(self):
+        super().setUp()
+        self.folder = os.path.join(
+            self.enterContext(tempfile.TemporaryDirectory()), 'spool')
+        if not config.has_section('health_orthanc'):
+            config.add_section('health_orthanc')
+        config.set('health_orthanc', 'upload_path', self.folder)
+        self.addCleanup(
+            config.remove_option, 'health_orthanc', 'upload_path')
+        self.peer.received.clear()
+        self.peer.script('/system', reply_json(SYSTEM))
+        self.peer.script('/instances', reply_json(STORED))
+        # What is stored is gone before it is brought in
+        self.peer.script('/tools/bulk-content', reply_json([]))
+        self.calls = self.session(self.clerk)
+        self.id, _, _ = self.calls.wizard(WIZARD, 'create')
+
+    def execute(self, state, **data):
+        return self.calls.wizard(WIZARD, 'execute', self.id, data, state)
+
+    def check(self, data, **values):
+        "Fill in the first page, and return the second"
+        view = self.execute('check', start={
+                'server_config': str(self.server.id), 'data_to_upload': data,
+                **values})['view']
+        self.assertEqual(view['state'], 'review')
+        return view['defaults']
+
+    def send(self, **values):
+        view = self.execute('send', review=values)['view']
+        self.assertEqual(view['state'], 'result')
+        return view['defaults']
+
+    def spooled(self):
+        return os.listdir(self.folder) if os.path.exists(self.folder) else []
+
+    def sent(self):
+        return [r.body for r in self.peer.received if r.path == '/instances']
+
+    def kept(self):
+        "Return what the database holds of the session"
+        with Transaction().start(self.db_name, 1):
+            return Pool().get('ir.session.wizard')(self.id).data
+
+    # The first page
+
+    def test_servers_are_told_to_those_who_upload(self):
+        self.assertEqual(
+            self.calls.model(START, 'get_servers'),
+            [[str(self.server.id), "Archive"]])
+        self.assertEqual(
+            self.execute('start')['view']['defaults']['server_config'],
+            str(self.server.id))
+        nobody = self.session(self.nobody)
+        with self.assertRaises(Refused):
+            nobody.model(START, 'get_servers')
+        self.assertFalse(nobody.model(
+                START, 'default_get', ['server_config']).get('server_config'))
+
+    def test_unusable_files_are_told_and_not_kept(self):
+        for data in [
+                b'', b'MULT', pack([dicom()])[:-1], b'MULT' + b'\xff' * 9,
+                archive({'a': dicom()})[:-30]]:
+            with self.subTest(data=data[:8]):
+                with self.assertRaises(Told):
+                    self.check(data)
+        self.assertEqual(self.spooled(), [])
+
+    def test_choices_are_checked(self):
+        for values in [
+                {'server_config': str(self.server.id + 1)},
+                {'server_config': 'x'},
+                {'server_config': None},
+                {'patient': self.patient.id, 'request': self.order.id},
+                {'request': self.order.id},
+                ]:
+            with self.subTest(values=values):
+                with self.assertRaises(Told):
+                    self.check(dicom(), **values)
+        self.assertEqual(self.spooled(), [])
+
+    # The second page
+
+    def test_files_are_shown_before_they_are_sent(self):
+        page = self.check(pack([dicom(1), b'MZ', dicom(2, PatientID='')]))
+        first, second, third = page['files']
+        self.assertEqual(first['state'], 'ready')
+        self.assertEqual(first['patient_name'], "Betz, Ana María")
+        self.assertEqual(first['patient_id'], 'GNU777ORG')
+        self.assertEqual(first['birth_date'], dt.date(1985, 10, 4))
+        self.assertEqual(second['state'], 'skipped')
+        self.assertIn("no DICOM", second['reason'])
+        self.assertEqual(third['patient_id'], '')
+        self.assertNotIn('fits', first)
+        self.assertIsNone(page['contradictions'])
+        self.assertEqual(self.peer.received, [])
+
+    def test_files_are_compared_with_the_chosen_patient(self):
+        page = self.check(
+            pack([
+                    dicom(1), dicom(2, PatientBirthDate='19850410'),
+                    dicom(3, PatientBirthDate='19501231')]),
+            patient=self.patient.id)
+        self.assertEqual(
+            [f['fits'] for f in page['files']],
+            ['fits', 'differs', 'contradicts'])
+        self.assertTrue(page['contradictions'])
+
+    def test_the_id_of_another_patient_contradicts(self):
+        page = self.check(
+            dicom(PatientName='Other^Carl', PatientSex='M',
+                PatientBirthDate=''),
+            patient=self.other.id)
+        self.assertEqual(page['files'][0]['fits'], 'contradicts')
+
+    def test_many_files_are_listed_up_to_a_limit(self):
+        with patch('trytond.modules.health_orthanc.wizard.upload.ROWS_LIMIT',
+                2):
+            page = self.check(pack([dicom(1), dicom(2), b'x']))
+        self.assertEqual(
+            [f['state'] for f in page['files']], ['skipped', 'ready'])
+        self.assertIn("2", page['message'])
+
+    def test_the_database_keeps_no_file(self):
+        self.check(dicom(PatientComments='x' * 5000))
+        self.assertLess(len(self.kept()), 500)
+        file, = self.spooled()
+        self.assertEqual(
+            os.stat(os.path.join(self.folder, file)).st_mode & 0o777, 0o600)
+        self.calls.wizard(WIZARD, 'delete', self.id)
+        self.assertEqual(self.spooled(), [])
+
+    def test_what_was_left_is_cleaned_up(self):
+        self.check(dicom())
+        left, = self.spooled()
+        yesterday = time.time() - 25 * 60 * 60
+        os.utime(os.path.join(self.folder, left), (yesterday, yesterday))
+        self.check(dicom())
+        self.assertEqual(len(self.spooled()), 1)
+        self.assertNotIn(left, self.spooled())
+
+    def test_a_folder_of_others_is_not_used(self):
+        os.mkdir(self.folder)
+        os.chmod(self.folder, 0o777)
+        with self.assertRaises(RpcError):
+            self.check(dicom())
+        self.assertEqual(self.spooled(), [])
+
+    # Sending
+
+    def test_files_are_sent(self):
+        self.peer.script(
+            '/instances', reply_json(STORED),
+            reply_json({**STORED, 'Status': 'AlreadyStored'}),
+            reply(b'{"Message": "Bad file format"}', 400))
+        one, two, three = map(dicom, [1, 2, 3])
+        page = self.check(pack([one, b'text', two, three]))
+        page = self.send(files=page['files'])
+        self.assertEqual(
+            [f['state'] for f in page['files']],
+            ['stored', 'skipped', 'present', 'refused'])
+        self.assertIn("Bad file format", page['files'][3]['reason'])
+        self.assertEqual(self.sent(), [one, two, three])
+        self.assertFalse(page['failed'])
+        self.assertNotIn('patient_name', self.kept())
+        self.calls.wizard(WIZARD, 'delete', self.id)
+        self.assertEqual(self.spooled(), [])
+
+    def test_what_was_not_sent_is_sent_later(self):
+        self.peer.script(
+            '/instances', reply_json(STORED), status(503),
+            reply_json(STORED), reply_json(STORED))
+        one, two, three = map(dicom, [1, 2, 3])
+        self.check(pack([one, two, three]))
+        page = self.send()
+        self.assertEqual(
+            [f['state'] for f in page['files']],
+            ['stored', 'failed', 'stored'])
+        self.assertTrue(page['failed'])
+        self.peer.received.clear()
+        page = self.execute('send', result={'failed': True})[
+            'view']['defaults']
+        self.assertEqual(
+            {f['state'] for f in page['files']}, {'stored'})
+        self.assertEqual(self.sent(), [two])
+
+    def test_a_server_that_lets_nobody_in_gets_nothing(self):
+        self.check(dicom())
+        self.peer.script('/system', status(401))
+        with self.assertRaises(Told):
+            self.send()
+        self.assertEqual(self.sent(), [])
+        self.assertEqual(len(self.spooled()), 1)
+
+    def test_what_is_lost_is_told(self):
+        self.check(dicom())
+        os.unlink(os.path.join(self.folder, *self.spooled()))
+        with self.assertRaises(Told):
+            self.send()
+
+    def test_a_key_leads_nowhere_else(self):
+        secret = os.path.join(os.path.dirname(self.folder), 'a' * 32)
+        with open(secret, 'wb') as file:
+            file.write(dicom())
+        self.check(dicom())
+        for key in ['../' + 'a' * 32, secret, '', None, 'A' * 32, 1]:
+            with self.subTest(key=key):
+                with self.assertRaises(Told):
+                    self.execute('send', kept={'key': key})
+        self.calls.wizard(WIZARD, 'delete', self.id)
+        self.assertTrue(os.path.exists(secret))
+
+    # Linking
+
+    def upload_of(self, patient, **values):
+        "Send a file of Ana and return the last page and the study"
+        with Transaction().start(self.db_name, 1) as transaction:
+            study = create_study(
+                self.server, patient_id='GNU777ORG',
+                patient_name='Betz^Ana María', patient_sex='F',
+                patient_birth_date=dt.date(1985, 10, 4))
+            uid = study.orthanc_UID
+            transaction.commit()
+        self.peer.script(
+            '/instances', reply_json({**STORED, 'ParentStudy': uid}))
+        # It is here already, and nothing has changed
+        with patch('trytond.modules.health_orthanc.upload.Engine'):
+            self.check(dicom(), patient=patient.id)
+            page = self.send(**values)
+        with Transaction().start(self.db_name, 1):
+            study = Pool().get(STUDY)(study.id)
+            return page, study.patient, study.link_status, (
+                study.decided_by.id if study.decided_by else None)
+
+    def test_studies_are_linked_to_the_chosen_patient(self):
+        page, patient, link, user = self.upload_of(self.patient)
+        self.assertEqual(
+            (patient, link, user), (self.patient, 'manual', self.clerk))
+
+    def test_studies_are_not_linked_against_a_contradiction(self):
+        page, patient, link, user = self.upload_of(self.other)
+        self.assertNotEqual(patient, self.other)
+        self.assertIsNone(user)
+        self.assertIn("contradicts", page['message'])
+
+    def test_a_reason_without_a_confirmation_is_none(self):
+        _, patient, _, _ = self.upload_of(self.other, reason="Sure")
+        self.assertNotEqual(patient, self.other)
+
+    def test_a_person_may_link_against_a_contradiction(self):
+        _, patient, link, user = self.upload_of(
+            self.other, confirmed=True, reason="Wrong bracelet")
+        self.assertEqual(
+            (patient, link, user), (self.other, 'manual', self.clerk))
