@@ -25,7 +25,7 @@ KINDS = {
     'G first': "both are down, GNU Health is started first",
     'five': "each event is delivered five times",
     'worker': "the worker is killed on its own",
-    'told': "a part is killed while or after it is told",
+    'told': "a part is to be killed after the next notification",
     }
 
 

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The parts that other tests rely on start, stop and leave nothing."""
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from devtools.certificates import Authority
 from devtools.orthanc import Orthanc
 from devtools.postgresql import PostgreSQL
 from devtools.process import StartError, wait_until
+from devtools.programs import ForkingTryton, Programs
 from devtools.proxy import Answer, Proxy
 from devtools.tryton import ROOT
 
@@ -203,6 +205,35 @@ def test_tryton_serves_its_database(make_tryton):
             scheduler.stop()
             assert not _alive(scheduler.pid)
         assert not _alive(pid)
+
+
+def test_forked_programs_die_with_their_children(make_tryton):
+    made = make_tryton('postgresql', 'health_imaging')
+    tryton = ForkingTryton(
+        made.folder, postgresql=made.postgresql, name=made.name)
+    with Programs(tryton.configuration, tryton.name) as tryton.programs:
+        with tryton.server() as server:
+            assert server.rpc().model.res.user.search_count(
+                [('login', '=', 'admin')], 0, None, {}) == 1
+            pid = server.process.pid
+            worker = tryton.worker(2)
+            assert wait_until(lambda: len(_group(worker.pid)) == 3, TIMEOUT)
+            worker.kill()
+            assert worker.returncode == -signal.SIGKILL
+            assert wait_until(lambda: not _group(worker.pid), TIMEOUT)
+        assert not _alive(pid)
+
+
+def _group(number: int) -> list[int]:
+    """Return the processes of a group."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*'):
+        try:
+            if os.getpgid(int(path.name)) == number:
+                found.append(int(path.name))
+        except ProcessLookupError:
+            continue
+    return [pid for pid in found if _alive(pid)]
 
 
 def test_copies_of_a_database_are_apart(make_tryton):
