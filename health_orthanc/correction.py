@@ -29,7 +29,8 @@ from .exceptions import DecisionAccessError, describe
 from .locks import server_lock
 from .mirror import now
 from .rows import known_rows, write_same
-from .storage import store_patients, store_series, study_values
+from .storage import (
+    mark_missing_patients, store_patients, store_series, study_values)
 from .worklist_data import patient_identity
 
 __all__ = ['StudyCorrection', 'describe_refusal']
@@ -402,6 +403,7 @@ class StudyCorrection(GuardedMixin, ModelSQL, ModelView):
         if last_update:
             values['source_update'] = last_update
         cls.write([correction], values)
+        mark_missing_patients(correction.server)
 
     # The record follows
 
@@ -420,12 +422,12 @@ class StudyCorrection(GuardedMixin, ModelSQL, ModelView):
         correction = cls(id_)
         server, record = correction.server, correction.study
         store_patients(server, [patient])
-        former = record.orthanc_patient
         cls._carry_study(correction, study)
         cls._carry_series(record, series)
         cls._carry_instances(record, images)
         store_series(server, series)
-        cls._carry_patient(record, former, correction.kind)
+        if correction.kind == 'correct':
+            cls._carry_patient(record)
         cls._record_history(correction)
         cls.write([correction], {
                 'state': 'removing', 'source_update': last_update})
@@ -461,19 +463,14 @@ class StudyCorrection(GuardedMixin, ModelSQL, ModelView):
         write_same(Instance, 'orthanc_UID', found)
 
     @classmethod
-    def _carry_patient(cls, study, former, kind):
+    def _carry_patient(cls, study):
         pool = Pool()
         Study = pool.get('gnuhealth.imaging_orthanc.study')
         Patient = pool.get('gnuhealth.orthanc.patient')
         current = Study(study.id).orthanc_patient
-        if kind == 'correct' and not current.patient and not (
-                current.decided_by):
+        if not current.patient and not current.decided_by:
             Patient.write(
                 [current], {'patient': study.patient, 'decided_by': None})
-        if former and former != current and not Study.search([
-                    ('orthanc_patient', '=', former.id),
-                    ('missing_since', '=', None)], limit=1):
-            Patient.mark_missing([former.id])
 
     @classmethod
     def _record_history(cls, correction):

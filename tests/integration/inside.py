@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What agents do inside of Tryton, in a transaction of the caller."""
+import datetime as dt
 import os
 import signal
 from collections import defaultdict
@@ -23,6 +24,7 @@ INSTANCE = 'gnuhealth.imaging_orthanc.series_instances'
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
+NOTIFICATION = 'gnuhealth.orthanc.notification'
 CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
 RUN_FIELDS = [
@@ -273,3 +275,30 @@ def carry_on_corrections():
     Correction = model(CORRECTION)
     with Transaction().new_transaction(readonly=True):
         Correction.process(Correction.search([]))
+
+
+def notify(server_id, events):
+    """Work off what the plugin could tell; return what went wrong.
+
+    Parameters
+    ----------
+    events : list of tuple
+        Kind and Orthanc id of a study.
+    """
+    Notification = model(NOTIFICATION)
+    with Transaction().new_transaction() as transaction:
+        ids = [n.id for n in Notification.create([{
+                    'server': server_id,
+                    'event': f'{kind} {orthanc_id} {number}',
+                    'kind': kind,
+                    'orthanc_UID': orthanc_id,
+                    'facts': '{"PatientID": "WRONG"}',
+                    'received_at': dt.datetime.now().replace(microsecond=0),
+                    } for number, (kind, orthanc_id) in enumerate(events)])]
+        transaction.commit()
+    with Transaction().new_transaction(readonly=True):
+        Notification.process(Notification.browse(ids))
+    return [
+        n['error_kind'] for n in read(
+            NOTIFICATION, [('id', 'in', ids)], ['error_kind', 'processed_at'])
+        if n['error_kind'] or not n['processed_at']]

@@ -66,6 +66,11 @@ class Archive:
             'reason', 'error_kind', 'user', 'source_UID', 'target_UID',
             'instances_count')[-1]
 
+    def notify(self, kind, *studies):
+        "Have notifications of the plugin worked off"
+        assert not self.hospital.call(
+            inside.notify, self.server.id, [(kind, id_) for id_ in studies])
+
     def files(self):
         "Return what Orthanc holds, by SOP Instance UID"
         found = {}
@@ -266,21 +271,28 @@ def test_what_is_done_but_not_answered_is_carried_on(
         ('GET', '/frames/'),
         ('POST', 'bulk-delete'),
         ])
-def test_synchronisation_meanwhile_makes_no_other_record(
+def test_what_is_told_meanwhile_makes_no_other_record(
         hospital, orthanc, method, part):
     with held(orthanc, is_call(method, part)) as (proxy, come, release):
         archive = Archive(hospital, orthanc, proxy.url)
         call = archive.start()
         assert come.wait(TIMEOUT)
-        assert len(orthanc.get('/studies')) == 2
-        for kind in ['incremental', 'full']:
-            archive.server.done(kind)
+        studies = orthanc.get('/studies')
+        assert len(studies) == 2
+        for bring_in in [
+                lambda: archive.server.done('incremental'),
+                lambda: archive.server.done('full'),
+                lambda: archive.notify('study', *studies)]:
+            bring_in()
             record = archive.server.study('missing_since', 'patient')
             assert record['id'] == archive.record
             assert record['patient'] == archive.patient
             assert record['missing_since'] is None
         release()
         call.result()
+        archive.notify('study', archive.correction()['target_UID'])
+        archive.notify('deleted', archive.source)
+        archive.assert_one_record()
         archive.server.done()
         archive.server.done('full')
         archive.assert_corrected(archive.datasets)
