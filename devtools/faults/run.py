@@ -32,7 +32,7 @@ STORE_TIMEOUT = 30
 STABLE_TIMEOUT = STABLE_AGE + 4
 TOLD_TIMEOUT = 4
 # Seconds of nothing, after which one of the scheduler's minutes has passed
-MINUTE = 1.5
+MINUTE = 2.5
 SYNCHRONIZE = 'gnuhealth.orthanc.config|synchronize_all'
 RECONCILE = 'gnuhealth.orthanc.config|reconcile_all'
 PROCESS = f'{NOTIFICATION}|process_pending'

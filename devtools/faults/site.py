@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from xmlrpc.client import ServerProxy
 
 from proteus import Model, Wizard
 
@@ -105,6 +106,8 @@ class Site:
         self._name = name
         self._stack = ExitStack()
         self._patients = 0
+        # By GNU Health's address, which may have to be another after a start
+        self._proxies: dict[str, ServerProxy] = {}
 
     def __enter__(self) -> 'Site':
         try:
@@ -128,7 +131,6 @@ class Site:
             Courier(self.gnuhealth.server.url))
         self.orthanc = self._stack.enter_context(self._new_orthanc())
         self.archive = Archive(self.orthanc)
-        self._rpc = self.gnuhealth.server.rpc()
         self._introduce()
 
     def _new_orthanc(self) -> Orthanc:
@@ -142,6 +144,13 @@ class Site:
                 'DicomAlwaysAllowFindWorklist': True,
                 'StableAge': STABLE_AGE,
                 'HealthOrthanc': section})
+
+    @property
+    def _rpc(self) -> ServerProxy:
+        url = self.gnuhealth.server.url
+        if url not in self._proxies:
+            self._proxies[url] = self.gnuhealth.server.rpc()
+        return self._proxies[url]
 
     def _introduce(self) -> None:
         """Tell GNU Health of our Orthanc."""
