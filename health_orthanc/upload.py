@@ -17,12 +17,12 @@ from .core.facts import StudyFacts
 from .core.headers import Reason, Unusable
 from .core.verdicts import Verdict
 from .engine import Engine, in_transaction
-from .exceptions import LinkVetoError, describe
+from .exceptions import LinkVetoError
 from .link import assess_choice, match_orders
 
 __all__ = [
     'Outcome', 'bring_in', 'compare', 'describe_reason', 'identity',
-    'link_chosen', 'send_file', 'send_item', 'send_items', 'unusable']
+    'link_chosen', 'send_file', 'send_item', 'send_items']
 
 logger = logging.getLogger(__name__)
 
@@ -41,27 +41,41 @@ class Outcome:
         ``'stored'``, ``'present'`` (it was there before), ``'refused'``,
         ``'skipped'`` (no image, but what comes along with them) or
         ``'failed'`` (to be sent again).
-    reason : str
-        Why, in the user's language.
+    message, status : str
+        The message that says why, and the HTTP status in it.
+    detail : str
+        What the server says.
     study : str or None
         The Orthanc id of the study it is now in.
     hopeless : bool
         Whether no other file would fare better now.
     """
     state: str
-    reason: str = ''
+    message: str = ''
+    status: str = ''
+    detail: str = ''
     study: str | None = None
     hopeless: bool = False
 
+    @classmethod
+    def unusable(cls, reason):
+        "Return what becomes of a file that is not sent"
+        return cls(
+            'skipped' if reason.passenger else 'refused',
+            f'upload_{reason.value}')
+
+    @property
+    def reason(self):
+        "Why, in the user's language"
+        if not self.message:
+            return ''
+        text = gettext(
+            f'health_orthanc.msg_{self.message}', status=self.status)
+        return f'{text} ({self.detail})' if self.detail else text
+
 
 def describe_reason(reason):
-    return gettext(f'health_orthanc.msg_upload_{reason.value}')
-
-
-def unusable(reason):
-    "Return what becomes of a file that is not sent"
-    return Outcome(
-        'skipped' if reason.passenger else 'refused', describe_reason(reason))
+    return Outcome.unusable(reason).reason
 
 
 def send_items(client, items):
@@ -92,7 +106,7 @@ def send_item(client, item):
         with item.open() as file:
             return send_file(client, file, item.size)
     except Unusable as error:
-        return unusable(error.reason)
+        return Outcome.unusable(error.reason)
 
 
 def send_file(client, file, size):
@@ -100,24 +114,19 @@ def send_file(client, file, size):
     try:
         stored = client.store_instance(file, size)
     except InstanceRefused as error:
-        return Outcome('refused', _why_refused(error))
+        if error.detail == 'filtered':
+            return Outcome('refused', 'upload_filtered')
+        return Outcome('refused', f'orthanc_{error.kind}', detail=error.detail)
     except Unreadable:
-        return unusable(Reason.DAMAGED)
+        return Outcome.unusable(Reason.DAMAGED)
     except OrthancError as error:
         logger.warning("Instance not sent: %s", error.kind)
         return Outcome(
-            'failed', describe(error.kind, status=error.status or ''),
+            'failed', f'orthanc_{error.kind}', str(error.status or ''),
             hopeless=isinstance(error, _NO_REFUSALS))
     return Outcome(
         'stored' if stored.is_new else 'present',
         study=stored.study_orthanc_id)
-
-
-def _why_refused(error):
-    if error.detail == 'filtered':
-        return gettext('health_orthanc.msg_upload_filtered')
-    text = describe(error.kind)
-    return f'{text} ({error.detail})' if error.detail else text
 
 
 def compare(headers, patient, request=None):

@@ -20,8 +20,8 @@ from ..core.headers import Unusable
 from ..core.uploads import Limits, list_items
 from ..exceptions import UploadError, describe, orthanc_errors
 from ..upload import (
-    bring_in, compare, describe_reason, identity, link_chosen, send_items,
-    unusable)
+    Outcome, bring_in, compare, describe_reason, identity, link_chosen,
+    send_items)
 from ..words import vetoes_in_words
 
 __all__ = [
@@ -219,7 +219,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
                 try:
                     header = headers[number] = item.header()
                 except Unusable as error:
-                    outcome = unusable(error.reason)
+                    outcome = Outcome.unusable(error.reason)
                     row['state'] = outcome.state
                     row['reason'] = outcome.reason
                 else:

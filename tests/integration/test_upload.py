@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images are uploaded as by a client, up to a real Orthanc."""
 import datetime as dt
+import socket
+from base64 import b64encode
 from pathlib import Path
 from xmlrpc.client import Fault
 
 import pydicom
 import pytest
+import requests
 
 from proteus import Model, Wizard
 
 from devtools.orthanc import Orthanc, to_bytes
+from devtools.process import LOOPBACK
 from devtools.samples import Patient, make_study
 from devtools.tryton import PASSWORD
 from tests.unit.upload_samples import archive as zipped
@@ -207,3 +211,68 @@ def test_packaged_files_of_pydicom(orthanc):
     for file in wizard.form.files:
         assert file.reason or file.state in {'stored', 'present'}
     assert len(studies(orthanc)) == orthanc.counts()['studies']
+
+
+def send(trytond, server, content, **kwargs):
+    "Send a file over the route for it"
+    return requests.post(
+        f'{trytond.url}/{trytond.tryton.name}/orthanc/upload',
+        params={'server': server}, data=content, auth=(CLERK, PASSWORD),
+        timeout=300, **kwargs)
+
+
+@pytest.fixture
+def server(trytond):
+    "The id of the server"
+    trytond.connect()
+    found, = Model.get('gnuhealth.orthanc.config').find([])
+    return found.id
+
+
+def peak(trytond):
+    "Return the most memory that trytond has ever had, in bytes"
+    status = Path(f'/proc/{trytond.process.pid}/status').read_text()
+    line, = [x for x in status.splitlines() if x.startswith('VmHWM')]
+    return 1024 * int(line.split()[1])
+
+
+def test_files_are_streamed(orthanc, trytond, server):
+    one, two = images(2)
+    for content in [one, zipped({'a': two})]:
+        found, = send(trytond, server, content).json()['files']
+        assert found['state'] == 'stored'
+    found, = send(trytond, server, one).json()['files']
+    assert found['state'] == 'present'
+    assert orthanc.get('/studies') == [found['study']]
+    assert orthanc.counts()['instances'] == 2
+
+
+def test_memory_is_flat(orthanc, trytond, server, tmp_path):
+    large = tmp_path / 'large'
+    dataset, = make_study(
+        'CR', series=1, instances=1, patient=ANA, rows=16)
+    dataset.Rows = dataset.Columns = 8192
+    dataset.PixelData = bytes(2 * 8192 * 8192)
+    dataset.save_as(large, enforce_file_format=True)
+    # What all requests need is there
+    send(trytond, server, *images(1))
+    before = peak(trytond)
+    with large.open('rb') as file:
+        found, = send(trytond, server, file).json()['files']
+    assert found['state'] == 'stored'
+    assert peak(trytond) - before < 50 * 2**20 < large.stat().st_size
+
+
+def test_an_aborted_transfer_leaves_nothing(orthanc, trytond, server):
+    one, = images(1)
+    head = (
+        f'POST /{trytond.tryton.name}/orthanc/upload?server={server} '
+        'HTTP/1.1\r\nHost: localhost\r\n'
+        f'Content-Length: {len(one) + 2**21}\r\nAuthorization: Basic '
+        + b64encode(f'{CLERK}:{PASSWORD}'.encode()).decode()
+        + '\r\n\r\n').encode()
+    with socket.create_connection((LOOPBACK, trytond.port)) as connection:
+        connection.sendall(head + one + bytes(2**21 - 1))
+    found, = send(trytond, server, *images(1)).json()['files']
+    assert found['state'] == 'stored'
+    assert orthanc.counts()['instances'] == 1

@@ -26,7 +26,7 @@ STORED = {
 
 
 class UploadTestCase(RpcTestCase):
-    "The wizard as clients go through it"
+    "Somebody who uploads, and an Orthanc"
 
     @classmethod
     def setUpDatabase(cls):
@@ -91,6 +91,10 @@ class UploadTestCase(RpcTestCase):
         "Return what the database holds of the session"
         with Transaction().start(self.db_name, 1):
             return Pool().get('ir.session.wizard')(self.id).data
+
+
+class UploadWizardTestCase(UploadTestCase):
+    "The wizard as clients go through it"
 
     # The first page
 
@@ -302,3 +306,93 @@ class UploadTestCase(RpcTestCase):
             self.other, confirmed=True, reason="Wrong bracelet")
         self.assertEqual(
             (patient, link, user), (self.other, 'manual', self.clerk))
+
+
+class UploadRouteTestCase(UploadTestCase):
+    "Files that are sent on as they come in"
+
+    def post(self, data, user=None, server=None, **kwargs):
+        calls = self.session(user or self.clerk)
+        return self.client().post(
+            f'/{self.db_name}/orthanc/upload'
+            f'?server={server or self.server.id}', data=data,
+            content_type='application/dicom', headers=calls._headers,
+            **kwargs)
+
+    def outcome(self, data):
+        "Return what became of the only file"
+        response = self.post(data)
+        self.assertEqual(response.status_code, 200)
+        found, = response.json['files']
+        return found
+
+    def test_a_file_is_sent_on(self):
+        data = dicom(PatientComments='x' * 9000)
+        self.assertEqual(self.outcome(data), {
+                'name': '', 'state': 'stored', 'reason': '',
+                'study': 'abc-2'})
+        self.assertEqual(self.sent(), [data])
+        self.assertEqual(self.spooled(), [])
+
+    def test_a_large_file_is_sent_on(self):
+        data = dicom() + bytes(3 * 2**20)
+        self.assertEqual(self.outcome(data)['state'], 'stored')
+        self.assertEqual(self.sent(), [data])
+
+    def test_no_other_file_reaches_orthanc(self):
+        for data, state in [
+                (b'<html>' * 50, 'skipped'), (dicom()[:200], 'refused')]:
+            with self.subTest(data=data[:8]):
+                found = self.outcome(data)
+                self.assertEqual(found['state'], state)
+                self.assertTrue(found['reason'])
+        self.assertEqual(self.peer.received, [])
+
+    def test_an_archive_is_unpacked_here(self):
+        response = self.post(archive({'a/1': dicom(1), 'README': b'text'}))
+        self.assertEqual(
+            [(f['name'], f['state']) for f in response.json['files']],
+            [('a/1', 'stored'), ('README', 'skipped')])
+        self.assertEqual(self.sent(), [dicom(1)])
+        self.assertEqual(
+            self.outcome(archive({'a': dicom()})[:-30])['state'], 'refused')
+
+    def test_a_refusal_is_told(self):
+        self.peer.script(
+            '/instances', reply(b'{"Message": "Bad file format"}', 400))
+        found = self.outcome(dicom())
+        self.assertEqual(found['state'], 'refused')
+        self.assertIn("Bad file format", found['reason'])
+        self.peer.script('/instances', status(503))
+        self.assertEqual(self.outcome(dicom())['state'], 'failed')
+        self.assertEqual(len(self.sent()), 2)
+
+    def test_others_send_nothing(self):
+        response = self.client().post(
+            f'/{self.db_name}/orthanc/upload?server={self.server.id}',
+            data=dicom())
+        self.assertEqual(response.status_code, 401)
+        self.assertEqual(
+            self.post(dicom(), user=self.nobody).status_code, 403)
+        for server in [self.server.id + 1, 'x']:
+            self.assertEqual(
+                self.post(dicom(), server=server).status_code, 404)
+        self.assertEqual(self.peer.received, [])
+
+    def test_the_size_is_limited(self):
+        data = dicom()
+        config.set('health_orthanc', 'upload_max_size', str(len(data)))
+        self.addCleanup(
+            config.remove_option, 'health_orthanc', 'upload_max_size')
+        self.assertEqual(self.post(data).status_code, 200)
+        self.assertEqual(self.post(data + b'x').status_code, 413)
+        self.assertEqual(self.sent(), [data])
+
+    def test_what_is_cut_is_not_sent_whole(self):
+        data = dicom() + bytes(2**21)
+        for cut in [data[:100], data[:-1], archive({'a': dicom()})[:-1]]:
+            with self.subTest(size=len(cut)):
+                response = self.post(cut, environ_overrides={
+                        'CONTENT_LENGTH': str(len(cut) + 1)})
+                self.assertNotIn('stored', response.text)
+        self.assertFalse([b for b in self.sent() if len(b) > len(data) - 1])
