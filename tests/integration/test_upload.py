@@ -3,6 +3,7 @@
 """Images are uploaded as by a client, up to a real Orthanc."""
 import datetime as dt
 import socket
+import threading
 from base64 import b64encode
 from pathlib import Path
 from xmlrpc.client import Fault
@@ -162,6 +163,40 @@ def test_orthanc_stops_before_it_is_sent(orthanc):
     orthanc.start(orthanc.port)
     wizard.execute('send')
     assert states(wizard) == ['stored', 'stored']
+
+
+def test_orthanc_stops_in_the_middle(orthanc):
+    files = images(400)
+    wizard = check(pack(files))
+    stopped = threading.Event()
+
+    def stop():
+        session = requests.Session()
+        session.auth = orthanc.user, orthanc.password
+        while not session.get(
+                f'{orthanc.url}/statistics', timeout=30).json()[
+                'CountInstances']:
+            pass
+        orthanc.kill()
+        stopped.set()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    wizard.execute('send')
+    thread.join()
+    found = states(wizard)
+    assert stopped.is_set() and wizard.form.failed
+    count = found.count('stored')
+    assert 0 < count < len(files)
+    assert found == ['stored'] * count + ['failed'] * (len(files) - count)
+    assert all(f.reason for f in wizard.form.files[count:])
+    orthanc.start(orthanc.port)
+    wizard.execute('send')
+    assert set(states(wizard)) <= {'stored', 'present'}
+    assert not wizard.form.failed
+    assert orthanc.counts()['instances'] == len(files)
+    study, = studies(orthanc)
+    assert study.instances_count == len(files)
 
 
 def test_study_is_linked_to_the_chosen_patient(orthanc, ana):
