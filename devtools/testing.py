@@ -62,6 +62,7 @@ class Configuration:
         return [MODULE, *self.extras]
 
 
+BACKENDS = ['sqlite', 'postgresql']
 WORKLIST = 'health_imaging_worklist'
 CONFIGURATIONS = [
     Configuration('sqlite'),
@@ -132,7 +133,7 @@ class Runner:
             self._add(code, counts)
 
     @contextmanager
-    def beside(self, paths: Sequence[str]) -> Iterator[None]:
+    def beside(self, paths: Sequence[str], *options: str) -> Iterator[None]:
         """Run the tests below `paths` meanwhile, as a command of their own.
 
         What that prints is printed at the end, however it ends.
@@ -141,7 +142,7 @@ class Runner:
             counts, log = Path(folder, 'counts.json'), Path(folder, 'log')
             process = Process(
                 [sys.executable, '-m', 'devtools.testing', *self._options,
-                    *paths],
+                    *options, *paths],
                 log, folder=ROOT,
                 environment={**environment(), COUNTS_VARIABLE: str(counts)})
             try:
@@ -293,7 +294,8 @@ def _lanes(paths: Sequence[str]) -> list[list[str]]:
     return [lanes[name] for name in sorted(lanes)]
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], backend: str | None = None) -> int:
+    """Run tests, those of the module on `backend` only if it is given."""
     paths, options = _split(arguments)
     runner = Runner(options)
     if not paths:
@@ -302,18 +304,25 @@ def main(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         for lane in others:
             stack.enter_context(runner.beside(lane))
-        _run_lane(runner, first)
+        if not _of_module(first[0]):
+            title = (
+                f'{len(first)} files' if len(first) > 3 else ', '.join(first))
+            runner.run(title, first)
+        elif backend:
+            _run_module_tests(runner, backend, first)
+        else:
+            stack.enter_context(
+                runner.beside(first, f'--backend={BACKENDS[1]}'))
+            _run_module_tests(runner, BACKENDS[0], first)
     return runner.close()
 
 
-def _run_lane(runner: Runner, paths: Sequence[str]) -> None:
-    if not _of_module(paths[0]):
-        title = f'{len(paths)} files' if len(paths) > 3 else ', '.join(paths)
-        runner.run(title, paths)
-        return
+def _run_module_tests(
+        runner: Runner, backend: str, paths: Sequence[str]) -> None:
     with PostgreSQL() as postgresql:
         for configuration in CONFIGURATIONS:
-            run_module_tests(runner, configuration, paths, postgresql)
+            if configuration.backend == backend:
+                run_module_tests(runner, configuration, paths, postgresql)
 
 
 if __name__ == '__main__':
@@ -321,9 +330,12 @@ if __name__ == '__main__':
     parser.add_argument(
         '--prepare', action='store_true',
         help="fetch what the tests need, and run none")
+    parser.add_argument(
+        '--backend', choices=BACKENDS,
+        help="run the tests of the module on this kind of database only")
     options, arguments = parser.parse_known_args()
     if options.prepare:
         prepare()
     else:
         with stopping_on_signals():
-            sys.exit(main(arguments))
+            sys.exit(main(arguments, options.backend))
