@@ -1,16 +1,12 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from lxml import etree
-
 from trytond import backend
 from trytond.model import dualmethod
 from trytond.pool import PoolMeta
 from trytond.transaction import Transaction
 
-__all__ = ['Cron', 'View']
-
-_RELAX_NG = 'http://relaxng.org/ns/structure/1.0'
+__all__ = ['Cron']
 
 
 class Cron(metaclass=PoolMeta):
@@ -42,19 +38,3 @@ class Cron(metaclass=PoolMeta):
         if (backend.name == 'sqlite' and transaction.user == 0
                 and transaction.context.get('_skip_warnings')):
             transaction.commit()
-
-
-class View(metaclass=PoolMeta):
-    __name__ = 'ir.ui.view'
-
-    @classmethod
-    def get_rng(cls, type_):
-        "Allow the widget that GNU Health's clients have for DICOM files"
-        rng = super().get_rng(type_)
-        for choice in rng.xpath(
-                '//rng:attribute[rng:name[.="widget"]]/rng:choice'
-                '[rng:value[.="binary"]][not(rng:value[.="binary_dicom"])]',
-                namespaces={'rng': _RELAX_NG}):
-            etree.SubElement(
-                choice, f'{{{_RELAX_NG}}}value').text = 'binary_dicom'
-        return rng
