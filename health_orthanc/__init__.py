@@ -61,7 +61,6 @@ def register():
         wizard.step.RejectStepReason,
         wizard.dismissal.DismissStudiesReason,
         wizard.review.ReviewComparison,
-        wizard.review.ReviewCandidate,
         wizard.review.ReviewShow,
         wizard.review.ReviewReason,
         wizard.review.ReviewDone,

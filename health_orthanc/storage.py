@@ -202,8 +202,6 @@ def store_series(server, resources):
             {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
     write_rows(Series, updated)
     _update_modalities(studies.values())
-    pool.get('gnuhealth.imaging_orthanc.dismissal_rule').dismiss(
-        studies.values())
     counts = Counter(
         series_created=len(created), series_updated=len(updated))
     return counts + _mark_missing_instances(known, resources)

@@ -23,7 +23,7 @@ from ..words import DOUBTS, VERDICTS, line_of, told, vetoes_in_words
 
 __all__ = [
     'ConfirmSuggestions', 'ConfirmSuggestionsDone', 'ConfirmSuggestionsStart',
-    'Review', 'ReviewCandidate', 'ReviewComparison', 'ReviewDone',
+    'Review', 'ReviewComparison', 'ReviewDone',
     'ReviewReason', 'ReviewShow']
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
@@ -59,27 +59,6 @@ class ReviewComparison(_Form, ModelView):
             ]
 
 
-class ReviewCandidate(_Form, ModelView):
-    "Candidate"
-    __name__ = 'gnuhealth.imaging_orthanc.review.candidate'
-
-    key = fields.Char("Key", readonly=True)
-    label = fields.Char("Label", readonly=True)
-    number = fields.Integer("No.", readonly=True)
-    patient = fields.Char("Patient", readonly=True)
-    birth_date = fields.Date("Birth Date", readonly=True)
-    puid = fields.Char("PUID", readonly=True)
-    order = fields.Char("Order", readonly=True)
-    score = fields.Integer("Score", readonly=True)
-    contradicted = fields.Boolean("Contradiction", readonly=True)
-
-    @classmethod
-    def view_attributes(cls):
-        return super().view_attributes() + [
-            ('/tree', 'visual', If(Eval('contradicted'), 'danger', '')),
-            ]
-
-
 def _key(patient, request):
     "Return by what a candidate is chosen from a list"
     return f'{patient},{request or ""}'
@@ -101,9 +80,7 @@ class ReviewShow(_Form, ModelView):
     choice = fields.Selection(
         'get_choices', "Candidate", sort=False,
         help="Who it may be, the likeliest first.")
-    candidates = fields.One2Many(
-        'gnuhealth.imaging_orthanc.review.candidate', None, "Candidates",
-        readonly=True)
+    choices = fields.Text("Candidates", readonly=True)
     patient = fields.Many2One(
         PATIENT, "Patient", help="Whose study it is to be.")
     request = fields.Many2One(
@@ -112,7 +89,7 @@ class ReviewShow(_Form, ModelView):
             If(Bool(Eval('patient')), ('patient', '=', Eval('patient', -1)),
                 ()),
             ])
-    vetoes = fields.Text(
+    vetoes = fields.Char(
         "Contradictions", readonly=True,
         states={'invisible': ~Bool(Eval('vetoes'))})
     comparisons = fields.One2Many(
@@ -125,10 +102,9 @@ class ReviewShow(_Form, ModelView):
     queue = fields.Text("Queue", readonly=True)
     counts = fields.Text("Counts", readonly=True)
 
-    @fields.depends('candidates')
+    @fields.depends('choices')
     def get_choices(self):
-        return [(None, ''), *(
-                (line.key, line.label) for line in self.candidates or [])]
+        return [(None, ''), *map(tuple, json.loads(self.choices or '[]'))]
 
     @fields.depends('choice', methods=['_compare'])
     def on_change_choice(self):
@@ -154,25 +130,24 @@ class ReviewShow(_Form, ModelView):
             self.patient = self.request.patient
         self._compare()
 
-    @fields.depends('study', 'patient', 'request', 'candidates')
+    @fields.depends('study', 'patient', 'request', 'choices', 'comparisons')
     def _compare(self):
-        if not self.study:
-            return
-        keys = [line.key for line in self.candidates or []]
-        for name, value in _compared(
-                self.study, self.patient, self.request, keys).items():
-            setattr(self, name, value)
+        if self.study:
+            for name, value in _compared(
+                    self.study, self.patient, self.request,
+                    json.loads(self.choices or '[]')).items():
+                setattr(self, name, value)
 
 
 @without_check_access
-def _compared(study, patient, request, keys):
+def _compared(study, patient, request, choices):
     "Return what the form shows of a choice"
     assessment = assess_study(study, patient, request)
     key = _key(patient.id, request and request.id) if patient else None
     return {
-        'choice': key if key in keys else None,
+        'choice': key if key in dict(choices) else None,
         'score': assessment.score if patient else None,
-        'vetoes': vetoes_in_words(assessment.vetoes),
+        'vetoes': vetoes_in_words(assessment.vetoes).replace('\n', ' '),
         'comparisons': [line_of(c) for c in told(assessment)],
         'stamp': _stamp(study, assessment),
         }
@@ -187,7 +162,8 @@ def _stamp(study, assessment):
     return hashlib.sha256(seen.encode()).hexdigest()
 
 
-def _candidate_lines(candidates):
+def _choices(candidates):
+    "Yield by what each candidate is chosen, and what people read of it"
     pool = Pool()
     patients = {
         p.id: p for p in pool.get(PATIENT).browse(list({
@@ -200,20 +176,14 @@ def _candidate_lines(candidates):
         patient = patients[assessment.candidate.patient.key]
         order = assessment.candidate.order
         request = requests[order.key] if order else None
-        yield {
-            'key': _key(patient.id, request and request.id),
-            'label': ' · '.join(filter(None, [
-                        f'{number}', patient.rec_name, patient.party.ref,
-                        request and request.rec_name,
-                        str(assessment.score)])),
-            'number': number,
-            'patient': patient.rec_name,
-            'birth_date': patient.party.dob,
-            'puid': patient.party.ref,
-            'order': request.rec_name if request else None,
-            'score': assessment.score,
-            'contradicted': bool(assessment.vetoes),
-            }
+        yield _key(patient.id, request and request.id), ' · '.join(
+            filter(None, [
+                    f'{number}', patient.rec_name,
+                    str(patient.party.dob or ''), patient.party.ref,
+                    request and request.requested_test.rec_name,
+                    request and request.accession_number,
+                    f'{assessment.score}', assessment.vetoes and gettext(
+                        'health_orthanc.msg_review_contradicted')]))
 
 
 class ReviewReason(_Form, ModelView):
@@ -312,8 +282,10 @@ class Review(RestrictedWizardMixin, Wizard):
     def _again(self, message):
         "Show the study anew, and tell why"
         ids, index = json.loads(self.show.queue)
-        self._turn(ids, index, json.loads(self.show.counts), gettext(message))
-        return 'show'
+        self._turn(
+            ids, index, json.loads(self.show.counts),
+            gettext(message) if self._is_shown else None)
+        return self._show()
 
     @property
     def _study(self):
@@ -321,17 +293,21 @@ class Review(RestrictedWizardMixin, Wizard):
         found = Pool().get(STUDY).search([('id', '=', ids[index])])
         return found[0] if found else None
 
+    @property
+    def _is_shown(self):
+        "Whether the client had shown what it answers to"
+        return bool(self.show.study)
+
     # A page
 
-    def default_show(self, fields):
+    def value_show(self, fields):
         study = self._study
         decision = propose(study)
-        candidates = list(_candidate_lines(decision.candidates))
+        choices = list(_choices(decision.candidates))
         patient, request = self._chosen(study)
         ids, index = json.loads(self.show.queue)
         notice = self.show.notice
-        compared = _compared(
-            study, patient, request, [line['key'] for line in candidates])
+        compared = _compared(study, patient, request, choices)
         self._keep(study, patient, request, compared['stamp'])
         return {
             **compared,
@@ -341,7 +317,7 @@ class Review(RestrictedWizardMixin, Wizard):
                 count=len(ids)),
             'link_status': study.link_status,
             'doubt': decision.doubt.value if decision.doubt else None,
-            'candidates': candidates,
+            'choices': json.dumps(choices),
             'patient': patient.id if patient else None,
             'request': request.id if request else None,
             'study': study.id,
@@ -420,6 +396,8 @@ class Review(RestrictedWizardMixin, Wizard):
         return self._next('dismissed')
 
     def transition_skip(self):
+        if not self._is_shown:
+            return self._again('health_orthanc.msg_review_changed')
         return self._next('skipped')
 
     def default_ask_link(self, fields):

@@ -16,7 +16,8 @@ from devtools.process import wait_until
 from devtools.testing import cache_folder
 from devtools.tryton import MODULE, PASSWORD, Server, Tryton
 
-__all__ = ['Clinic', 'LABEL', 'MUSTER', 'NOBODY', 'REVIEWER', 'STUDY']
+__all__ = [
+    'Clinic', 'LABEL', 'MUSTER', 'NOBODY', 'REVIEWER', 'STUDY', 'study_of']
 
 LABEL = "Main"
 NOBODY = 'nobody'
@@ -31,7 +32,7 @@ TIMEOUT = 60
 TODAY = dt.date.today()
 
 
-def _study(
+def study_of(
         modality: str, patient: samples.Patient, days: int, hour: int,
         **options: object) -> list[Dataset]:
     """Return a study of so many days ago."""
@@ -44,25 +45,25 @@ def _study(
 def _studies() -> Iterator[list[Dataset]]:
     """Yield studies of which the names tell what becomes of them."""
     muster = MUSTER.in_dicom()
-    yield _study('CT', muster, 0, 8, series=2, instances=3,
+    yield study_of('CT', muster, 0, 8, series=2, instances=3,
         AccessionNumber='ACC-CT-8', StudyDescription="CT of the head")
-    yield _study('MR', muster, 40, 9, series=1, instances=2)
-    yield _study('CR', EJEMPLO.in_dicom(), 3, 10, series=1, instances=1)
-    yield _study('SR', KOFI.in_dicom(), 2, 11, series=1, instances=1)
+    yield study_of('MR', muster, 40, 9, series=1, instances=2)
+    yield study_of('CR', EJEMPLO.in_dicom(), 3, 10, series=1, instances=1)
+    yield study_of('SR', KOFI.in_dicom(), 2, 11, series=1, instances=1)
     # Neither birth date nor sex: somebody has to look at it
-    yield _study('US', samples.Patient(
+    yield study_of('US', samples.Patient(
             ESIMERKKI.pn, ESIMERKKI.puid, None, None), 1, 12,
         series=1, instances=1)
-    yield _study('CR', samples.Patient(
+    yield study_of('CR', samples.Patient(
             "Besuch^Ada Maria", 'HOSP-88213', '19760314', 'F'), 0, 13,
         series=1, instances=1, AccessionNumber='ACC-CR-13')
-    yield _study('CT', samples.Patient(
+    yield study_of('CT', samples.Patient(
             "Phantom^Daily QA", 'QA-PHANTOM', None, 'O'), 0, 6,
         series=1, instances=1)
 
 
 def _lost_study() -> list[Dataset]:
-    return _study('CT', samples.Patient(
+    return study_of('CT', samples.Patient(
             "Verloren^Uwe", 'LOST-1', '19500101', 'M'), 5, 14,
         series=1, instances=1)
 
@@ -161,7 +162,7 @@ class Clinic:
 
     def upload(self, patient_name: str) -> None:
         """Store a new study that GNU Health does not know yet."""
-        self.orthanc.upload(_study('CR', samples.Patient(
+        self.orthanc.upload(study_of('CR', samples.Patient(
                     patient_name, None, None, None), 1, 15,
             series=1, instances=1))
 

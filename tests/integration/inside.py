@@ -25,6 +25,7 @@ RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
+RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
 RUN_FIELDS = [
@@ -43,8 +44,8 @@ def empty():
     "Forget all servers and what came from them"
     cursor = Transaction().connection.cursor()
     for name in [
-            CORRECTION, DECISION, PLACEMENT, FAILURE, INSTANCE, SERIES, STUDY,
-            PATIENT]:
+            RULE, CORRECTION, DECISION, PLACEMENT, FAILURE, INSTANCE, SERIES,
+            STUDY, PATIENT]:
         cursor.execute(*model(name).__table__().delete())
     server = model(SERVER).__table__()
     cursor.execute(*server.update([server.last_run], [None]))

@@ -244,3 +244,21 @@ def test_old_studies_are_not_put_up_for_review(hospital, orthanc):
         found = hospital.read(
             inside.STUDY, [('server', '=', server.id), domain], 'date')
         assert [s['date'] for s in found] == [dt.date(2024, 1, 1)]
+
+
+@pytest.mark.parametrize('kind', ['incremental', 'full'])
+def test_a_rule_dismisses_phantoms(hospital, orthanc, kind):
+    _, puid = hospital.add_patient(birth_date=BORN, puid=f'PHANTOM-{kind}')
+    hospital.call(inside.create, inside.RULE, [
+            {'patient_id': 'PHANTOM*', 'reason': "Phantom"}])
+    phantom = upload(
+        orthanc, 'PHANTOM-7', name="QA^Daily", birth_date=None, sex='O')
+    registered, stranger = upload(orthanc, puid), upload(orthanc, 'XPHANTOM')
+    server = hospital.add_server(orthanc)
+    server.done(kind)
+    statuses = {
+        s['orthanc_UID']: s['link_status']
+        for s in server.studies('link_status')}
+    assert statuses[phantom] == 'dismissed'
+    assert statuses[registered] == 'auto_certain'
+    assert statuses[stranger] != 'dismissed'

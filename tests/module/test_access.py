@@ -712,7 +712,7 @@ class WizardsTestCase(AccessTestCase):
         name = 'gnuhealth.imaging_orthanc.review.show'
         values = {
             'id': -1, 'study': self.unlinked_study.id,
-            'patient': self.patient.id, 'request': None, 'candidates': []}
+            'patient': self.patient.id, 'request': None, 'choices': '[]'}
         for login in self.users:
             calls = [
                 ('on_change', [values, ['patient']]),

@@ -359,9 +359,10 @@ class WizardTestCase(ReviewTestCase):
             result = self._wizard.execute(self._session, data, state)
         view = result['view']
         self._shown = view['state'], {
-            name: value for name, value in view['defaults'].items()
+            name: value for name, value in {
+                **view['defaults'], **view['values']}.items()
             if '.' not in name}
-        return view['state'], view['defaults']
+        return view['state'], {**view['defaults'], **view['values']}
 
     @with_transaction()
     def test_the_queue(self):
@@ -379,7 +380,7 @@ class WizardTestCase(ReviewTestCase):
         self.assertEqual(lines["Birth Date"]['verdict'], 'differs')
         self.assertEqual(lines["Birth Date"]['ours'], '1964-08-12')
         self.assertEqual(lines["Patient ID"]['verdict'], 'equal')
-        self.assertEqual(shown['candidates'][0]['puid'], one.party.ref)
+        self.assertIn(one.party.ref, shown['choices'])
         state, shown = self.press('confirm')
         self.assertEqual(first.__class__(first.id).link_status, 'manual')
         self.assertEqual(shown['position'], "2 of 3")
@@ -388,7 +389,9 @@ class WizardTestCase(ReviewTestCase):
         self.assertEqual(shown['study'], unlinked.id)
         # Whom nothing is proposed for is nobody's until one is chosen
         self.assertIsNone(shown['patient'])
-        self.assertEqual(shown['candidates'][0]['puid'], one.party.ref)
+        (key, label), *_ = json.loads(shown['choices'])
+        self.assertEqual(key, f'{one.id},')
+        self.assertIn("contradicted", label)
         state, _ = self.press('ask_dismiss')
         self.assertEqual(state, 'ask_dismiss')
         state, shown = self.press('dismiss', reason="For teaching")
@@ -413,7 +416,7 @@ class WizardTestCase(ReviewTestCase):
         study = self.suggested(patient)
         _, shown = self.start([study])
         form = Show(
-            study=study, patient=other, request=None, candidates=[])
+            study=study, patient=other, request=None, choices=None)
         form.on_change_patient()
         self.assertIn('slip of the pen', form.vetoes)
         choice = {'patient': other.id, 'stamp': form.stamp}
