@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections import defaultdict
 
-from sql import Union
+from sql import Literal, Union
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -102,9 +102,7 @@ def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
         Those of each study.
     """
     searches = [_Search(study) for study in studies]
-    orders = order_facts(_orders_with_keys(searches))
-    _assign_orders(searches, orders)
-    _assign_patients(searches)
+    _assign_keyed(searches)
     patients = patient_facts(set().union(*(s.patients for s in searches)))
     PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
     doubtful = [s for s in searches if not s.is_identified(patients, issuers)]
@@ -113,8 +111,8 @@ def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
         search.patients |= ids
     patients.update(patient_facts(
             set().union(*(s.patients for s in searches)) - patients.keys()))
-    orders.update(order_facts(
-            _assign_awaited(searches, order_window) - orders.keys()))
+    _assign_awaited(searches, order_window)
+    orders = order_facts(set().union(*(s.orders for s in searches)))
     return [search.candidates(patients, orders) for search in searches]
 
 
@@ -125,14 +123,19 @@ class _Search:
         self.study = study
         self.orders = set()
         self.patients = set()
-        self.puids = {study.patient_id, *study.other_patient_ids} - {''}
+        numbers, ids = (
+            {study.accession_number},
+            {study.patient_id, *study.other_patient_ids})
         self.keys = {
-            'study_instance_uid': {study.study_uid} - {''},
-            'merge_id': received_values(study) - {''},
-            'accession_number': {study.accession_number} - {''},
+            'study_instance_uid': {study.study_uid},
+            'merge_id': received_values(study),
+            'accession_number': numbers,
+            'accession_alias': numbers,
             'step_id': set(study.step_ids),
+            'puid': ids,
+            'replaced_puid': ids,
+            'other_id': ids,
             }
-        self.keys['accession_alias'] = self.keys['accession_number']
 
     def is_identified(self, patients, issuers):
         """Return whether nobody else need be looked for.
@@ -171,85 +174,61 @@ def _rows(queries):
         yield from cursor.fetchall()
 
 
-def _orders_with_keys(searches):
-    "Return the ids of orders of which any study has a key"
+def _assign_keyed(searches):
+    "Give each study the orders and patients of whom it has a key"
+    queries = []
+    for name, query in _keyed().items():
+        values = set().union(*(s.keys[name] for s in searches)) - {''}
+        for some in grouped_slice(sorted(values)):
+            queries.append(query(name, list(some)))
+    found = defaultdict(list)
+    for name, value, order, patient in _rows(queries):
+        found[name, value].append((order, patient))
+    for search in searches:
+        for name, values in search.keys.items():
+            for value in values:
+                for order, patient in found.get((name, value), []):
+                    search.patients.add(patient)
+                    if order:
+                        search.orders.add(order)
+
+
+def _keyed():
+    "Return what makes the query for values of each kind of key"
     pool = Pool()
     request = pool.get('gnuhealth.imaging.test.request').__table__()
     step = pool.get('gnuhealth.imaging.procedure.step').__table__()
-    queries = []
-    for name in _KEYS:
-        values = set().union(*(s.keys[name] for s in searches))
-        table, id_ = (
-            (step, step.request) if name == 'step_id'
-            else (request, request.id))
-        for some in grouped_slice(sorted(values)):
-            queries.append(table.select(
-                    id_, where=getattr(table, name).in_(list(some))))
-    return {id_ for id_, in _rows(queries)}
-
-
-_KEYS = [
-    'study_instance_uid', 'merge_id', 'accession_number', 'accession_alias',
-    'step_id']
-
-
-def _assign_orders(searches, orders):
-    "Give each study the orders of which it has a key, and their patients"
-    found = defaultdict(set)
-    for id_, (_, order) in orders.items():
-        found['study_instance_uid', order.study_uid].add(id_)
-        found['merge_id', order.merge_id].add(id_)
-        found['accession_number', order.accession_number].add(id_)
-        for alias in order.aliases:
-            found['accession_alias', alias].add(id_)
-        for step in order.steps:
-            found['step_id', step.step_id].add(id_)
-    for search in searches:
-        for name in _KEYS:
-            for value in search.keys[name]:
-                search.orders |= found.get((name, value), set())
-        search.patients |= {orders[id_][0] for id_ in search.orders}
-
-
-def _assign_patients(searches):
-    "Give each study the patients whose identifiers it has"
-    pool = Pool()
     patient = pool.get('gnuhealth.patient').__table__()
     party = pool.get('party.party').__table__()
-    duplicate = pool.get('party.party').__table__()
     code = pool.get('gnuhealth.person_alternative_identification').__table__()
-    queries = []
-    for some in grouped_slice(
-            sorted(set().union(*(s.puids for s in searches)))):
-        puids = list(some)
-        queries += [
-            patient.join(party, condition=patient.party == party.id).select(
-                party.ref, patient.id, where=party.ref.in_(puids)),
-            patient.join(
-                duplicate, condition=duplicate.replaced_by == patient.party
-                ).select(
-                duplicate.ref, patient.id, where=duplicate.ref.in_(puids)),
-            patient.join(code, condition=code.party == patient.party).select(
-                code.code, patient.id, where=code.code.in_(puids))]
-    found = defaultdict(set)
-    for puid, id_ in _rows(queries):
-        found[puid].add(id_)
-    for search in searches:
-        for puid in search.puids & found.keys():
-            search.patients |= found[puid]
+    of_step = step.join(request, condition=step.request == request.id)
+    of_party = patient.join(party, condition=patient.party == party.id)
+    of_duplicate = patient.join(
+        party, condition=party.replaced_by == patient.party)
+    of_code = patient.join(code, condition=code.party == patient.party)
+
+    def query(source, column, order, patient):
+        return lambda name, values: source.select(
+            Literal(name), column, order, patient, where=column.in_(values))
+    nothing = Literal(0)
+    return {
+        **{name: query(
+                request, getattr(request, name), request.id, request.patient)
+            for name in [
+                'study_instance_uid', 'merge_id', 'accession_number',
+                'accession_alias']},
+        'step_id': query(of_step, step.step_id, request.id, request.patient),
+        'puid': query(of_party, party.ref, nothing, patient.id),
+        'replaced_puid': query(of_duplicate, party.ref, nothing, patient.id),
+        'other_id': query(of_code, code.code, nothing, patient.id),
+        }
 
 
 def _assign_awaited(searches, window):
-    """Give each study the orders that it may be for without a key of them.
-
-    Returns
-    -------
-    set of int
-        All of these orders.
-    """
+    "Give each study the orders that it may be for without a key of them"
     searches = [s for s in searches if s.study.date and s.patients]
     if not searches:
-        return set()
+        return
     dates = [s.study.date for s in searches]
     start = dt.datetime.combine(min(dates), dt.time()) - window
     end = dt.datetime.combine(max(dates), dt.time()) + window
@@ -263,13 +242,9 @@ def _assign_awaited(searches, window):
                         & (request.state == 'requested')
                         & (request.date >= start) & (request.date < end))]):
             by_patient[patient].append((id_, date))
-    found = set()
     for search in searches:
         day = dt.datetime.combine(search.study.date, dt.time())
-        ids = {
+        search.orders |= {
             id_ for patient in search.patients
             for id_, date in by_patient[patient]
             if day - window <= date < day + window}
-        search.orders |= ids
-        found |= ids
-    return found

@@ -8,6 +8,7 @@ few values are needed.
 
 from collections import defaultdict
 
+from sql import Literal, Union
 from sql.conditionals import Coalesce
 
 from trytond.pool import Pool
@@ -21,6 +22,7 @@ from .core.values import NameGroup
 __all__ = ['order_facts', 'patient_facts']
 
 _SEXES = {'m': 'M', 'f': 'F'}
+_ID = '#'
 _NAME_ORDER = ['official', 'maiden', 'usual', 'old', 'nickname']
 
 
@@ -65,37 +67,61 @@ def _patient_facts(ids, active):
             party.lastname, party.name, party.dob, party.est_dob,
             party.gender, where=where))
     parties = [row[1] for row in rows]
-    names, other_ids = _person_names(parties), _other_ids(parties)
+    names, other_ids = _names_and_ids(parties)
     return {
         id_: PatientFacts(
             key=id_,
             puid=puid or '',
             names=_names(
-                names[party], NameGroup(lastname or '', name or '')),
+                names.get(party, []), NameGroup(lastname or '', name or '')),
             birth_date=dob,
             birth_date_estimated=bool(estimated),
             biological_sex=_SEXES.get(sex, ''),
             gender=_SEXES.get(gender, ''),
-            other_ids=frozenset(other_ids[party] - {puid}))
+            other_ids=frozenset(other_ids.get(party, set()) - {puid}))
         for id_, party, sex, puid, lastname, name, dob, estimated, gender
         in rows}
 
 
-def _person_names(parties):
-    "Return the rows of names by party, in the order of their use"
-    names = defaultdict(list)
+def _names_and_ids(parties):
+    """Return the rows of names in the order of their use, and other IDs.
+
+    The PUIDs of duplicates that a party replaces are other IDs of it.
+
+    Returns
+    -------
+    tuple of dict
+        Lists and sets by party.
+    """
+    pool = Pool()
+    name = pool.get('gnuhealth.person_name').__table__()
+    code = pool.get('gnuhealth.person_alternative_identification').__table__()
+    party = pool.get('party.party').__table__()
+    names, other_ids = defaultdict(list), defaultdict(set)
     if not parties:
-        return names
-    table = Pool().get('gnuhealth.person_name').__table__()
-    for party, use, *parts in sorted(
-            _rows(table.select(
-                    table.party, table.use, table.family, table.given,
-                    table.prefix, table.suffix, table.id,
-                    where=table.party.in_(parties)
-                    & table.use.in_(_NAME_ORDER))),
-            key=lambda row: (_NAME_ORDER.index(row[1]), row[-1])):
-        names[party].append([part or '' for part in parts[:-1]])
-    return names
+        return names, other_ids
+    nothing = [Literal('')] * 3 + [Literal(0)]
+    rows = _rows(Union(
+            name.select(
+                name.party, name.use, name.family, name.given, name.prefix,
+                name.suffix, name.id,
+                where=name.party.in_(parties) & name.use.in_(_NAME_ORDER)),
+            code.select(
+                code.party, Literal(_ID), code.code, *nothing,
+                where=code.party.in_(parties)),
+            party.select(
+                party.replaced_by, Literal(_ID), party.ref, *nothing,
+                where=party.replaced_by.in_(parties)),
+            all_=True))
+    for id_, use, *parts, number in rows:
+        if use == _ID:
+            other_ids[id_].add(parts[0] or '')
+        else:
+            names[id_].append((_NAME_ORDER.index(use), number, parts))
+    return (
+        {id_: [[part or '' for part in parts] for *_, parts in sorted(found)]
+            for id_, found in names.items()},
+        {id_: found - {''} for id_, found in other_ids.items()})
 
 
 def _names(rows, main):
@@ -104,24 +130,6 @@ def _names(rows, main):
         for family, given, prefix, suffix in rows]
     groups.insert(1 if groups else 0, main)
     return tuple(dict.fromkeys(g for g in groups if g))
-
-
-def _other_ids(parties):
-    "Return other identifiers by party, the PUIDs that it replaces included"
-    found = defaultdict(set)
-    if not parties:
-        return found
-    pool = Pool()
-    code = pool.get('gnuhealth.person_alternative_identification').__table__()
-    party = pool.get('party.party').__table__()
-    for id_, text in _rows(
-            code.select(code.party, code.code, where=code.party.in_(parties))
-            | party.select(
-                party.replaced_by, party.ref,
-                where=party.replaced_by.in_(parties))):
-        if text:
-            found[id_].add(text)
-    return found
 
 
 # Orders
@@ -144,16 +152,14 @@ def order_facts(ids):
 def _order_facts(ids):
     pool = Pool()
     request = pool.get('gnuhealth.imaging.test.request').__table__()
-    Test = pool.get('gnuhealth.imaging.test')
+    test = pool.get('gnuhealth.imaging.test').__table__()
     steps = _steps(ids)
-    rows = _rows(request.select(
+    rows = _rows(request.join(
+            test, condition=request.requested_test == test.id).select(
             request.id, request.patient, request.study_instance_uid,
             request.accession_number, request.accession_alias,
-            request.merge_id, request.request_line, request.requested_test,
-            request.state, where=request.id.in_(ids)))
-    # Names of tests are translated
-    tests = {
-        t.id: t.rec_name for t in Test.browse({row[-2] for row in rows})}
+            request.merge_id, request.request_line, test.name, request.state,
+            where=request.id.in_(ids)))
     return {
         id_: (patient, OrderFacts(
                 key=id_,
@@ -163,10 +169,10 @@ def _order_facts(ids):
                 merge_id=merge_id or '',
                 procedure_id=line or '',
                 steps=tuple(steps[id_]),
-                description=tests[test] or '',
+                description=description or '',
                 open=state == 'requested'))
-        for id_, patient, uid, number, alias, merge_id, line, test, state
-        in rows}
+        for id_, patient, uid, number, alias, merge_id, line, description,
+        state in rows}
 
 
 def _steps(requests):

@@ -57,9 +57,12 @@ class Institution(metaclass=PoolMeta):
         GNU Health keeps a zone for companies only: an institution that is
         none, and None, have the zone of all companies if it is the same.
         """
-        Company = Pool().get('company.company')
-        companies = Company.search([('timezone', '!=', None)])
-        by_party = {c.party.id: c.timezone for c in companies}
+        company = Pool().get('company.company').__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*company.select(
+                company.party, company.timezone,
+                where=company.timezone != Null))
+        by_party = dict(cursor)
         zones = set(by_party.values())
         common = zones.pop() if len(zones) == 1 else 'UTC'
         return {None: common} | {

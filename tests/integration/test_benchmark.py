@@ -80,3 +80,21 @@ def test_worklists_are_measured():
     for size in figures.values():
         assert set(size) == expected
         assert all(seconds > 0 for seconds in size.values())
+
+
+def test_studies_find_their_patients_in_a_database():
+    process = subprocess.run(
+        [sys.executable, '-m', 'benchmarks.linking', '--postgresql',
+            '--patients=2000', '--pairs=200', '--json'],
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE,
+        timeout=TIMEOUT, preexec_fn=die_with_parent())
+    # That it took too long on this machine is no failure
+    result = json.loads(process.stdout)
+    assert (result['patients'], result['pairs']) == (2000, 200)
+    assert result['false_certain'] == 0
+    for name, least in [('certain', 0.98), ('rank_1', 0.98), ('found', 0.99)]:
+        share, of = result[name]
+        assert share >= least
+        assert of > 50
+    assert result['milliseconds']['searching']['median'] > 0
+    assert result['seconds_for_keys'] > 0
