@@ -49,8 +49,7 @@ def link_studies(known, orthanc_patients, values):
         What is going to be stored, by Orthanc id.
     """
     for id_, found in values.items():
-        if id_ in known and any(
-                getattr(known[id_], n) != v for n, v in found.items()):
+        if id_ in known and _has_changed(known[id_], found):
             found['matched_at'] = None
     waiting = {
         id_: found for id_, found in values.items()
@@ -62,6 +61,13 @@ def link_studies(known, orthanc_patients, values):
 
 _IDENTITY_FIELDS = [
     'patient_id', 'patient_name', 'patient_birth_date', 'patient_sex']
+
+
+def _has_changed(study, values):
+    # At the first meeting with what 5.0 has linked all is new
+    met = study.last_update or study.link_status == 'unlinked'
+    return bool(met) and any(
+        getattr(study, name) != value for name, value in values.items())
 
 
 def _is_open(study, values):
@@ -401,8 +407,17 @@ def _record(before, study, decision):
 
 
 def _is_decided_otherwise(study, decision):
-    "Return whether a person chose another patient for the Orthanc patient"
-    chosen, best = study.orthanc_patient, decision.best
+    """Return whether a person chose something else before.
+
+    That is another patient for the Orthanc patient, or another result, as 5.0
+    has let people do.
+    """
+    best = decision.best
+    chosen, result = study.orthanc_patient, study.imaging_test
+    if result and result != study.settled_result:
+        order = best.candidate.order if best else None
+        return not (order and result.request and (
+                result.request.id == order.key))
     return bool(chosen and chosen.decided_by and best) and not (
         chosen.patient and chosen.patient.id == best.candidate.patient.key)
 

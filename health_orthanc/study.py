@@ -17,7 +17,7 @@ from .access import HiddenFieldsMixin
 from .engine import match_due
 from .image import get_thumbnails
 from .link import match_orders
-from .mirror import MirrorMixin, name_clause
+from .mirror import MirrorMixin, name_clause, now
 from .review import ReviewMixin
 from .viewer import ViewableMixin
 
@@ -182,6 +182,11 @@ class Study(
         super().__register__(module_name)
         if old:
             migration.convert_studies(cls, module_name)
+            # What 5.0 has linked waits for a person
+            table = cls.__table__()
+            Transaction().connection.cursor().execute(*table.update(
+                    [table.matched_at], [now()],
+                    where=table.link_status != 'unlinked'))
 
     def get_rec_name(self, name):
         parts = [

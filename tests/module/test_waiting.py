@@ -11,8 +11,8 @@ from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
 from .tools import (
-    STUDY, OrthancTestCase, create_order, create_patient, create_server,
-    create_study)
+    STUDY, OrthancTestCase, create_order, create_patient, create_result,
+    create_server, create_study)
 
 QUEUE = 'ir.queue'
 BIRTH = dt.date(1964, 8, 12)
@@ -113,6 +113,20 @@ class WaitingTestCase(OrthancTestCase):
         Study.write([study], {'patient': None})
         create_patient(dob=BIRTH)
         self.assertEqual(due_studies(), [])
+
+    @with_transaction()
+    def test_a_result_that_was_chosen_is_kept(self):
+        "As by 5.0, which did not tell who"
+        Study = Pool().get(STUDY)
+        patient = create_patient(dob=BIRTH)
+        result = create_result(patient)
+        study = self.study(patient_id=patient.party.ref)
+        Study.write([study], {
+                'patient': patient.id, 'imaging_test': result.id,
+                'link_status': 'auto_unsure', 'matched_at': None})
+        study, = self.match()
+        self.assertEqual(study.imaging_test, result)
+        self.assertEqual(study.link_status, 'auto_unsure')
 
     @with_transaction()
     def test_forgotten_studies_are_matched_now_and_then(self):
