@@ -28,7 +28,7 @@ def test_radiographer(radiographer):
 def test_administrator(administrator):
     assert administrator.entries(*CONFIGURATION) == [
         "Add Orthanc Server", "Servers", "Worklist Templates",
-        "Worklist Configuration", "Viewers", "Dismissal Rules",
+        "Worklist Configuration", "Matching", "Viewers", "Dismissal Rules",
         "Full Synchronisation", "Synchronisations", "Notifications",
         "Synchronisation Failures"]
 
