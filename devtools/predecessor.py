@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .tryton import MODULE, Tryton, _digest, _locked, _prune, _run, program
+from .tryton import MODULE, Tryton, _digest, _prune, _run, program
 
 __all__ = ['OLD_VERSION', 'Predecessor', 'install']
 
@@ -82,7 +82,7 @@ class Predecessor(Tryton):
         base = cache / f'base-{_digest(foreign)}-{self._suffix}'
         image = cache / (
             f'old-{_digest(foreign, OLD_VERSION, version)}-{self._suffix}')
-        with _locked(cache / 'lock'):
+        with self._locked(cache):
             if image.exists():
                 self._restore(image)
                 return

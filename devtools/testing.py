@@ -287,7 +287,12 @@ def _lanes(paths: Sequence[str]) -> list[list[str]]:
     They take about as long as each other, and mostly wait.
     """
     lanes: dict[str, list[str]] = {}
-    for path in paths or map(str, sorted(TESTS.rglob('test_*.py'))):
+    # Unit tests come first: they need none of the databases that others wait
+    # for at the beginning
+    files = sorted(
+        TESTS.rglob('test_*.py'),
+        key=lambda path: (path.parent.name != 'unit', path))
+    for path in paths or map(str, files):
         file = (ROOT / path.partition('::')[0]).resolve()
         lanes.setdefault(_lane(file), []).append(
             str(path) if paths else str(file.relative_to(ROOT)))

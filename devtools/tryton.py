@@ -162,7 +162,7 @@ class Tryton:
             self.update(*modules)
             return
         cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / 'lock'):
+        with self._locked(cache):
             self._create_cached(modules, cache)
 
     def _create_cached(self, modules: Sequence[str], cache: Path) -> None:
@@ -193,6 +193,13 @@ class Tryton:
             self._create_base(base, [BASE])
             self.update(*{*modules} - {BASE})
         self._save(image)
+
+    @contextmanager
+    def _locked(self, cache: Path) -> Iterator[None]:
+        """Have the prepared databases of this kind for oneself."""
+        with (cache / f'lock-{self._suffix}').open('w') as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
 
     @property
     def _suffix(self) -> str:
@@ -378,13 +385,6 @@ class _Transport(xmlrpc.client.Transport):
         connection = super().make_connection(host)
         connection.timeout = RPC_TIMEOUT
         return connection
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open('w') as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _digest(modules: Sequence[str], *parts: str) -> str:
