@@ -280,6 +280,22 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     def default_to_repeat():
         return False
 
+    def get_rec_name(self, name):
+        # GNU Health names the physician only
+        test = self.requested_test
+        parts = [
+            self.accession_number, test.rec_name if test else None,
+            super().get_rec_name(name).strip(' /')]
+        return ' '.join(filter(None, parts))
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+        return [bool_op, *((field, operator, value) for field in [
+                    'accession_number', 'requested_test.rec_name',
+                    'patient.rec_name'])]
+
     # Storage
 
     @classmethod

@@ -33,6 +33,22 @@ class OrderTestCase(OrthancTestCase):
     "Placing orders"
 
     @with_transaction()
+    def test_is_found_by_what_it_is_called(self):
+        order, other = (
+            create_order(create_patient(family))
+            for family in ["Muster", "Esimerkki"])
+        for text in [
+                order.accession_number, order.requested_test.rec_name,
+                order.doctor.rec_name]:
+            self.assertIn(text, order.rec_name)
+        Request = Pool().get(REQUEST)
+        for text in [order.accession_number, "Muster"]:
+            self.assertEqual(
+                Request.search([('rec_name', '=', text)]), [order])
+            self.assertEqual(
+                Request.search([('rec_name', '!=', text)]), [other])
+
+    @with_transaction()
     def test_the_wizard_makes_steps(self):
         pool = Pool()
         Wizard = pool.get('gnuhealth.patient.imaging.test.request', 'wizard')
