@@ -50,9 +50,15 @@ class Configuration:
         ``sqlite`` or ``postgresql``.
     extras
         Modules that are active besides ours.
+    files
+        Which files of tests run on it, if not all.
+    left_out
+        Which do not.
     """
     backend: str
     extras: tuple[str, ...] = ()
+    files: frozenset[str] | None = None
+    left_out: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return ' with '.join([self.backend, *self.extras])
@@ -61,14 +67,26 @@ class Configuration:
     def modules(self) -> list[str]:
         return [MODULE, *self.extras]
 
+    def includes(self, path: str) -> bool:
+        """Return whether a file of tests runs on it."""
+        name = Path(path).stem
+        return name not in self.left_out and (
+            self.files is None or name in self.files)
+
 
 BACKENDS = ['sqlite', 'postgresql']
 WORKLIST = 'health_imaging_worklist'
+# Who may do what, and in which language, is the same on all databases
+_ACCESS = frozenset({'test_access', 'test_translations'})
+# What the other module has a part in
+_ORDERS = frozenset({
+        'test_module', 'test_order', 'test_settlement', 'test_worklist',
+        'test_worklist_route'})
 CONFIGURATIONS = [
     Configuration('sqlite'),
-    Configuration('sqlite', (WORKLIST,)),
-    Configuration('postgresql'),
-    Configuration('postgresql', (WORKLIST,)),
+    Configuration('sqlite', (WORKLIST,), files=_ORDERS),
+    Configuration('postgresql', left_out=_ACCESS),
+    Configuration('postgresql', (WORKLIST,), files=_ORDERS | _ACCESS),
     ]
 
 
@@ -303,9 +321,11 @@ def main(arguments: Sequence[str], backend: str | None = None) -> int:
     """Run tests, those of the module on `backend` only if it is given."""
     paths, options = _split(arguments)
     runner = Runner(options)
-    if not paths:
-        runner.check_style()
     first, *others = _lanes(paths)
+    if backend:
+        others = []
+    elif not paths:
+        runner.check_style()
     with ExitStack() as stack:
         for lane in others:
             stack.enter_context(runner.beside(lane))
@@ -314,20 +334,25 @@ def main(arguments: Sequence[str], backend: str | None = None) -> int:
                 f'{len(first)} files' if len(first) > 3 else ', '.join(first))
             runner.run(title, first)
         elif backend:
-            _run_module_tests(runner, backend, first)
+            _run_module_tests(runner, backend, first, bool(paths))
         else:
-            stack.enter_context(
-                runner.beside(first, f'--backend={BACKENDS[1]}'))
-            _run_module_tests(runner, BACKENDS[0], first)
+            stack.enter_context(runner.beside(
+                    first if paths else [], f'--backend={BACKENDS[1]}'))
+            _run_module_tests(runner, BACKENDS[0], first, bool(paths))
     return runner.close()
 
 
 def _run_module_tests(
-        runner: Runner, backend: str, paths: Sequence[str]) -> None:
+        runner: Runner, backend: str, paths: Sequence[str], chosen: bool
+        ) -> None:
+    """Run tests, on every configuration if they were `chosen` by name."""
     with PostgreSQL() as postgresql:
         for configuration in CONFIGURATIONS:
             if configuration.backend == backend:
-                run_module_tests(runner, configuration, paths, postgresql)
+                run_module_tests(runner, configuration, [
+                        path for path in paths
+                        if chosen or configuration.includes(path)],
+                    postgresql)
 
 
 if __name__ == '__main__':

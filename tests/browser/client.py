@@ -9,6 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 __all__ = ['Client']
 
 ATTEMPTS = 5
+# Milliseconds for the client to take what is entered
+PATIENCE = 3000
 ACTIVE = '#tabs > .tab-content > .tab-pane.active'
 
 # The row of a menu entry, by its name and those above it
@@ -170,6 +172,24 @@ class Client:
                     for name, value in values.items()):
                 return
         raise AssertionError(f"the fields {', '.join(values)} stay empty")
+
+    def submit(self, button: str, **values: str) -> None:
+        """Fill in a dialog and press a button of it, until it is taken.
+
+        The dialog may have shown what was typed without keeping it.
+        """
+        field = self.field(next(iter(values)))
+        for _ in range(ATTEMPTS):
+            self.enter(**values)
+            self.press(button)
+            try:
+                expect(field).to_be_hidden(timeout=PATIENCE)
+            except AssertionError:
+                # It may be that the server takes its time
+                self.settle()
+            if not field.is_visible():
+                return
+        raise AssertionError(f"{button} does not take what is entered")
 
     def expect_value(self, name: str, value: str) -> None:
         expect(self.field(name)).to_have_value(value)

@@ -3,11 +3,12 @@
 """A small GNU Health with its web client and an Orthanc, for a browser."""
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+import proteus
 from proteus import Model, Wizard
 
 from devtools import hospital, samples, sao
@@ -68,6 +69,16 @@ def _lost_study() -> list[Dataset]:
         series=1, instances=1)
 
 
+@contextmanager
+def _proteus_as_before() -> Iterator[None]:
+    """Give proteus back to the clinic that it is connected to, if any."""
+    former = proteus.config.get_config()
+    try:
+        yield
+    finally:
+        proteus.config._CONFIG.current = former
+
+
 class Clinic:
     """Orthanc, trytond and the users of the demo; a context manager.
 
@@ -90,6 +101,7 @@ class Clinic:
     def __enter__(self) -> 'Clinic':
         with ExitStack() as stack:
             self._stack = stack
+            stack.enter_context(_proteus_as_before())
             stack.enter_context(self.orthanc)
             self._start_tryton()
             self._fill()

@@ -27,10 +27,9 @@ def wizard(administrator):
 
 
 def fill(client, clinic, url, **values):
-    client.enter(**{
+    client.submit("Begin", **{
             'label': "Second", 'domain': url, 'user': clinic.orthanc.user,
             'password': clinic.orthanc.password, **values})
-    client.press("Begin")
 
 
 def forget_second():

@@ -169,7 +169,7 @@ def test_renamed_patient(hospital, orthanc):
 
 def test_study_is_sent_again_with_another_name(hospital, orthanc):
     server = hospital.add_server(orthanc, **ALL)
-    _, puid = hospital.add_patient("Muster", "Erika")
+    patient, puid = hospital.add_patient("Muster", "Erika")
     tags = {'id': puid, 'birth_date': '19640812', 'sex': 'F'}
     datasets = study(Patient("Muster^Erika", **tags))
     first = study_id(orthanc.upload(datasets))
@@ -183,7 +183,9 @@ def test_study_is_sent_again_with_another_name(hospital, orthanc):
     server.done()
     record = server.study(*fields)
     assert record['patient_display_name'] == "Irrtum, Otto"
-    assert record['link_status'] == 'unlinked' and not record['patient']
+    # All but the name says that it is her: a person shall look
+    assert record['link_status'] == 'auto_unsure'
+    assert record['patient'] == patient
     server.assert_equal()
 
 
