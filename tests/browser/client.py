@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a person does in the web client."""
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -174,14 +174,18 @@ class Client:
         raise AssertionError(f"the fields {', '.join(values)} stay empty")
 
     def submit(self, button: str, **values: str) -> None:
-        """Fill in a dialog and press a button of it, until it is taken.
+        """Fill in a dialog and press a button of it, until it is taken."""
+        self.submit_by(lambda: self.press(button), **values)
+
+    def submit_by(self, act: Callable[[], None], **values: str) -> None:
+        """Fill in a dialog and do what closes it, until it is taken.
 
         The dialog may have shown what was typed without keeping it.
         """
         field = self.field(next(iter(values)))
         for _ in range(ATTEMPTS):
             self.enter(**values)
-            self.press(button)
+            act()
             try:
                 expect(field).to_be_hidden(timeout=PATIENCE)
             except AssertionError:
@@ -189,7 +193,7 @@ class Client:
                 self.settle()
             if not field.is_visible():
                 return
-        raise AssertionError(f"{button} does not take what is entered")
+        raise AssertionError("The dialog does not take what is entered")
 
     def expect_value(self, name: str, value: str) -> None:
         expect(self.field(name)).to_have_value(value)
@@ -200,6 +204,7 @@ class Client:
         self.field(name).press_sequentially(text)
         self.within('.dropdown-menu .completion a').get_by_text(
             record, exact=True).click()
+        self.settle()
 
     def button(self, name: str) -> Locator:
         return self.within('button').filter(

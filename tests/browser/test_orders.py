@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from devtools.process import wait_until
 
+from .client import ATTEMPTS
 from .clinic import EJEMPLO, GREEK, JAPANESE, REVIEWER
 
 IMAGING = ["Health", "Medical Imaging"]
@@ -20,8 +21,11 @@ def order(client, patient, study):
     # What is entered before would be overwritten by the defaults
     expect(client.dialog().get_by_label("Health Prof:").locator(
             'option:checked')).to_have_text("Musterfrau, Cora")
-    client.page.wait_for_function('document.activeElement.name === "date"')
-    client.choose('patient', patient.partition(',')[0], patient)
+    for _ in range(ATTEMPTS):
+        client.field('patient').fill('')
+        client.choose('patient', patient.partition(',')[0], patient)
+        if client.field('patient').input_value() == patient:
+            break
     client.choose('tests', study, study)
     client.expect_column("Name", study)
     client.press("Request")

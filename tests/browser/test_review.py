@@ -74,8 +74,8 @@ class Dialog:
         expect(self._client.button(button)).to_be_visible()
         expect(self._client.field('study')).not_to_have_value('')
         expect(self._client.field('reason')).to_be_focused()
-        self._client.enter(reason=REASON)
-        self._page.keyboard.press('Enter')
+        self._client.submit_by(
+            lambda: self._page.keyboard.press('Enter'), reason=REASON)
 
     def press(self, key: str) -> None:
         self._client.settle()
