@@ -12,7 +12,8 @@ from devtools.tryton import PASSWORD
 from .client import Client
 from .clinic import Clinic
 
-TIMEOUT = 20_000
+# Other tests run beside
+TIMEOUT = 40_000
 # That of many an old notebook
 SCREEN = {'width': 1366, 'height': 768}
 
