@@ -45,6 +45,7 @@ def register():
         matching.MatchingConfiguration,
         imaging.TestResult,
         ir.Cron,
+        ir.View,
         wizard.server.AddServerStart,
         wizard.server.AddServerSuccess,
         wizard.server.AddServerFailure,
