@@ -5,6 +5,7 @@
 import datetime as dt
 import json
 import logging
+import uuid
 
 from sql import Null
 
@@ -18,6 +19,7 @@ from .core.secrets import SecretUnavailable
 from .engine import Engine, in_transaction
 from .exceptions import describe
 from .mirror import now
+from .upload import match_studies
 
 __all__ = ['Notification', 'NotificationError']
 
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Days after which what is worked off is forgotten
 KEEP = 7
+# Seconds after the last of the files of a study that were uploaded
+_PAUSE = 60
 # Minutes between the attempts of the scheduler, doubling
 _RETRY, _LONGEST_RETRY = 1, 60
 # Minutes that a task may wait in the queue before there is another one
@@ -49,6 +53,7 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
     kind = fields.Selection([
             ('study', "Study"),
             ('deleted', "Deleted Study"),
+            ('upload', "Uploaded Study"),
             ], "Kind", required=True, readonly=True, sort=False)
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     facts = fields.Text("Facts", readonly=True, strip=False)
@@ -157,6 +162,31 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
             'received_at': now(),
             }
 
+    @classmethod
+    @without_check_access
+    def announce(cls, server_id, orthanc_ids):
+        """Have studies brought in when no more files of them come.
+
+        The scheduler does it: what is announced again waits longer.
+        """
+        moment = now() + dt.timedelta(seconds=_PAUSE)
+        waiting = cls.search([
+                ('server', '=', server_id),
+                ('kind', '=', 'upload'),
+                ('processed_at', '=', None),
+                ('orthanc_UID', 'in', list(orthanc_ids)),
+                ])
+        cls.write(waiting, {'next_attempt': moment})
+        known = {n.orthanc_UID for n in waiting}
+        cls.create([{
+                    'server': server_id,
+                    'event': f'upload-{uuid.uuid4().hex}',
+                    'kind': 'upload',
+                    'orthanc_UID': id_,
+                    'received_at': now(),
+                    'next_attempt': moment,
+                    } for id_ in orthanc_ids if id_ not in known])
+
     # Working off
 
     @classmethod
@@ -229,14 +259,18 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                     ('server', '=', notification.server.id),
                     ('orthanc_UID', '=', notification.orthanc_UID),
                     ('id', '>', notification.id),
+                    ('kind', '!=', 'upload'),
                     ], limit=1, order=[]))
 
     @classmethod
     def _match(cls, id_):
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         notification = cls(id_)
+        if notification.kind == 'upload':
+            match_studies(
+                notification.server.id, [notification.orthanc_UID])
         # Another worker may be ahead with what was told since
-        if notification.kind == 'study' and not cls._is_outdated(
+        elif notification.kind == 'study' and not cls._is_outdated(
                 notification):
             Study.match_notified(
                 notification.server, notification.orthanc_UID,

@@ -8,7 +8,9 @@ import io
 import json
 import logging
 import tempfile
+import time
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from werkzeug.exceptions import abort
 from werkzeug.wrappers import Response
@@ -21,15 +23,18 @@ from trytond.protocols.wrappers import (
 from trytond.transaction import Transaction, without_check_access
 from trytond.wsgi import app
 
-from . import spool
+from . import spool, transfer
 from .core.headers import HEAD_LIMIT, Unusable, read_header
 from .core.secrets import SecretUnavailable
-from .core.uploads import Limits, is_archive, list_items
+from .core.uploads import (
+    Limits, is_archive, list_items, list_parts, shown_name)
 from .notification import NotificationError
 from .res import APPLICATION
+from .transfer import TransferItem
 from .upload import Outcome, send_file, send_items
 
-__all__ = ['notify', 'upload', 'worklist']
+__all__ = [
+    'begin_upload', 'notify', 'read_headers', 'upload', 'worklist']
 
 MODULE = 'health_orthanc'
 # Bytes that a plugin may tell at once
@@ -38,6 +43,10 @@ NOTIFICATION_SIZE = 2 * 2**20
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
 # Bytes that are read in vain for the client to listen to the answer
 DRAINED_SIZE = 2**26
+# Bytes of the beginnings of files that are read at once
+HEADERS_SIZE = 2**24
+# Seconds between two times that a study is announced while it comes in
+ANNOUNCED = 20
 _CHUNK = 2**16
 
 logger = logging.getLogger(__name__)
@@ -152,14 +161,91 @@ def upload(request, pool):
     size = _upload_size(request)
     with client:
         found = list(_forward(client, request.stream, size))
+    _announce(request, pool, found)
+    _record(request, found)
     files = _told(request, pool, found)
     _keep_session(request, pool)
     return _json(request, {'files': files})
 
 
+@app.route('/<database_name>/orthanc/upload/transfer', methods={'POST'})
+@app.auth_required
+@with_pool
+def begin_upload(request, pool):
+    "Return the key under which the files that follow belong together"
+    key = _begin(request, pool)
+    _keep_session(request, pool)
+    return _json(request, {'transfer': key})
+
+
+@with_transaction(readonly=True, user='request')
+def _begin(request, pool):
+    _check_upload(pool)
+    return transfer.begin(_upload_server(request, pool).id)
+
+
+@app.route('/<database_name>/orthanc/upload/headers', methods={'POST'})
+@app.auth_required
+@set_max_request_size(HEADERS_SIZE)
+@with_pool
+def read_headers(request, pool):
+    "Tell whose files are of which the beginnings are packed together"
+    try:
+        items = list_parts(io.BytesIO(request.get_data()))
+    except Unusable:
+        abort(HTTPStatus.BAD_REQUEST)
+    files = _described(request, pool, items)
+    _keep_session(request, pool)
+    return _json(request, {'files': files})
+
+
+@with_transaction(readonly=True, user='request')
+def _described(request, pool, items):
+    _check_upload(pool)
+    with _in_their_language(pool):
+        return list(map(_describe, items))
+
+
+def _describe(item):
+    head = item.head()
+    if is_archive(head):
+        return {'state': 'archive'}
+    try:
+        header = read_header(head)
+    except Unusable as error:
+        outcome = Outcome.unusable(error.reason)
+        return {'state': outcome.state, 'reason': outcome.reason}
+    date = header.birth_date
+    return {
+        'state': 'ready',
+        'patient_name': header.display_name,
+        'patient_id': header.patient_id,
+        'birth_date': date.isoformat() if date else '',
+        'sex': header.sex,
+        'modality': header.modality,
+        }
+
+
 @with_transaction(readonly=True, user='request')
 def _upload_client(request, pool):
     "Return a client of the server, for those who may upload"
+    _check_upload(pool)
+    server = _upload_server(request, pool)
+    key = request.headers.get('X-Transfer')
+    if key:
+        try:
+            transfer.check(key, server.id)
+        except spool.LostUpload:
+            abort(HTTPStatus.GONE)
+    with without_check_access():
+        try:
+            return server.get_client()
+        except SecretUnavailable:
+            abort(HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _check_upload(pool):
+    "Let only those pass who may upload"
     try:
         Wizard = pool.get(WIZARD, type='wizard')
     except KeyError:
@@ -168,16 +254,16 @@ def _upload_client(request, pool):
         Wizard.check_access()
     except AccessError:
         abort(HTTPStatus.FORBIDDEN)
+
+
+def _upload_server(request, pool):
     Server = pool.get('gnuhealth.orthanc.config')
-    id_ = request.args.get('server', type=int)
     with without_check_access():
-        servers = Server.search([('id', '=', id_)])
-        if not servers:
-            abort(HTTPStatus.NOT_FOUND)
-        try:
-            return servers[0].get_client()
-        except SecretUnavailable:
-            abort(HTTPStatus.SERVICE_UNAVAILABLE)
+        servers = Server.search([
+                ('id', '=', request.args.get('server', type=int))])
+    if not servers:
+        abort(HTTPStatus.NOT_FOUND)
+    return servers[0]
 
 
 def _upload_size(request):
@@ -190,20 +276,22 @@ def _upload_size(request):
 
 
 def _forward(client, stream, size):
-    "Yield the name of each file, and what became of it"
+    "Yield each file with what became of it"
     stream = _Exact(stream, size)
     head = stream.read(HEAD_LIMIT)
     try:
         if is_archive(head):
             yield from _unpack(client, head, stream)
             return
-        read_header(head)
+        header = read_header(head)
     except Unusable as error:
         stream.drain(DRAINED_SIZE)
-        yield '', Outcome.unusable(error.reason)
+        yield TransferItem('', size, Outcome.unusable(error.reason))
         return
     stream.put_back(head)
-    yield '', send_file(client, stream, size)
+    outcome = send_file(client, stream, size, header)
+    stream.drain(DRAINED_SIZE)
+    yield TransferItem('', size, outcome)
 
 
 def _unpack(client, head, stream):
@@ -214,7 +302,7 @@ def _unpack(client, head, stream):
         items = list_items(
             file, limits=Limits(file_size=spool.maximum_size()))
         for item, outcome in zip(items, send_items(client, items)):
-            yield item.name, outcome
+            yield TransferItem(item.name, item.size, outcome)
 
 
 class _Exact(io.RawIOBase):
@@ -255,14 +343,76 @@ class _Exact(io.RawIOBase):
 
 @with_transaction(readonly=True, user='request')
 def _told(request, pool, found):
-    User = pool.get('res.user')
-    with Transaction().set_context(User.get_preferences(context_only=True)):
+    with _in_their_language(pool):
         return [{
-                'name': name,
-                'state': outcome.state,
-                'reason': outcome.reason,
-                'study': outcome.study,
-                } for name, outcome in found]
+                'name': item.name,
+                'state': item.outcome.state,
+                'reason': item.outcome.reason,
+                'study': item.outcome.study,
+                'hopeless': item.outcome.hopeless,
+                } for item in found]
+
+
+def _in_their_language(pool):
+    User = pool.get('res.user')
+    return Transaction().set_context(User.get_preferences(context_only=True))
+
+
+def _record(request, found):
+    "Note what became of the files, for the wizard that may follow"
+    key = request.headers.get('X-Transfer')
+    if not key:
+        return
+    # Not in the address, which is logged: it may say whose images they are
+    given = shown_name(unquote(request.headers.get('X-File-Name', '')))
+    for item in found:
+        item.name = shown_name('/'.join(filter(None, [given, item.name])))
+    try:
+        transfer.record(
+            key, request.headers.get('X-File', default=0, type=int), found)
+    except spool.LostUpload:
+        abort(HTTPStatus.GONE)
+
+
+def _announce(request, pool, found):
+    "Have the studies brought in, should no wizard follow"
+    studies = {item.outcome.study for item in found if item.outcome.study}
+    server = request.args.get('server', type=int)
+    fresh = [s for s in studies if _announced.add(
+            (pool.database_name, server, s))]
+    if fresh:
+        _queue(request, pool, server, fresh)
+
+
+@with_transaction(readonly=False)
+def _queue(request, pool, server, studies):
+    Notification = pool.get('gnuhealth.orthanc.notification')
+    Notification.announce(server, studies)
+
+
+class _Recent:
+    "What was done a short while ago"
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+        self._moments = {}
+
+    def add(self, key):
+        "Return whether it was not done lately, and note it"
+        now = time.monotonic()
+        if now - self._moments.get(key, -self._seconds) < self._seconds:
+            return False
+        # The oldest come first
+        for old in list(self._moments):
+            if now - self._moments[old] < self._seconds:
+                break
+            self._moments.pop(old, None)
+        self._moments.pop(key, None)
+        self._moments[key] = now
+        return True
+
+
+_announced = _Recent(ANNOUNCED)
 
 
 def _keep_session(request, pool):

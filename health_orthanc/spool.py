@@ -7,6 +7,7 @@ for the server's user only; where several machines serve one database, they
 need one that they share.
 """
 
+import fcntl
 import os
 import re
 import secrets
@@ -17,7 +18,8 @@ from contextlib import contextmanager, suppress
 
 from trytond.config import config
 
-__all__ = ['LostUpload', 'drop', 'keep', 'maximum_size', 'opened']
+__all__ = [
+    'LostUpload', 'append', 'drop', 'keep', 'maximum_size', 'opened']
 
 # Seconds after which nobody comes back for what was left
 KEEP = 24 * 60 * 60
@@ -49,6 +51,22 @@ def keep(data):
         drop(key)
         raise
     return key
+
+
+def append(key, data):
+    """Add to what the key belongs to, all of it at once.
+
+    Raises
+    ------
+    LostUpload
+    """
+    try:
+        handle = os.open(_path(_folder(), key), os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:
+        raise LostUpload() from None
+    with os.fdopen(handle, 'wb') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(data)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 """Files on their way to an Orthanc, and their studies on their way here."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
@@ -14,7 +14,7 @@ from .core.errors import (
     ConnectionFailed, ConnectionRefused, Forbidden, InstanceRefused,
     OrthancError, TimedOut, Unauthorized)
 from .core.facts import StudyFacts
-from .core.headers import Reason, Unusable
+from .core.headers import Header, Reason, Unusable
 from .core.verdicts import Verdict
 from .engine import Engine, in_transaction
 from .exceptions import LinkVetoError
@@ -22,7 +22,7 @@ from .link import assess_choice, match_orders
 
 __all__ = [
     'Outcome', 'bring_in', 'compare', 'describe_reason', 'identity',
-    'link_chosen', 'send_file', 'send_item', 'send_items']
+    'link_chosen', 'match_studies', 'send_file', 'send_item', 'send_items']
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class Outcome:
         The Orthanc id of the study it is now in.
     hopeless : bool
         Whether no other file would fare better now.
+    header : Header or None
+        What the file says it is.
     """
     state: str
     message: str = ''
@@ -56,6 +58,7 @@ class Outcome:
     detail: str = ''
     study: str | None = None
     hopeless: bool = False
+    header: Header | None = None
 
     @classmethod
     def unusable(cls, reason):
@@ -96,21 +99,25 @@ def send_items(client, items):
         outcome = send_item(client, item)
         yield outcome
         if outcome.hopeless:
-            failed = outcome
+            failed = replace(outcome, header=None)
 
 
 def send_item(client, item):
     "Send a file and return what became of it"
     try:
-        item.header()
+        header = item.header()
         with item.open() as file:
-            return send_file(client, file, item.size)
+            return send_file(client, file, item.size, header)
     except Unusable as error:
         return Outcome.unusable(error.reason)
 
 
-def send_file(client, file, size):
+def send_file(client, file, size, header):
     "Send what is known to be an instance, and return what became of it"
+    return replace(_send_file(client, file, size), header=header)
+
+
+def _send_file(client, file, size):
     try:
         stored = client.store_instance(file, size)
     except InstanceRefused as error:
@@ -184,10 +191,11 @@ def bring_in(server_id, client, with_instances, orthanc_ids):
     engine = Engine(server_id, None, client, with_instances)
     for orthanc_id in orthanc_ids:
         engine.study(orthanc_id)
-    in_transaction(_match, server_id, orthanc_ids)
+    in_transaction(match_studies, server_id, orthanc_ids)
 
 
-def _match(server_id, orthanc_ids):
+def match_studies(server_id, orthanc_ids):
+    "Match studies that are here to their orders"
     match_orders([s.id for s in _studies(server_id, orthanc_ids)])
 
 

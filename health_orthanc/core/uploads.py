@@ -27,7 +27,8 @@ from .headers import (
     ARCHIVES, HEAD_LIMIT, Header, Reason, Unusable, read_header)
 from .values import clean_text
 
-__all__ = ['Item', 'Limits', 'is_archive', 'list_items']
+__all__ = [
+    'Item', 'Limits', 'is_archive', 'list_items', 'list_parts', 'shown_name']
 
 _PACKED = b'MULT'
 _LENGTH = struct.Struct('<Q')
@@ -259,7 +260,7 @@ def list_items(
     if start == _PACKED:
         parts = list(_parts(file, size, limits))
     else:
-        parts = [_Part(_shown(name) or '1', size, file, 0)]
+        parts = [_Part(shown_name(name) or '1', size, file, 0)]
     items = [
         item for part in parts
         for item in _opened(part, limits, alone=len(parts) == 1)]
@@ -270,6 +271,21 @@ def list_items(
     if sum(item.size for item in items) > limits.total_size:
         raise Unusable(Reason.TOO_LARGE)
     return items
+
+
+def list_parts(file: BinaryIO, limits: Limits = Limits()) -> list[Item]:
+    """Return the files that are packed, of which archives stay closed.
+
+    Raises
+    ------
+    Unusable
+        It is not packed, or less is there than was told.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if file.read(len(_PACKED)) != _PACKED:
+        raise Unusable(Reason.DAMAGED)
+    return list(_parts(file, size, limits))
 
 
 def _parts(file: BinaryIO, size: int, limits: Limits) -> Iterator[_Part]:
@@ -317,7 +333,7 @@ def _members(part: _Part, limits: Limits, folder: str) -> Iterator[Item]:
     infos = [i for i in archive.infolist() if not i.is_dir()]
     _check_archive(infos, part.size, limits)
     for info in infos:
-        name = _shown('/'.join(filter(None, [folder, _name(info)])))
+        name = shown_name('/'.join(filter(None, [folder, _name(info)])))
         yield _Member(name, _why_closed(info, limits), archive, info)
 
 
@@ -362,7 +378,7 @@ def _name(info: zipfile.ZipInfo) -> str:
     return name.replace('\\', '/')
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     "Return a name in one line, its end where it is long"
     name = clean_text(name)
     return name if len(name) <= _NAME_LIMIT else '…' + name[1 - _NAME_LIMIT:]

@@ -13,7 +13,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .. import spool
+from .. import spool, transfer
 from ..access import RestrictedWizardMixin
 from ..core.errors import OrthancError
 from ..core.headers import Unusable
@@ -154,6 +154,9 @@ class UploadImageDataKept(ModelView):
     __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.kept'
 
     key = fields.Char("Key", readonly=True)
+    # The key is that of what was sent file by file
+    sent = fields.Boolean("Sent", readonly=True)
+    left = fields.Integer("Left", readonly=True)
     # What became of each file so far, and the studies that they are in
     outcomes = fields.Text("Outcomes", readonly=True)
 
@@ -180,6 +183,14 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             Button("Upload", 'send', 'tryton-ok', default=True),
             ])
     send = StateTransition()
+    # The same after the files were sent one by one
+    sent = StateView(
+        'gnuhealth.imaging_orthanc.upload_image_data.review',
+        'health_orthanc.upload_image_data_review_view_form', [
+            Button("Close", 'end', 'tryton-close'),
+            Button("Continue", 'link', 'tryton-ok', default=True),
+            ])
+    link = StateTransition()
     result = StateView(
         'gnuhealth.imaging_orthanc.upload_image_data.result',
         'health_orthanc.upload_image_data_result_view_form', [
@@ -199,32 +210,54 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         self._chosen()
         if self._server() is None:
             raise UploadError(gettext('health_orthanc.msg_no_server'))
-        spool.drop(getattr(self.kept, 'key', None))
-        self.kept.key = spool.keep(data or b'')
+        key, left = transfer.reference(data)
+        self.kept.sent = bool(key)
+        self.kept.left = left
+        self.kept.outcomes = None
+        if key:
+            self._replace(key)
+            self._sent_items()
+            return 'sent'
+        self._replace(spool.keep(data or b''))
         try:
             with self._items():
                 pass
         except UploadError:
             spool.drop(self.kept.key)
             raise
-        self.kept.outcomes = None
         return 'review'
 
+    def _replace(self, key):
+        "Keep what the key belongs to, and nothing else"
+        former = getattr(self.kept, 'key', None)
+        if former != key:
+            spool.drop(former)
+        self.kept.key = key
+
     def default_review(self, fields):
-        patient, request = self._chosen()
         rows, headers = [], {}
         with self._items() as items:
             for number, item in enumerate(items):
-                row = {'name': item.name, 'size': item.size, 'state': 'ready'}
+                outcome = Outcome('ready')
                 try:
-                    header = headers[number] = item.header()
+                    headers[number] = item.header()
                 except Unusable as error:
                     outcome = Outcome.unusable(error.reason)
-                    row['state'] = outcome.state
-                    row['reason'] = outcome.reason
-                else:
-                    row.update(_identity_values(header))
-                rows.append(row)
+                rows.append(_row(item, outcome.state, outcome.reason))
+        return self._reviewed(rows, headers)
+
+    def default_sent(self, fields):
+        items = self._sent_items()
+        return self._reviewed(
+            [_row(i, i.outcome.state, i.outcome.reason) for i in items],
+            {number: item.outcome.header for number, item in enumerate(items)
+                if item.outcome.header})
+
+    def _reviewed(self, rows, headers):
+        "Return the page that compares files with the chosen patient"
+        patient, request = self._chosen()
+        for number, header in headers.items():
+            rows[number].update(_identity_values(header))
         found = compare(headers.values(), patient, request) if patient else {}
         vetoes = {}
         for number, header in headers.items():
@@ -232,7 +265,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
                 rows[number]['fits'], vetoed = found[identity(header)]
                 vetoes.update(dict.fromkeys(vetoed))
         return {
-            'message': _summary(Counter(r['state'] for r in rows)),
+            'message': _summary(self._counted(r['state'] for r in rows)),
             'contradictions': vetoes_in_words(vetoes) or None,
             'confirmed': False,
             'files': _listed(rows),
@@ -244,10 +277,6 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
     def transition_send(self):
         # The client sends back what was shown; the session shall not keep it
         self.review.files = self.result.files = None
-        patient, request = self._chosen()
-        reason = getattr(self.review, 'reason', None)
-        if not getattr(self.review, 'confirmed', None):
-            reason = None
         outcomes = json.loads(getattr(self.kept, 'outcomes', None) or '{}')
         server = self._server()
         with_instances = server.instances_mode == 'always'
@@ -258,13 +287,31 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             client.system()
             with self._items() as items:
                 self._send(client, items, outcomes)
-            notes = self._bring_in(
-                client, server.id, with_instances, outcomes)
-        notes += self._link(server.id, outcomes, patient, request, reason)
+            studies = _unique(study for _, _, study in outcomes.values())
+            notes = self._bring_in(client, server.id, with_instances, studies)
+        notes += self._link(self.review, server.id, studies)
         states = Counter(state for state, _, _ in outcomes.values())
         self.kept.outcomes = json.dumps(outcomes)
         self.result.failed = bool(states['failed'])
         self.result.message = '\n'.join([_summary(states), *notes])
+        return 'result'
+
+    @orthanc_errors
+    def transition_link(self):
+        self.sent.files = None
+        items = self._sent_items()
+        studies = _unique(item.outcome.study for item in items)
+        server = self._server()
+        with_instances = server.instances_mode == 'always'
+        with server.get_client() as client:
+            Transaction().commit()
+            notes = self._bring_in(client, server.id, with_instances, studies)
+        notes += self._link(self.sent, server.id, studies)
+        # Only whoever has the files can try again
+        self.result.failed = False
+        self.result.message = '\n'.join([
+                _summary(self._counted(i.outcome.state for i in items)),
+                *notes])
         return 'result'
 
     def _send(self, client, items, outcomes):
@@ -277,32 +324,39 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             outcomes[number] = [outcome.state, outcome.reason, outcome.study]
 
     @staticmethod
-    def _bring_in(client, server_id, with_instances, outcomes):
+    def _bring_in(client, server_id, with_instances, studies):
         "Bring in the studies and return what is to be told of them"
         try:
-            bring_in(server_id, client, with_instances, _studies(outcomes))
+            bring_in(server_id, client, with_instances, studies)
         except OrthancError as error:
             return [
                 gettext('health_orthanc.msg_upload_not_synchronized'),
                 describe(error.kind, status=error.status or '')]
         return []
 
-    @staticmethod
-    def _link(server_id, outcomes, patient, request, reason):
+    def _link(self, page, server_id, studies):
+        "Link studies as the page says, and return what is to be told of them"
+        patient, request = self._chosen()
         if not patient:
             return []
+        reason = getattr(page, 'reason', None)
+        if not getattr(page, 'confirmed', None):
+            reason = None
         return link_chosen(
-            server_id, _studies(outcomes), patient.id,
-            request.id if request else None, reason)
+            server_id, studies, patient.id, request.id if request else None,
+            reason)
 
     def default_result(self, fields):
-        outcomes = json.loads(self.kept.outcomes)
-        with self._items() as items:
+        if self.kept.sent:
             rows = [
-                {'name': item.name, 'size': item.size, 'state': state,
-                    'reason': reason}
-                for item, (state, reason, _) in zip(items, (
-                        outcomes[str(n)] for n in range(len(items))))]
+                _row(i, i.outcome.state, i.outcome.reason)
+                for i in self._sent_items()]
+        else:
+            outcomes = json.loads(self.kept.outcomes)
+            with self._items() as items:
+                rows = [
+                    _row(item, *outcomes[str(number)][:2])
+                    for number, item in enumerate(items)]
         return {
             'message': self.result.message,
             'failed': self.result.failed,
@@ -360,10 +414,34 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         except Unusable as error:
             raise UploadError(describe_reason(error.reason)) from error
 
+    def _sent_items(self):
+        """List the files that were sent one by one.
 
-def _studies(outcomes):
-    return list(dict.fromkeys(
-            study for _, _, study in outcomes.values() if study))
+        Raises
+        ------
+        UploadError
+        """
+        try:
+            return transfer.load(self.kept.key, self._server().id)
+        except spool.LostUpload as error:
+            raise UploadError(
+                gettext('health_orthanc.msg_upload_lost')) from error
+
+    def _counted(self, states):
+        "Return how many files have each state, also those never sent"
+        found = Counter(states)
+        found['failed'] += getattr(self.kept, 'left', None) or 0
+        return found
+
+
+def _row(item, state, reason):
+    return {
+        'name': item.name, 'size': item.size, 'state': state,
+        'reason': reason}
+
+
+def _unique(studies):
+    return list(dict.fromkeys(filter(None, studies)))
 
 
 def _identity_values(header):

@@ -7,6 +7,8 @@ import tempfile
 import time
 from unittest.mock import patch
 
+from lxml import etree
+
 from trytond.config import config
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -311,13 +313,38 @@ class UploadWizardTestCase(UploadTestCase):
 class UploadRouteTestCase(UploadTestCase):
     "Files that are sent on as they come in"
 
-    def post(self, data, user=None, server=None, **kwargs):
+    def post(
+            self, data, user=None, server=None, path='', headers=None,
+            **kwargs):
         calls = self.session(user or self.clerk)
         return self.client().post(
-            f'/{self.db_name}/orthanc/upload'
+            f'/{self.db_name}/orthanc/upload{path}'
             f'?server={server or self.server.id}', data=data,
-            content_type='application/dicom', headers=calls._headers,
-            **kwargs)
+            content_type='application/dicom',
+            headers={**calls._headers, **(headers or {})}, **kwargs)
+
+    def begin(self):
+        return self.post(b'-', path='/transfer').json['transfer']
+
+    def transfer(self, key, *contents):
+        "Send files that belong together"
+        for number, data in enumerate(contents):
+            response = self.post(data, headers={
+                    'X-Transfer': key, 'X-File': number,
+                    'X-File-Name': f'I%C3%A9{number}'})
+            self.assertEqual(response.status_code, 200)
+
+    def check_sent(self, key, left=0, **values):
+        "Give the wizard what was sent, and return its second page"
+        view = self.execute('check', start={
+                'server_config': str(self.server.id),
+                'data_to_upload': f'TRANSFER {key} {left}'.encode(),
+                **values})['view']
+        self.assertEqual(view['state'], 'sent')
+        return view['defaults']
+
+    def link(self, **values):
+        return self.execute('link', sent=values)['view']['defaults']
 
     def outcome(self, data):
         "Return what became of the only file"
@@ -330,7 +357,7 @@ class UploadRouteTestCase(UploadTestCase):
         data = dicom(PatientComments='x' * 9000)
         self.assertEqual(self.outcome(data), {
                 'name': '', 'state': 'stored', 'reason': '',
-                'study': 'abc-2'})
+                'study': 'abc-2', 'hopeless': False})
         self.assertEqual(self.sent(), [data])
         self.assertEqual(self.spooled(), [])
 
@@ -372,9 +399,11 @@ class UploadRouteTestCase(UploadTestCase):
             f'/{self.db_name}/orthanc/upload?server={self.server.id}',
             data=dicom())
         self.assertEqual(response.status_code, 401)
-        self.assertEqual(
-            self.post(dicom(), user=self.nobody).status_code, 403)
-        for server in [self.server.id + 1, 'x']:
+        for path in ['', '/transfer', '/headers']:
+            self.assertEqual(self.post(
+                    pack([dicom()]), user=self.nobody, path=path).status_code,
+                403)
+        for server in [self.server.id + 100, 'x']:
             self.assertEqual(
                 self.post(dicom(), server=server).status_code, 404)
         self.assertEqual(self.peer.received, [])
@@ -387,6 +416,134 @@ class UploadRouteTestCase(UploadTestCase):
         self.assertEqual(self.post(data).status_code, 200)
         self.assertEqual(self.post(data + b'x').status_code, 413)
         self.assertEqual(self.sent(), [data])
+
+    # File by file for the wizard
+
+    def test_the_wizard_takes_up_what_was_sent(self):
+        key = self.begin()
+        self.peer.script(
+            '/instances', status(503), reply_json(STORED),
+            reply_json(STORED))
+        self.transfer(key, dicom(1))
+        # What was noted before is replaced
+        self.transfer(
+            key, dicom(1), b'text', archive({'a': dicom(2), 'b': b'MZ'}))
+        page = self.check_sent(key, left=4)
+        self.assertEqual(
+            [(f['name'], f['state']) for f in page['files']], [
+                ('Ié0', 'stored'), ('Ié1', 'skipped'),
+                ('Ié2/a', 'stored'), ('Ié2/b', 'skipped')])
+        self.assertEqual(page['files'][2]['patient_id'], 'GNU777ORG')
+        self.assertIn("not sent: 4", page['message'])
+        self.peer.received.clear()
+        page = self.link(files=page['files'])
+        self.assertEqual(len(page['files']), 4)
+        self.assertFalse(page['failed'])
+        self.assertEqual(self.sent(), [])
+        self.calls.wizard(WIZARD, 'delete', self.id)
+        self.assertEqual(self.spooled(), [])
+
+    def test_what_was_sent_is_compared_with_the_chosen_patient(self):
+        key = self.begin()
+        self.transfer(key, dicom(1), dicom(2, PatientBirthDate='19501231'))
+        page = self.check_sent(key, patient=self.patient.id)
+        self.assertEqual(
+            [f['fits'] for f in page['files']], ['fits', 'contradicts'])
+        self.assertTrue(page['contradictions'])
+
+    def test_what_was_sent_is_linked_as_confirmed(self):
+        with Transaction().start(self.db_name, 1) as transaction:
+            uid = create_study(
+                self.server, patient_id='GNU777ORG',
+                patient_name='Betz^Ana María', patient_sex='F',
+                patient_birth_date=dt.date(1985, 10, 4)).orthanc_UID
+            transaction.commit()
+        self.peer.script(
+            '/instances', reply_json({**STORED, 'ParentStudy': uid}))
+        key = self.begin()
+        self.transfer(key, dicom())
+        for values, linked in [
+                ({}, False), ({'reason': "Sure"}, False),
+                ({'confirmed': True, 'reason': "Wrong bracelet"}, True)]:
+            with patch('trytond.modules.health_orthanc.upload.Engine'):
+                self.check_sent(key, patient=self.other.id)
+                self.link(**values)
+            with Transaction().start(self.db_name, 1):
+                study, = Pool().get(STUDY).search([
+                        ('orthanc_UID', '=', uid)])
+                self.assertEqual(study.patient == self.other, linked)
+
+    def test_a_transfer_belongs_to_who_began_it(self):
+        key = self.begin()
+        with Transaction().start(self.db_name, 1) as transaction:
+            clerk = create_user(
+                'rival', 'health_orthanc.group_imaging_orthanc').id
+            other = create_server(
+                label="Other", domain='http://127.0.0.1:1').id
+            transaction.commit()
+        for values in [{'user': clerk}, {'server': other}]:
+            response = self.post(
+                dicom(), headers={'X-Transfer': key}, **values)
+            self.assertEqual(response.status_code, 410)
+        response = self.post(dicom(), headers={'X-Transfer': '../x'})
+        self.assertEqual(response.status_code, 410)
+        self.assertEqual(self.peer.received, [])
+        with self.assertRaises(Told):
+            self.check_sent(key, server_config=str(other))
+        self.calls = self.session(clerk)
+        self.id, _, _ = self.calls.wizard(WIZARD, 'create')
+        with self.assertRaises(Told):
+            self.check_sent(key)
+
+    def test_studies_are_brought_in_when_no_more_comes(self):
+        study = 'study-of-a-script'
+        self.peer.script(
+            '/instances', reply_json({**STORED, 'ParentStudy': study}))
+        for number in range(3):
+            self.post(dicom(number))
+        with Transaction().start(self.db_name, 1) as transaction:
+            Notification = Pool().get('gnuhealth.orthanc.notification')
+            waiting, = Notification.search([('orthanc_UID', '=', study)])
+            self.assertGreater(
+                waiting.next_attempt, waiting.received_at)
+            Notification.announce(self.server.id, [study])
+            self.assertEqual(
+                Notification.search([('orthanc_UID', '=', study)]),
+                [waiting])
+            transaction.commit()
+            Notification.process([waiting])
+        self.assertIn(
+            '/tools/bulk-content', [r.path for r in self.peer.received])
+        with Transaction().start(self.db_name, 1):
+            self.assertTrue(Notification(waiting.id).processed_at)
+
+    def test_identities_are_told_before_files_are_sent(self):
+        response = self.post(pack([
+                    dicom()[:4096], archive({'a': dicom()})[:100], b'text',
+                    dicom()[:180]]), path='/headers')
+        one, two, three, four = response.json['files']
+        self.assertEqual(one, {
+                'state': 'ready', 'patient_name': "Betz, Ana María",
+                'patient_id': 'GNU777ORG', 'birth_date': '1985-10-04',
+                'sex': 'F', 'modality': 'OT'})
+        self.assertEqual(two, {'state': 'archive'})
+        self.assertEqual((three['state'], four['state']),
+            ('skipped', 'refused'))
+        self.assertEqual(self.peer.received, [])
+        self.assertEqual(
+            self.post(pack([]), path='/headers').json['files'], [])
+        for data in [b'text', pack([dicom()])[:-1]]:
+            self.assertEqual(
+                self.post(data, path='/headers').status_code, 400)
+
+    def test_the_form_names_a_widget_to_those_who_know_it(self):
+        arch = etree.fromstring(
+            self.execute('start')['view']['fields_view']['arch'])
+        field, = arch.xpath('//field[@name="data_to_upload"]')
+        # The web client without ours does not open with an unknown one
+        self.assertIsNone(field.get('widget'))
+        self.assertEqual(
+            field.get('{urn:health_orthanc:client}widget'), 'binary_dicom')
 
     def test_what_is_cut_is_not_sent_whole(self):
         data = dicom() + bytes(2**21)
