@@ -4,7 +4,7 @@
 from trytond.pool import Pool
 
 from . import (
-    correction, decision, dismissal, imaging, instance, ir, matching,
+    correction, decision, deletion, dismissal, imaging, instance, ir, matching,
     notification, party, patient, placement, request, res, routes, search_key,
     series, server, step, study, synchronization, viewer, wizard, worklist)
 
@@ -24,6 +24,7 @@ def register():
         notification.Notification,
         series.Series,
         instance.Instance,
+        deletion.Deletion,
         synchronization.Synchronization,
         synchronization.Failure,
         request.Institution,
@@ -72,6 +73,9 @@ def register():
         wizard.correction.CorrectIdentityLine,
         wizard.correction.CorrectIdentityShow,
         wizard.correction.CorrectIdentityAsked,
+        wizard.deletion.DeleteImagesLine,
+        wizard.deletion.DeleteImagesConfirm,
+        wizard.deletion.DeleteImagesDone,
         module='health_orthanc', type_='model')
     Pool.register(
         wizard.server.AddServer,
@@ -87,4 +91,5 @@ def register():
         wizard.plugin.ConnectPlugin,
         wizard.correction.CorrectIdentity,
         wizard.correction.RestoreIdentity,
+        wizard.deletion.DeleteImages,
         module='health_orthanc', type_='wizard')

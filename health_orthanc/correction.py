@@ -158,10 +158,7 @@ class StudyCorrection(GuardedMixin, ModelSQL, ModelView):
             return 'off'
         if study.missing_since:
             return 'missing'
-        if cls.search([
-                    ('study', '=', study.id), ('state', 'in', _OPEN),
-                    ('id', '!=', but.id if but else None),
-                    ], limit=1):
+        if cls.at_work(study, but):
             return 'open'
         if kind == 'restore':
             return None if cls._first_since_restored(study) else 'never'
@@ -169,6 +166,14 @@ class StudyCorrection(GuardedMixin, ModelSQL, ModelView):
             return 'not_linked'
         if not cls._identity(study)['PatientID']:
             return 'no_puid'
+
+    @classmethod
+    def at_work(cls, study, but=None):
+        "Return whether a study is being corrected, or going to be"
+        return bool(cls.search([
+                    ('study', '=', study.id), ('state', 'in', _OPEN),
+                    ('id', '!=', but.id if but else None),
+                    ], limit=1))
 
     @classmethod
     @without_check_access

@@ -11,12 +11,13 @@ from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 
 __all__ = [
-    'CorrectionError', 'DecisionAccessError', 'DismissalRuleValidationError',
-    'LinkVetoError', 'MirrorAccessError', 'OrthancUserError',
-    'ReasonRequiredError', 'ServerDeleteError', 'ServerValidationError',
-    'StepAccessError', 'StepValidationError', 'StepWorkflowError',
-    'SynchronizationError', 'UploadError', 'ViewerValidationError',
-    'WorklistTemplateError', 'describe', 'orthanc_errors']
+    'CorrectionError', 'DecisionAccessError', 'DeletionError',
+    'DismissalRuleValidationError', 'LinkVetoError', 'MirrorAccessError',
+    'OrthancUserError', 'ReasonRequiredError', 'ServerDeleteError',
+    'ServerValidationError', 'StepAccessError', 'StepValidationError',
+    'StepWorkflowError', 'SynchronizationError', 'UploadError',
+    'ViewerValidationError', 'WorklistTemplateError', 'describe',
+    'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -44,6 +45,10 @@ class SynchronizationError(UserError):
 
 
 class CorrectionError(UserError):
+    pass
+
+
+class DeletionError(UserError):
     pass
 
 

@@ -50,6 +50,7 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         cls._order = [('series', 'ASC'), ('instance_number', 'ASC'),
             ('id', 'ASC')]
         cls._buttons.update({
+                'delete_instance': {},
                 'preview': {
                     'invisible': Bool(Eval('missing_since')),
                     'depends': ['missing_since'],
@@ -86,6 +87,11 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_preview')
     def preview(cls, instances):
+        pass
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_delete_images')
+    def delete_instance(cls, instances):
         pass
 
     @classmethod

@@ -82,6 +82,7 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         cls._order = [('study', 'ASC'), ('series_number', 'ASC'),
             ('id', 'ASC')]
         cls._buttons.update({
+                'delete_series': {},
                 'load_instances': {},
                 })
 
@@ -173,6 +174,11 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     def load_instances(cls, series):
         "Fetch the lists of instances of the series' studies"
         cls._load(series)
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_delete_images')
+    def delete_series(cls, series):
+        pass
 
     @classmethod
     def _load(cls, series):

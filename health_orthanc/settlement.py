@@ -37,12 +37,25 @@ def settle(studies):
     if requests:
         Request.hold(list(requests))
     for study in studies:
-        request = study.request if study.link_status in _SURE else None
+        request = _settled_order(study)
         _release_steps(study, request)
         _release_result(study, request)
         if request:
             _complete_steps(study, request)
             _fill_result(study, request)
+
+
+def _settled_order(study):
+    "Return the order that a study is the images of, if that is sure enough"
+    if study.link_status in _SURE and not _was_never_read(study):
+        return study.request
+
+
+def _was_never_read(study):
+    "Return whether the images were deleted before anybody wrote of them"
+    result = study.imaging_test
+    return bool(study.deleted_at and study.missing_since) and not (
+        result and (not result.orthanc_unreported or result.images))
 
 
 def _release_steps(study, request):

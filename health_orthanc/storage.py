@@ -26,7 +26,8 @@ from .rows import (
 __all__ = [
     'instances_counts', 'mark_missing_patients', 'mark_missing_studies',
     'store_instances', 'store_patients', 'store_series', 'store_studies',
-    'store_study_instances', 'study_values', 'unknown_instances']
+    'store_study_instances', 'study_values', 'unknown_instances',
+    'update_modalities']
 
 
 def store_patients(server, resources):
@@ -201,7 +202,7 @@ def store_series(server, resources):
     insert_rows(Series, [
             {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
     write_rows(Series, updated)
-    _update_modalities(studies.values())
+    update_modalities(studies.values())
     counts = Counter(
         series_created=len(created), series_updated=len(updated))
     return counts + _mark_missing_instances(known, resources)
@@ -230,7 +231,8 @@ def _series_values(resource, study):
         }
 
 
-def _update_modalities(study_ids):
+def update_modalities(study_ids):
+    "Let studies tell the modalities of the series that they have now"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Series = pool.get('gnuhealth.imaging_orthanc.study_series')

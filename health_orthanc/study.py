@@ -131,6 +131,14 @@ class Study(
             help="Other servers with the same study."),
         'get_also_on')
 
+    deleted_at = fields.DateTime(
+        "Deleted", readonly=True,
+        states={'invisible': ~Bool(Eval('deleted_at'))},
+        help="When it was deleted from here, the last time.")
+    deleted_by = fields.Many2One(
+        'res.user', "Deleted By", readonly=True, ondelete='RESTRICT',
+        states={'invisible': ~Bool(Eval('deleted_by'))})
+
     series = fields.One2Many(
         'gnuhealth.imaging_orthanc.study_series', 'study', "Series")
     series_count = fields.Function(
@@ -170,6 +178,9 @@ class Study(
                 Index(
                     table, (table.link_status, Index.Equality()),
                     where=table.link_status.in_(['auto_unsure', 'unlinked'])),
+                })
+        cls._buttons.update({
+                'delete_study': {},
                 })
         cls._order = [
             ('date', 'DESC NULLS LAST'), ('study_time', 'DESC NULLS LAST'),
@@ -342,6 +353,11 @@ class Study(
     @property
     def viewable(self):
         return bool(super().viewable and self.instances_count)
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_delete_images')
+    def delete_study(cls, studies):
+        pass
 
     def viewer_values(self):
         return {

@@ -228,6 +228,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _run(cls, server_id, run_id, kind):
+        Deletion = Pool().get('gnuhealth.imaging_orthanc.deletion')
         client, values = None, {'error_kind': 'internal'}
         try:
             client, with_instances = in_transaction(cls._connect, server_id)
@@ -235,6 +236,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 cls._check(client, server_id)
                 engine = Engine(server_id, run_id, client, with_instances)
                 getattr(engine, kind)()
+                Deletion.carry_on(server_id, client)
             values = {}
         except OrthancError as error:
             logger.warning("Orthanc server %s: %s", server_id, error.kind)

@@ -28,6 +28,8 @@ NOTIFICATION = 'gnuhealth.orthanc.notification'
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
+DELETION = 'gnuhealth.imaging_orthanc.deletion'
+DELETE_IMAGES = 'gnuhealth.imaging_orthanc.delete_images'
 RUN_FIELDS = [
     'id', 'kind', 'state', 'requests', 'error_kind', 'patients_created',
     'studies_created', 'studies_updated', 'studies_missing',
@@ -44,8 +46,8 @@ def empty():
     "Forget all servers and what came from them"
     cursor = Transaction().connection.cursor()
     for name in [
-            RULE, CORRECTION, DECISION, PLACEMENT, FAILURE, INSTANCE, SERIES,
-            STUDY, PATIENT]:
+            RULE, CORRECTION, DECISION, DELETION, PLACEMENT, FAILURE,
+            INSTANCE, SERIES, STUDY, PATIENT]:
         cursor.execute(*model(name).__table__().delete())
     server = model(SERVER).__table__()
     cursor.execute(*server.update([server.last_run], [None]))
@@ -269,6 +271,37 @@ def correct(study_id, kind='correct'):
         transaction.tasks.clear()
     carry_on_corrections()
     return asked
+
+
+def delete_images(name, ids, reason=None):
+    """Delete from Orthanc as the wizard does.
+
+    Returns
+    -------
+    tuple
+        What was asked, what became of each, how many SQL statements it took.
+    """
+    Wizard = Pool().get(DELETE_IMAGES, type='wizard')
+
+    def call(method, *args):
+        # Each call of a client has a transaction of its own
+        with Transaction().set_context(
+                active_model=name, active_id=ids[0], active_ids=ids), \
+                Transaction().new_transaction() as transaction:
+            answer = getattr(Wizard, method)(*args)
+            transaction.commit()
+            return answer
+
+    session_id, *_ = call('create')
+    view = call('execute', session_id, {}, 'confirm')['view']
+    with _counted() as count:
+        answer = call(
+            'execute', session_id, {'confirm': {'reason': reason}}, 'delete_')
+    return (
+        view['defaults']['question'],
+        [(line['state'], line['remark'])
+            for line in answer['view']['defaults']['lines']],
+        count())
 
 
 def carry_on_corrections():

@@ -34,6 +34,7 @@ CONFIGURATION = 'gnuhealth.imaging.worklist.configuration'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
 CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
+DELETION = 'gnuhealth.imaging_orthanc.deletion'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 MATCHING = 'gnuhealth.orthanc.matching.configuration'
@@ -284,6 +285,10 @@ class AccessTestCase(RpcTestCase):
                     'study': cls.study.id, 'server': cls.server.id,
                     'kind': 'correct', 'state': 'done',
                     'asked_at': dt.datetime(2026, 3, 4)}])
+        cls.deletion, = pool.get(DELETION).create([{
+                    'server': cls.server.id, 'level': 'study',
+                    'study': cls.study.id, 'orthanc_UID': 'abc-1',
+                    'state': 'failed', 'asked_at': dt.datetime(2026, 3, 4)}])
         cls.notification, = pool.get(NOTIFICATION).create([{
                     'server': cls.server.id, 'event': 'e1', 'kind': 'deleted',
                     'orthanc_UID': 'abc-1',
@@ -309,6 +314,7 @@ class AccessTestCase(RpcTestCase):
             MATCHING: record_id('matching_configuration'),
             RULE: cls.rule.id,
             CORRECTION: cls.correction.id,
+            DELETION: cls.deletion.id,
             NOTIFICATION: cls.notification.id,
             }
 
@@ -447,7 +453,8 @@ class OutsidersTestCase(AccessTestCase):
             (STUDY, 'dismiss_because'), (STUDY, 'dismiss_by_rule'),
             (RULE, 'dismiss'), (CORRECTION, 'ask'), (CORRECTION, 'plan'),
             (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
-            (CORRECTION, 'get_client')]
+            (CORRECTION, 'get_client'), (DELETION, 'carry_out'),
+            (DELETION, 'carry_on'), (DELETION, 'obstacle')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
@@ -549,6 +556,7 @@ class WizardsTestCase(AccessTestCase):
             'administrator', 'clerk'},
         'gnuhealth.imaging_orthanc.correct_identity': {'administrator'},
         'gnuhealth.imaging_orthanc.restore_identity': {'administrator'},
+        'gnuhealth.imaging_orthanc.delete_images': {'administrator'},
         }
 
     def contexts(self, login):
@@ -625,6 +633,8 @@ class WizardsTestCase(AccessTestCase):
                 STUDY, self.study.id),
             'gnuhealth.imaging_orthanc.restore_identity': (
                 STUDY, self.study.id),
+            'gnuhealth.imaging_orthanc.delete_images': (
+                SERIES, self.series.id),
             }
         for name, allowed in self.ALLOWED.items():
             context = {}
@@ -648,7 +658,8 @@ class WizardsTestCase(AccessTestCase):
                 'gnuhealth.imaging_orthanc.confirm_suggestions',
                 'gnuhealth.orthanc.connect_plugin',
                 'gnuhealth.imaging_orthanc.correct_identity',
-                'gnuhealth.imaging_orthanc.restore_identity']:
+                'gnuhealth.imaging_orthanc.restore_identity',
+                'gnuhealth.imaging_orthanc.delete_images']:
             for login in self.ALLOWED[name]:
                 session = self.as_(login)
                 for context in [
@@ -1501,7 +1512,7 @@ class ViewsTestCase(AccessTestCase):
         'administrator': [
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
             STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING,
-            RULE],
+            RULE, DELETION],
         }
 
     def test_lists_and_forms_open(self):
