@@ -26,7 +26,7 @@ from .core.changes import (
 from .core.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
-from .link import BATCH, link_waiting_studies, match_orders
+from .link import BATCH, match_orders
 from .storage import (
     mark_missing_patients, mark_missing_studies, store_instances,
     store_patients, store_series, store_studies, unknown_instances)
@@ -150,7 +150,7 @@ class Engine:
             if advanced != cursor:
                 cursor = advanced
                 in_transaction(self._save_cursor, cursor, len(page.changes))
-        self._match()
+        match_due(self._server)
 
     def full(self):
         "Compare everything that the server holds, from where it was left"
@@ -163,10 +163,6 @@ class Engine:
         self._resolve_gone()
         in_transaction(self._finish_full, position)
         in_transaction(call_forgotten, self._server)
-        self._match()
-
-    def _match(self):
-        self._store(link_waiting_studies)
         match_due(self._server)
 
     def study(self, orthanc_id):

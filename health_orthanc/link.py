@@ -6,13 +6,11 @@ Machines only decide where no person has, and never against a contradiction.
 """
 
 import hashlib
-from collections import Counter, defaultdict
-
-from sql import Null
+from collections import defaultdict
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import without_check_access
 
 from .candidates import study_facts
 from .core.decisions import Status
@@ -21,177 +19,53 @@ from .core.identities import Identity, compare_identities
 from .core.values import parse_person_name
 from .core.verdicts import Verdict
 from .facts import order_facts, patient_facts
-from .rows import known_rows, write_rows
+from .rows import write_rows
 from .search_key import digest_keys, study_keys
 from .settlement import settle
 from .waiting import set_matched
 from .words import told
 
 __all__ = [
-    'assess_choice', 'is_claimed', 'link_patients', 'link_studies',
-    'link_waiting_studies', 'match_orders', 'propose', 'studies_to_carry']
+    'assess_choice', 'is_claimed', 'match_orders', 'propose',
+    'studies_to_carry']
 
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
 
-def link_studies(known, orthanc_patients, values):
-    """Add the values of the link to those of studies, none to leave it.
-
-    What has changed is matched again.
-
-    Parameters
-    ----------
-    known : dict
-        Rows of studies by Orthanc id.
-    orthanc_patients : dict
-        Rows of Orthanc patients.
-    values : dict
-        What is going to be stored, by Orthanc id.
-    """
-    for id_, found in values.items():
-        if id_ in known and _has_changed(known[id_], found):
-            found['matched_at'] = None
-    waiting = {
-        id_: found for id_, found in values.items()
-        if id_ not in known or _is_open(known[id_], found)}
-    linker = _Linker(orthanc_patients.values(), waiting.values())
-    for id_, found in waiting.items():
-        found.update(linker.values(known.get(id_), found))
-
-
-_IDENTITY_FIELDS = [
-    'patient_id', 'patient_name', 'patient_birth_date', 'patient_sex']
-
-
-def _has_changed(study, values):
-    # At the first meeting with what 5.0 has linked all is new
-    met = study.last_update or study.link_status == 'unlinked'
-    return bool(met) and any(
-        getattr(study, name) != value for name, value in values.items())
-
-
-def _is_open(study, values):
-    "Return whether the machine may decide on a stored study anew"
-    if study.decided_by or study.link_status not in _LINKED_BY_MACHINE:
-        return False
-    if study.link_status == 'unlinked':
-        return True
-    # Of what 5.0 has linked not all tags are known: at the first meeting
-    # they are new, but nobody has changed them
-    return bool(study.last_update) and any(
-        getattr(study, name) != values[name] for name in _IDENTITY_FIELDS)
-
-
-class _Linker:
-    """Finds the patients of GNU Health whose PUID the images carry
-
-    A patient is proposed only where no field contradicts it.
-
-    Parameters
-    ----------
-    orthanc_patients : iterable of rows
-    studies : iterable of dict
-        Values of the studies to be linked.
-    """
-
-    def __init__(self, orthanc_patients, studies):
-        studies = list(studies)
-        wanted = {values['orthanc_patient'] for values in studies}
-        decided = [
-            row for row in orthanc_patients
-            if row.id in wanted and row.decided_by]
-        self._decided = self._decisions(decided)
-        self._seen = {row.id: _seen_identity(row) for row in decided}
-        self._patients = self._registered({
-                values['patient_id'] for values in studies})
-
-    @staticmethod
-    def _decisions(rows):
-        "Return the patients that people chose for Orthanc patients"
-        Patient = Pool().get('gnuhealth.patient')
-        patients = {
-            patient.id: patient for patient in Patient.browse(list({
-                        row.patient for row in rows if row.patient}))}
-        return {row.id: patients.get(row.patient) for row in rows}
-
-    @staticmethod
-    def _registered(patient_ids):
-        Patient = Pool().get('gnuhealth.patient')
-        patients = defaultdict(list)
-        for sub_ids in grouped_slice(sorted(filter(None, patient_ids))):
-            for patient in Patient.search(
-                    [('party.ref', 'in', list(sub_ids))], order=[]):
-                patients[patient.party.ref].append(patient)
-        return patients
-
-    def values(self, study, values):
-        "Return the values of the link of a study, whose row is given if any"
-        patient, status = self._propose(values)
-        patient = patient.id if patient else None
-        if study and study.imaging_test and patient != study.patient:
-            # A result hangs on it: a person shall look
-            return {'link_status': 'auto_unsure'}
-        return {'patient': patient, 'link_status': status}
-
-    def _propose(self, values):
-        decided = values['orthanc_patient'] in self._decided
-        if decided:
-            patient = self._decided[values['orthanc_patient']]
-        else:
-            candidates = self._patients.get(values['patient_id'], [])
-            patient = candidates[0] if len(candidates) == 1 else None
-        if not patient:
-            return None, 'unlinked'
-        images = _images_identity(values)
-        comparison = compare_identities(_patient_identity(patient), images)
-        if comparison.certain:
-            return patient, 'auto_certain'
-        seen = self._seen.get(values['orthanc_patient'])
-        if _is_vetoed(comparison, images, seen):
-            return None, 'unlinked'
-        return patient, 'auto_unsure'
-
-
-def _is_vetoed(comparison, images, seen):
-    """Return whether a field says that these are two persons.
-
-    Whoever chose the patient for an Orthanc patient has seen what contradicts
-    in the latter, `seen`; what others of its studies say is new.
-    """
-    if not seen:
-        return comparison.contradicts
-    known = compare_identities(seen, images)
-    return any(
-        verdict is Verdict.DIFFERS and agreed is not Verdict.EQUAL
-        for verdict, agreed in zip(comparison.verdicts, known.verdicts))
-
-
 def studies_to_carry(orthanc_patient):
-    """Return the studies to which the choice of its patient is carried.
+    "Return the studies to which the choice of its patient is carried"
+    return [
+        s for s in orthanc_patient.studies if _is_carried(orthanc_patient, s)]
 
-    Another person's images may have the same PatientID.
+
+def _is_carried(orthanc_patient, study):
+    """Return whether the choice of its patient holds for a study.
+
+    Another person's images may have the same PatientID.  Whoever chose the
+    patient has seen what contradicts in the Orthanc patient; what others of
+    its studies say is new.
     """
     if not orthanc_patient.patient:
-        return list(orthanc_patient.studies)
-    identity = _patient_identity(orthanc_patient.patient)
-    seen = _seen_identity(orthanc_patient)
-    found = []
-    for study in orthanc_patient.studies:
-        images = _images_identity({
-                name: getattr(study, name) for name in _IDENTITY_FIELDS})
-        if not _is_vetoed(compare_identities(identity, images), images, seen):
-            found.append(study)
-    return found
+        return True
+    images = _study_identity(study)
+    comparison = compare_identities(
+        _patient_identity(orthanc_patient.patient), images)
+    seen = compare_identities(_seen_identity(orthanc_patient), images)
+    return not any(
+        verdict is Verdict.DIFFERS and agreed is not Verdict.EQUAL
+        for verdict, agreed in zip(comparison.verdicts, seen.verdicts))
 
 
-def _seen_identity(row):
-    "Return the identity of an Orthanc patient, or of its row"
-    return _images_identity({
-            'patient_id': row.ident,
-            'patient_name': row.name,
-            'patient_birth_date': row.bd,
-            'patient_sex': row.sex,
-            })
+def _seen_identity(orthanc_patient):
+    return _images_identity(
+        orthanc_patient.ident, orthanc_patient.name, orthanc_patient.bd,
+        orthanc_patient.sex)
+
+
+def _study_identity(study):
+    return _images_identity(
+        study.patient_id, study.patient_name, study.patient_birth_date,
+        study.patient_sex)
 
 
 def _patient_identity(patient):
@@ -206,87 +80,14 @@ def _patient_identity(patient):
         {'m': 'M', 'f': 'F'}.get(sex))
 
 
-def _images_identity(values):
-    name = parse_person_name(values['patient_name'])
+def _images_identity(patient_id, name, birth_date, sex):
+    name = parse_person_name(name)
     groups = (
         [name.alphabetic, name.ideographic, name.phonetic] if name else [])
     return Identity(
-        values['patient_id'],
+        patient_id,
         tuple(f'{g.family} {g.given} {g.middle}' for g in groups if g),
-        values['patient_birth_date'], values['patient_sex'])
-
-
-def link_patients(rows, linked):
-    """Let Orthanc patients have the patient that their certain studies have.
-
-    Parameters
-    ----------
-    rows : iterable
-        Of the Orthanc patients.
-    linked : iterable of tuple
-        The id of the Orthanc patient and the values of a study's link.
-    """
-    Patient = Pool().get('gnuhealth.orthanc.patient')
-    found = defaultdict(set)
-    for id_, values in linked:
-        if values.get('link_status') == 'auto_certain':
-            found[id_].add(values['patient'])
-    write_rows(Patient, [
-            (row, {'patient': found[row.id].pop(), 'decided_by': None})
-            for row in rows
-            if len(found[row.id]) == 1
-            and not row.decided_by and not row.patient])
-
-
-# How many studies that wait for their patient are looked at in a run
-WAITING_LIMIT = 1000
-
-
-def link_waiting_studies(server):
-    """Link unlinked studies whose patient was registered since.
-
-    Returns
-    -------
-    Counter
-    """
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    studies = _waiting_studies(server)
-    if not studies:
-        return Counter()
-    patients = known_rows(
-        pool.get('gnuhealth.orthanc.patient'), 'id',
-        {s.orthanc_patient for s in studies} - {None}, server=[server.id])
-    linker = _Linker(patients.values(), map(vars, studies))
-    updated = [(study, linker.values(study, vars(study))) for study in studies]
-    updated = [
-        (study, values) for study, values in updated if values.get('patient')]
-    write_rows(Study, updated)
-    link_patients(
-        patients.values(), [(s.orthanc_patient, v) for s, v in updated])
-    return Counter(studies_updated=len(updated))
-
-
-def _waiting_studies(server):
-    "Return the rows of unlinked studies whose PatientID is somebody's PUID"
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    Party = pool.get('party.party')
-    table, party = Study.__table__(), Party.__table__()
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.join(
-            party, condition=party.ref == table.patient_id).select(
-            table.id,
-            where=(table.server == server.id)
-            & (table.link_status == 'unlinked') & (table.matched_at == Null)
-            & (table.decided_by == Null) & (table.missing_since == Null),
-            order_by=[table.id.desc], limit=WAITING_LIMIT))
-    return list(known_rows(
-            Study, 'id', [id_ for id_, in cursor],
-            server=[server.id]).values())
-
-
-# Orders
+        birth_date, sex)
 
 
 @without_check_access
@@ -371,14 +172,15 @@ def _link(studies, facts):
     Configuration = pool.get('gnuhealth.orthanc.matching.configuration')
     known = pool.get('gnuhealth.imaging_orthanc.study_key').digests(
         [s.id for s in studies if s.link_status == 'auto_certain'])
+    found = _found_before(studies)
     updated, moved = [], []
     for study, decision in zip(studies, Configuration.decisions(
                 [facts[s.id] for s in studies])):
-        if _is_decided_otherwise(study, decision) or (
+        if _has_chosen_result(study, decision) or (
                 known.get(study.id) == _digest(facts[study.id])
                 and _stands(study, decision)):
             continue
-        values = _link_values(study, decision)
+        values = _link_values(study, decision, study in found)
         values.update(_suggestion(
                 decision, values.get('link_status', study.link_status)))
         changed = {
@@ -390,10 +192,34 @@ def _link(studies, facts):
             moved.append((study, decision))
     before = History.snapshot([study for study, _ in moved])
     write_rows(Study, updated)
-    linked = [(s.orthanc_patient, v) for s, v in updated if s.orthanc_patient]
-    link_patients({p for p, _ in linked}, [(p.id, v) for p, v in linked])
+    _link_orthanc_patients(updated)
     for study, decision in moved:
         _record(before, study, decision)
+
+
+def _found_before(studies):
+    """Return the studies whose link the history tells of.
+
+    It does not of what 5.0 has linked.
+    """
+    History = Pool().get('gnuhealth.imaging_orthanc.study.decision')
+    return {
+        line.study for line in History.search([
+                ('study', 'in', [s.id for s in studies if s.patient])])}
+
+
+def _link_orthanc_patients(updated):
+    "Let Orthanc patients have the patient that their certain studies have"
+    OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
+    found = defaultdict(set)
+    for study, values in updated:
+        known = study.orthanc_patient
+        if (values.get('link_status') == 'auto_certain' and known
+                and not known.decided_by and not known.patient):
+            found[known].add(values['patient'])
+    write_rows(OrthancPatient, [
+            (known, {'patient': patients.pop(), 'decided_by': None})
+            for known, patients in found.items() if len(patients) == 1])
 
 
 def _record(before, study, decision):
@@ -406,20 +232,14 @@ def _record(before, study, decision):
         comparisons=told(best) if best else None)
 
 
-def _is_decided_otherwise(study, decision):
-    """Return whether a person chose something else before.
-
-    That is another patient for the Orthanc patient, or another result, as 5.0
-    has let people do.
-    """
-    best = decision.best
-    chosen, result = study.orthanc_patient, study.imaging_test
-    if result and result != study.settled_result:
-        order = best.candidate.order if best else None
-        return not (order and result.request and (
-                result.request.id == order.key))
-    return bool(chosen and chosen.decided_by and best) and not (
-        chosen.patient and chosen.patient.id == best.candidate.patient.key)
+def _has_chosen_result(study, decision):
+    "Return whether the study is in another result, as 5.0 let people choose"
+    result = study.imaging_test
+    if not result or result == study.settled_result:
+        return False
+    order = decision.best.candidate.order if decision.best else None
+    return not (
+        order and result.request and result.request.id == order.key)
 
 
 def _stands(study, decision):
@@ -470,28 +290,40 @@ def _keys(study, facts):
     return study_keys(facts)
 
 
-def _link_values(study, decision):
+def _link_values(study, decision, found_before):
     "Return the values of a study's link, with records for relations"
     pool = Pool()
-    best = decision.best
-    if not best:
-        # What the PUID or a choice for the Orthanc patient has found stays
-        if not study.request:
+    best, known = decision.best, study.orthanc_patient
+    patient = pool.get('gnuhealth.patient')(
+        best.candidate.patient.key) if best else None
+    if known and known.decided_by and known.patient != patient:
+        # A person has chosen somebody else for the Orthanc patient
+        if known.patient and _is_carried(known, study):
+            return _values(study, 'auto_unsure', known.patient)
+        if study.patient and study.patient == patient:
             return {}
-        return {
-            'request': None, 'patient': None, 'imaging_test': None,
-            'link_status': decision.status.value, 'score': None}
+        return _values(study, 'unlinked')
+    if study.patient and study.patient != patient and not found_before:
+        # What 5.0 has linked is for a person to change
+        return {}
+    if not best:
+        return _values(study, decision.status.value)
     order = best.candidate.order
+    return _values(
+        study, decision.status.value, patient,
+        pool.get('gnuhealth.imaging.test.request')(order.key)
+        if order else None, best.score)
+
+
+def _values(study, status, patient=None, request=None, score=None):
     values = {
-        'patient': pool.get('gnuhealth.patient')(best.candidate.patient.key),
-        'request': pool.get('gnuhealth.imaging.test.request')(order.key)
-        if order else None,
-        'link_status': decision.status.value,
-        'score': best.score,
+        'patient': patient,
+        'request': request,
+        'link_status': status,
+        'score': score,
         }
     result = study.imaging_test
-    if result and (result.patient != values['patient']
-            or result.request != values['request']):
+    if result and (result.patient != patient or result.request != request):
         values['imaging_test'] = None
     return values
 

@@ -17,11 +17,11 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-from .link import link_patients, link_studies
 from .mirror import now
 from .rows import (
     ids_by_orthanc_id, insert_rows, known_rows, split_rows, write_rows,
     write_same)
+from .waiting import mark_changed
 
 __all__ = [
     'instances_counts', 'mark_missing_patients', 'mark_missing_studies',
@@ -64,7 +64,7 @@ def _patient_values(resource):
 
 
 def store_studies(server, resources):
-    """Create or update studies, and link those that no person has decided.
+    """Create or update studies; they are matched later.
 
     Their patients are stored before.
 
@@ -86,16 +86,13 @@ def store_studies(server, resources):
     for resource in resources:
         values[resource.orthanc_id] = study_values(
             resource, patients.get(resource.patient_orthanc_id))
-    link_studies(known, patients, values)
+    mark_changed(known, values)
     created, updated = split_rows(
         known, resources, lambda r: values[r.orthanc_id])
     Study.create([
             {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
             for r, values in created])
     write_rows(Study, updated)
-    link_patients(
-        patients.values(),
-        [(v['orthanc_patient'], v) for v in values.values()])
     counts = Counter(
         studies_created=len(created), studies_updated=len(updated))
     return counts + _mark_missing_series(known, resources)

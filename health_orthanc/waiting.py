@@ -21,12 +21,35 @@ from .search_key import MARK
 
 __all__ = [
     'call_for_orders', 'call_for_patients', 'call_forgotten', 'due_studies',
-    'set_matched']
+    'mark_changed', 'set_matched']
 
 # How many studies are called at once, and matched in a run
 LIMIT = 1000
 # After how long studies are matched again for no reason that we know
 FORGOTTEN = dt.timedelta(hours=20)
+
+
+def mark_changed(known, values):
+    """Have studies matched again that have changed.
+
+    Parameters
+    ----------
+    known : dict
+        Rows of studies by Orthanc id.
+    values : dict
+        What is going to be stored, by Orthanc id.
+    """
+    for id_, found in values.items():
+        study = known.get(id_)
+        if study and _is_met(study) and any(
+                getattr(study, name) != value
+                for name, value in found.items()):
+            found['matched_at'] = None
+
+
+def _is_met(study):
+    "Return whether new values are a change: all are of what 5.0 has linked"
+    return study.last_update or study.link_status == 'unlinked'
 
 
 def call_for_patients(ids):

@@ -50,6 +50,23 @@ def test_patient_is_found_by_puid(hospital, orthanc, tags, status):
     assert server.study(*FIELDS) == before
 
 
+def test_history_tells_of_a_link_by_puid(hospital, orthanc):
+    patient, puid = hospital.add_patient(birth_date=BORN)
+    found = upload(orthanc, puid)
+    server = hospital.add_server(orthanc)
+    server.done()
+    server.done('full')
+    study, = server.studies('orthanc_UID', 'patient')
+    assert study['orthanc_UID'] == found
+    line, = hospital.read(
+        inside.DECISION, [('study', '=', study['id'])],
+        'user', 'status_to', 'patient_from', 'patient_to', 'score')
+    del line['id']
+    assert line == {
+        'user': None, 'status_to': 'auto_certain', 'patient_from': None,
+        'patient_to': patient, 'score': 100}
+
+
 def test_puid_of_somebody_else_links_nothing(hospital, orthanc):
     "The name and birth date of one patient, the PUID of another one"
     hospital.add_patient("Muster", "Erika", 'f', BORN)
