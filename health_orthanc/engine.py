@@ -44,6 +44,8 @@ BULK_LIMIT = 2000
 NAMED_LIMIT = 50000
 # Records whose Orthanc ids are read at once
 RECORDS_LIMIT = 10000
+# Studies that are read to be matched, at once
+DUE_LIMIT = 1000
 
 _RESOURCES = {
     'Patient': PatientResource,
@@ -88,10 +90,12 @@ def in_transaction(func, *args):
 
 
 def match_due(server=None, ids=None):
-    "Match studies that have to be; see `waiting.due_studies`"
-    due = in_transaction(due_studies, server, ids)
-    for start in range(0, len(due), BATCH):
-        _match_apart(due[start:start + BATCH])
+    "Match studies that have to be, in turn; see `waiting.due_studies`"
+    due = in_transaction(due_studies, server, ids, DUE_LIMIT)
+    while due:
+        for start in range(0, len(due), BATCH):
+            _match_apart(due[start:start + BATCH])
+        due = in_transaction(due_studies, server, ids, DUE_LIMIT, due[-1])
 
 
 def _match_apart(ids):

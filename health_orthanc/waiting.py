@@ -23,7 +23,7 @@ __all__ = [
     'call_for_orders', 'call_for_patients', 'call_forgotten', 'due_studies',
     'mark_changed', 'set_matched']
 
-# How many studies are called at once, and matched in a run
+# How many studies are called at once
 LIMIT = 1000
 # After how long studies are matched again for no reason that we know
 FORGOTTEN = dt.timedelta(hours=20)
@@ -188,8 +188,8 @@ def _set(ids, at):
                 [study.matched_at], [at], where=study.id.in_(list(some))))
 
 
-def due_studies(server=None, ids=None):
-    """Return the ids of studies that have to be matched, the newest first.
+def due_studies(server=None, ids=None, limit=None, before=None):
+    """Return ids of studies that have to be matched, the newest first.
 
     Parameters
     ----------
@@ -197,6 +197,9 @@ def due_studies(server=None, ids=None):
         Whose studies are meant.
     ids : list of int, optional
         Which of these.
+    limit : int, optional
+    before : int, optional
+        The last one of those that were returned before.
     """
     study, *_ = _tables()
     where = (
@@ -206,8 +209,10 @@ def due_studies(server=None, ids=None):
         where &= study.server == server.id
     if ids is not None:
         where &= study.id.in_(ids) if ids else Literal(False)
+    if before is not None:
+        where &= study.id < before
     return [id_ for id_, in _rows(study.select(
-                study.id, where=where, order_by=study.id.desc, limit=LIMIT))]
+                study.id, where=where, order_by=study.id.desc, limit=limit))]
 
 
 def call_forgotten(server):

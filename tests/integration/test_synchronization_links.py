@@ -67,6 +67,16 @@ def test_history_tells_of_a_link_by_puid(hospital, orthanc):
         'patient_to': patient, 'score': 100}
 
 
+def test_a_run_matches_all_that_is_new(hospital, orthanc):
+    _, puid = hospital.add_patient(birth_date=BORN)
+    for _ in range(5):
+        upload(orthanc, puid)
+    server = hospital.add_server(orthanc)
+    server.done(DUE_LIMIT=2)
+    assert [s['link_status'] for s in server.studies('link_status')] == [
+        'auto_certain'] * 5
+
+
 def test_puid_of_somebody_else_links_nothing(hospital, orthanc):
     "The name and birth date of one patient, the PUID of another one"
     hospital.add_patient("Muster", "Erika", 'f', BORN)
