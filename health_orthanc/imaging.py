@@ -104,6 +104,8 @@ class TestResult(
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
         readonly=True)
+    merge_id = fields.Char(
+        "Merge ID", readonly=True, help="That of the order.")
     orthanc_unreported = fields.Boolean(
         "Not Yet Reported", readonly=True,
         states={'invisible': ~Eval('orthanc_unreported')},
@@ -113,6 +115,20 @@ class TestResult(
         states={'invisible': ~Eval('orthanc_images_unlinked')},
         help="The images that the result was written for turned out to be of "
         "another order. Check what was written.")
+
+    @classmethod
+    @without_check_access
+    def _merge_ids(cls, ids):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        return {r.id: r.merge_id for r in Request.browse(ids)}
+
+    @classmethod
+    def create(cls, vlist):
+        merge_ids = cls._merge_ids(
+            {v['request'] for v in vlist if v.get('request')})
+        return super().create([
+                {**v, 'merge_id': merge_ids.get(v.get('request'))}
+                for v in vlist])
 
     @classmethod
     def write(cls, *args):

@@ -93,9 +93,30 @@ class PatientEvaluation(metaclass=PoolMeta):
             Index(table, (table.patient, Index.Equality())))
 
 
-class ImagingTest(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
+class _ShownOnceMixin:
+    """Leave out of a form what `health_imaging_worklist` shows once more
+
+    A view that inherits could not: it has to find what it takes away, also
+    while that module comes or goes.
+    """
+    __slots__ = ()
+    _shown_twice = ''
+
+    @classmethod
+    def parse_view(cls, tree, *args, **kwargs):
+        for element in tree.xpath(cls._shown_twice):
+            element.getparent().remove(element)
+        return super().parse_view(tree, *args, **kwargs)
+
+
+class ImagingTest(
+        _ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
+        metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test'
     _hidden_fields = frozenset({'imaging_worklist_template'})
+    _shown_twice = (
+        "//separator[@id='orthanc_step']/preceding-sibling::*"
+        "[@name='aetitle' or @name='imaging_worklist_template']")
 
     aetitle = fields.Char(
         "AE Title",
@@ -143,9 +164,14 @@ class ImagingTest(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             check_ae_titles(tests, 'aetitle')
 
 
-class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
+class Request(
+        _ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
+        metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
     _hidden_fields = frozenset({'steps'})
+    _shown_twice = (
+        "//group[@id='imaging_test_request_worklist_group']"
+        " | /form/field[@name='worklist_text']")
     # Only written by what makes and moves the order
     _protected = frozenset({
             'accession_number', 'accession_alias', 'study_instance_uid',
@@ -244,7 +270,8 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.update(
-                [table.accession_alias], [table.request]))
+                [table.accession_alias], [table.request],
+                where=table.state != 'draft'))
         cursor.execute(*table.select(
                 table.id, table.merge_id, where=table.merge_id != Null,
                 order_by=table.id))
@@ -442,9 +469,14 @@ class Request(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def open_recent(cls):
-        "Make steps for what was ordered last, and is not done yet"
+        """Make steps for what was ordered last, and is not done yet.
+
+        With health_imaging_worklist 5.0 an order whose images have come is
+        still requested: its status on the worklist tells.
+        """
         requests = cls.search([
                 ('state', '=', 'requested'),
+                ('worklist_status', '=', 'todo'),
                 ('date', '>=', now() - RECENT),
                 ('steps', '=', None),
                 ])

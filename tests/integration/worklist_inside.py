@@ -31,8 +31,8 @@ def place_orders(count, family="Muster", given="Erika"):
     requests = Request.create([{
                 'patient': patient,
                 'date': dt.datetime.now().replace(microsecond=0),
-                'doctor': _doctor(),
-                'requested_test': _study_type(),
+                'doctor': doctor(),
+                'requested_test': study_type(),
                 } for _ in range(count)])
     Request.requested(requests)
     return [(s.id, s.step_id) for r in requests for s in r.steps]
@@ -42,7 +42,7 @@ def _next():
     return len(model('party.party').search([])) + 1
 
 
-def _doctor():
+def doctor():
     Professional = model('gnuhealth.healthprofessional')
     found = Professional.search([], limit=1)
     if not found:
@@ -54,7 +54,7 @@ def _doctor():
     return found[0].id
 
 
-def _study_type():
+def study_type():
     Test = model('gnuhealth.imaging.test')
     found = Test.search([('code', '=', 'WORKLIST')])
     if not found:
