@@ -9,6 +9,7 @@ This script starts them, waits for their end and tells what they brought.
 
 import argparse
 import base64
+import configparser
 import getpass
 import os
 import sys
@@ -20,18 +21,28 @@ from pathlib import Path
 import proteus
 
 EPILOG = """\
-What is not given is taken from the environment: TRYTON_URL (by default
-http://127.0.0.1:8000), TRYTON_DATABASE, TRYTON_USER (admin) and
-TRYTON_PASSWORD. A password given with -P is seen by other users of this
-machine: prefer the environment or --password-file.
+What is not given is taken from the environment (TRYTON_URL, TRYTON_DATABASE,
+TRYTON_USER, TRYTON_PASSWORD), then from the section [gnuhealth] of a file
+(url, database, user, password or password_file) that is named by -c or
+GNUHEALTH_CONNECTION, or is /etc/gnuhealth/connection.conf. By default the URL
+is http://127.0.0.1:8000 and the user admin. A password given with -P is seen
+by other users of this machine: prefer one of the others.
+
+The call of GNU Health 4.0 works, too, and shows the password as -P does:
+sync_orthanc_server.py HOST PORT USER PASSWORD DATABASE LABEL
 
 exit codes: 0 everything is synchronised; 1 some servers failed, or others
 were at work on them; 2 wrong usage, no connection or no such server; 3 the
-runs did not end in time and go on.
+runs did not end in time and go on. With -s that of the last round counts.
 """
 DONE, FAILED, UNUSABLE, UNFINISHED = range(4)
 CALL_TIMEOUT = 60  # seconds for one call to GNU Health
 PAUSE = 1  # seconds between two looks at the runs
+CONNECTION_FILE = Path('/etc/gnuhealth/connection.conf')
+CONNECTION = {
+    'url': 'http://127.0.0.1:8000', 'database': None, 'user': 'admin'}
+SECRETS = ['password', 'password_file']
+FORMER_CALL = 6  # arguments
 
 
 class Unusable(Exception):
@@ -40,6 +51,19 @@ class Unusable(Exception):
 
 def main(arguments=None):
     options = parse(arguments)
+    code = UNFINISHED
+    try:
+        while True:
+            code = synchronize(options)
+            if not options.seconds:
+                return code
+            time.sleep(options.seconds)
+    except KeyboardInterrupt:
+        return code
+
+
+def synchronize(options):
+    "Return the exit code of one round"
     try:
         with connection(options):
             servers = find_servers(options.servers)
@@ -54,41 +78,106 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    environ = os.environ.get
     parser.add_argument(
         'servers', nargs='*', metavar='LABEL',
         help="labels of the servers, by default all that are active")
     parser.add_argument(
-        '-s', '--server-url', metavar='URL',
-        default=environ('TRYTON_URL', 'http://127.0.0.1:8000'),
-        help="where GNU Health's server is")
-    parser.add_argument(
-        '-d', '--database', default=environ('TRYTON_DATABASE'))
-    parser.add_argument(
-        '-u', '--user', default=environ('TRYTON_USER', 'admin'))
-    parser.add_argument(
-        '-P', '--password', default=environ('TRYTON_PASSWORD'))
-    parser.add_argument(
-        '--password-file', type=Path, metavar='FILE',
-        help="a file whose first line is the password")
+        '-l', '--label', action='append', default=[],
+        help="the same; may be given several times")
+    add_connection(parser)
     parser.add_argument(
         '--full', action='store_true',
         help="compare everything instead of bringing in what is new")
+    parser.add_argument(
+        '-s', '--seconds', type=float,
+        help="go on, starting anew every so many seconds")
     parser.add_argument(
         '--timeout', type=float, default=3600, metavar='SECONDS',
         help="how long to wait for the end (default: %(default)s)")
     parser.add_argument(
         '-v', '--verbose', action='store_true', help="show the progress")
     options = parser.parse_args(arguments)
-    if not options.database:
-        parser.error("name the database with -d or TRYTON_DATABASE")
+    if options.seconds is not None and not 1 <= options.seconds <= 86400:
+        parser.error("--seconds needs 1 to 86400 seconds")
+    if not options.database and is_former_call(options.servers):
+        (options.hostname, options.port, options.user, options.password,
+            options.database, *options.servers) = options.servers
+    options.servers += options.label
+    settle(options, parser)
     return options
+
+
+def is_former_call(arguments):
+    return len(arguments) == FORMER_CALL and arguments[1].isdecimal()
+
+
+def add_connection(parser):
+    parser.add_argument(
+        '--url', '--server-url', metavar='URL',
+        help="where GNU Health's server is")
+    parser.add_argument(
+        '-H', '--hostname', metavar='HOST',
+        help="in place of a URL (default: localhost)")
+    parser.add_argument(
+        '-p', '--port', type=int, help="in place of a URL (default: 8000)")
+    parser.add_argument('-d', '--database')
+    parser.add_argument('-u', '--user')
+    parser.add_argument('-P', '--password', '--passwd')
+    parser.add_argument(
+        '--password-file', type=Path, metavar='FILE',
+        help="a file whose first line is the password")
+    parser.add_argument(
+        '-c', '--connection', type=Path, metavar='FILE',
+        help="a file that tells all of these")
+
+
+def settle(options, parser):
+    "Complete the connection from the environment, then from a file"
+    if options.hostname or options.port:
+        if options.url:
+            parser.error("give a URL, or host and port")
+        host = options.hostname or 'localhost'
+        options.url = f'http://{host}:{options.port or 8000}'
+    names = [*CONNECTION, *SECRETS]
+    environ = {
+        name: os.environ.get(f'TRYTON_{name.upper()}') for name in names}
+    sources = [vars(options).copy(), environ, read_connection(options, parser)]
+    for name, default in CONNECTION.items():
+        values = [source.get(name) for source in sources]
+        setattr(options, name, next(filter(None, values), default))
+    # A password is not mixed with the file of another source
+    chosen = next((s for s in sources if any(map(s.get, SECRETS))), {})
+    for name in SECRETS:
+        setattr(options, name, chosen.get(name))
+    if not options.database:
+        parser.error(
+            "name the database with -d, TRYTON_DATABASE or in a file")
+
+
+def read_connection(options, parser):
+    "Return what the file of the connection tells, if there is one"
+    path = options.connection or os.environ.get('GNUHEALTH_CONNECTION')
+    file = configparser.ConfigParser(interpolation=None)
+    try:
+        with Path(path or CONNECTION_FILE).open(encoding='utf-8') as stream:
+            file.read_file(stream)
+        return dict(file['gnuhealth'])
+    except FileNotFoundError:
+        if path:
+            parser.error(f"there is no file {path}")
+        return {}
+    except OSError as error:
+        parser.error(f"{path or CONNECTION_FILE}: {error.strerror}")
+    except (KeyError, UnicodeDecodeError, configparser.Error):
+        # What it says may hold the password
+        parser.error(
+            f"{path or CONNECTION_FILE} has no usable section [gnuhealth]")
 
 
 @contextmanager
 def connection(options):
     "Let proteus work in a session of its own"
-    url = f"{options.server_url.rstrip('/')}/{options.database}/"
+    url = f"{options.url.rstrip('/')}/{options.database}/"
     transport = Transport(url)
     # proteus.config registers how dates and numbers are written
     server = xmlrpc.client.ServerProxy(
@@ -143,7 +232,7 @@ class Transport(xmlrpc.client.Transport):
 def read_password(options):
     if options.password_file:
         try:
-            with options.password_file.open() as file:
+            with Path(options.password_file).open() as file:
                 return file.readline().rstrip('\n')
         except OSError as error:
             raise Unusable(

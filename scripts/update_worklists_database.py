@@ -10,6 +10,7 @@ written, only what is closed is removed; other files are left alone.
 
 import argparse
 import base64
+import configparser
 import errno
 import fcntl
 import getpass
@@ -45,10 +46,14 @@ from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
 EPILOG = """\
-What is not given is taken from the environment: TRYTON_URL (by default
-http://127.0.0.1:8000), TRYTON_DATABASE, TRYTON_USER (admin) and
-TRYTON_PASSWORD. A password given with -P can be seen by other users of this
-machine for a moment: prefer the environment or --password-file.
+What is not given is taken from the environment (TRYTON_URL, TRYTON_DATABASE,
+TRYTON_USER, TRYTON_PASSWORD), then from the section [gnuhealth] of a file
+(url, database, user, password or password_file) that is named by -c or
+GNUHEALTH_CONNECTION, or is /etc/gnuhealth/connection.conf. By default the URL
+is http://127.0.0.1:8000 and the user admin. A password given with -P can be
+seen by other users of this machine for a moment: prefer one of the others.
+
+An order that is done is on no worklist, so -m changes nothing.
 
 exit codes: 0 the files are in step; 1 some could not be written or removed;
 2 wrong usage, or GNU Health refuses; 3 GNU Health cannot be reached, or does
@@ -71,6 +76,12 @@ CONVERSION_TIMEOUT = 30  # seconds for one call of dump2dcm
 LONGEST_LINE = 65536  # that dump2dcm accepts
 REFUSED_PAUSE = 60  # seconds, for failed logins are counted by GNU Health
 NAMED = 5  # files that one message names
+CONNECTION_FILE = Path('/etc/gnuhealth/connection.conf')
+CONNECTION = {
+    'url': 'http://127.0.0.1:8000', 'database': None, 'user': 'admin'}
+SECRETS = ['password', 'password_file']
+# What the script of this name in GNU Health 4 has left in the folder
+FORMER = re.compile(r'[0-9a-f]{32}\.(wl|dump)')
 # A line of dump2dcm: everything before the value, the VR, value, the rest
 LINE = re.compile(
     r'(\s*\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)\s+([A-Z]{2})\s+\[)(.*)(\].*)')
@@ -117,6 +128,9 @@ def main(arguments=None):
 def work(options):
     folder = Folder(
         options.worklists, options.mode, not options.no_dump2dcm)
+    former = len(folder.former())
+    if former and not options.regenerate:
+        tell(f"{former} files are there from GNU Health 4: -r removes them.")
     with Client(options) as client:
         if options.dry_run:
             update(client, folder, options)
@@ -132,27 +146,22 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    environ = os.environ.get
     parser.add_argument(
-        '-w', '--worklists', type=Path, metavar='FOLDER', required=True,
-        help="the folder of the files; it has to be there")
+        '-w', '--worklists', '--worklists-db', type=Path, metavar='FOLDER',
+        default='/var/lib/orthanc/worklists',
+        help="the folder of the files; it has to be there "
+        "(default: %(default)s)")
+    add_connection(parser)
     parser.add_argument(
-        '-s', '--server-url', '--url', metavar='URL',
-        default=environ('TRYTON_URL', 'http://127.0.0.1:8000'),
-        help="where GNU Health's server is")
-    parser.add_argument(
-        '-d', '--database', default=environ('TRYTON_DATABASE'))
-    parser.add_argument(
-        '-u', '--user', default=environ('TRYTON_USER', 'admin'))
-    # Children have no use for it
-    parser.add_argument(
-        '-P', '--password', default=os.environ.pop('TRYTON_PASSWORD', None))
-    parser.add_argument(
-        '--password-file', type=Path, metavar='FILE',
-        help="a file whose first line is the password")
-    parser.add_argument(
-        '--watch', type=float, metavar='SECONDS',
+        '-s', '--watch', '--seconds', type=float, metavar='SECONDS',
         help="go on, looking for changes every so many seconds")
+    parser.add_argument(
+        '-r', '--regenerate', action='store_true',
+        help="write all files anew, and remove those that the script of this "
+        "name in GNU Health 4 has left")
+    parser.add_argument(
+        '-m', '--handle-done-state', action='store_true',
+        help=argparse.SUPPRESS)
     parser.add_argument(
         '--full', action='store_true',
         help="ask for all open steps, not only for what changed")
@@ -174,17 +183,84 @@ def parse(arguments):
         help="name each file; what dump2dcm complains of may hold patient "
         "data")
     options = parser.parse_args(arguments)
-    if not options.database:
-        parser.error("name the database with -d or TRYTON_DATABASE")
+    if options.password:
+        hide_argument(options.password)
+    settle(options, parser)
     if options.watch is not None and not 1 <= options.watch <= 86400:
         parser.error("--watch needs 1 to 86400 seconds")
     if options.watch and options.dry_run:
         parser.error("--watch and --dry-run do not go together")
     if not 0 < options.timeout <= 86400:
         parser.error("--timeout needs a positive number")
-    if options.password:
-        hide_argument(options.password)
+    if options.handle_done_state:
+        tell("Orders that are done are on no worklist: -m changes nothing.")
     return options
+
+
+def add_connection(parser):
+    parser.add_argument(
+        '--url', '--server-url', metavar='URL',
+        help="where GNU Health's server is")
+    parser.add_argument(
+        '-H', '--hostname', metavar='HOST',
+        help="in place of a URL (default: localhost)")
+    parser.add_argument(
+        '-p', '--port', type=int, help="in place of a URL (default: 8000)")
+    parser.add_argument('-d', '--database')
+    parser.add_argument('-u', '--user')
+    parser.add_argument('-P', '--password', '--passwd')
+    parser.add_argument(
+        '--password-file', type=Path, metavar='FILE',
+        help="a file whose first line is the password")
+    parser.add_argument(
+        '-c', '--connection', type=Path, metavar='FILE',
+        help="a file that tells all of these")
+
+
+def settle(options, parser):
+    "Complete the connection from the environment, then from a file"
+    if options.hostname or options.port:
+        if options.url:
+            parser.error("give a URL, or host and port")
+        host = options.hostname or 'localhost'
+        options.url = f'http://{host}:{options.port or 8000}'
+    names = [*CONNECTION, *SECRETS]
+    # Children have no use for the password
+    environ = {
+        name: os.environ.pop(f'TRYTON_{name.upper()}', None)
+        if name == 'password' else os.environ.get(f'TRYTON_{name.upper()}')
+        for name in names}
+    sources = [vars(options).copy(), environ, read_connection(options, parser)]
+    for name, default in CONNECTION.items():
+        values = [source.get(name) for source in sources]
+        setattr(options, name, next(filter(None, values), default))
+    # A password is not mixed with the file of another source
+    chosen = next((s for s in sources if any(map(s.get, SECRETS))), {})
+    for name in SECRETS:
+        setattr(options, name, chosen.get(name))
+    if not options.database:
+        parser.error(
+            "name the database with -d, TRYTON_DATABASE or in a file")
+
+
+def read_connection(options, parser):
+    "Return what the file of the connection tells, if there is one"
+    path = options.connection or os.environ.get('GNUHEALTH_CONNECTION')
+    file = configparser.ConfigParser(interpolation=None)
+    try:
+        with Path(path or CONNECTION_FILE).open(encoding='utf-8') as stream:
+            file.read_file(stream)
+        return dict(file['gnuhealth'])
+    except FileNotFoundError:
+        if path:
+            parser.error(f"there is no file {path}")
+        return {}
+    except OSError as error:
+        parser.error(f"{path or CONNECTION_FILE}: {error.strerror}")
+    except (KeyError, UnicodeDecodeError, configparser.Error):
+        # What it says may hold the password
+        parser.error(
+            f"{path or CONNECTION_FILE} has no usable section [gnuhealth]")
 
 
 def file_mode(text):
@@ -258,15 +334,20 @@ def update(client, folder, options):
     Failure
         If not all is in step, after what could be done was done.
     """
-    manifest = folder.read_manifest(client.source)
+    manifest = (
+        Manifest(client.source) if options.regenerate
+        else folder.read_manifest(client.source))
     intact = folder.intact(manifest)
     since = manifest.index if len(intact) == len(manifest.files) else 0
     listing = fetch(client, 0 if options.full else since, set(manifest.files))
-    plan = folder.plan(listing, manifest, intact)
+    plan = folder.plan(listing, manifest, intact, options.regenerate)
     if options.dry_run:
         report(plan, options, "would be ")
         return
     problems = folder.carry_out(plan, manifest, options.verbose)
+    if options.regenerate:
+        problems += folder.remove_former()
+        options.regenerate = bool(problems)
     if not options.watch or plan.written or plan.removed:
         report(plan, options)
     if problems:
@@ -391,7 +472,7 @@ class Client:
     """
 
     def __init__(self, options):
-        parts = urlsplit(options.server_url)
+        parts = urlsplit(options.url)
         try:
             host, port = parts.hostname, parts.port
         except ValueError:
@@ -538,7 +619,7 @@ def decode_bytes(value):
 def read_password(options):
     if options.password_file:
         try:
-            with options.password_file.open() as file:
+            with Path(options.password_file).open() as file:
                 return file.readline().rstrip('\r\n')
         except (OSError, UnicodeDecodeError) as error:
             raise Unusable(
@@ -671,7 +752,7 @@ class Folder:
         except OSError:
             return None
 
-    def plan(self, listing, manifest, intact):
+    def plan(self, listing, manifest, intact, anew=False):
         entries, files = [], {}
         for id in sorted(listing.open):
             entry, file = listing.entries.get(id), manifest.files.get(id)
@@ -680,7 +761,7 @@ class Folder:
             elif id in intact and (file['name'], file['entry']) == (
                     entry.name, entry.digest):
                 files[id] = file
-            elif self._holds(entry):
+            elif not anew and self._holds(entry):
                 files[id] = record(entry, self._digest(self._file(entry.name)))
             else:
                 entries.append(entry)
@@ -692,6 +773,21 @@ class Folder:
             path.name.removesuffix(SUFFIX)
             for path in self._path.glob(f'{PREFIX}*{SUFFIX}')}
         return Plan(listing, entries, present - set(names), files)
+
+    def former(self):
+        "Return what the script of GNU Health 4 has left"
+        return [
+            path for path in self._path.glob('*')
+            if FORMER.fullmatch(path.name)]
+
+    def remove_former(self):
+        "Return what went wrong"
+        try:
+            for path in self.former():
+                path.unlink()
+        except OSError as error:
+            return [self._failed(error)]
+        return []
 
     def _holds(self, entry):
         "Tell whether the file is right, although we do not remember it"

@@ -87,7 +87,7 @@ def test_password_from_a_file(main, sync, tmp_path):
         ([], {'TRYTON_PASSWORD': 'wrong'}),
         (['-u', 'nobody'], {}),
         (['-d', 'nothing'], {}),
-        (['-s', f'http://127.0.0.1:{free_port()}'], {}),
+        (['--url', f'http://127.0.0.1:{free_port()}'], {}),
         ([], {'TRYTON_DATABASE': ''}),
         ])
 def test_unusable_call(main, sync, arguments, variables):

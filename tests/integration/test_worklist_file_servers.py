@@ -7,6 +7,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -49,13 +50,20 @@ def wlmscpfs(folder, tmp_path):
     def find(keys=(), **options):
         return find_worklist(port, keys, aet=AET, **options)
 
+    with serving(tmp_path, find, '-p', port, folder):
+        yield find
+
+
+@contextmanager
+def serving(tmp_path, find, *arguments):
+    "Run the demo until `find` gets answers, and longer"
     process = Process(
-        [DEMO, '-p', str(port), folder], tmp_path / 'log',
+        [DEMO, *map(str, arguments)], tmp_path / 'log',
         environment={**os.environ, 'TMPDIR': str(tmp_path)})
     try:
         process.wait_ready(
             lambda: answers(find), TIMEOUT, "worklists_service_demo.sh")
-        yield find
+        yield
     finally:
         process.stop()
     assert process.returncode == 143
@@ -90,6 +98,25 @@ def step_ids(datasets):
     return sorted(
         item.ScheduledProcedureStepID
         for dataset in datasets for item in dataset[STEP].value)
+
+
+def test_demo_as_gnu_health_4_calls_it(health, run, folder, tmp_path):
+    "A folder for each AE title"
+    for name in ['CT1', 'MR1']:
+        (tmp_path / 'titles' / name).mkdir(parents=True)
+    health.open(1)
+    run('-w', tmp_path / 'titles' / 'CT1')
+    port = free_port()
+
+    def find(aet='CT1'):
+        return find_worklist(port, (), aet=aet)
+
+    def find_any(keys):
+        return find()
+
+    with serving(tmp_path, find_any, tmp_path / 'titles', port):
+        assert step_ids(find()) == ['STEP1']
+        assert find('MR1') == []
 
 
 def test_modality_sees_what_is_open(health, folder, run, find):

@@ -538,9 +538,9 @@ def test_login_that_is_none(unchanged, value):
         (['-P', 'wrong'], {}),
         (['-u', 'nobody'], {}),
         (['-d', 'nothing'], {}),
-        (['-s', 'nowhere'], {}),
-        (['-s', 'ftp://127.0.0.1/'], {}),
-        (['-s', 'http://127.0.0.1:99999/'], {}),
+        (['--url', 'nowhere'], {}),
+        (['--url', 'ftp://127.0.0.1/'], {}),
+        (['--url', 'http://127.0.0.1:99999/'], {}),
         (['-w', '/nothing'], {}),
         (['-w', '/dev/null'], {}),
         (['--password-file', '/nothing'], {}),
@@ -827,7 +827,10 @@ def test_watch_survives_failures(health, folder, start):
     # Sessions end when GNU Health is started anew
     health.end_sessions()
     health.open(2)
-    assert wait_until(lambda: len(files(folder)) == 2, TIMEOUT)
+    # It tells what it has done after it
+    assert wait_until(
+        lambda: '2 open' in process.log.read_text(), TIMEOUT)
+    assert len(files(folder)) == 2
     process.stop()
     assert process.returncode == 0
     assert process.log.read_text().splitlines() == [
