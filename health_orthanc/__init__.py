@@ -6,13 +6,16 @@ from trytond.pool import Pool
 from . import (
     correction, decision, deletion, dismissal, imaging, instance, ir, matching,
     notification, party, patient, placement, request, res, routes, search_key,
-    series, server, step, study, synchronization, viewer, wizard, worklist)
+    series, server, step, study, synchronization, upgrade, viewer, wizard,
+    worklist)
 
 __all__ = ['register', 'routes']
 
 
 def register():
     Pool.register(
+        # What the others note while they are registered
+        upgrade.UpgradeNote,
         server.Server,
         viewer.Viewer,
         viewer.ServerViewer,

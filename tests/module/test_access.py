@@ -41,11 +41,12 @@ MATCHING = 'gnuhealth.orthanc.matching.configuration'
 PATIENT_KEY = 'gnuhealth.imaging_orthanc.patient_key'
 STUDY_KEY = 'gnuhealth.imaging_orthanc.study_key'
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
+UPGRADE_NOTE = 'gnuhealth.orthanc.upgrade.note'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
     'default_get', 'export_data_domain', 'fields_get', 'fields_view_get',
-    'get_request_states', 'view_toolbar_get'}
+    'get_record_models', 'get_request_states', 'view_toolbar_get'}
 
 
 def own_models():
@@ -295,6 +296,9 @@ class AccessTestCase(RpcTestCase):
                     'received_at': dt.datetime(2026, 3, 4)}])
         cls.rule, = pool.get(RULE).create([{
                     'patient_id': 'PHANTOM*', 'reason': "Phantom"}])
+        cls.upgrade_note, = pool.get(UPGRADE_NOTE).create([{
+                    'at': dt.datetime(2026, 3, 4), 'kind': 'studies',
+                    'count': 2}])
         cls.ids = {
             SERVER: cls.server.id,
             VIEWER: cls.viewer.id,
@@ -316,6 +320,7 @@ class AccessTestCase(RpcTestCase):
             CORRECTION: cls.correction.id,
             DELETION: cls.deletion.id,
             NOTIFICATION: cls.notification.id,
+            UPGRADE_NOTE: cls.upgrade_note.id,
             }
 
     def as_(self, login):
@@ -454,7 +459,8 @@ class OutsidersTestCase(AccessTestCase):
             (RULE, 'dismiss'), (CORRECTION, 'ask'), (CORRECTION, 'plan'),
             (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
             (CORRECTION, 'get_client'), (DELETION, 'carry_out'),
-            (DELETION, 'carry_on'), (DELETION, 'obstacle')]
+            (DELETION, 'carry_on'), (DELETION, 'obstacle'),
+            (UPGRADE_NOTE, 'tell')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
@@ -979,12 +985,23 @@ class ClerkTestCase(AccessTestCase):
                             session.model(model, method, *arguments)
 
     def test_runs_and_failures_are_for_administrators(self):
-        for model in [RUN, FAILURE, SERVER, PLACEMENT]:
+        for model in [RUN, FAILURE, SERVER, PLACEMENT, UPGRADE_NOTE]:
             with self.subTest(model=model):
                 with self.assertRaises(Refused):
                     self.as_('clerk').model(model, 'search', [])
                 self.assertTrue(
                     self.as_('administrator').model(model, 'search', []))
+
+    def test_upgrade_notes_are_changed_by_nobody(self):
+        for login in self.users:
+            for method, arguments in [
+                    ('write', [[self.upgrade_note.id], {'count': 1}]),
+                    ('create', [[{'kind': 'studies'}]]),
+                    ('delete', [[self.upgrade_note.id]])]:
+                with self.subTest(user=login, method=method):
+                    with self.assertRaises(Refused):
+                        self.as_(login).model(
+                            UPGRADE_NOTE, method, *arguments)
 
     def test_what_was_sent_where_is_changed_by_nobody(self):
         for login in self.users:
@@ -1512,7 +1529,7 @@ class ViewsTestCase(AccessTestCase):
         'administrator': [
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
             STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING,
-            RULE, DELETION],
+            RULE, DELETION, UPGRADE_NOTE],
         }
 
     def test_lists_and_forms_open(self):

@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.modules.health_orthanc.upgrade import ATTENTION
+from trytond.pool import Pool
+from trytond.tests.test_tryton import with_transaction
+
+from .tools import OrthancTestCase, create_server
+
+NOTE = 'gnuhealth.orthanc.upgrade.note'
+
+
+class UpgradeNoteTestCase(OrthancTestCase):
+
+    @with_transaction()
+    def test_notes_say_what_was_done(self):
+        Note = Pool().get(NOTE)
+        server = create_server()
+        Note.tell('series_doubles', 0)
+        Note.tell('series_doubles', 3)
+        Note.tell('date', 2, str(server), date='2024-13-45')
+        note, merged = Note.search([])
+        self.assertEqual(
+            (note.attention, merged.attention), (True, False))
+        self.assertIn('"2024-13-45" is no date', note.what)
+        self.assertIn("of 2 studies", note.what)
+        self.assertEqual(note.record, server)
+        self.assertTrue(merged.what.endswith(": 3"))
+
+    @with_transaction()
+    def test_all_that_needs_a_person_has_words(self):
+        Note = Pool().get(NOTE)
+        values = {'date': "x", 'other': "y", 'template': "z"}
+        for kind in ATTENTION:
+            Note.tell(kind, **values)
+        for note in Note.search([]):
+            self.assertNotIn('msg_upgrade', note.what)
