@@ -16,6 +16,7 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
+from . import migration_4
 from .access import GuardedSearchMixin, HiddenFieldsMixin
 from .core.modalities import from_type_code
 from .core.values import is_short_string, is_uid, new_uid
@@ -138,6 +139,12 @@ class ImagingTest(
         "Step Duration",
         domain=['OR', ('orthanc_duration', '=', None),
             ('orthanc_duration', '>=', dt.timedelta())])
+
+    @classmethod
+    def __register__(cls, module_name):
+        super().__register__(module_name)
+        # Migration from 4.4
+        migration_4.bring_templates(cls, module_name)
 
     @fields.depends('test_type', '_parent_test_type.code', 'orthanc_modality')
     def on_change_test_type(self):

@@ -216,10 +216,10 @@ class Server(
     def __register__(cls, module_name):
         # Migration from 5.0
         migration.forget_cron_user(module_name)
-        old = migration.prepare_servers(cls, module_name)
+        separated = migration.prepare_servers(cls, module_name)
         super().__register__(module_name)
-        if old:
-            migration.convert_servers(cls, secret_keys())
+        if separated is not None:
+            migration.convert_servers(cls, separated, secret_keys())
 
     @staticmethod
     def default_connect_timeout():

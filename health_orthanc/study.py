@@ -12,12 +12,12 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from . import migration
+from . import migration, migration_4
 from .access import HiddenFieldsMixin
 from .engine import match_due
 from .image import get_thumbnails
 from .link import match_orders
-from .mirror import MirrorMixin, name_clause, now
+from .mirror import MirrorMixin, name_clause
 from .review import ReviewMixin
 from .viewer import ViewableMixin
 
@@ -189,15 +189,15 @@ class Study(
     @classmethod
     def __register__(cls, module_name):
         # Migration from 5.0
-        old = migration.prepare_studies(cls, module_name)
+        doubtful = migration.prepare_studies(cls, module_name)
         super().__register__(module_name)
-        if old:
-            migration.convert_studies(cls, module_name)
-            # What 5.0 has linked waits for a person
-            table = cls.__table__()
-            Transaction().connection.cursor().execute(*table.update(
-                    [table.matched_at], [now()],
-                    where=table.link_status != 'unlinked'))
+        if doubtful is not None:
+            migration.convert_studies(cls, module_name, doubtful)
+        # Migration from 4.x
+        brought = migration_4.bring_studies(cls, module_name)
+        if doubtful is not None or brought:
+            # What was linked before waits for a person
+            migration.finish_links(cls)
 
     def get_rec_name(self, name):
         parts = [

@@ -22,7 +22,7 @@ from trytond.pyson import Id
 from trytond.tools import cursor_dict, grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from . import worklist_data
+from . import migration_templates, worklist_data
 from .access import GuardedMixin
 from .core import worklist
 from .core.templates import TemplateError
@@ -177,6 +177,14 @@ class WorklistTemplate(
             help="What DICOM asks for and the template leaves out: it is "
             "added to each entry."),
         'get_completed')
+
+    @classmethod
+    def __register__(cls, module_name):
+        # Migration from 5.0
+        old = migration_templates.prepare_templates(cls, module_name)
+        super().__register__(module_name)
+        if old:
+            migration_templates.convert_templates(cls)
 
     @staticmethod
     def default_template_type():

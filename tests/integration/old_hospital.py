@@ -42,6 +42,20 @@ DATES = {
     'February 30': '20240230',
     }
 MUSTER, EJEMPLO, EXEMPLE, *_, KOFI, _ = hospital.PATIENTS
+# Studies that the server Second holds besides
+MANY = [f'many {number}' for number in range(170)]
+# What only 4.x has recorded
+ONLY_4 = ['only in 4.x', 'torn in 4.x', 'nowhere in 4.x']
+PYTHON = "{% python x = 1 %}(0010,0010) PN [$PatientName]"
+PLAIN = """\
+(0008,0005) CS [IS0_IR 100]
+(0010,0010) PN [$PatientName]
+(0010,0020) LO [$PatientID]
+"""
+CHINESE = "(0008,0005) CS [GBK]\n(0010,0010) PN [$PatientName]\n"
+TEMPLATES = {
+    'Plain': (PLAIN, 'IS0_IR 192'), 'Program': (PYTHON, 'ISO_IR 100')}
+TEMPLATE_4 = 'gnuhealth_orthanc_worklist_template'
 
 
 def uid(*names: str) -> str:
@@ -103,6 +117,10 @@ def study_uid(name: str) -> str:
     return MERGE_ID if name == 'by merge id' else uid(name)
 
 
+def first_series(study):
+    return min(study.series, key=lambda s: s.series_number)
+
+
 class _Hospital:
     """Fills a database through the predecessor's models."""
 
@@ -120,7 +138,7 @@ class _Hospital:
             self._result('by merge id', EXEMPLE, merge_id=MERGE_ID)
         self.get(STUDY).get_new_studies()
         self._rename_main()
-        self._server(
+        second = self._server(
             'Second', domain=SECOND_URL, proxy_domain=PROXY_URL,
             user='orthanc', password=PASSWORDS['Second'])
         self._server(
@@ -130,7 +148,11 @@ class _Hospital:
         self._annotate()
         self._double()
         self._add_other_studies()
-        self._add_4(main)
+        self._add_many()
+        self._add_4(main, second)
+        if self._worklist:
+            self._add_templates()
+        self._add_template_4()
         self._add_user()
 
     def _server(self, label: str, **values):
@@ -199,8 +221,7 @@ class _Hospital:
             study = self._study(name)
             study.notes = f"Notes on {name}"
             study.save()
-        first = min(
-            self._study('by PUID').series, key=lambda s: s.series_number)
+        first = first_series(self._study('by PUID'))
         first.notes = "Notes on a series"
         first.save()
         self._attach(self._study('by hand'), 'by hand')
@@ -219,8 +240,7 @@ class _Hospital:
         Two synchronisations at once do that.
         """
         Series, Instance = self.get(SERIES), self.get(INSTANCE)
-        series = min(
-            self._study('doubled').series, key=lambda s: s.series_number)
+        series = first_series(self._study('doubled'))
         series.notes = "First notes"
         series.save()
         double = Series(
@@ -247,12 +267,27 @@ class _Hospital:
         self._add_study(
             GONE_URL, 'gone', patient=self._patient(EXEMPLE),
             notes="Notes on gone")
-        known = self._study('by PUID')
-        self._add_study(
-            TWIN_URL, 'by PUID', orthanc_UID=known.orthanc_UID,
-            patient=self._patient(EXEMPLE), notes="Notes on the twin")
+        for name in ['by PUID', 'unlinked']:
+            known = self._study(name)
+            self._add_study(
+                TWIN_URL, name, first_series(known),
+                orthanc_UID=known.orthanc_UID, notes=f"Twin of {name}",
+                patient=self._patient(EXEMPLE))
 
-    def _add_study(self, server: str, name: str, **values) -> None:
+    def _add_many(self) -> None:
+        """Add studies of all kinds, some of them linked by people."""
+        for number, name in enumerate(MANY):
+            values = {}
+            if number % 3 == 0:
+                values['patient'] = self._patient(
+                    hospital.PATIENTS[number % len(hospital.PATIENTS)])
+            if number % 5 == 0:
+                values.update(
+                    date=f'2023{number % 12 + 1:02}17', institution="Old Wing",
+                    notes=f"Notes on {name}", merge_comment=f"As {name}")
+            self._add_study(SECOND_URL, name, **values)
+
+    def _add_study(self, server: str, name: str, twin=None, **values) -> None:
         study = self.get(STUDY)(**{
                 'server': server,
                 'study_instance_UID': study_uid(name),
@@ -262,11 +297,40 @@ class _Hospital:
                 **values})
         study.save()
         self.get(SERIES)(
-            study=study, orthanc_UID=orthanc_id(
+            study=study, series_UID=uid(name, 0),
+            orthanc_UID=twin.orthanc_UID if twin else orthanc_id(
                 'HOSP-9', study_uid(name), uid(name, 0)),
-            series_UID=uid(name, 0), modality='MR', series_number='1').save()
+            modality='CT' if twin else 'MR', series_number='1',
+            notes=f"Twin of {name}" if twin else None).save()
 
-    def _add_4(self, server) -> None:
+    def _add_templates(self) -> None:
+        Template = self.get('gnuhealth.imaging_worklist.worklist_template')
+        for name, (text, charset) in TEMPLATES.items():
+            Template(name=name, template=text, charset=charset).save()
+
+    def _add_template_4(self) -> None:
+        """Add a template where 4.4 kept them, and use it."""
+        from sql import Table
+
+        from trytond.transaction import Transaction
+        cursor = Transaction().connection.cursor()
+        cursor.execute(
+            f'CREATE TABLE {TEMPLATE_4} (id INTEGER PRIMARY KEY, '
+            'name VARCHAR, template TEXT, dump_file_encoding VARCHAR, '
+            'comment TEXT)')
+        template = Table(TEMPLATE_4)
+        cursor.execute(*template.insert(
+                [template.id, template.name, template.template,
+                    template.dump_file_encoding],
+                [[7, "Chinese", CHINESE, 'gbk']]))
+        cursor.execute(
+            'ALTER TABLE gnuhealth_imaging_test '
+            'ADD COLUMN worklist_template INTEGER')
+        test = self.get('gnuhealth.imaging.test').__table__()
+        cursor.execute(*test.update(
+                [test.worklist_template], [7], where=test.code == 'CTH'))
+
+    def _add_4(self, server, second) -> None:
         """Add what 4.x has left behind."""
         patients = [
             self._add_patient_4(server, *values) for values in [
@@ -275,15 +339,36 @@ class _Hospital:
                 ('HOSP-3', "Besuch^Ada", None),
                 ]]
         self._attach(patients[1], 'patient of 4.x')
-        Study = self.get(STUDY_4)
-        for name in ['by PUID', 'only in 4.x']:
-            study = Study(
-                patient=patients[0], server=server, description="CT Head",
-                uuid=orthanc_id(MUSTER.puid, study_uid(name)),
-                instance_uid=study_uid(name), date=dt.date(2019, 5, 17),
-                ident='S-4', ref_phys="Zuweiser^Karl", institution="Old Wing")
-            study.save()
-            self._attach(study, f'{name} of 4.x')
+        muster, ejemplo, _ = patients
+        other = self._result('other in 4.x', EXEMPLE)
+        for name, values in {
+                'by PUID': {'patient': muster, 'server': server},
+                # No server any more, but its study is known
+                'bare': {'patient': None},
+                # 5.0 has it with another patient
+                'by hand': {'patient': ejemplo, 'imaging_test': other,
+                    'server': server},
+                'doubled': {'imaging_test': other, 'server': server},
+                'only in 4.x': {'patient': muster, 'server': second,
+                    'requested_procedure_id': 'RP-4'},
+                # The result is another patient's
+                'torn in 4.x': {'patient': muster, 'server': second,
+                    'imaging_test': other},
+                'nowhere in 4.x': {},
+                }.items():
+            self._add_study_4(name, **values)
+
+    def _add_study_4(self, name: str, **values) -> None:
+        known = self.get(STUDY).search([
+                ('study_instance_UID', '=', study_uid(name))], limit=1)
+        study = self.get(STUDY_4)(
+            uuid=known[0].orthanc_UID if known else orthanc_id(
+                MUSTER.puid, study_uid(name)),
+            instance_uid=study_uid(name), date=dt.date(2019, 5, 17),
+            description="CT Head", ident='S-4', ref_phys="Zuweiser^Karl",
+            institution="Old Wing", **values)
+        study.save()
+        self._attach(study, f'{name} of 4.x')
 
     def _add_patient_4(
             self, server, id: str, name: str, person: hospital.Person | None):

@@ -13,12 +13,13 @@ from cryptography.fernet import Fernet
 
 from trytond.modules.health_orthanc.core.secrets import unseal
 
+from devtools.hospital import PATIENTS
 from devtools.orthanc import Orthanc
 from devtools.tryton import MODULE, Tryton
 
 from . import inside, old_hospital
 from .agent import Agent
-from .old_hospital import EJEMPLO, EXEMPLE, KOFI, MUSTER
+from .old_hospital import EJEMPLO, EXEMPLE, KOFI, MANY, MUSTER
 from .tables import dump, schema
 from .upgraded import SERVER, STUDY, Upgraded, make_old_database
 
@@ -27,12 +28,15 @@ PATIENT = 'gnuhealth_orthanc_patient'
 SERIES = 'gnuhealth_imaging_orthanc_study_series'
 INSTANCE = 'gnuhealth_imaging_orthanc_series_instances'
 STUDY_4 = 'gnuhealth_orthanc_study'
+TEMPLATE = 'gnuhealth_imaging_worklist_worklist_template'
+NOTE = 'gnuhealth_orthanc_upgrade_note'
 MIRRORS = [SERVER, PATIENT, STUDY, SERIES, INSTANCE]
 # What Tryton writes at each update
 VOLATILE = {'ir_cache', 'ir_lang'}
 GONE = old_hospital.GONE_URL
-TWIN = f'{old_hospital.TWIN_URL} (2)'
-
+# Studies that were recorded elsewhere, too
+TWINS = {'by PUID', 'unlinked'}
+IN_4 = {'by PUID', 'bare', 'by hand', 'doubled', *old_hospital.ONLY_4}
 
 CASES = [
     ('sqlite', False), ('sqlite', True), ('postgresql', False),
@@ -68,7 +72,7 @@ def test_servers_are_kept(upgraded):
                 True),
             'Slash': (old_hospital.SECOND_SLASH_URL, None, True),
             GONE: (GONE, None, False),
-            TWIN: (TWIN, None, False),
+            'unknown': ('unknown', None, False),
             }
     for old in upgraded.before[SERVER].values():
         new = upgraded.after[SERVER][old['id']]
@@ -104,31 +108,51 @@ def test_passwords_are_protected(upgraded):
 
 
 def test_no_study_is_lost(upgraded):
-    assert upgraded.after[STUDY].keys() == upgraded.before[STUDY].keys()
-    for id_, old in upgraded.before[STUDY].items():
-        new = upgraded.after[STUDY][id_]
-        moved = {
-            'server', 'date', 'performing_physician_name', 'patient',
-            'imaging_test'}
-        assert {name: new[name] for name in old if name not in moved} == {
+    twins = {
+        id_ for id_, row in upgraded.before[STUDY].items()
+        if row['server'] == old_hospital.TWIN_URL}
+    assert len(upgraded.before[STUDY]) > 180
+    assert upgraded.before[STUDY].keys() - twins == (
+        upgraded.after[STUDY].keys() - upgraded.added)
+    moved = {
+        'server', 'date', 'performing_physician_name', 'patient',
+        'imaging_test'}
+    for (_, name), new in upgraded.studies.items():
+        if new['id'] in upgraded.added:
+            continue
+        old = upgraded.before[STUDY][new['id']]
+        completed = set(moved)
+        if name in TWINS:
+            completed |= {'notes', 'merge_comment'}
+        if name in IN_4:
+            completed |= {'merge_comment'} | {
+                column for column in old if not old[column]}
+        assert {name: new[name] for name in old if name not in completed} == {
             name: value if name == 'notes' else value or None
-            for name, value in old.items() if name not in moved}
-        assert new['referring_physician_name'] == (
+            for name, value in old.items() if name not in completed}
+        assert name in IN_4 or new['referring_physician_name'] == (
             old['performing_physician_name'] or None)
         assert new['performing_physician_name'] is None
         assert not new.keys() & {'server_url', 'date_text'}
+
+
+def test_studies_that_were_recorded_twice_are_one(upgraded):
+    rows = upgraded.studies
+    assert rows['Main', 'by PUID']['notes'] == (
+        "Notes on by PUID\nTwin of by PUID")
+    assert rows['Main', 'by PUID']['merge_comment'] == EXEMPLE.puid
+    assert rows['Main', 'unlinked']['notes'] == (
+        "Notes on unlinked\nTwin of unlinked")
 
 
 def test_studies_find_their_servers(upgraded):
     on_main = set(old_hospital.studies(upgraded.worklist))
     assert set(upgraded.studies) == {
         *(('Main', name) for name in on_main),
-        *(('Second', name) for name in old_hospital.DATES),
-        ('Slash', 'proper'), (GONE, 'gone'), (TWIN, 'by PUID')}
-    rows = upgraded.studies
-    assert rows['Main', 'by PUID']['notes'] == "Notes on by PUID"
-    assert rows[TWIN, 'by PUID']['notes'] == "Notes on the twin"
-    assert rows[GONE, 'gone']['notes'] == "Notes on gone"
+        *(('Second', name) for name in [
+                *old_hospital.DATES, *MANY, 'only in 4.x', 'torn in 4.x']),
+        ('Slash', 'proper'), (GONE, 'gone'), ('unknown', 'nowhere in 4.x')}
+    assert upgraded.studies[GONE, 'gone']['notes'] == "Notes on gone"
 
 
 def test_links_tell_who_made_them(upgraded):
@@ -138,7 +162,13 @@ def test_links_tell_who_made_them(upgraded):
         ('Main', 'by hand'): (EJEMPLO, 'manual'),
         ('Main', 'result by hand'): (EJEMPLO, 'manual'),
         (GONE, 'gone'): (EXEMPLE, 'manual'),
-        (TWIN, 'by PUID'): (EXEMPLE, 'manual'),
+        ('Main', 'unlinked'): (EXEMPLE, 'manual'),
+        ('Main', 'doubled'): (EXEMPLE, 'manual'),
+        ('Second', 'only in 4.x'): (MUSTER, 'auto_unsure'),
+        ('Second', 'torn in 4.x'): (EXEMPLE, 'auto_unsure'),
+        **{('Second', name): (
+                PATIENTS[number % len(PATIENTS)], 'manual')
+            for number, name in enumerate(MANY) if number % 3 == 0},
         }
     if upgraded.worklist:
         expected['Main', 'by merge id'] = EXEMPLE, 'auto_unsure'
@@ -147,14 +177,18 @@ def test_links_tell_who_made_them(upgraded):
         assert (upgraded.puid(row['patient']), row['link_status']) == (
             person and person.puid, status), key
         assert row['decided_by'] is None
+        # What was linked before waits for a person, all other is matched
+        assert bool(row['matched_at']) == bool(person)
 
 
 def test_results_keep_their_studies(upgraded):
     results = {
         row['comment']: row['id'] for row in
         upgraded.after['gnuhealth_imaging_test_result'].values()}
-    assert len(results) == 1 + upgraded.worklist
+    assert len(results) == 2 + upgraded.worklist
     for (_, name), row in upgraded.studies.items():
+        if name in {'doubled', 'torn in 4.x'}:
+            name = 'other in 4.x'
         assert row['imaging_test'] == results.get(name)
 
 
@@ -162,7 +196,7 @@ def test_dates_become_dates(upgraded):
     found = {
         name: (row['date'] and str(row['date']), row['malformed_tags'])
         for (label, name), row in upgraded.studies.items()
-        if label == 'Second'}
+        if label == 'Second' and name in old_hospital.DATES}
     assert found == {
         'empty': (None, None),
         'none': (None, None),
@@ -171,7 +205,7 @@ def test_dates_become_dates(upgraded):
         'month 13': (None, 'StudyDate: 2024-13-45'),
         'February 30': (None, 'StudyDate: 20240230'),
         }
-    assert upgraded.studies['Main', 'bare']['date'] is None
+    assert str(upgraded.studies['Second', 'many 5']['date']) == '2023-06-17'
 
 
 def test_names_and_modalities_are_shown(upgraded):
@@ -181,11 +215,12 @@ def test_names_and_modalities_are_shown(upgraded):
     assert found['result by hand'] == ("Ejemplo Núñez, Juan José", 'CT')
     assert found['bare'] == ("Nameless", 'CT')
     assert found['proper'] == ("Alt, Anna", 'MR')
+    assert found['only in 4.x'] == ("Muster, Erika", None)
 
 
 def test_doubles_are_merged(upgraded):
     before, after = upgraded.before, upgraded.after
-    assert len(before[SERIES]) == len(after[SERIES]) + 1
+    assert len(before[SERIES]) == len(after[SERIES]) + 1 + len(TWINS)
     assert len(before[INSTANCE]) == len(after[INSTANCE]) + 3
     for table, parent in [(SERIES, 'study'), (INSTANCE, 'series')]:
         assert max(Counter(
@@ -199,7 +234,9 @@ def test_series_keep_notes_and_instances(upgraded):
     notes = {
         row['notes'] for row in upgraded.after[SERIES].values()
         if row['notes']}
-    assert notes == {"Notes on a series", "First notes\nSecond notes"}
+    assert notes == {
+        "Notes on a series\nTwin of by PUID", "Twin of unlinked",
+        "First notes\nSecond notes"}
     for row in upgraded.after[SERIES].values():
         held = [
             instance for instance in upgraded.after[INSTANCE].values()
@@ -222,6 +259,11 @@ def test_attachments_and_notes_are_kept(upgraded):
     assert [found['double instance.txt']] == [
         f"{old_hospital.INSTANCE},{row['id']}" for row in instances]
     assert found['by hand.txt'] == f"{old_hospital.STUDY},{study['id']}"
+    assert {
+        name: resource for name, resource in found.items()
+        if name.endswith(' of 4.x.txt') and 'patient' not in name} == {
+            f'{name} of 4.x.txt': f"{old_hospital.STUDY},{row['id']}"
+            for (_, name), row in upgraded.studies.items() if name in IN_4}
     old = upgraded.before['ir_attachment']
     assert upgraded.after['ir_attachment'].keys() == old.keys()
     assert {
@@ -245,19 +287,91 @@ def test_patients_of_4_are_kept(upgraded):
     assert str(rows['HOSP-1']['bd']) == '1976-03-14'
 
 
-def test_studies_of_4_are_left(upgraded):
-    assert len(upgraded.before[STUDY_4]) == 2
-    assert upgraded.after[STUDY_4] == upgraded.before[STUDY_4]
+def test_studies_of_4_are_brought(upgraded):
+    assert len(upgraded.before[STUDY_4]) == len(IN_4)
+    assert not upgraded.after.keys() & {STUDY_4, old_hospital.TEMPLATE_4}
+    assert len(upgraded.added) == len(old_hospital.ONLY_4)
+    for (_, name), row in upgraded.studies.items():
+        if name in IN_4:
+            assert (
+                row['study_id'], row['requested_procedure_description'],
+                row['requesting_physician']) == ('S-4', "CT Head", None)
+            assert row['date'] and row['institution']
+    new = upgraded.studies['Second', 'only in 4.x']
+    muster = upgraded.by_name(PATIENT, 'ident')[MUSTER.puid]
+    assert (str(new['date']), new['institution']) == (
+        '2019-05-17', "Old Wing")
+    assert (new['patient_id'], new['orthanc_patient']) == (
+        MUSTER.puid, muster['id'])
+    assert new['merge_comment'] == 'RequestedProcedureID: RP-4'
+
+
+def test_other_links_of_4_are_told(upgraded):
+    comments = {
+        name: upgraded.studies[key]['merge_comment']
+        for key in upgraded.studies for name in [key[1]]
+        if name in {'by hand', 'torn in 4.x', 'only in 4.x'}}
+    number, = [
+        row['number']
+        for row in upgraded.after['gnuhealth_imaging_test_result'].values()
+        if row['comment'] == 'other in 4.x']
+    # 5.0's link wins
+    assert comments['by hand'] == (
+        f"Shown by his passport; 4.x: {EXEMPLE.puid}, {number}")
+    assert comments['torn in 4.x'].startswith(f'4.x: {MUSTER.puid}')
+
+
+def test_templates_are_kept_and_repaired(upgraded):
+    rows = upgraded.by_name(TEMPLATE, 'name')
+    found = {
+        name: (row['charset'], row['template_type'], bool(row['active']))
+        for name, row in rows.items()}
+    expected = {'Chinese': ('GBK', 'dump2dcm', True)}
+    if upgraded.worklist:
+        expected.update({
+                'Plain': ('ISO_IR 192', 'dump2dcm', True),
+                'Program': ('ISO_IR 100', 'dump2dcm', False)})
+        assert rows['Plain']['template'] == old_hospital.PLAIN.replace(
+            'IS0', 'ISO')
+        assert rows['Program']['template'] == old_hospital.PYTHON
+    assert found.items() >= expected.items()
+    test, = [
+        row for row in upgraded.after['gnuhealth_imaging_test'].values()
+        if row['code'] == 'CTH']
+    assert test['imaging_worklist_template'] == rows['Chinese']['id']
+    assert 'worklist_template' not in test
+
+
+def test_administrators_are_told(upgraded):
+    told = Counter()
+    for row in upgraded.after[NOTE].values():
+        told[row['kind']] += row['count']
+    studies = len(upgraded.before[STUDY])
+    expected = {
+        'servers': 3, 'server_gone': 2, 'patients': 3,
+        'studies': studies - 2, 'twins': 2, 'twin': 1, 'date': 2,
+        'studies_4': 3, 'studies_4_known': 4, 'link': 2,
+        'series': len(upgraded.before[SERIES]), 'series_doubles': 3,
+        'instances_doubles': 3,
+        'templates_4': 1,
+        }
+    if upgraded.worklist:
+        expected.update(templates=2, charset=1, template_python=1)
+    assert told.items() >= expected.items()
+    assert told['manual'] + told['review'] == len([
+            row for row in upgraded.after[STUDY].values() if row['patient']])
+    attention = {
+        row['kind'] for row in upgraded.after[NOTE].values()
+        if row['attention']}
+    assert attention == {'server_gone', 'twin', 'date', 'link', 'review'} | (
+        {'template_python'} if upgraded.worklist else set())
 
 
 def test_records_of_other_modules_are_left(upgraded):
     tables = {
         'gnuhealth_imaging_test_request', 'gnuhealth_imaging_test_result',
-        'gnuhealth_patient', 'party_party', 'ir_cron', 'res_user',
-        'gnuhealth_imaging_worklist_worklist_template'}
-    found = tables & upgraded.before.keys()
-    assert len(found) == 6 + upgraded.worklist
-    for table in found:
+        'gnuhealth_patient', 'party_party', 'ir_cron', 'res_user'}
+    for table in tables:
         for id_, old in upgraded.before[table].items():
             new = upgraded.after[table][id_]
             assert {name: new[name] for name in old} == old
@@ -317,8 +431,8 @@ def new_database(upgraded, prepared_tryton) -> Tryton:
 def test_tables_are_those_of_a_new_database(upgraded, new_database):
     tables = [
         name for name in upgraded.after
-        if name.startswith(('gnuhealth_orthanc', 'gnuhealth_imaging_orthanc'))
-        and name != STUDY_4]
+        if name.startswith(
+            ('gnuhealth_orthanc', 'gnuhealth_imaging_orthanc'))]
     assert set(tables) > set(MIRRORS)
     assert schema(upgraded.tryton, tables) == schema(new_database, tables)
 

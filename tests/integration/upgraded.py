@@ -48,6 +48,11 @@ class Upgraded:
         tryton.admin('-u', MODULE)
         self.after = dump(tryton)
 
+    @property
+    def added(self) -> set[int]:
+        """The ids of studies that 5.0 had not recorded."""
+        return self.after[STUDY].keys() - self.before[STUDY].keys()
+
     def by_name(self, table: str, name: str) -> dict[str, dict]:
         return {row[name]: row for row in self.after[table].values()}
 
@@ -78,11 +83,13 @@ class Upgraded:
 
 NAMES = [
     'by PUID', 'mistaken', 'by hand', 'result by hand', 'unlinked', 'doubled',
-    'bare', 'by merge id', 'gone', *old_hospital.DATES]
+    'bare', 'by merge id', 'gone', *old_hospital.DATES, *old_hospital.MANY,
+    *old_hospital.ONLY_4]
+_NAMES = {old_hospital.study_uid(name): name for name in NAMES}
 
 
 def _study_name(uid: str) -> str:
-    return {old_hospital.study_uid(name): name for name in NAMES}[uid]
+    return _NAMES[uid]
 
 
 def _fill(tryton: Predecessor, worklist: bool) -> None:
