@@ -11,13 +11,13 @@ from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 
 __all__ = [
-    'CorrectionError', 'DecisionAccessError', 'DeletionError',
-    'DismissalRuleValidationError', 'LinkVetoError', 'MirrorAccessError',
-    'OrthancUserError', 'ReasonRequiredError', 'ServerDeleteError',
-    'ServerValidationError', 'StepAccessError', 'StepValidationError',
-    'StepWorkflowError', 'SynchronizationError', 'UploadError',
-    'ViewerValidationError', 'WorklistTemplateError', 'describe',
-    'orthanc_errors']
+    'AttachmentError', 'CorrectionError', 'DecisionAccessError',
+    'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
+    'MirrorAccessError', 'OrthancUserError', 'ReasonRequiredError',
+    'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
+    'StepValidationError', 'StepWorkflowError', 'SynchronizationError',
+    'UploadError', 'ViewerValidationError', 'WorklistTemplateError',
+    'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -45,6 +45,10 @@ class SynchronizationError(UserError):
 
 
 class CorrectionError(UserError):
+    pass
+
+
+class AttachmentError(UserError):
     pass
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from trytond.model import fields
 
 from .core.errors import NoImage, NotFound, OrthancError
-from .core.images import study_thumbnail
+from .core.images import WITHOUT_IMAGES, study_thumbnail
 from .core.secrets import SecretUnavailable
 
 __all__ = ['get_frame', 'get_images', 'get_thumbnails']
@@ -60,12 +60,6 @@ def get_frame(instance, frame):
     with instance.server.get_client(interactive=True) as client:
         return fields.Binary.cast(client.rendered(
                 instance.orthanc_UID, frame, IMAGE_SIZE, IMAGE_SIZE))
-
-
-# Modalities of objects without pixels (DICOM PS3.3 C.7.3.1.1.1)
-WITHOUT_IMAGES = frozenset({
-        'SR', 'PR', 'KO', 'SEG', 'RTSTRUCT', 'RTPLAN', 'RTRECORD', 'REG',
-        'FID', 'PLAN', 'AU', 'DOC', 'M3D', 'RWV', 'ANN', 'TEXTUREMAP'})
 
 
 def _fetch(records, wanted, fetch):

@@ -5,6 +5,8 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pyson import Bool, Eval
 
 from . import migration
+from .attachment import attach_to_results
+from .exceptions import orthanc_errors
 from .image import get_images
 from .mirror import MirrorMixin
 from .viewer import ViewableMixin
@@ -50,6 +52,10 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         cls._order = [('series', 'ASC'), ('instance_number', 'ASC'),
             ('id', 'ASC')]
         cls._buttons.update({
+                'attach_image_to_imaging_test_report': {
+                    'invisible': Bool(Eval('missing_since')),
+                    'depends': ['missing_since'],
+                    },
                 'delete_instance': {},
                 'preview': {
                     'invisible': Bool(Eval('missing_since')),
@@ -88,6 +94,14 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @ModelView.button_action('health_orthanc.wizard_preview')
     def preview(cls, instances):
         pass
+
+    @classmethod
+    @ModelView.button
+    @orthanc_errors
+    def attach_image_to_imaging_test_report(cls, instances):
+        "Have the images printed with the results of their studies"
+        cls.check_read(instances)
+        attach_to_results(instances)
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_images')

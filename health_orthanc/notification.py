@@ -14,6 +14,7 @@ from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
 from .access import GuardedMixin
+from .attachment import attach_key_images
 from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 from .engine import Engine, in_transaction
@@ -34,6 +35,8 @@ _RETRY, _LONGEST_RETRY = 1, 60
 # Minutes that a task may wait in the queue before there is another one
 _QUEUED = 5
 _TEXT_LIMIT = 256
+# Studies that get their key image with one that is told
+KEY_IMAGES_LIMIT = 3
 
 
 class NotificationError(ValueError):
@@ -223,7 +226,8 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
             with client:
                 engine = Engine(server_id, None, client, with_instances)
                 engine.study(orthanc_id)
-            in_transaction(cls._match, id_)
+                in_transaction(cls._match, id_)
+                attach_key_images(server_id, client, KEY_IMAGES_LIMIT)
         except OrthancError as error:
             logger.warning("Orthanc server %s: %s", server_id, error.kind)
             values = {'error_kind': error.kind}

@@ -18,6 +18,7 @@ from .access import check_write
 from .candidates import study_facts
 from .decision import LINK_STATUSES
 from .exceptions import LinkVetoError, ReasonRequiredError
+from .key_image import take_back_key_images
 from .link import assess_choice, match_orders
 from .mirror import now
 from .settlement import settle
@@ -124,6 +125,11 @@ class ReviewMixin:
                 decided.extend(studies)
         before = cls._snapshot(decided)
         super().write(*args)
+        moved = [
+            study for studies, values in zip(args[::2], args[1::2])
+            if values.keys() & _LINK for study in studies]
+        if moved:
+            take_back_key_images(moved)
         if decided:
             cls._record_decisions(decided, before)
 

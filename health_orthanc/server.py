@@ -95,11 +95,16 @@ class Server(
         help="When the single images of a series are recorded.")
     start_date = fields.Date(
         "Start Date",
-        help="Studies that are older are known, but not put up for review.")
+        help="Studies that are older are known, but not put up for review, "
+        "and get no key image.")
     correct_identity = fields.Boolean(
         "Correct Identity",
         help="Let administrators write the patient of GNU Health into the "
         "images of linked studies.")
+    key_image = fields.Boolean(
+        "Key Image",
+        help="Attach the first image of each linked study to its result, or "
+        "else to the patient, as soon as it is stable.")
     viewers = fields.Many2Many(
         'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
         'server', 'viewer', "Viewers",
@@ -239,6 +244,10 @@ class Server(
 
     @staticmethod
     def default_correct_identity():
+        return False
+
+    @staticmethod
+    def default_key_image():
         return False
 
     @staticmethod

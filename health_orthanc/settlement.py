@@ -12,6 +12,7 @@ from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
 from .candidates import study_facts
+from .key_image import has_images_of_people
 from .mirror import now
 from .step import OPEN_STATES
 
@@ -55,7 +56,8 @@ def _was_never_read(study):
     "Return whether the images were deleted before anybody wrote of them"
     result = study.imaging_test
     return bool(study.deleted_at and study.missing_since) and not (
-        result and (not result.orthanc_unreported or result.images))
+        result and (
+            not result.orthanc_unreported or has_images_of_people(result)))
 
 
 def _release_steps(study, request):

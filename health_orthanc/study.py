@@ -139,6 +139,14 @@ class Study(
         'res.user', "Deleted By", readonly=True, ondelete='RESTRICT',
         states={'invisible': ~Bool(Eval('deleted_by'))})
 
+    key_image = fields.Many2One(
+        'ir.attachment', "Key Image", readonly=True, ondelete='SET NULL',
+        help="Attached by the system, to the result or else to the patient.")
+    key_image_at = fields.DateTime(
+        "Key Image At", readonly=True,
+        help="When its key image was attached, or found to be none.")
+    key_image_tried_at = fields.DateTime("Key Image Tried", readonly=True)
+
     series = fields.One2Many(
         'gnuhealth.imaging_orthanc.study_series', 'study', "Series")
     series_count = fields.Function(

@@ -15,6 +15,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from .access import GuardedMixin
+from .attachment import attach_key_images
 from .core.errors import OrthancError
 from .core.resources import InstanceResource, MalformedResource
 from .core.secrets import SecretUnavailable
@@ -237,6 +238,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 engine = Engine(server_id, run_id, client, with_instances)
                 getattr(engine, kind)()
                 Deletion.carry_on(server_id, client)
+                attach_key_images(server_id, client)
             values = {}
         except OrthancError as error:
             logger.warning("Orthanc server %s: %s", server_id, error.kind)

@@ -2,15 +2,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which image stands for a study."""
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .client import OrthancClient
 from .errors import NoImage, NotFound
+from .resources import InstanceResource
 
-__all__ = ['study_thumbnail']
+__all__ = [
+    'FoundImage', 'WITHOUT_IMAGES', 'first_image', 'limited_image',
+    'study_thumbnail']
 
+# Modalities of objects without pixels (DICOM PS3.3 C.7.3.1.1.1)
+WITHOUT_IMAGES = frozenset({
+        'SR', 'PR', 'KO', 'SEG', 'RTSTRUCT', 'RTPLAN', 'RTRECORD', 'REG',
+        'FID', 'PLAN', 'AU', 'DOC', 'M3D', 'RWV', 'ANN', 'TEXTUREMAP'})
 # How many series are tried for one that has pixels
 _TRIES = 3
+# The same where it is not for somebody who waits
+_SERIES_TRIES, _INSTANCES_TRIES = 10, 3
 
 
 def study_thumbnail(
@@ -39,3 +50,73 @@ def study_thumbnail(
         except (NoImage, NotFound):
             continue
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    "An image as PNG, and the instance that it is of"
+    instance: InstanceResource
+    image: bytes
+
+
+def first_image(
+        client: OrthancClient, series_ids: Sequence[str],
+        size: int) -> FoundImage | None:
+    """Return the first image of the first series that has one.
+
+    The first in a series is the one with the lowest InstanceNumber.
+
+    Parameters
+    ----------
+    series_ids : sequence of str
+        Orthanc ids in the order to try.
+    size : int
+        Width and height at most, in pixels.
+
+    Raises
+    ------
+    OrthancError
+    MalformedResource
+    """
+    for series_id in series_ids[:_SERIES_TRIES]:
+        try:
+            instances = [
+                InstanceResource.from_json(json)
+                for json in client.series_instances(series_id)]
+        except NotFound:
+            continue
+        for instance in sorted(instances, key=_place)[:_INSTANCES_TRIES]:
+            try:
+                return FoundImage(instance, limited_image(
+                        client, instance.orthanc_id, size))
+            except (NoImage, NotFound):
+                continue
+    return None
+
+
+def _place(instance: InstanceResource) -> tuple[bool, int, str]:
+    # Those without a number come last
+    return (
+        instance.number is None, instance.number or 0, instance.orthanc_id)
+
+
+def limited_image(
+        client: OrthancClient, instance_id: str, size: int) -> bytes:
+    """Return the first frame of an instance as PNG.
+
+    It is as large as the image, unless that is larger than `size` in width or
+    height.
+
+    Raises
+    ------
+    OrthancError
+    """
+    image = client.rendered(instance_id)
+    if max(_png_size(image)) <= size:
+        return image
+    return client.rendered(instance_id, width=size, height=size)
+
+
+def _png_size(image: bytes) -> tuple[int, int]:
+    "Return width and height (PNG 1.2, 11.2.2)"
+    return struct.unpack_from('>II', image.ljust(24, b'\0'), 16)

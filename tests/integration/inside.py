@@ -45,6 +45,8 @@ def model(name):
 def empty():
     "Forget all servers and what came from them"
     cursor = Transaction().connection.cursor()
+    attachment = model('ir.attachment').__table__()
+    cursor.execute(*attachment.delete())
     for name in [
             RULE, CORRECTION, DECISION, DELETION, PLACEMENT, FAILURE,
             INSTANCE, SERIES, STUDY, PATIENT]:
@@ -271,6 +273,37 @@ def correct(study_id, kind='correct'):
         transaction.tasks.clear()
     carry_on_corrections()
     return asked
+
+
+def add_result(patient_id, study_id):
+    "Make an imaging result, and have it be that of a study"
+    Test = model('gnuhealth.imaging.test')
+    doctors = model('gnuhealth.healthprofessional').search([], limit=1)
+    if not doctors:
+        party, = model('party.party').create([{
+                    'name': "Cora", 'lastname': "Musterfrau",
+                    'is_person': True, 'is_healthprof': True, 'gender': 'f',
+                    'fed_country': None}])
+        doctors = model('gnuhealth.healthprofessional').create(
+            [{'party': party.id}])
+    data = model('ir.model.data')
+    tests = Test.search([], limit=1) or Test.create([{
+                'code': 'CT', 'name': "CT",
+                'test_type': data.get_id(
+                    'health_imaging', 'gnuhealth_test_type_ctscan'),
+                'product': data.get_id(
+                    'health_imaging', 'product_product_ctscancharges'),
+                }])
+    result, = model('gnuhealth.imaging.test.result').create([{
+                'patient': patient_id, 'date': dt.datetime(2026, 3, 4),
+                'requested_test': tests[0].id, 'doctor': doctors[0].id}])
+    write(STUDY, [study_id], {'imaging_test': result.id})
+    return result.id
+
+
+def attach(ids):
+    Instance = model(INSTANCE)
+    Instance.attach_image_to_imaging_test_report(Instance.browse(ids))
 
 
 def delete_images(name, ids, reason=None):

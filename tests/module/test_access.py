@@ -841,6 +841,16 @@ class PhysicianTestCase(AccessTestCase):
         self.assertEqual(
             self.stored(STUDY, self.study.id, 'patient'), self.patient.id)
 
+    def test_attaches_images_of_linked_studies_only(self):
+        button = 'attach_image_to_imaging_test_report'
+        session = self.as_('doctor')
+        with self.assertRaises(Refused):
+            session.model(INSTANCE, button, [self.unlinked_instance.id])
+        # Nobody listens at the server
+        with self.assertRaises(Told) as raised:
+            session.model(INSTANCE, button, [self.instance.id])
+        self.assertNotIsInstance(raised.exception, Refused)
+
     def test_reads_no_server(self):
         with self.assertRaises(Refused):
             self.as_('doctor').model(
