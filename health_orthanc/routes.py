@@ -47,7 +47,7 @@ DRAINED_SIZE = 2**26
 HEADERS_SIZE = 2**24
 # Seconds between two times that a study is announced while it comes in
 ANNOUNCED = 20
-_CHUNK = 2**16
+_CHUNK = 2**18
 
 logger = logging.getLogger(__name__)
 

@@ -118,12 +118,24 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
 
-class _HTTPConnection(urllib3.connection.HTTPConnection):
-    response_class = _Response
+# Bytes that are read and sent at once; Python takes its time for each
+_BLOCK = 2**18
 
 
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+class _ConnectionMixin:
     response_class = _Response
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.blocksize = _BLOCK
+
+
+class _HTTPConnection(_ConnectionMixin, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_ConnectionMixin, urllib3.connection.HTTPSConnection):
+    pass
 
 
 class _HTTPPool(urllib3.HTTPConnectionPool):

@@ -3,6 +3,7 @@
 """Images are uploaded as by a client, up to a real Orthanc."""
 import datetime as dt
 import socket
+import struct
 import threading
 from base64 import b64encode
 from pathlib import Path
@@ -296,6 +297,60 @@ def test_memory_is_flat(orthanc, trytond, server, tmp_path):
         found, = send(trytond, server, file).json()['files']
     assert found['state'] == 'stored'
     assert peak(trytond) - before < 50 * 2**20 < large.stat().st_size
+
+
+def hostile(folder):
+    "Yield what nobody means well with"
+    image, = images(1)
+    yield b''
+    yield image[:200]
+    yield image[:132]
+    yield b'MULT' + struct.pack('<Q', 2**62) + image
+    yield b'MULT' + struct.pack('<Q', len(image) + 1) + image
+    yield pack([b''] * 100_000)
+    yield zipped({'../../etc/passwd': image, '/autorun.inf': b'[autorun]'})
+    yield zipped({f'{n}.dcm': bytes(2**23) for n in range(8)})
+    yield zipped({'<img src=x onerror=alert(1)>.dcm': b'<script>'})
+    yield zipped({'a.zip': zipped({'b.zip': zipped({'c': image})})})
+    # As large as may be, and nothing in it
+    sparse = folder / 'sparse'
+    with sparse.open('wb') as file:
+        file.truncate(2**26)
+    yield sparse
+
+
+def test_hostile_bodies_are_refused(orthanc, trytond, server, tmp_path):
+    send(trytond, server, *images(1))
+    orthanc.clear()
+    before = peak(trytond)
+    for body in hostile(tmp_path):
+        if isinstance(body, Path):
+            with body.open('rb') as file:
+                answer = send(trytond, server, file)
+        else:
+            answer = send(trytond, server, body)
+        assert answer.status_code == 200
+        for found in answer.json()['files']:
+            assert found['state'] in {'refused', 'skipped'}
+            assert found['reason']
+    assert peak(trytond) - before < 100 * 2**20
+    assert orthanc.counts()['instances'] == 0
+    found, = send(trytond, server, *images(1)).json()['files']
+    assert found['state'] == 'stored'
+
+
+@pytest.mark.parametrize('size', [10 * 2**30, 2**62])
+def test_what_is_too_large_is_not_read(orthanc, trytond, server, size):
+    head = (
+        f'POST /{trytond.tryton.name}/orthanc/upload?server={server} '
+        f'HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n'
+        'Authorization: Basic '
+        + b64encode(f'{CLERK}:{PASSWORD}'.encode()).decode()
+        + '\r\n\r\n').encode()
+    with socket.create_connection(
+            (LOOPBACK, trytond.port), timeout=60) as connection:
+        connection.sendall(head)
+        assert b' 413 ' in connection.recv(100).splitlines()[0]
 
 
 def test_an_aborted_transfer_leaves_nothing(orthanc, trytond, server):
