@@ -163,7 +163,9 @@ def upload(request, pool):
         found = list(_forward(client, request.stream, size))
     _announce(request, pool, found)
     _record(request, found)
-    files = _told(request, pool, found)
+    # Most of what is told needs no language
+    tell = _told if any(i.outcome.message for i in found) else _tell
+    files = tell(request, pool, found)
     _keep_session(request, pool)
     return _json(request, {'files': files})
 
@@ -344,13 +346,17 @@ class _Exact(io.RawIOBase):
 @with_transaction(readonly=True, user='request')
 def _told(request, pool, found):
     with _in_their_language(pool):
-        return [{
-                'name': item.name,
-                'state': item.outcome.state,
-                'reason': item.outcome.reason,
-                'study': item.outcome.study,
-                'hopeless': item.outcome.hopeless,
-                } for item in found]
+        return _tell(request, pool, found)
+
+
+def _tell(request, pool, found):
+    return [{
+            'name': item.name,
+            'state': item.outcome.state,
+            'reason': item.outcome.reason,
+            'study': item.outcome.study,
+            'hopeless': item.outcome.hopeless,
+            } for item in found]
 
 
 def _in_their_language(pool):

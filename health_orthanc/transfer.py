@@ -9,7 +9,6 @@ and one for each request that followed, with what became of the files in it.
 import datetime as dt
 import json
 import re
-from dataclasses import asdict
 
 from trytond.transaction import Transaction
 
@@ -24,6 +23,10 @@ __all__ = ['TransferItem', 'begin', 'check', 'load', 'record', 'reference']
 _REFERENCE = re.compile(rb'TRANSFER ([0-9a-f]{32}) ([0-9]{1,9})')
 # Bytes of the line that says whose it is
 _LINE_LIMIT = 1024
+# What of a header tells whose a file is: all files of a study have the same
+_IDENTITY = [
+    'study_uid', 'patient_id', 'issuer', 'patient_name', 'birth_date', 'sex',
+    'accession_number', 'modality']
 
 
 class TransferItem:
@@ -89,7 +92,7 @@ def load(key, server_id):
     ------
     LostUpload
     """
-    found = {}
+    found, headers = {}, {}
     with spool.opened(key) as file:
         _check(file, server_id)
         for line in file:
@@ -98,9 +101,8 @@ def load(key, server_id):
             except ValueError:
                 # A server was stopped while it wrote, or a line is empty
                 continue
-            found[number] = items
-    return [_from_json(item) for number in sorted(found)
-        for item in found[number]]
+            found[number] = [_from_json(item, headers) for item in items]
+    return [item for number in sorted(found) for item in found[number]]
 
 
 def reference(data):
@@ -136,23 +138,31 @@ def _line(value):
 
 def _to_json(item):
     outcome = item.outcome
-    header = outcome.header and {
-        **asdict(outcome.header),
-        'birth_date': (
-            outcome.header.birth_date and
-            outcome.header.birth_date.isoformat()),
-        }
+    header = outcome.header and [
+        value.isoformat() if isinstance(value, dt.date) else value
+        for value in (getattr(outcome.header, name) for name in _IDENTITY)]
     return [
         item.name, item.size, outcome.state, outcome.message, outcome.status,
         outcome.detail, outcome.study, header]
 
 
-def _from_json(values):
-    name, size, state, message, status, detail, study, header = values
+def _from_json(values, headers):
+    "Return a file; `headers` are those known so far"
+    *values, header = values
+    name, size, state, message, status, detail, study = values
     if header:
-        date = header['birth_date']
-        header = Header(**{
-                **header,
-                'birth_date': date and dt.date.fromisoformat(date)})
+        key = tuple(header)
+        if key not in headers:
+            headers[key] = _header(key)
+        header = headers[key]
     return TransferItem(name, size, Outcome(
             state, message, status, detail, study, header=header))
+
+
+def _header(values):
+    values = dict(zip(_IDENTITY, values))
+    date = values['birth_date']
+    return Header(**{
+            # Of one file each, which nobody asks for here
+            'sop_class': '', 'instance_uid': '', 'series_uid': '',
+            **values, 'birth_date': date and dt.date.fromisoformat(date)})
