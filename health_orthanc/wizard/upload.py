@@ -349,7 +349,8 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
     def default_result(self, fields):
         if self.kept.sent:
             rows = [
-                _row(i, i.outcome.state, i.outcome.reason)
+                {**_row(i, i.outcome.state, i.outcome.reason),
+                    **_identity_values(i.outcome.header)}
                 for i in self._sent_items()]
         else:
             outcomes = json.loads(self.kept.outcomes)
@@ -445,6 +446,8 @@ def _unique(studies):
 
 
 def _identity_values(header):
+    if not header:
+        return {}
     return {
         'patient_name': header.display_name,
         'patient_id': header.patient_id,
