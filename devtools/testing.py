@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import gtk, predecessor, sao
+from . import gtk, javascript, predecessor, sao
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
@@ -112,6 +112,7 @@ def prepare() -> None:
     """Fetch what the tests need: they may have no network."""
     sao.assemble(cache_folder())
     gtk.install(cache_folder())
+    javascript.install_linter(cache_folder())
     folder = cache_folder() / 'wheels'
     if not any(folder.glob(f'gnuhealth_orthanc-{OLD_VERSION}-*.whl')):
         subprocess.run(
