@@ -113,10 +113,9 @@ class Demo:
 
     def _web_client(self) -> Path:
         say("Web client")
-        custom = ROOT / 'sao_custom' / 'custom.js'
         return sao.with_custom_files(
             sao.assemble(cache_folder()), self.folder / 'sao',
-            *([custom] if custom.exists() else []))
+            *sao.custom_files())
 
     def _start_orthanc(self) -> None:
         say("Orthanc")

@@ -13,7 +13,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-__all__ = ['assemble', 'with_custom_files']
+from .tryton import ROOT
+
+__all__ = ['assemble', 'custom_files', 'with_custom_files']
 
 CLIENT = 'tryton-sao@7.0.56'
 # npm package: folder in bower_components
@@ -52,6 +54,11 @@ def assemble(cache: Path) -> Path:
                 if not path.exists():
                     raise
     return path
+
+
+def custom_files() -> list[Path]:
+    """Return what this module puts beside ``index.html``."""
+    return sorted((ROOT / 'sao_custom').iterdir())
 
 
 def with_custom_files(client: Path, folder: Path, *custom: Path) -> Path:

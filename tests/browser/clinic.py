@@ -113,7 +113,8 @@ class Clinic:
 
     def _start_tryton(self) -> None:
         client = sao.with_custom_files(
-            sao.assemble(cache_folder()), self._folder / 'sao')
+            sao.assemble(cache_folder()), self._folder / 'sao',
+            *sao.custom_files())
         self.tryton = Tryton(
             self._folder / 'tryton', name='clinic', web_root=client)
         self.tryton.create([MODULE], cache_folder())

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from unittest.mock import patch
+from xml.dom import minidom
 
 from lxml import etree
 
@@ -544,6 +545,15 @@ class UploadRouteTestCase(UploadTestCase):
         self.assertIsNone(field.get('widget'))
         self.assertEqual(
             field.get('{urn:health_orthanc:client}widget'), 'binary_dicom')
+        # GNU Health's looks at attributes so
+        node, = [
+            n for n in minidom.parseString(etree.tostring(
+                    arch)).getElementsByTagName('field')
+            if n.getAttribute('name') == 'data_to_upload']
+        self.assertEqual(
+            [a.nodeValue for a in node.attributes.values()
+                if a.localName == 'widget'],
+            ['binary_dicom'])
 
     def test_what_is_cut_is_not_sent_whole(self):
         data = dicom() + bytes(2**21)

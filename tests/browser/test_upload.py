@@ -1,0 +1,328 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of all kinds are chosen and dropped in the web client."""
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from devtools import samples
+from devtools.orthanc import to_bytes
+from devtools.tryton import PASSWORD
+from tests.unit.upload_samples import archive
+
+from .client import Client
+from .clinic import EJEMPLO, LABEL, MUSTER, Clinic
+
+MENU = ["Health", "Medical Imaging", "Orthanc", "Upload Images"]
+WIDGET = '.form-binary-dicom[role="group"]'
+MANY = 300
+# Enough for something to happen in the middle
+SOME = 40
+HOSTILE = '<img src=x onerror=alert(1)>'
+# Milliseconds for many files, beside other tests
+LONG = 300_000
+
+
+@pytest.fixture(scope='module')
+def clinic(tmp_path_factory) -> Iterator[Clinic]:
+    """A clinic of its own, for its Orthanc is stopped."""
+    with Clinic(tmp_path_factory.mktemp('uploads')) as clinic:
+        yield clinic
+
+
+@pytest.fixture(scope='module')
+def contexts(browser, clinic) -> dict:
+    return {}
+
+
+class Form:
+    """What a person sees of the wizard, and does with it."""
+
+    def __init__(self, client: Client):
+        self.client = client
+        self.page = client.page
+
+    def open(self) -> None:
+        self.client.menu(*MENU)
+        self.client.dialog().locator(WIDGET).wait_for()
+        # What is entered before would be overwritten by the defaults
+        self.client.expect_selected('server_config', LABEL)
+        self.client.settle()
+
+    def button(self, name: str):
+        return self.client.within(f'{WIDGET} button[name="{name}"]')
+
+    def choose(self, paths: Sequence[Path] | Path, button='files') -> None:
+        with self.page.expect_file_chooser() as chooser:
+            self.button(button).click()
+        chooser.value.set_files(paths)
+
+    def drop(self, *paths: Path) -> None:
+        """Drop files and folders as from another program."""
+        box = self.client.within(f'{WIDGET} .panel').bounding_box()
+        session = self.page.context.new_cdp_session(self.page)
+        for kind in ['dragEnter', 'dragOver', 'drop']:
+            session.send('Input.dispatchDragEvent', {
+                    'type': kind, 'x': box['x'] + 20, 'y': box['y'] + 5,
+                    'data': {
+                        'items': [], 'files': [str(p) for p in paths],
+                        'dragOperationsMask': 1,
+                        }})
+        session.detach()
+
+    def send(self, button: str = 'send') -> None:
+        expect(self.button(button)).to_be_enabled(timeout=LONG)
+        self.button(button).click()
+
+    def expect_told(self, *texts: str) -> None:
+        """Wait until texts are seen, and told to whoever does not see."""
+        for text in texts:
+            expect(self.client.within(f'{WIDGET} .status')).to_contain_text(
+                text, timeout=LONG)
+            expect(self.client.dialog().locator(
+                    f'{WIDGET} [role="status"]')).to_contain_text(
+                text, timeout=LONG)
+
+    def rows(self, state: str = ''):
+        selector = f'[data-state="{state}"]' if state else ''
+        return self.client.within(f'{WIDGET} tbody tr{selector}')
+
+    def go_on(self) -> None:
+        """Go on to the last page."""
+        self.client.press("Check")
+        self.client.press("Continue")
+        expect(self.client.button("Close")).to_be_visible(timeout=LONG)
+
+    def expect_message(self, *texts: str) -> None:
+        expect(self.client.field('message')).to_have_value(
+            re.compile('.*'.join(map(re.escape, texts)), re.DOTALL))
+
+    def close(self) -> None:
+        self.client.press("Close")
+        self.client.expect_no_dialog()
+
+
+@pytest.fixture
+def form(clerk) -> Form:
+    form = Form(clerk)
+    form.open()
+    return form
+
+
+def images(
+        folder: Path, count: int, id_: str,
+        patient: samples.Patient | None = None) -> list[Path]:
+    """Write files of a study of somebody unknown unless told otherwise."""
+    folder.mkdir()
+    paths = []
+    patient = patient or samples.Patient(f"Fremd^{id_}", id_, '19500101', 'M')
+    for number, dataset in enumerate(samples.make_study(
+            'CR', patient, series=1, instances=count, rows=16)):
+        paths.append(folder / f'I{number:03}')
+        paths[-1].write_bytes(to_bytes(dataset))
+    return paths
+
+
+def stored(clinic: Clinic, id_: str) -> int:
+    """Return how many images of a patient are in Orthanc."""
+    return len(clinic.orthanc.post('/tools/find', {
+                'Level': 'Instance', 'Query': {'PatientID': id_}}))
+
+
+def after_files(form: Form, count: int, act: Callable[[], None]) -> None:
+    """Do something once, when that many files have been stored."""
+    form.page.wait_for_function(
+        '''([selector, count]) => document.querySelectorAll(
+            selector).length >= count''',
+        arg=[f'{WIDGET} tbody tr[data-state="stored"]', count])
+    act()
+
+
+def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
+    paths = images(
+        tmp_path / 'three', 3, MUSTER.puid, MUSTER.in_dicom())
+    before = stored(clinic, MUSTER.puid)
+    form.button('files').focus()
+    with form.page.expect_file_chooser() as chooser:
+        form.page.keyboard.press('Enter')
+    chooser.value.set_files(paths)
+    form.expect_told("3 files", "Look at the patients")
+    expect(form.rows('waiting')).to_have_count(3)
+    expect(form.rows().first).to_contain_text(MUSTER.puid)
+    assert stored(clinic, MUSTER.puid) == before
+    form.client.choose('patient', "Muster", "Muster, Erika")
+    form.button('send').focus()
+    form.page.keyboard.press('Enter')
+    form.expect_told("Stored: 3", "All files are sent")
+    assert stored(clinic, MUSTER.puid) == before + 3
+    form.client.press("Check")
+    form.client.expect_column("Chosen Patient", *["Agrees"] * 3)
+    form.client.press("Continue")
+    form.expect_message("Files stored: 3")
+    form.client.expect_column("State", *["Stored"] * 3)
+    form.close()
+
+
+def test_many_files_and_a_folder_are_dropped(form, clinic, tmp_path):
+    paths = images(tmp_path / 'many', MANY, 'MANY')
+    folder = tmp_path / 'folder'
+    inner = images(folder, 3, 'FOLDER')
+    nested = folder / 'S1' / 'S2'
+    nested.mkdir(parents=True)
+    inner[0].rename(nested / 'I0')
+    (folder / 'README.TXT').write_text("passed over")
+    form.drop(*paths, folder)
+    form.expect_told(f"{MANY + 4} files", "images of 2 patients")
+    form.expect_told("Passed over: 1")
+    # The others are counted only
+    expect(form.rows()).to_have_count(200)
+    expect(form.client.within(f'{WIDGET} .more')).to_have_text(
+        f"{MANY + 4 - 200} more files are not listed.")
+    form.send()
+    form.expect_told(f"Stored: {MANY + 3}", "All files are sent")
+    assert stored(clinic, 'MANY') == MANY
+    assert stored(clinic, 'FOLDER') == 3
+    form.go_on()
+    form.expect_message(f"Files stored: {MANY + 3}")
+    form.close()
+    assert clinic.count(('patient_id', 'in', ['MANY', 'FOLDER'])) == 2
+
+
+def test_a_folder_is_chosen_with_a_bad_file_in_it(form, clinic, tmp_path):
+    folder = tmp_path / HOSTILE.replace('/', '')
+    paths = images(folder, 4, 'BAD', samples.Patient(
+            f"{HOSTILE}^Fett", 'BAD', '19500101', 'M'))
+    paths[1].write_bytes(paths[1].read_bytes()[:200])
+    paths[2].write_bytes(b'')
+    form.choose(folder, 'folder')
+    form.expect_told("4 files", "Passed over: 1")
+    expect(form.rows('waiting').nth(1)).to_contain_text("cannot be read")
+    form.send()
+    form.expect_told("Stored: 2", "Refused: 1", "All files are sent")
+    expect(form.rows('stored').first).to_contain_text(HOSTILE)
+    expect(form.rows('refused')).to_contain_text("I001")
+    assert stored(clinic, 'BAD') == 2
+    form.go_on()
+    form.expect_message("Files stored: 2", "Files refused: 1")
+    form.close()
+
+
+def test_a_zip_is_dropped(form, clinic, tmp_path):
+    paths = images(tmp_path / 'disc', 2, 'DISC')
+    disc = tmp_path / 'disc.zip'
+    disc.write_bytes(archive({
+                'DICOM/I1': paths[0].read_bytes(),
+                'DICOM/I2': paths[1].read_bytes(), 'VIEWER.EXE': b'MZ'}))
+    form.drop(disc)
+    expect(form.rows('waiting')).to_contain_text("Archive")
+    form.send()
+    form.expect_told("All files are sent")
+    expect(form.rows('stored')).to_contain_text("Stored: 2, Passed over: 1")
+    assert stored(clinic, 'DISC') == 2
+    form.client.press("Check")
+    form.client.expect_column("File", *[
+            f'disc.zip/{name}' for name in [
+                'DICOM/I1', 'DICOM/I2', 'VIEWER.EXE']])
+    form.client.press("Continue")
+    form.expect_message("Files stored: 2")
+    form.close()
+
+
+def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
+    form.choose(images(tmp_path / 'stop', SOME, 'STOP'))
+    form.send()
+    after_files(form, 3, form.button('cancel').click)
+    form.expect_told("Not sent: ", "files are not sent")
+    expect(form.rows('failed').first).to_contain_text("Stopped")
+    count = stored(clinic, 'STOP')
+    assert 3 <= count < SOME
+    form.send('retry')
+    form.expect_told("All files are sent")
+    assert stored(clinic, 'STOP') == SOME
+    form.go_on()
+    form.close()
+
+
+def test_orthanc_stops_in_the_middle(form, clinic, tmp_path):
+    form.choose(images(tmp_path / 'gone', SOME, 'GONE'))
+    form.send()
+    after_files(form, 3, clinic.orthanc.kill)
+    form.expect_told("Not sent: ", "files are not sent")
+    expect(form.rows('failed').first).to_contain_text("Check the port")
+    clinic.orthanc.start(clinic.orthanc.port)
+    count = stored(clinic, 'GONE')
+    assert 0 < count < SOME
+    form.send('retry')
+    form.expect_told("All files are sent")
+    assert stored(clinic, 'GONE') == SOME
+    form.go_on()
+    form.close()
+
+
+def expire(clinic: Clinic, login: str) -> None:
+    """End the session of somebody, as if time had passed."""
+    with closing(sqlite3.connect(
+            clinic.tryton.sqlite_file, timeout=30)) as database:
+        with database:
+            database.execute(
+                "DELETE FROM ir_session WHERE create_uid = "
+                "(SELECT id FROM res_user WHERE login = ?)", [login])
+
+
+def test_the_session_expires_in_the_middle(form, clinic, tmp_path):
+    form.choose(images(tmp_path / 'login', SOME, 'LOGIN'))
+    form.send()
+    after_files(form, 3, lambda: expire(clinic, 'clerk'))
+    password = form.page.locator('input[type="password"]:visible')
+    password.wait_for()
+    assert stored(clinic, 'LOGIN') < SOME
+    password.fill(PASSWORD)
+    password.press('Enter')
+    form.expect_told(f"Stored: {SOME}", "All files are sent")
+    assert stored(clinic, 'LOGIN') == SOME
+    form.go_on()
+    form.expect_message(f"Files stored: {SOME}")
+    form.close()
+
+
+def test_images_of_somebody_else_wait_for_a_person(form, clinic, tmp_path):
+    form.choose(images(
+            tmp_path / 'other', 2, MUSTER.puid, MUSTER.in_dicom()))
+    form.expect_told("Look at the patients")
+    form.client.choose('patient', "Ejemplo", "Ejemplo Núñez, Juan José")
+    form.send()
+    form.expect_told("All files are sent")
+    form.client.press("Check")
+    form.client.expect_column("Chosen Patient", *["Contradicts"] * 2)
+    expect(form.client.field('contradictions')).not_to_have_value('')
+    form.client.press("Continue")
+    form.expect_message("contradicts the chosen patient")
+    form.close()
+    assert not clinic.count(
+        ('patient_id', '=', MUSTER.puid),
+        ('patient.puid', '=', EJEMPLO.puid))
+
+
+def test_without_the_widget_one_file_is_chosen(clerk, clinic, tmp_path):
+    page = clerk.page
+    page.route('**/custom.js', lambda route: route.fulfill(
+            content_type='text/javascript', body=''))
+    page.reload()
+    page.wait_for_selector('#menu table', state='attached')
+    path, = images(tmp_path / 'plain', 1, 'PLAIN')
+    clerk.menu(*MENU)
+    clerk.dialog().wait_for()
+    clerk.expect_selected('server_config', LABEL)
+    clerk.settle()
+    clerk.dialog().locator('input[type="file"]').set_input_files(path)
+    clerk.press("Check")
+    clerk.press("Upload")
+    expect(clerk.field('message')).to_have_value(
+        re.compile("Files stored: 1"))
+    clerk.press("Close")
+    assert stored(clinic, 'PLAIN') == 1
