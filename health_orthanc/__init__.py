@@ -4,12 +4,12 @@
 from trytond.pool import Pool
 
 from . import (
-    correction, decision, deletion, dismissal, imaging, instance, ir, matching,
-    notification, party, patient, placement, request, res, routes, search_key,
-    series, server, step, study, synchronization, upgrade, viewer, wizard,
-    worklist)
+    correction, decision, deletion, dismissal, download, download_route,
+    imaging, instance, ir, matching, notification, party, patient, placement,
+    request, res, routes, search_key, series, server, step, study,
+    synchronization, upgrade, viewer, wizard, worklist)
 
-__all__ = ['register', 'routes']
+__all__ = ['download_route', 'register', 'routes']
 
 
 def register():
@@ -28,6 +28,7 @@ def register():
         series.Series,
         instance.Instance,
         deletion.Deletion,
+        download.Download,
         synchronization.Synchronization,
         synchronization.Failure,
         request.Institution,
@@ -95,4 +96,5 @@ def register():
         wizard.correction.CorrectIdentity,
         wizard.correction.RestoreIdentity,
         wizard.deletion.DeleteImages,
+        wizard.download.DownloadImages,
         module='health_orthanc', type_='wizard')

@@ -53,6 +53,7 @@ _BEYOND_ANY_CHANGE = 2**62
 _STORED = {'Success': True, 'AlreadyStored': False}
 # Bytes per second that an archive stores at least
 _STORING = 10 * 2**20
+_NETWORK_ERRORS = OSError, HTTPException, urllib3.exceptions.HTTPError
 _PHRASE = re.compile(r'[A-Za-z][A-Za-z ,.()/-]{0,99}')
 
 
@@ -467,6 +468,35 @@ class OrthancClient:
             raise UnexpectedAnswer('not PNG', 'GET /instances')
         return image
 
+    def archive(self, level: str, orthanc_id: str) -> Iterator[bytes]:
+        """Return a ZIP of a resource piece by piece, as it comes.
+
+        The read timeout is that between two pieces.  What goes wrong after
+        the first one is raised by the iterator.
+
+        Parameters
+        ----------
+        level : {'patient', 'study', 'series'}
+        """
+        path = [_LEVELS[level], orthanc_id, 'archive']
+        name = _name('GET', path)
+        request = self._session.prepare_request(requests.Request(
+                'GET', self._address('GET', path), headers={'Accept': '*/*'}))
+        with self._lock:
+            self.requests += 1
+        try:
+            response = self._session.send(
+                request, timeout=self._timeouts, allow_redirects=False,
+                stream=True)
+        except _NETWORK_ERRORS as error:
+            raise _translate(error, name) from error
+        try:
+            _check_status(response, name)
+        except OrthancError:
+            response.close()
+            raise
+        return _pieces(response, name)
+
     def delete(self, level: str, orthanc_id: str) -> None:
         """Delete a resource and all below it.
 
@@ -715,7 +745,7 @@ class OrthancClient:
                         _said(self._body(response, name)), name)
                 _check_status(response, name)
                 return self._body(response, name)
-        except (OSError, HTTPException, urllib3.exceptions.HTTPError) as error:
+        except _NETWORK_ERRORS as error:
             raise _translate(error, name) from error
 
     def _body(self, response: requests.Response, name: str) -> bytes:
@@ -765,6 +795,14 @@ def _check_status(response: requests.Response, name: str) -> None:
             location=_public(response.headers.get('Location', '')))
     if not 200 <= status < 300:
         raise _STATUS.get(status, ServerFault)(request=name, status=status)
+
+
+def _pieces(response: requests.Response, name: str) -> Iterator[bytes]:
+    try:
+        with response:
+            yield from response.iter_content(2**16)
+    except _NETWORK_ERRORS as error:
+        raise _translate(error, name) from error
 
 
 def _said(body: bytes) -> str:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from . import (
-    correction, deletion, dismissal, plugin, preview, review, server, step,
-    synchronization, upload, viewer)
+    correction, deletion, dismissal, download, plugin, preview, review, server,
+    step, synchronization, upload, viewer)
 
 __all__ = [
-    'correction', 'deletion', 'dismissal', 'plugin', 'preview', 'review',
-    'server', 'step', 'synchronization', 'upload', 'viewer']
+    'correction', 'deletion', 'dismissal', 'download', 'plugin', 'preview',
+    'review', 'server', 'step', 'synchronization', 'upload', 'viewer']
