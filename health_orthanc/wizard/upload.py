@@ -204,6 +204,16 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
 
     # Checking
 
+    def default_start(self, fields):
+        "Choose the patient or the order that it is started from"
+        context = Transaction().context
+        record = self.record if context.get('active_model') else None
+        if isinstance(record, Pool().get('gnuhealth.patient')):
+            return {'patient': record.id}
+        if isinstance(record, Pool().get('gnuhealth.imaging.test.request')):
+            return {'patient': record.patient.id, 'request': record.id}
+        return {}
+
     def transition_check(self):
         # The session does not keep it, whatever comes of it
         data, self.start.data_to_upload = self.start.data_to_upload, None

@@ -114,6 +114,23 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertFalse(nobody.model(
                 START, 'default_get', ['server_config']).get('server_config'))
 
+    def test_it_starts_from_a_patient_or_an_order(self):
+        for model, id_, expected in [
+                ('gnuhealth.patient', self.patient.id,
+                    (self.patient.id, None)),
+                ('gnuhealth.imaging.test.request', self.order.id,
+                    (self.other.id, self.order.id)),
+                ('ir.ui.menu', None, (None, None)),
+                ]:
+            context = {'active_model': model}
+            if id_:
+                context.update(active_id=id_, active_ids=[id_])
+            answer = self.calls.wizard(
+                WIZARD, 'execute', self.id, {}, 'start', **context)
+            defaults = answer['view']['defaults']
+            self.assertEqual(
+                (defaults.get('patient'), defaults.get('request')), expected)
+
     def test_unusable_files_are_told_and_not_kept(self):
         for data in [
                 b'', b'MULT', pack([dicom()])[:-1], b'MULT' + b'\xff' * 9,
