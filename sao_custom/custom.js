@@ -275,7 +275,10 @@
             const path = entry.fullPath.replace(/^\//, '');
             try {
                 if (entry.isDirectory) {
-                    stack.push(...(await read_folder(entry)).reverse());
+                    for (const child of
+                            (await read_folder(entry)).reverse()) {
+                        stack.push(child);
+                    }
                 } else {
                     yield {path: path, file: await entry_file(entry)};
                 }
@@ -1066,7 +1069,21 @@
 
         _render: function() {
             const upload = this.upload;
+            if (this.attached && !this.el[0].isConnected) {
+                // The form was closed
+                upload.cancel();
+                return;
+            }
+            this.attached = this.el[0].isConnected;
             this._set_value();
+            this._render_buttons();
+            this._render_progress();
+            this._render_rows();
+        },
+
+        _render_buttons: function() {
+            const upload = this.upload;
+            const focused = document.activeElement;
             const busy = upload.busy;
             const some = upload.entries.length > 0;
             this.but_files.prop('disabled', busy || this._readonly);
@@ -1078,8 +1095,12 @@
             this.but_cancel.toggle(busy);
             this.but_retry.toggle(!busy && upload.count('failed') > 0);
             this.but_clear.toggle(some && !busy);
-            this._render_progress();
-            this._render_rows();
+            if (this.zone[0].contains(focused) &&
+                    jQuery(focused).is(':hidden, :disabled')) {
+                // Whoever uses the keyboard is not thrown out
+                [this.but_cancel, this.but_retry, this.but_files].find(
+                    button => button.is(':visible:enabled')).focus();
+            }
         },
 
         _set_value: function() {

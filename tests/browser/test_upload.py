@@ -26,6 +26,7 @@ SOME = 40
 HOSTILE = '<img src=x onerror=alert(1)>'
 # Milliseconds for many files, beside other tests
 LONG = 300_000
+SECOND = 1000
 
 
 @pytest.fixture(scope='module')
@@ -159,6 +160,7 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
     form.button('send').focus()
     form.page.keyboard.press('Enter')
     form.expect_told("Stored: 3", "All files are sent")
+    expect(form.button('files')).to_be_focused()
     assert stored(clinic, MUSTER.puid) == before + 3
     form.client.press("Check")
     form.client.expect_column("Chosen Patient", *["Agrees"] * 3)
@@ -244,8 +246,16 @@ def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
     form.send('retry')
     form.expect_told("All files are sent")
     assert stored(clinic, 'STOP') == SOME
-    form.go_on()
-    form.close()
+    # Whoever closes the form stops it, too
+    form.button('clear').click()
+    form.choose(images(tmp_path / 'close', SOME, 'CLOSE'))
+    form.send()
+    after_files(form, 3, lambda: form.client.button("Cancel").click())
+    form.client.expect_no_dialog()
+    form.page.wait_for_timeout(SECOND)
+    count = stored(clinic, 'CLOSE')
+    form.page.wait_for_timeout(2 * SECOND)
+    assert stored(clinic, 'CLOSE') == count < SOME
 
 
 def test_orthanc_stops_in_the_middle(form, clinic, tmp_path):
@@ -306,6 +316,21 @@ def test_images_of_somebody_else_wait_for_a_person(form, clinic, tmp_path):
     assert not clinic.count(
         ('patient_id', '=', MUSTER.puid),
         ('patient.puid', '=', EJEMPLO.puid))
+
+
+def test_without_the_routes_files_go_through_the_form(
+        form, clinic, tmp_path):
+    form.page.route('**/orthanc/upload/*', lambda route: route.fulfill(
+            status=404, body=''))
+    form.choose(images(tmp_path / 'packed', 2, 'PACKED'))
+    form.send()
+    form.expect_told("The files go with the next page.")
+    form.client.press("Check")
+    form.client.expect_column("Patient ID", "PACKED", "PACKED")
+    form.client.press("Upload")
+    form.expect_message("Files stored: 2")
+    form.close()
+    assert stored(clinic, 'PACKED') == 2
 
 
 def test_without_the_widget_one_file_is_chosen(clerk, clinic, tmp_path):
