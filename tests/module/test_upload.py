@@ -443,6 +443,9 @@ class UploadRouteTestCase(UploadTestCase):
             '/instances', status(503), reply_json(STORED),
             reply_json(STORED))
         self.transfer(key, dicom(1))
+        # A server was stopped while it wrote
+        with open(os.path.join(self.folder, key), 'ab') as file:
+            file.write(b'[7,[["I7",')
         # What was noted before is replaced
         self.transfer(
             key, dicom(1), b'text', archive({'a': dicom(2), 'b': b'MZ'}))
