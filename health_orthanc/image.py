@@ -6,8 +6,10 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from trytond.model import fields
+from trytond.transaction import Transaction
 
 from .core.errors import NoImage, NotFound, OrthancError
+from .core.image_cache import ImageCache
 from .core.images import WITHOUT_IMAGES, study_thumbnail
 from .core.secrets import SecretUnavailable
 
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 IMAGES_LIMIT = 4
 THUMBNAIL_SIZE = 256  # pixels
 IMAGE_SIZE = 1024  # pixels
+# Whoever turns over frames comes back to them
+_cache = ImageCache(32 * 2**20, seconds=300)
 
 
 def get_thumbnails(studies):
@@ -38,11 +42,13 @@ def get_thumbnails(studies):
 
 def get_images(instances):
     "Return a PNG or None for each instance's id"
-    def fetch(client, orthanc_id):
-        return client.rendered(
-            orthanc_id, width=IMAGE_SIZE, height=IMAGE_SIZE)
+    def fetch(client, key):
+        *_, orthanc_id, frame = key
+        return _cache.get(key, lambda: client.rendered(
+                orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
 
-    return _fetch(instances, [(i, i.orthanc_UID) for i in instances], fetch)
+    return _fetch(instances, [
+            (i, _key(i.server, i.orthanc_UID)) for i in instances], fetch)
 
 
 def get_frame(instance, frame):
@@ -57,9 +63,21 @@ def get_frame(instance, frame):
     ------
     OrthancError, SecretUnavailable
     """
-    with instance.server.get_client(interactive=True) as client:
-        return fields.Binary.cast(client.rendered(
-                instance.orthanc_UID, frame, IMAGE_SIZE, IMAGE_SIZE))
+    def fetch():
+        with instance.server.get_client(interactive=True) as client:
+            return client.rendered(
+                instance.orthanc_UID, frame, IMAGE_SIZE, IMAGE_SIZE)
+
+    key = _key(instance.server, instance.orthanc_UID, frame)
+    return fields.Binary.cast(_cache.get(key, fetch))
+
+
+def _key(server, orthanc_id, frame=0):
+    "Return what an image is kept by, for one user"
+    transaction = Transaction()
+    return (
+        transaction.database.name, transaction.user, server.id, server.domain,
+        orthanc_id, frame)
 
 
 def _fetch(records, wanted, fetch):
