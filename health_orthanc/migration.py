@@ -35,7 +35,7 @@ from .mirror import now
 __all__ = [
     'convert_instances', 'convert_links', 'convert_patients',
     'convert_servers', 'convert_studies', 'create_lost_server', 'execute',
-    'finish_links', 'forget_cron_user', 'is_older', 'move_resources',
+    'finish_studies', 'forget_cron_user', 'is_older', 'move_resources',
     'prepare_instances', 'prepare_patients', 'prepare_series',
     'prepare_servers', 'prepare_studies', 'take_links', 'tell']
 
@@ -248,7 +248,6 @@ def convert_studies(Study, module_name, doubtful):
     _empty_to_null(table, [
             'patient_name', 'patient_id', 'institution', 'merge_id',
             'referring_physician_name'])
-    _normalize_servers()
     _fill_display_names(
         table, table.patient_name, table.patient_display_name)
     _convert_dates(Study)
@@ -518,8 +517,9 @@ def convert_links(table, module_name, of=None):
             where=meant))
 
 
-def finish_links(Study):
+def finish_studies(Study):
     "Keep what was linked before from being matched: it waits for a person"
+    _normalize_servers()
     table = Study.__table__()
     execute(table.update(
             [table.matched_at], [now()],

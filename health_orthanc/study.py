@@ -205,7 +205,7 @@ class Study(
         brought = migration_4.bring_studies(cls, module_name)
         if doubtful is not None or brought:
             # What was linked before waits for a person
-            migration.finish_links(cls)
+            migration.finish_studies(cls)
 
     def get_rec_name(self, name):
         parts = [
