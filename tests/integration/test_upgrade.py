@@ -5,6 +5,8 @@
 Each kind of database is made with the old module once and kept in the cache.
 """
 import datetime as dt
+import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,9 +17,10 @@ from trytond.modules.health_orthanc.core.secrets import unseal
 
 from devtools.hospital import PATIENTS
 from devtools.orthanc import Orthanc
+from devtools.process import StartError
 from devtools.tryton import MODULE, Tryton
 
-from . import inside, old_hospital
+from . import inside, interrupted, old_hospital
 from .agent import Agent
 from .old_hospital import EJEMPLO, EXEMPLE, KOFI, MANY, MUSTER
 from .tables import dump, schema
@@ -470,6 +473,89 @@ def test_second_update_changes_nothing(upgraded):
     assert again.keys() == upgraded.after.keys()
     for table in again.keys() - VOLATILE:
         assert again[table] == upgraded.after[table], table
+
+
+# Whose records an update makes new ones of
+RECORDS = {
+    old_hospital.CONFIG: SERVER,
+    old_hospital.STUDY: STUDY,
+    'gnuhealth.imaging_worklist.worklist_template': TEMPLATE,
+    }
+# Where updates are killed, and whether anything of them is kept
+KILLED = [
+    (f'trytond.modules.{MODULE}.migration:convert_instances', False),
+    # All is loaded, and next comes what has transactions of its own
+    ('trytond.model:ModelSQL._update_sql_indexes', True),
+    ]
+# What is made anew each time, and the moment it was made
+CHANCE = {
+    'identifier', 'sealed_password', 'at', 'matched_at', 'create_date',
+    'write_date'}
+
+
+def test_update_goes_on_after_kill(upgraded, tmp_path):
+    tryton = Interrupted(
+        tmp_path, postgresql=upgraded.tryton.postgresql, name='killed')
+    make_old_database(
+        tmp_path, [WORKLIST] * upgraded.worklist, name=tryton.name,
+        postgresql=upgraded.tryton.postgresql)
+    try:
+        before = dump(tryton)
+        for function, kept in KILLED:
+            tryton.kill_at(function)
+            assert (dump(tryton) == before) != kept
+        tryton.admin('-u', MODULE)
+        after = dump(tryton)
+    finally:
+        tryton.drop()
+    expected = without_chance(upgraded.after, upgraded.before)
+    for table, rows in without_chance(after, before).items():
+        assert rows == expected[table], table
+
+
+class Interrupted(Tryton):
+    """A database whose update is killed."""
+    _function = None
+
+    def kill_at(self, function: str) -> None:
+        self._function = function
+        with pytest.raises(StartError) as raised:
+            self.admin('-u', MODULE)
+        assert raised.value.__cause__.returncode == -signal.SIGKILL
+        self._function = None
+
+    def _command(self, name: str) -> list:
+        command = super()._command(name)
+        if self._function:
+            command[:0] = [
+                sys.executable, interrupted.__file__, self._function]
+        return command
+
+
+def without_chance(tables: dict, before: dict) -> dict[str, list[dict]]:
+    """Return what the update made; PostgreSQL gives no id twice."""
+    named = {
+        (model, id_): f'{model} new {number}'
+        for model, table in RECORDS.items()
+        for number, id_ in enumerate(sorted(
+                tables[table].keys() - before.get(table, {}).keys()))}
+
+    def common(name: str, value: object) -> object:
+        if name == 'server':
+            return named.get((old_hospital.CONFIG, value), value)
+        if name in {'record', 'resource'}:
+            model, _, id_ = (value or '').partition(',')
+            return named.get((model, int(id_ or 0)), value)
+        return value
+
+    return {
+        table: sorted((
+                {name: common(name, value)
+                    for name, value in row.items()
+                    if name not in CHANCE and (
+                        name != 'id' or row['id'] in before.get(table, {}))}
+                for row in tables[table].values()), key=repr)
+        for table in [*MIRRORS, TEMPLATE, NOTE, 'ir_attachment', 'ir_note']}
 
 
 def test_next_synchronization_finds_all(upgraded, orthanc):
