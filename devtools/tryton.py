@@ -274,7 +274,7 @@ class Tryton:
 
     def _daemon(self, name: str, *arguments: str) -> Process:
         return Process(
-            [program(name), '-v', '-c', self.configuration,
+            [*self._command(name), '-v', '-c', self.configuration,
                 '-d', self.name, *arguments],
             self.folder / f'{name}.log', environment=environment())
 

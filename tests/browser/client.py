@@ -4,7 +4,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 __all__ = ['Client']
 
@@ -97,9 +97,16 @@ class Client:
                     arg=names[:depth])
 
     def menu(self, *names: str) -> None:
-        """Choose an entry of the menu."""
-        self.unfold(*names[:-1])
-        self._entry(names).click()
+        """Choose an entry of the menu, which may be shown anew meanwhile."""
+        for attempt in reversed(range(ATTEMPTS)):
+            try:
+                self.unfold(*names[:-1])
+                self._entry(names).click()
+                return
+            except (AttributeError, Error):
+                if not attempt:
+                    raise
+                self.settle()
 
     def within(self, selector: str) -> Locator:
         """Return what is visible in the dialog in front, or in the tab."""

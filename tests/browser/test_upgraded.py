@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hospital that was upgraded opens every screen of the module."""
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from devtools.tryton import Server
+
+from .client import ACTIVE, Client
+from .upgrade_screens import (
+    CONFIGURATION, ERROR, RECORDS, SCREENS, Hospital, logged_in, open_client,
+    open_screen)
+
+
+@pytest.fixture(scope='module')
+def server(tmp_path_factory) -> Iterator[Server]:
+    hospital = Hospital(tmp_path_factory.mktemp('upgraded'))
+    with hospital.before():
+        pass
+    with hospital.after() as server:
+        yield server
+
+
+@pytest.fixture(scope='module')
+def context(browser, server) -> Iterator[BrowserContext]:
+    with logged_in(browser, server) as context:
+        yield context
+
+
+def test_screens(context, server):
+    for screen in SCREENS:
+        open_screen(context, server, screen).page.close()
+
+
+@pytest.mark.parametrize('menu', [RECORDS, CONFIGURATION], ids=' '.join)
+def test_menus(context, server, menu):
+    client = open_client(context, server)
+    errors = []
+    client.page.on('pageerror', lambda error: errors.append(str(error)))
+    entries = client.entries(*menu)
+    assert len(entries) > 5
+    for entry in entries:
+        client.menu(*menu, entry)
+        check(client)
+    assert not errors
+
+
+def check(client: Client) -> None:
+    """Check that a menu entry has opened a list, a form or a dialog."""
+    dialogs = client.page.locator('.modal:visible')
+    shown = ', '.join(
+        f'{place} {view}:visible' for place in [ACTIVE, '.modal']
+        for view in ['table.tree', '.form', '.calendar'])
+    expect(client.page.locator(shown).first).to_be_visible()
+    client.settle()
+    expect(client.page.locator(ERROR)).to_have_count(0)
+    if dialogs.count():
+        client.press("(Cancel|Close)")
+        client.expect_no_dialog()
+    else:
+        client.page.locator('#tablist li.active .close').click()
+        expect(client.page.locator('#tablist li')).to_have_count(0)
+    client.settle()
