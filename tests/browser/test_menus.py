@@ -30,7 +30,7 @@ def test_administrator(administrator):
         "Add Orthanc Server", "Servers", "Worklist Templates",
         "Worklist Configuration", "Matching", "Viewers", "Dismissal Rules",
         "Full Synchronisation", "Synchronisations", "Notifications",
-        "Synchronisation Failures"]
+        "Synchronisation Failures", "Deletions", "Upgrade Report"]
 
 
 def test_user_without_groups(log_in_as):
