@@ -262,6 +262,28 @@ def test_cut_answer(peer, client):
     assert len(peer.received) == 3
 
 
+def test_an_archive_comes_piece_by_piece(peer, client):
+    peer.script('/studies/abc/archive', reply(b'PK' + bytes(200000)))
+    pieces = list(client.archive('study', 'abc'))
+    assert len(pieces) > 1
+    assert b''.join(pieces) == b'PK' + bytes(200000)
+
+
+@pytest.mark.parametrize('code, error', [
+        (401, Unauthorized), (404, NotFound), (500, ServerFault)])
+def test_an_archive_that_is_refused(peer, client, code, error):
+    peer.script('/series/abc/archive', status(code))
+    with pytest.raises(error):
+        client.archive('series', 'abc')
+    assert len(peer.received) == 1
+
+
+def test_an_archive_that_is_cut(peer, client):
+    peer.script('/studies/abc/archive', cut)
+    with pytest.raises(UnexpectedAnswer):
+        list(client.archive('study', 'abc'))
+
+
 def test_cut_answer_is_asked_for_again(peer, client):
     peer.script('/system', cut, reply_json(SYSTEM))
     assert client.system() == SYSTEM
