@@ -124,7 +124,10 @@ def deactivate():
 
 
 def publish():
-    "Order with the worklist module alone"
+    "Order with the worklist module alone, by a template as it makes them"
+    template, = Pool().get(TEMPLATE).create([{'name': "Theirs"}])
+    Pool().get(TEST).write([Pool().get(TEST)(study_type())], {
+            'imaging_worklist_template': template.id})
     now = dt.datetime.now().replace(microsecond=0)
     patient = add_patient(
         'PUID1', "Muster", "Erika", 'f', dt.date(1964, 8, 12))
@@ -235,6 +238,7 @@ def test_published_orders_are_known_by_their_former_number(make_tryton):
         before = orders(clinic.tryton)
         clinic.activate(MODULE)
         after = orders(clinic.tryton)
+        texts = [text for _, text in clinic.agent.call(served)]
         steps = dump(clinic.tryton)['gnuhealth_imaging_procedure_step']
     for name, old in before.items():
         new = after[name]
@@ -253,6 +257,9 @@ def test_published_orders_are_known_by_their_former_number(make_tryton):
     assert opened == {after['open']['id'], after['second']['id']}
     for row in after.values():
         assert bool(row['accession_number']) == (row['id'] in opened)
+    assert sum(
+        f"(0008,0050) SH [{after['open']['accession_number']}]" in text
+        and '(0008,0005) CS [ISO_IR 192]' in text for text in texts) == 1
 
 
 def orders(tryton: Tryton) -> dict[str, dict]:
