@@ -41,7 +41,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# Shorter patient IDs were not taken for PUIDs
+# Shorter patient IDs were not taken for PUIDs by 5.0
 _PUID_LENGTH = 9
 _ADMIN = 1
 
@@ -484,7 +484,7 @@ def _collect_modalities(table):
             for study, found in modalities.items()])
 
 
-def convert_links(table, module_name, of=None):
+def convert_links(table, module_name, of=None, puid_length=_PUID_LENGTH):
     """Tell the links that the machine has made from those of people.
 
     5.0 gave a study to the patient with the PUID, to the result with the
@@ -494,6 +494,8 @@ def convert_links(table, module_name, of=None):
     ----------
     of : Select, optional
         The ids of the studies, all by default.
+    puid_length : int
+        Of the shortest patient ID that was taken for a PUID.
     """
     Result = Pool().get('gnuhealth.imaging.test.result')
     result = Result.__table__()
@@ -507,7 +509,7 @@ def convert_links(table, module_name, of=None):
     linked = (table.patient != Null) | (table.imaging_test != Null)
     by_machine = ((table.imaging_test == Null)
         & table.patient.in_(_patients_of(table.patient_id))
-        & (CharLength(table.patient_id) >= _PUID_LENGTH))
+        & (CharLength(table.patient_id) >= puid_length))
     if Result.__table_handler__(module_name).column_exist('merge_id'):
         by_machine |= _by_merge_id(table, result)
     execute(table.update(

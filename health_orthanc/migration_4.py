@@ -219,7 +219,8 @@ class _Studies:
         other = take_links(study, self._links(), '4.x: ')
         convert_links(
             study, module_name,
-            rows.select(rows.study_id, where=rows.is_open == 1))
+            rows.select(rows.study_id, where=rows.is_open == 1),
+            puid_length=1)
         # A result of one patient, the images of another
         torn = take_links(study, self._patients(), '4.x: ')
         for ids in grouped_slice([id_ for id_, _ in torn]):

@@ -44,11 +44,10 @@ IN_4 = {'by PUID', 'bare', 'by hand', 'doubled', *old_hospital.ONLY_4}
 CASES = [
     ('sqlite', False), ('sqlite', True), ('postgresql', False),
     ('postgresql', True)]
+IDS = [f'{b}{"-worklist" * w}' for b, w in CASES]
 
 
-@pytest.fixture(
-    scope='module', params=CASES,
-    ids=[f'{b}{"-worklist" * w}' for b, w in CASES])
+@pytest.fixture(scope='module', params=CASES, ids=IDS)
 def upgraded(request, tmp_path_factory) -> Iterator[Upgraded]:
     """An upgraded database; tests change copies of it only."""
     backend, worklist = request.param
@@ -493,6 +492,8 @@ CHANCE = {
     'write_date'}
 
 
+@pytest.mark.parametrize(
+    'upgraded', [CASES[0], CASES[3]], indirect=True, ids=[IDS[0], IDS[3]])
 def test_update_goes_on_after_kill(upgraded, tmp_path):
     tryton = Interrupted(
         tmp_path, postgresql=upgraded.tryton.postgresql, name='killed')

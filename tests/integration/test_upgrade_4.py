@@ -32,14 +32,14 @@ COLUMNS = {
     }
 ROWS = """
     INSERT INTO party_party (id, code, name, ref, is_person, is_patient)
-        VALUES (101, 'B1', 'Erika', 'MUS310ERI', 1, 1);
+        VALUES (101, 'B1', 'Erika', 'ERI1', 1, 1);
     INSERT INTO gnuhealth_patient (id, party) VALUES (102, 101);
     INSERT INTO gnuhealth_orthanc_config (id, label, domain, user, password)
         VALUES (1, 'First', 'http://a.example.org:8042/', 'u', 'secret'),
             (2, 'Second', 'http://a.example.org:8042/', 'u', 'secret');
     INSERT INTO gnuhealth_orthanc_patient
             (id, patient, name, ident, uuid, server)
-        VALUES (1, 102, 'Muster^Erika', 'MUS310ERI', 'p1', 1),
+        VALUES (1, 102, 'Muster^Erika', 'ERI1', 'p1', 1),
             (2, 102, 'Muster^E.', 'HOSP-1', 'p2', 2);
     INSERT INTO gnuhealth_orthanc_study
             (id, patient, uuid, description, date, ref_phys, server)
