@@ -5,8 +5,9 @@
 A database is made with `gnuhealth-orthanc` 5.0.4 on PostgreSQL and filled past
 all models: patients, studies (half of them linked), series and instances,
 studies of 4.x that are half known, notes and attachments.  One of a hundred
-series and instances is recorded twice.  Then ``trytond-admin -u`` is run with
-this module in the place of the old one.
+series and instances is recorded twice, and one of twenty studies, under two
+spellings of its server's address.  Then ``trytond-admin -u`` is run with this
+module in the place of the old one.
 
 - *update*: the wall time of all of it.
 - *empty*: that of a database with nothing in it, which is spent on views,
@@ -69,7 +70,14 @@ FILL = {
             md5('study' || i), 'Hospital', 'Zuweiser^Karl',
             'http://orthanc' || 1 + i % 3 || ':8042',
             CASE WHEN i % 10 = 0 THEN 'Notes ' || i END, NULL
-        FROM generate_series(1, {studies}) i""",
+        FROM generate_series(1, {studies}) i
+        UNION ALL
+        SELECT 10000000 + i,
+            CASE WHEN i % 60 = 0 THEN 1000001 END,
+            '20150101', 'Muster^' || i, 'PUID' || 100001 + i % {patients},
+            '1.2.3.' || i, md5('study' || i), 'Hospital', 'Zuweiser^Karl',
+            'http://orthanc' || 1 + i % 3 || ':8042/', 'Twin ' || i, NULL
+        FROM generate_series(20, {studies}, 20) i""",
     'gnuhealth_imaging_orthanc_study_series': """
         INSERT INTO gnuhealth_imaging_orthanc_study_series
             (id, study, "orthanc_UID", "series_UID", series_number, modality)
