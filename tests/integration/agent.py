@@ -7,12 +7,9 @@ start.  An agent is a process that has done so and is forked for each call:
 calls can run side by side, be killed at any point, and change what they like
 in the modules without a trace.
 """
-import gc
-import json
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -21,8 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from devtools.process import die_with_parent, wait_until
-from devtools.tryton import ROOT, Tryton, environment
+from devtools.forks import Forks, Template, load
+from devtools.process import wait_until
+from devtools.tryton import Tryton
 
 __all__ = ['Agent', 'Call', 'CallFailed']
 
@@ -39,26 +37,17 @@ class Agent:
     def __init__(self, tryton: Tryton):
         self.tryton = tryton
         self._folder = tempfile.TemporaryDirectory(prefix='agent-')
-        self._popen: subprocess.Popen | None = None
+        self.template = Template(
+            __name__, [tryton.configuration, tryton.name],
+            Path(self._folder.name, 'log'))
         self._calls = 0
 
     def __enter__(self) -> 'Agent':
-        folder = Path(self._folder.name)
-        with (folder / 'log').open('wb') as log:
-            self._popen = subprocess.Popen(
-                [sys.executable, '-m', __name__, self.tryton.configuration,
-                    self.tryton.name],
-                cwd=ROOT, env=environment(), stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=log, text=True,
-                preexec_fn=die_with_parent(signal.SIGKILL))
-        if not self._popen.stdout.readline():
-            raise CallFailed((folder / 'log').read_text())
+        self.template.__enter__()
         return self
 
     def __exit__(self, *exc_info) -> None:
-        self._popen.stdin.close()
-        self._popen.wait(TIMEOUT)
-        self._popen.stdout.close()
+        self.template.__exit__(*exc_info)
         self._folder.cleanup()
 
     def call(self, function: Callable, *args: Any, **options: Any) -> Any:
@@ -86,15 +75,10 @@ class Agent:
         self._calls += 1
         path = Path(self._folder.name, f'call{self._calls}')
         path.write_bytes(pickle.dumps(args))
-        pid = self._ask(
+        pid = self.template.ask(
             'start', f'{function.__module__}:{function.__qualname__}',
             str(path), user, access)
         return Call(self, pid, path)
-
-    def _ask(self, *question: Any) -> Any:
-        self._popen.stdin.write(json.dumps(question) + '\n')
-        self._popen.stdin.flush()
-        return json.loads(self._popen.stdout.readline())
 
 
 class Call:
@@ -109,7 +93,7 @@ class Call:
     @property
     def running(self) -> bool:
         if self._status is None:
-            self._status = self._agent._ask('poll', self.pid)
+            self._status = self._agent.template.poll(self.pid)
         return self._status is None
 
     @property
@@ -130,7 +114,7 @@ class Call:
     def result(self, timeout: float = TIMEOUT) -> Any:
         self.wait(timeout)
         if self._status:
-            log = Path(self._path.parent, 'log').read_text()
+            log = self._agent.template.log.read_text()
             raise CallFailed(f"ended with {self._status}\n{log[-2000:]}")
         error, result = pickle.loads(self._path.read_bytes())
         if error:
@@ -138,41 +122,16 @@ class Call:
         return result
 
 
-class _Server:
-    """The agent's side: forks for each call, says how calls ended."""
+class _Server(Forks):
 
     def __init__(self, database: str):
         self._database = database
 
-    def serve(self) -> None:
-        print('ready', flush=True)
-        for line in sys.stdin:
-            name, *args = json.loads(line)
-            print(json.dumps(getattr(self, name)(*args)), flush=True)
-
     def start(self, *args: Any) -> int:
-        die = die_with_parent(signal.SIGKILL)
-        pid = os.fork()
-        if pid:
-            return pid
-        status = 1
-        try:
-            die()
-            self._run(*args)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            # Nothing of the parent may be closed or written by us.
-            sys.stderr.flush()
-            os._exit(status)
-
-    def poll(self, pid: int) -> int | None:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if ended else None
+        return self.fork(self._run, *args)
 
     def _run(
-            self, function: str, path: str, user: int, access: bool) -> None:
+            self, function: str, path: str, user: int, access: bool) -> int:
         module, _, name = function.partition(':')
         args = pickle.loads(Path(path).read_bytes())
         error = result = None
@@ -182,6 +141,7 @@ class _Server:
         except Exception:
             error = traceback.format_exc()
         Path(path).write_bytes(pickle.dumps((error, result)))
+        return 0
 
     def _call(
             self, function: Callable, args: tuple, user: int,
@@ -199,16 +159,7 @@ class _Server:
 
 
 def main(configuration: str, database: str) -> None:
-    from trytond.config import config
-    config.update_etc(configuration)
-    from trytond.pool import Pool
-    from trytond.transaction import Transaction
-    Pool.start()
-    with Transaction().start(database, 0, readonly=True):
-        Pool(database).init()
-    # Children share the memory of what is never collected
-    gc.collect()
-    gc.freeze()
+    load(configuration, database)
     _Server(database).serve()
 
 
