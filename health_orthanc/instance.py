@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
+from trytond.transaction import without_check_access
 
 from . import migration
 from .attachment import attach_to_results
@@ -36,6 +38,11 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         searcher='search_server_label')
     image = fields.Function(
         fields.Binary("Image"), 'get_image', loading='lazy')
+
+    attached = fields.Function(
+        fields.Boolean(
+            "In Report", help="Attached to the result of its study."),
+        'get_attached')
 
     @classmethod
     def __setup__(cls):
@@ -111,6 +118,21 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     def get_image(cls, instances, name):
         return get_images(instances)
+
+    @classmethod
+    @without_check_access
+    def get_attached(cls, instances, name):
+        Attachment = Pool().get('ir.attachment')
+        places = {
+            i.id: (
+                str(i.series.study.imaging_test),
+                i.sop_instance_UID or i.orthanc_UID)
+            for i in cls.browse(instances)}
+        results = {result for result, _ in places.values()} - {'None'}
+        attached = {
+            (str(a.resource), a.name) for a in Attachment.search(
+                [('resource', 'in', list(results))], order=[])}
+        return {id_: place in attached for id_, place in places.items()}
 
     def viewer_values(self):
         return {

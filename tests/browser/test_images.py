@@ -27,9 +27,10 @@ def test_attach_to_the_report(clerk, clinic):
     clerk.dialog().wait_for()
     clerk.cell("Instance No.", '1').dblclick()
     clerk.field('sop_instance_UID').wait_for()
+    expect(clerk.field('attached')).not_to_be_checked()
     for _ in range(2):
         clerk.press("Attach to Report")
-        clerk.settle()
+        expect(clerk.field('attached')).to_be_checked()
     resource = f'gnuhealth.imaging.test.result,{study.imaging_test.id}'
     attached, = Model.get(ATTACHMENT).find([('resource', '=', resource)])
     assert attached.name == study.series[0].instances[0].sop_instance_UID

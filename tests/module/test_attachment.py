@@ -17,8 +17,8 @@ from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
 from .tools import (
-    STUDY, OrthancTestCase, create_instance, create_order, create_patient,
-    create_result, create_series, create_server, create_study)
+    INSTANCE, STUDY, OrthancTestCase, create_instance, create_order,
+    create_patient, create_result, create_series, create_server, create_study)
 
 ATTACHMENT = 'ir.attachment'
 RESULT = 'gnuhealth.imaging.test.result'
@@ -61,9 +61,10 @@ class ReportTestCase(AttachmentTestCase):
         study = create_study(
             create_server(), patient=result.patient.id,
             imaging_test=result.id, link_status='manual')
+        series = create_series(study)
         instance = create_instance(
-            create_series(study), instance_number=7,
-            image_position_patient='1, 2, 3')
+            series, instance_number=7, image_position_patient='1, 2, 3')
+        other = create_instance(series)
         for level in [0, 255]:
             self.attach(instance, result, png(level))
         attached, = self.attachments(result)
@@ -71,6 +72,9 @@ class ReportTestCase(AttachmentTestCase):
         self.assertEqual(
             attached.description, "Instance No.: 7\nImage Position: 1, 2, 3")
         self.assertEqual(attached.data, png(255))
+        instance, other = Pool().get(INSTANCE).browse([instance, other])
+        self.assertTrue(instance.attached)
+        self.assertFalse(other.attached)
         Action = Pool().get('ir.action.report')
         with Transaction().set_user(0):
             # As PDF it takes LibreOffice
