@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from trytond.config import config
 from trytond.exceptions import UserError
+from trytond.ir import avatar
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
 from trytond.tests import test_tryton
@@ -72,6 +73,8 @@ class OrthancTestCase(RouteTestCase):
             patch.object(Transaction, 'commit', committing))
         cls.enterClassContext(
             patch.object(test_tryton, 'drop_db', _database.drop))
+        # Pictures of users take a quarter of a second each
+        cls.enterClassContext(patch.object(avatar, 'PIL', None))
         super().setUpClass()
         _database.changed = (
             cls.setUpDatabase.__func__
