@@ -4,13 +4,13 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import expect
 
 from devtools.tryton import Server
 
 from .client import ACTIVE, Client
 from .upgrade_screens import (
-    CONFIGURATION, ERROR, RECORDS, SCREENS, Hospital, logged_in, open_client,
+    CONFIGURATION, ERROR, RECORDS, SCREENS, Hospital, client_of, close_tabs,
     open_screen)
 
 
@@ -23,28 +23,29 @@ def server(tmp_path_factory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope='module')
-def context(browser, server) -> Iterator[BrowserContext]:
-    with logged_in(browser, server) as context:
-        yield context
+@pytest.fixture
+def client(browser, server) -> Iterator[Client]:
+    """An error of a script in its page fails the test."""
+    client = client_of(browser, server)
+    errors = []
+    client.page.on('pageerror', lambda error: errors.append(str(error)))
+    yield client
+    client.page.context.close()
+    assert not errors
 
 
-def test_screens(context, server):
+def test_screens(client, server):
     for screen in SCREENS:
-        open_screen(context, server, screen).page.close()
+        open_screen(client, server, screen)
 
 
 @pytest.mark.parametrize('menu', [RECORDS, CONFIGURATION], ids=' '.join)
-def test_menus(context, server, menu):
-    client = open_client(context, server)
-    errors = []
-    client.page.on('pageerror', lambda error: errors.append(str(error)))
+def test_menus(client, menu):
     entries = client.entries(*menu)
     assert len(entries) > 5
     for entry in entries:
         client.menu(*menu, entry)
         check(client)
-    assert not errors
 
 
 def check(client: Client) -> None:
@@ -59,7 +60,5 @@ def check(client: Client) -> None:
     if dialogs.count():
         client.press("(Cancel|Close)")
         client.expect_no_dialog()
-    else:
-        client.page.locator('#tablist li.active .close').click()
-        expect(client.page.locator('#tablist li')).to_have_count(0)
+    close_tabs(client)
     client.settle()

@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, expect
 
 from devtools import hospital, sao
 from devtools.browser import chromium, log_in, new_page
@@ -25,7 +26,7 @@ from .client import Client
 
 __all__ = [
     'CONFIGURATION', 'ERROR', 'Hospital', 'RECORDS', 'SCREENS', 'Screen',
-    'logged_in', 'open_client', 'open_screen']
+    'client_of', 'close_tabs', 'open_screen']
 
 WORKLIST = 'health_imaging_worklist'
 LOGIN = 'admin'
@@ -138,29 +139,26 @@ class Hospital:
             yield server
 
 
-@contextmanager
-def logged_in(browser: Browser, server: Server) -> Iterator[BrowserContext]:
-    """Return a profile of the browser with a session."""
+def client_of(browser: Browser, server: Server) -> Client:
+    """Return the web client of somebody who is logged in."""
     page = new_page(browser, **SIZE)
     log_in(page, server.url, server.tryton.name, LOGIN, PASSWORD)
-    yield page.context
-    page.context.close()
-
-
-def open_client(context: BrowserContext, server: Server) -> Client:
-    """Return the web client in a page of its own."""
-    page = context.new_page()
-    page.set_default_timeout(TIMEOUT)
-    page.goto(f'{server.url}/#{server.tryton.name}')
-    page.wait_for_selector('#menu table', state='attached')
     return Client(page, server.tryton.name)
 
 
+def close_tabs(client: Client) -> None:
+    tabs = client.page.locator('#tablist li')
+    for left in reversed(range(tabs.count())):
+        client.settle()
+        tabs.last.locator('.close').click()
+        expect(tabs).to_have_count(left)
+
+
 def open_screen(
-        context: BrowserContext, server: Server, screen: Screen,
-        is_old: bool = False) -> Client:
-    """Open it in a page of its own, and wait until it is there."""
-    client = open_client(context, server)
+        client: Client, server: Server, screen: Screen,
+        is_old: bool = False) -> None:
+    """Open it in place of all others, and wait until it is there."""
+    close_tabs(client)
     rows = client.within('table.tree tbody tr')
     if screen.menu:
         client.menu(*screen.menu)
@@ -180,26 +178,22 @@ def open_screen(
             client.filter(screen.tab)
         client.settle()
     expect(client.page.locator(ERROR)).to_have_count(0)
-    return client
 
 
 def _take(
         browser: Browser, server: Server, is_old: bool
         ) -> Mapping[str, Image.Image]:
+    client = client_of(browser, server)
     found = {}
-    with tempfile.TemporaryDirectory() as folder, \
-            logged_in(browser, server) as context:
-        for screen in SCREENS:
-            if is_old and screen.is_new:
-                continue
-            client = open_screen(context, server, screen, is_old)
-            # Widths of columns and icons come last
-            client.page.wait_for_timeout(PAUSE)
-            path = Path(folder, 'screen.png')
-            client.page.screenshot(path=path)
-            client.page.close()
-            with Image.open(path) as image:
-                found[screen.name] = image.convert('RGB')
+    for screen in SCREENS:
+        if is_old and screen.is_new:
+            continue
+        open_screen(client, server, screen, is_old)
+        # Widths of columns and icons come last
+        client.page.wait_for_timeout(PAUSE)
+        with Image.open(BytesIO(client.page.screenshot())) as image:
+            found[screen.name] = image.convert('RGB')
+    client.page.context.close()
     return found
 
 
