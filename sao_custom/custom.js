@@ -507,6 +507,10 @@
         }
 
         _set(entry, state, reason) {
+            if (this.entries[entry.number] !== entry) {
+                // It was removed meanwhile
+                return;
+            }
             if (entry.state) {
                 this.counts[entry.state] -= 1;
             }
@@ -557,7 +561,7 @@
             if (!batch.length) {
                 return [];
             }
-            const answer = await this._headers(batch, limit);
+            const answer = await this._headers(batch);
             if (generation !== this.generation) {
                 return [];
             }
@@ -703,12 +707,16 @@
             if (this.transfer) {
                 return true;
             }
+            const server = this.server;
             const answer = await this.wire.post(
-                '/transfer?server=' + this.server, null);
+                '/transfer?server=' + server, null);
+            if (server !== this.server) {
+                this._stop('canceled');
+                return false;
+            }
             if (answer.status === 200) {
                 this.transfer = {
-                    key: answer.data.transfer, server: this.server,
-                    used: false};
+                    key: answer.data.transfer, server: server, used: false};
                 return true;
             }
             if (answer.status === 404) {
@@ -757,12 +765,13 @@
 
         async _send(entry) {
             this._set(entry, 'sending', '');
+            const transfer = this.transfer;
             let answer;
             try {
                 answer = await this.wire.post(
-                    '?server=' + this.transfer.server, entry.file, {
+                    '?server=' + transfer.server, entry.file, {
                         headers: {
-                            'X-Transfer': this.transfer.key,
+                            'X-Transfer': transfer.key,
                             'X-File': entry.number,
                             'X-File-Name': encodeURIComponent(
                                 shorten(entry.path)),
@@ -782,9 +791,12 @@
                 this._set(entry, 'failed', this.stopped);
                 return;
             }
-            if (this.entries[entry.number] === entry) {
-                this.done_bytes += entry.size;
+            this.done_bytes += entry.size;
+            if (transfer === this.transfer) {
                 this._sent(entry, answer);
+            } else {
+                // The wizard would not know of it
+                this._set(entry, 'failed', this.stopped);
             }
         }
 

@@ -238,6 +238,42 @@ test("another server or a lost transfer gets all files", async() => {
     assert.equal(upload.count('stored'), 3);
 });
 
+test("another server is chosen while files are sent", async() => {
+    const server = new Server();
+    const upload = server.upload(blobs('a', 'b', 'c', 'd'));
+    const post = server.post;
+    server.post = async(path, body, options) => {
+        const answer = await post.call(server, path, body, options);
+        if (path.startsWith('?')) {
+            // The answer is there, and cannot be taken back
+            upload.set_server(8);
+        }
+        return answer;
+    };
+    await upload.start();
+    assert.deepEqual(states(upload), ['failed', 'failed', 'failed', 'failed']);
+    server.post = post;
+    server.requests = [];
+    await upload.retry();
+    assert.equal(upload.count('stored'), 4);
+    assert.ok(server.requests.every(([, path]) => path === '?server=8'));
+});
+
+test("what is cleared does not count any more", async() => {
+    const server = new Server();
+    const upload = server.upload(blobs('a', 'b', 'c', 'd'));
+    const promise = upload.start();
+    while (!server.requests.length) {
+        await new Promise(setImmediate);
+    }
+    upload.clear();
+    upload.add(blobs('e'));
+    await promise;
+    await upload.identify();
+    assert.equal(upload.left, 1);
+    assert.equal(upload.count('failed', 'sending'), 0);
+});
+
 test("without a route files go through the form", async() => {
     const server = new Server();
     server.begin = 404;
