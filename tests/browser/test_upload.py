@@ -148,17 +148,15 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
     paths = images(
         tmp_path / 'three', 3, MUSTER.puid, MUSTER.in_dicom())
     before = stored(clinic, MUSTER.puid)
-    form.button('files').focus()
     with form.page.expect_file_chooser() as chooser:
-        form.page.keyboard.press('Enter')
+        form.button('files').press('Enter')
     chooser.value.set_files(paths)
     form.expect_told("3 files", "Look at the patients")
     expect(form.rows('waiting')).to_have_count(3)
     expect(form.rows().first).to_contain_text(MUSTER.puid)
     assert stored(clinic, MUSTER.puid) == before
     form.client.choose('patient', "Muster", "Muster, Erika")
-    form.button('send').focus()
-    form.page.keyboard.press('Enter')
+    form.button('send').press('Enter')
     form.expect_told("Stored: 3", "All files are sent")
     expect(form.button('files')).to_be_focused()
     assert stored(clinic, MUSTER.puid) == before + 3
