@@ -127,7 +127,8 @@ class TestResult(
         merge_ids = cls._merge_ids(
             {v['request'] for v in vlist if v.get('request')})
         return super().create([
-                {**v, 'merge_id': merge_ids.get(v.get('request'))}
+                {**v, 'merge_id': merge_ids[v['request']]}
+                if v.get('request') else v
                 for v in vlist])
 
     @classmethod

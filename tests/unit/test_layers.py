@@ -19,7 +19,7 @@ else:
 PACKAGE = f'trytond.modules.{MODULE}'
 HTTP = {'http', 'requests', 'urllib3', 'socket', 'ssl', 'werkzeug'}
 # What people and machines call: nothing below may import it.
-TOP = {'wizard', 'routes', 'ir'}
+TOP = {'wizard', 'routes', 'download_route', 'ir'}
 SOURCES = sorted((ROOT / MODULE).rglob('*.py'))
 
 
@@ -86,7 +86,7 @@ def test_core_knows_nothing_of_tryton(path):
     assert _own(path) <= {'core'}
 
 
-@_parametrize('core', 'routes', below=True)
+@_parametrize('core', 'routes', 'download_route', below=True)
 def test_models_know_nothing_of_http(path):
     assert _foreign(path).isdisjoint(HTTP)
 
