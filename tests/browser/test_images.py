@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from proteus import Model
 
-from .clinic import MUSTER
+from .clinic import GREEK
 
 ATTACHMENT = 'ir.attachment'
 
@@ -19,7 +19,7 @@ def open_study(client, study):
 
 def test_attach_to_the_report(clerk, clinic):
     study = clinic.add_study("Anhang^Anna")
-    study.request = clinic.add_order(MUSTER, 'CT-HEAD').request
+    study.request = clinic.add_order(GREEK, 'CT-HEAD').request
     study.save()
     study.reload()
     open_study(clerk, study)

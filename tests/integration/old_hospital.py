@@ -43,7 +43,7 @@ DATES = {
     }
 MUSTER, EJEMPLO, EXEMPLE, *_, KOFI, _ = hospital.PATIENTS
 # Studies that the server Second holds besides
-MANY = [f'many {number}' for number in range(170)]
+MANY = [f'many {number}' for number in range(190)]
 # What only 4.x has recorded
 ONLY_4 = ['only in 4.x', 'torn in 4.x', 'nowhere in 4.x']
 PYTHON = "{% python x = 1 %}(0010,0010) PN [$PatientName]"
