@@ -287,12 +287,16 @@ def _of_module(path: str) -> bool:
 _WIRE = (
     'test_faults', 'test_notification', 'test_worklist_file',
     'test_worklist_plugin', 'test_worklist_rest')
+# What takes long and waits for the end of those of the module
+_LATE = ('test_synchronization', 'test_upgrade')
 
 
 def _lane(path: Path) -> str:
     """Return which tests a file of tests runs among."""
     if path.is_relative_to(MODULE_TESTS):
         return 'module'
+    if path.name.startswith(_LATE) and path.parent.name == 'integration':
+        return 'late'
     if path.name.startswith(_WIRE) and path.parent.name == 'integration':
         return 'wire'
     if path.parent.name == 'integration' and not path.name.startswith(
@@ -301,10 +305,11 @@ def _lane(path: Path) -> str:
     return 'others'
 
 
-def _lanes(paths: Sequence[str]) -> list[list[str]]:
+def _lanes(paths: Sequence[str]) -> dict[str, list[str]]:
     """Return paths in groups that can run side by side, all if there are none.
 
-    They take about as long as each other, and mostly wait.
+    They take about as long as each other, those of the module and the late
+    ones together.
     """
     lanes: dict[str, list[str]] = {}
     # Unit tests come first: they need none of the databases that others wait
@@ -316,31 +321,35 @@ def _lanes(paths: Sequence[str]) -> list[list[str]]:
         file = (ROOT / path.partition('::')[0]).resolve()
         lanes.setdefault(_lane(file), []).append(
             str(path) if paths else str(file.relative_to(ROOT)))
-    return [lanes[name] for name in sorted(lanes)]
+    return lanes
 
 
 def main(arguments: Sequence[str], backend: str | None = None) -> int:
     """Run tests, those of the module on `backend` only if it is given."""
     paths, options = _split(arguments)
     runner = Runner(options)
-    first, *others = _lanes(paths)
+    lanes = _lanes(paths)
+    module, late = lanes.pop('module', []), lanes.pop('late', [])
     if backend:
-        others = []
-    elif not paths:
+        _run_module_tests(runner, backend, module, bool(paths))
+        return runner.close()
+    if not paths:
         runner.check_style()
     with ExitStack() as stack:
-        for lane in others:
-            stack.enter_context(runner.beside(lane))
-        if not _of_module(first[0]):
-            title = (
-                f'{len(first)} files' if len(first) > 3 else ', '.join(first))
-            runner.run(title, first)
-        elif backend:
-            _run_module_tests(runner, backend, first, bool(paths))
-        else:
+        if module:
             stack.enter_context(runner.beside(
-                    first if paths else [], f'--backend={BACKENDS[1]}'))
-            _run_module_tests(runner, BACKENDS[0], first, bool(paths))
+                    module if paths else [], f'--backend={BACKENDS[1]}'))
+        # The last one of what is left needs no process of its own
+        here = [late] if late else [lanes.popitem()[1]] if (
+            lanes and not module) else []
+        for lane in lanes.values():
+            stack.enter_context(runner.beside(lane))
+        if module:
+            _run_module_tests(runner, BACKENDS[0], module, bool(paths))
+        for lane in here:
+            runner.run(
+                f'{len(lane)} files' if len(lane) > 3 else ', '.join(lane),
+                lane)
     return runner.close()
 
 
