@@ -59,7 +59,7 @@ class Archive:
         self.paths = [folder / f'{number}.dcm' for number in range(count)]
         dataset, = make_study('CT', series=1, instances=1, rows=16)
         # 16 bits a pixel
-        dataset.Rows, dataset.Columns = size // 2048, 1024
+        dataset.Rows, dataset.Columns = size // 2**16, 2**15
         dataset.PixelData = os.urandom(size)
         for path in self.paths:
             dataset.SOPInstanceUID = generate_uid()
@@ -217,7 +217,7 @@ def run(options: argparse.Namespace) -> dict:
         archive = Archive(
             folder / 'files', options.total // options.size, size)
         small = Archive(
-            folder / 'packed', max(1, options.packed // options.size), size)
+            folder / 'packed', options.packed // options.size, size)
         # The first request fills what all others need
         first = Archive(folder / 'first', 1, MIB)
         measured(ways.route, first, server, orthanc)
@@ -227,9 +227,11 @@ def run(options: argparse.Namespace) -> dict:
             for way in ['orthanc', 'route']:
                 found[way].append(measured(
                         getattr(ways, way), archive, server, orthanc))
-        found['packed'].append(
-            measured(ways.packed, small, server, orthanc))
-        figures = {way: medians(runs) for way, runs in found.items()}
+        if small.paths:
+            found['packed'].append(
+                measured(ways.packed, small, server, orthanc))
+        figures = {
+            way: medians(runs) for way, runs in found.items() if runs}
         return {
             'files': len(archive.paths), 'bytes': archive.size,
             'packed_bytes': small.size, 'runs': figures,
@@ -259,7 +261,7 @@ def main() -> None:
         '--size', type=int, default=64, metavar='MIB', help="of a file")
     parser.add_argument(
         '--packed', type=int, default=64, metavar='MIB',
-        help="of the files that are packed")
+        help="of the files that are packed; none if this is less than a file")
     parser.add_argument('--repeat', type=int, default=3)
     parser.add_argument('--json', action='store_true')
     options = parser.parse_args()
