@@ -11,6 +11,8 @@ __all__ = ['Client']
 ATTEMPTS = 5
 # Milliseconds for the client to take what is entered
 PATIENCE = 3000
+# Milliseconds in which it looks whether something comes
+POLLING = 20
 ACTIVE = '#tabs > .tab-content > .tab-pane.active'
 
 # The row of a menu entry, by its name and those above it
@@ -52,6 +54,16 @@ _BELOW_ENTRY = '''names => {
     }
     return below;
 }''' % _FIND_ENTRY
+# Whether nothing was awaited for so many milliseconds: what the client does
+# with an answer, which may be another question, it does a little later.
+_IDLE = '''patience => {
+    const now = performance.now();
+    if (jQuery.active || window.idleSince === undefined) {
+        window.idleSince = now;
+    }
+    return !jQuery.active && now - window.idleSince >= patience;
+}'''
+IDLE = 60
 
 
 class Client:
@@ -71,6 +83,7 @@ class Client:
         self.page.evaluate(
             'path => { window.location.hash = path }',
             f'{self._database}/{path}')
+        self.settle()
 
     def open_record(self, record) -> None:
         """Open the form of a record of proteus."""
@@ -102,11 +115,12 @@ class Client:
             try:
                 self.unfold(*names[:-1])
                 self._entry(names).click()
-                return
+                break
             except (AttributeError, Error):
                 if not attempt:
                     raise
                 self.settle()
+        self.settle()
 
     def within(self, selector: str) -> Locator:
         """Return what is visible in the dialog in front, or in the tab."""
@@ -134,15 +148,23 @@ class Client:
     def sort(self, title: str) -> None:
         self.within('table.tree th label').get_by_text(
             title, exact=True).click()
+        self.settle()
 
     def search(self, text: str) -> None:
         entry = self.within('.filter-box input[placeholder="Search"]')
         entry.fill(text)
         entry.press('Enter')
+        self.settle()
 
     def filter(self, name: str) -> None:
-        """Choose one of the tabs above a list."""
+        """Choose one of the tabs above a list.
+
+        The client shows the answer that comes last: that to what the tab
+        before it asked for must not come later.
+        """
+        self.settle()
         self._filter(name).click()
+        self.settle()
 
     def _filter(self, name: str) -> Locator:
         return self.within('.tab-domain a').filter(
@@ -223,7 +245,8 @@ class Client:
         The client overwrites what is entered, and passes over buttons,
         before it has heard what there is.
         """
-        self.page.wait_for_function('jQuery.active === 0')
+        self.page.evaluate('delete window.idleSince')
+        self.page.wait_for_function(_IDLE, arg=IDLE, polling=POLLING)
 
     def press(self, name: str) -> None:
         self.settle()

@@ -4,7 +4,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import (
+    Browser, BrowserContext, Error, Page, expect)
 
 from devtools.browser import chromium, log_in
 from devtools.tryton import PASSWORD
@@ -14,8 +15,31 @@ from .clinic import Clinic
 
 # Other tests run beside
 TIMEOUT = 40_000
+# For a page to tell what it shows
+PATIENCE = 2_000
 # That of many an old notebook
 SCREEN = {'width': 1366, 'height': 768}
+BROWSER = pytest.StashKey[Browser]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Tell with a failure what the pages show that are open."""
+    report = yield
+    browser = item.config.stash.get(BROWSER, None)
+    if report.failed and browser:
+        report.sections += [
+            (f"Page {page.url.partition('#')[2]}", _shown(page))
+            for context in browser.contexts for page in context.pages]
+    return report
+
+
+def _shown(page: Page) -> str:
+    try:
+        text = page.locator('body').inner_text(timeout=PATIENCE)
+    except Error as error:
+        return str(error)
+    return '\n'.join(filter(None, map(str.strip, text.splitlines())))
 
 
 # Not for the session: Playwright keeps an event loop in this thread, which
@@ -27,10 +51,12 @@ def clinic(tmp_path_factory) -> Iterator[Clinic]:
 
 
 @pytest.fixture(scope='package')
-def browser() -> Iterator[Browser]:
+def browser(pytestconfig) -> Iterator[Browser]:
     expect.set_options(timeout=TIMEOUT)
     with chromium() as browser:
+        pytestconfig.stash[BROWSER] = browser
         yield browser
+        del pytestconfig.stash[BROWSER]
 
 
 @pytest.fixture(scope='package')
