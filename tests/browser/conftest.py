@@ -4,8 +4,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import (
-    Browser, BrowserContext, Error, Page, expect)
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from devtools.browser import chromium, log_in
 from devtools.tryton import PASSWORD
