@@ -77,7 +77,9 @@ class Configuration:
 BACKENDS = ['sqlite', 'postgresql']
 WORKLIST = 'health_imaging_worklist'
 # Who may do what, and in which language, is the same on all databases
-_ACCESS = frozenset({'test_access', 'test_translations'})
+_SAME = frozenset({
+        'test_access', 'test_access_orders', 'test_access_people',
+        'test_access_secrets', 'test_access_wizards', 'test_translations'})
 # What the other module has a part in
 _ORDERS = frozenset({
         'test_module', 'test_order', 'test_settlement', 'test_worklist',
@@ -85,8 +87,10 @@ _ORDERS = frozenset({
 CONFIGURATIONS = [
     Configuration('sqlite'),
     Configuration('sqlite', (WORKLIST,), files=_ORDERS),
-    Configuration('postgresql', left_out=_ACCESS),
-    Configuration('postgresql', (WORKLIST,), files=_ORDERS | _ACCESS),
+    Configuration('postgresql', left_out=_SAME),
+    Configuration(
+        'postgresql', (WORKLIST,),
+        files=_ORDERS | {'test_access', 'test_access_orders'}),
     ]
 
 
