@@ -6,7 +6,7 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 from trytond.transaction import without_check_access
 
-from . import migration
+from . import migration_series
 from .attachment import attach_to_results
 from .exceptions import orthanc_errors
 from .image import get_images
@@ -73,10 +73,10 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module_name):
         # Migration from 5.0
-        old = migration.prepare_instances(cls, module_name)
+        old = migration_series.prepare_instances(cls, module_name)
         super().__register__(module_name)
         if old:
-            migration.convert_instances(cls)
+            migration_series.convert_instances(cls)
 
     def get_rec_name(self, name):
         if self.instance_number is not None:

@@ -9,7 +9,7 @@ one that 5.0 forgot.  Each of these tables is dropped once all of it has moved.
 import re
 
 from sql import Cast, Column, Literal, Null, Table
-from sql.aggregate import Count, Max, Min
+from sql.aggregate import Max, Min
 from sql.conditionals import Coalesce, NullIf
 from sql.operators import Concat
 
@@ -19,9 +19,9 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from .core.charsets import UNICODE, find_charset
-from .migration import (
-    convert_links, create_lost_server, execute, move_resources, take_links,
-    tell)
+from .migration import count_rows, execute, move_resources, tell
+from .migration_links import convert_links, take_links
+from .migration_servers import create_lost_server
 from .migration_templates import check_templates
 
 __all__ = ['bring_studies', 'bring_templates']
@@ -123,9 +123,7 @@ class _Studies:
         self._result = pool.get('gnuhealth.imaging.test.result').__table__()
 
     def count(self, where=None):
-        (count,), = execute(
-            self._rows.select(Count(Literal('*')), where=where))
-        return count
+        return count_rows(self._rows, where)
 
     def place(self):
         "Find server and study of each"

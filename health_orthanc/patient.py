@@ -7,7 +7,7 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
-from . import migration
+from . import migration_patients
 from .access import check_write
 from .core.facts import StudyFacts
 from .exceptions import LinkVetoError
@@ -75,10 +75,10 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module_name):
         # Migration from 4.x
-        old = migration.prepare_patients(cls, module_name)
+        old = migration_patients.prepare_patients(cls, module_name)
         super().__register__(module_name)
         if old:
-            migration.convert_patients(cls)
+            migration_patients.convert_patients(cls)
 
     def get_rec_name(self, name):
         return self.display_name or self.ident or self.uuid

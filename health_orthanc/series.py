@@ -10,7 +10,7 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction
 
-from . import migration
+from . import migration_series
 from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 from .exceptions import orthanc_errors
@@ -89,7 +89,7 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     def __register__(cls, module_name):
         # Migration from 5.0
-        migration.prepare_series(cls, module_name)
+        migration_series.prepare_series(cls, module_name)
         super().__register__(module_name)
 
     @staticmethod

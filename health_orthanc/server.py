@@ -16,7 +16,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
-from . import migration
+from . import migration_servers
 from .access import GuardedMixin, HiddenFieldsMixin, SealedChar, SealedText
 from .core.client import OrthancClient, normalize_url
 from .core.errors import InvalidAddress, OrthancError
@@ -220,11 +220,11 @@ class Server(
     @classmethod
     def __register__(cls, module_name):
         # Migration from 5.0
-        migration.forget_cron_user(module_name)
-        separated = migration.prepare_servers(cls, module_name)
+        migration_servers.forget_cron_user(module_name)
+        separated = migration_servers.prepare_servers(cls, module_name)
         super().__register__(module_name)
         if separated is not None:
-            migration.convert_servers(cls, separated, secret_keys())
+            migration_servers.convert_servers(cls, separated, secret_keys())
 
     @staticmethod
     def default_connect_timeout():

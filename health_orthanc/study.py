@@ -12,7 +12,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from . import migration, migration_4
+from . import migration_4, migration_studies
 from .access import HiddenFieldsMixin
 from .engine import match_due
 from .image import get_thumbnails
@@ -197,15 +197,15 @@ class Study(
     @classmethod
     def __register__(cls, module_name):
         # Migration from 5.0
-        doubtful = migration.prepare_studies(cls, module_name)
+        doubtful = migration_studies.prepare_studies(cls, module_name)
         super().__register__(module_name)
         if doubtful is not None:
-            migration.convert_studies(cls, module_name, doubtful)
+            migration_studies.convert_studies(cls, module_name, doubtful)
         # Migration from 4.x
         brought = migration_4.bring_studies(cls, module_name)
         if doubtful is not None or brought:
             # What was linked before waits for a person
-            migration.finish_studies(cls)
+            migration_studies.finish_studies(cls)
 
     def get_rec_name(self, name):
         parts = [
