@@ -11,10 +11,12 @@ from trytond.pool import Pool
 from trytond.tools.domain_inversion import is_leaf
 from trytond.transaction import Transaction
 
+from .exceptions import DecisionAccessError
+
 __all__ = [
     'GuardedMixin', 'GuardedSearchMixin', 'HiddenFieldsMixin',
-    'RestrictedFormMixin', 'RestrictedWizardMixin', 'SealedChar',
-    'SealedText', 'check_write']
+    'ReadonlyMixin', 'RestrictedFormMixin', 'RestrictedWizardMixin',
+    'SealedChar', 'SealedText', 'check_write']
 
 # Remote calls that give out values of the record that is named to them
 _UNCHECKED_CALLS = {
@@ -139,6 +141,28 @@ def _checked(cls, decorator):
             return func(*args, **kwargs)
         return wrapper
     return decorate
+
+
+class ReadonlyMixin(GuardedMixin):
+    "Records that only our own code changes and deletes, whoever asks for it"
+    __slots__ = ()
+
+    @classmethod
+    def write(cls, *args):
+        Pool().get('ir.model.access').check(cls.__name__, 'write')
+        cls._refuse_people()
+        super().write(*args)
+
+    @classmethod
+    def delete(cls, records):
+        cls.check_delete()
+        cls._refuse_people()
+        super().delete(records)
+
+    @classmethod
+    def _refuse_people(cls):
+        if Transaction().check_access:
+            raise DecisionAccessError.told()
 
 
 class RestrictedWizardMixin:

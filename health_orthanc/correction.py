@@ -18,14 +18,14 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from .access import GuardedMixin
+from .access import ReadonlyMixin
 from .core import correction as core
 from .core.errors import JobFailed, NotFound, OrthancError
 from .core.resources import (
     MalformedResource, PatientResource, SeriesResource, StudyResource)
 from .core.secrets import SecretUnavailable
 from .engine import in_transaction
-from .exceptions import DecisionAccessError, describe
+from .exceptions import describe
 from .locks import server_lock
 from .mirror import now
 from .rows import known_rows, write_same
@@ -62,7 +62,7 @@ def describe_refusal(reason):
     return gettext(f'health_orthanc.msg_correction_{reason}')
 
 
-class StudyCorrection(GuardedMixin, ModelSQL, ModelView):
+class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
     """Study Correction
 
     One correction of the identity in the images of a study.  What the images
@@ -124,23 +124,6 @@ class StudyCorrection(GuardedMixin, ModelSQL, ModelView):
             return describe_refusal(self.reason)
         if self.error_kind:
             return describe(self.error_kind)
-
-    @classmethod
-    def write(cls, *args):
-        cls._refuse_people('write')
-        super().write(*args)
-
-    @classmethod
-    def delete(cls, corrections):
-        cls.check_delete()
-        cls._refuse_people('delete')
-        super().delete(corrections)
-
-    @classmethod
-    def _refuse_people(cls, mode):
-        Pool().get('ir.model.access').check(cls.__name__, mode)
-        if Transaction().check_access:
-            raise DecisionAccessError.told()
 
     # Asking for it
 

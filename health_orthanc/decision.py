@@ -6,9 +6,9 @@ import json
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import without_check_access
 
-from .access import GuardedMixin
+from .access import ReadonlyMixin
 from .exceptions import DecisionAccessError
 from .mirror import now
 from .words import DOUBTS, sentence_of
@@ -28,7 +28,7 @@ LINK_FIELDS = [
     'patient', 'request', 'link_status', 'decided_by', 'decision_reason']
 
 
-class StudyDecision(GuardedMixin, ModelSQL, ModelView):
+class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     """Study Decision
 
     One line of the history of a study's link; nothing is ever changed.
@@ -131,10 +131,3 @@ class StudyDecision(GuardedMixin, ModelSQL, ModelView):
     def write(cls, *args):
         Pool().get('ir.model.access').check(cls.__name__, 'write')
         raise DecisionAccessError.told()
-
-    @classmethod
-    def delete(cls, decisions):
-        cls.check_delete()
-        if Transaction().check_access:
-            raise DecisionAccessError.told()
-        super().delete(decisions)

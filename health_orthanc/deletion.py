@@ -17,12 +17,12 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from .access import GuardedMixin
+from .access import ReadonlyMixin
 from .core.deletion import delete, find_gone, is_open
 from .core.errors import OrthancError
 from .core.secrets import SecretUnavailable
 from .engine import in_transaction
-from .exceptions import DecisionAccessError, describe
+from .exceptions import describe
 from .locks import server_lock
 from .mirror import now
 from .settlement import settle
@@ -51,7 +51,7 @@ class _Refused(Exception):
         self.reason = reason
 
 
-class Deletion(GuardedMixin, ModelSQL, ModelView):
+class Deletion(ReadonlyMixin, ModelSQL, ModelView):
     """Deletion of Images
 
     Who deleted what from an Orthanc server.
@@ -131,23 +131,6 @@ class Deletion(GuardedMixin, ModelSQL, ModelView):
                 If(Eval('state') == 'failed', 'muted',
                     If(Eval('state') == 'asked', 'warning', ''))),
             ]
-
-    @classmethod
-    def write(cls, *args):
-        cls._refuse_people('write')
-        super().write(*args)
-
-    @classmethod
-    def delete(cls, deletions):
-        cls.check_delete()
-        cls._refuse_people('delete')
-        super().delete(deletions)
-
-    @classmethod
-    def _refuse_people(cls, mode):
-        Pool().get('ir.model.access').check(cls.__name__, mode)
-        if Transaction().check_access:
-            raise DecisionAccessError.told()
 
     # Deleting
 
