@@ -3,7 +3,6 @@
 """Studies that are easily given to the wrong patient or order."""
 
 import datetime as dt
-import json
 
 from trytond.modules.health_orthanc.core.decisions import Doubt
 from trytond.modules.health_orthanc.core.matching import Veto
@@ -13,7 +12,7 @@ from trytond.tests.test_tryton import with_transaction
 
 from .tools import (
     STUDY, OrthancTestCase, create_order, create_patient, create_series,
-    create_server, create_study)
+    create_server, create_study, match_study)
 
 BIRTH = dt.date(1964, 8, 12)
 
@@ -47,15 +46,6 @@ class HardCasesTestCase(OrthancTestCase):
                 'study_instance_UID': None, 'accession_number': None,
                 **values})
 
-    def match(self, study, *step_ids):
-        Study = Pool().get(STUDY)
-        facts = {'Series': [{'RequestAttributes': [
-                        {'ScheduledProcedureStepID': id_}
-                        for id_ in step_ids]}]}
-        Study.match_notified(
-            study.server, study.orthanc_UID, json.dumps(facts))
-        return Study(study.id)
-
     def assertLinked(self, study, order):
         self.assertEqual(study.link_status, 'auto_certain')
         self.assertEqual(study.request, order)
@@ -72,7 +62,7 @@ class HardCasesTestCase(OrthancTestCase):
         order = self.order()
         other = self.order("Ejemplo", "Juan", gender='m', dob=dt.date(
                 1980, 2, 29))
-        study = self.match(self.study(
+        study = match_study(self.study(
                 other, study_instance_UID=order.study_instance_uid,
                 accession_number=order.accession_number))
         self.assertNotSure(study, order, other)
@@ -88,7 +78,7 @@ class HardCasesTestCase(OrthancTestCase):
     @with_transaction()
     def test_the_puid_of_another_patient(self):
         order, other = self.order(), self.order("Ejemplo", "Juan")
-        study = self.match(self.foreign(
+        study = match_study(self.foreign(
                 order, patient_id=other.patient.party.ref))
         self.assertNotSure(study, order, other)
         self.assertIn(order.patient.id, [
@@ -97,48 +87,48 @@ class HardCasesTestCase(OrthancTestCase):
     @with_transaction()
     def test_two_patients_with_one_name_and_birth_date(self):
         order, namesake = self.order(), self.order()
-        study = self.match(self.foreign(order, patient_id=None))
+        study = match_study(self.foreign(order, patient_id=None))
         self.assertNotSure(study, order, namesake)
         self.assertIsNone(study.patient)
         self.assertEqual(propose(study).doubt, Doubt.TIE)
         # Numbers are not enough, either: people pick the wrong entry
-        study = self.match(self.study(namesake, patient_id=None))
+        study = match_study(self.study(namesake, patient_id=None))
         self.assertNotSure(study, namesake)
         self.assertEqual(propose(study).doubt, Doubt.NAMESAKE)
-        self.assertLinked(self.match(self.study(order)), order)
+        self.assertLinked(match_study(self.study(order)), order)
 
     @with_transaction()
     def test_twins(self):
         order = self.order("Muster", "Hanna")
         twin = self.order("Muster", "Erika")
-        study = self.match(self.foreign(order, patient_id=None))
+        study = match_study(self.foreign(order, patient_id=None))
         self.assertNotSure(study, order, twin)
         self.assertEqual(study.patient, order.patient)
         # On the entry of the other one
-        study = self.match(self.study(twin, patient_name='Muster^Hanna'))
+        study = match_study(self.study(twin, patient_name='Muster^Hanna'))
         self.assertNotSure(study, order, twin)
-        self.assertLinked(self.match(self.study(twin)), twin)
+        self.assertLinked(match_study(self.study(twin)), twin)
 
     @with_transaction()
     def test_one_surname_is_missing(self):
         order = self.order("García López", "María")
-        study = self.match(self.study(order, patient_name='GARCIA^MARIA'))
+        study = match_study(self.study(order, patient_name='GARCIA^MARIA'))
         self.assertNotSure(study, order)
         self.assertEqual(study.request, order)
-        study = self.match(self.foreign(
+        study = match_study(self.foreign(
                 order, patient_name='LOPEZ^MARIA', patient_id=None))
         self.assertEqual(study.candidate, order.patient)
 
     @with_transaction()
     def test_no_patient_id(self):
         order = self.order()
-        study = self.match(self.study(order, patient_id=None))
+        study = match_study(self.study(order, patient_id=None))
         self.assertLinked(study, order)
 
     @with_transaction()
     def test_no_patient_id_and_no_order_key(self):
         order = self.order()
-        study = self.match(self.foreign(order, patient_id=None))
+        study = match_study(self.foreign(order, patient_id=None))
         self.assertNotSure(study, order)
         self.assertEqual(study.patient, order.patient)
 
@@ -149,16 +139,16 @@ class HardCasesTestCase(OrthancTestCase):
         stranger = {
             'patient_name': 'Irrtum^Otto', 'patient_sex': 'M',
             'patient_birth_date': dt.date(1999, 9, 9)}
-        study = self.match(
+        study = match_study(
             self.foreign(order, patient_id=step.step_id, **stranger),
-            step.step_id)
+            [step.step_id])
         self.assertNotSure(study, order)
         self.assertIsNone(study.patient)
 
     @with_transaction()
     def test_a_study_without_an_order(self):
         patient = create_patient(dob=BIRTH)
-        study = self.match(create_study(
+        study = match_study(create_study(
                 create_server(), patient_id=patient.party.ref,
                 patient_birth_date=BIRTH, patient_sex='F'))
         self.assertEqual(study.link_status, 'auto_certain')
@@ -169,10 +159,10 @@ class HardCasesTestCase(OrthancTestCase):
     @with_transaction()
     def test_a_late_series_finds_the_order_done(self):
         order = self.order()
-        study = self.match(self.study(order), order.steps[0].step_id)
+        study = match_study(self.study(order), [order.steps[0].step_id])
         self.assertLinked(study, order)
         create_series(study, modality='SR')
-        study = self.match(study, order.steps[0].step_id)
+        study = match_study(study, [order.steps[0].step_id])
         self.assertLinked(study, order)
         self.assertEqual(len(study.decisions), 1)
 
@@ -181,7 +171,7 @@ class HardCasesTestCase(OrthancTestCase):
         order = self.order()
         step, = order.steps
         step.__class__.reject_because([step], "Moved")
-        study = self.match(self.study(order), step.step_id)
+        study = match_study(self.study(order), [step.step_id])
         self.assertEqual(study.request, order)
         self.assertEqual(step.state, 'rejected')
         self.assertEqual(order.state, 'requested')
@@ -193,7 +183,7 @@ class HardCasesTestCase(OrthancTestCase):
         order, other = self.order(), self.order("Ejemplo", "Ana")
         study = self.study(order)
         Study.write([study], {'request': other.id})
-        study = self.match(study, order.steps[0].step_id)
+        study = match_study(study, [order.steps[0].step_id])
         self.assertEqual(study.link_status, 'manual')
         self.assertEqual(study.patient, other.patient)
         self.assertEqual(study.request, other)
@@ -204,15 +194,15 @@ class HardCasesTestCase(OrthancTestCase):
     def test_the_patient_is_renamed_afterwards(self):
         Party = Pool().get('party.party')
         order = self.order()
-        study = self.match(self.study(order))
+        study = match_study(self.study(order))
         self.assertLinked(study, order)
         Party.write([order.patient.party], {'lastname': "Beispiel"})
-        study = self.match(study, order.steps[0].step_id)
+        study = match_study(study, [order.steps[0].step_id])
         self.assertLinked(study, order)
         # Unless the images say something new
         Study = Pool().get(STUDY)
         Study.write([study], {'patient_name': 'Irrtum^Otto'})
-        self.assertNotSure(self.match(study), order)
+        self.assertNotSure(match_study(study), order)
 
     @with_transaction()
     def test_the_patient_is_merged_afterwards(self):
@@ -221,7 +211,7 @@ class HardCasesTestCase(OrthancTestCase):
         duplicate = create_patient(dob=BIRTH)
         Party.write([duplicate.party], {
                 'active': False, 'replaced_by': order.patient.party.id})
-        study = self.match(self.study(
+        study = match_study(self.study(
                 order, patient_id=duplicate.party.ref))
         self.assertEqual(study.request, order)
         self.assertEqual(study.patient, order.patient)
@@ -229,7 +219,7 @@ class HardCasesTestCase(OrthancTestCase):
     @with_transaction()
     def test_all_is_typed_by_hand_with_typos(self):
         order = self.order("Hernández", "Francisca")
-        study = self.match(self.foreign(
+        study = match_study(self.foreign(
                 order, patient_name='HERNANDES^FRANCISKA', patient_id='123',
                 patient_birth_date=BIRTH))
         self.assertNotSure(study, order)

@@ -13,7 +13,7 @@ from trytond.transaction import Transaction
 
 from .tools import (
     STUDY, OrthancTestCase, RpcTestCase, create_order, create_patient,
-    create_series, create_server, create_study)
+    create_series, create_server, create_study, match_study)
 
 STEP = 'gnuhealth.imaging.procedure.step'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
@@ -42,16 +42,6 @@ class MatchingTestCase(OrthancTestCase):
         create_series(study, modality='CT')
         return study
 
-    def match(self, study, step_ids=(), **facts):
-        Study = Pool().get(STUDY)
-        facts.setdefault('Series', [{
-                    'RequestAttributes': [
-                        {'ScheduledProcedureStepID': id_}
-                        for id_ in step_ids]}])
-        Study.match_notified(
-            study.server, study.orthanc_UID, json.dumps(facts))
-        return Study(study.id)
-
     def assertLinked(self, study, order, status='auto_certain'):
         self.assertEqual(study.link_status, status)
         self.assertEqual(study.patient, order.patient)
@@ -68,7 +58,7 @@ class MatchingTestCase(OrthancTestCase):
         second, = Pool().get(STEP).create([{
                     'request': order.id, 'modality': 'CT',
                     'station_aetitle': 'CT1'}])
-        study = self.match(
+        study = match_study(
             self.study(order), [s.step_id for s in order.steps])
         self.assertLinked(study, order)
         self.assertEqual(study.score, 100)
@@ -87,11 +77,11 @@ class MatchingTestCase(OrthancTestCase):
                     'request': order.id, 'modality': 'CT',
                     'station_aetitle': 'CT1'}])
         first = order.steps[0].step_id
-        study = self.match(self.study(order), [first])
+        study = match_study(self.study(order), [first])
         self.assertLinked(study, order)
         self.assertEqual(
             [s.state for s in order.steps], ['completed', 'scheduled'])
-        self.match(study, [first, second.step_id])
+        match_study(study, [first, second.step_id])
         self.assertEqual(order.state, 'done')
         self.assertEqual(len(study.decisions), 1)
 
@@ -100,7 +90,7 @@ class MatchingTestCase(OrthancTestCase):
         order = self.order()
         study = self.study(order)
         for _ in range(5):
-            study = self.match(study, [order.steps[0].step_id])
+            study = match_study(study, [order.steps[0].step_id])
         self.assertLinked(study, order)
         self.assertEqual(len(study.decisions), 1)
         Result = Pool().get('gnuhealth.imaging.test.result')
@@ -111,7 +101,7 @@ class MatchingTestCase(OrthancTestCase):
     def test_the_right_uid_and_the_wrong_patient(self):
         order, other = self.order(), create_patient(
             "Ejemplo", "Juan", gender='m', dob=dt.date(1980, 2, 29))
-        study = self.match(self.study(
+        study = match_study(self.study(
                 order, patient_id=other.party.ref,
                 patient_name='Ejemplo^Juan', patient_sex='M',
                 patient_birth_date=other.party.dob))
@@ -121,7 +111,7 @@ class MatchingTestCase(OrthancTestCase):
     @with_transaction()
     def test_a_bare_step_id_links_nothing(self):
         order = self.order()
-        study = self.match(self.study(
+        study = match_study(self.study(
                 order, study_instance_UID='1.2.3', accession_number=None,
                 patient_id='OTHER-1', patient_name='Irrtum^Otto',
                 patient_birth_date=None, patient_sex=None),
@@ -135,7 +125,7 @@ class MatchingTestCase(OrthancTestCase):
         study = self.study(order)
         Study = Pool().get(STUDY)
         Study.write([study], {'patient': other.id})
-        study = self.match(study, [order.steps[0].step_id])
+        study = match_study(study, [order.steps[0].step_id])
         self.assertEqual(study.patient, other)
         self.assertEqual(study.link_status, 'manual')
         self.assertApart(study, order)
@@ -143,7 +133,7 @@ class MatchingTestCase(OrthancTestCase):
     @with_transaction()
     def test_an_accession_number_and_the_patient(self):
         order = self.order()
-        study = self.match(self.study(order, study_instance_UID='1.2.3'))
+        study = match_study(self.study(order, study_instance_UID='1.2.3'))
         self.assertEqual(study.request, order)
         self.assertEqual(study.patient, order.patient)
 
@@ -151,14 +141,14 @@ class MatchingTestCase(OrthancTestCase):
     def test_the_former_accession_number(self):
         order = self.order()
         order.__class__.write([order], {'accession_alias': '017'})
-        study = self.match(self.study(
+        study = match_study(self.study(
                 order, study_instance_UID='1.2.3', accession_number='017'))
         self.assertEqual(study.request, order)
 
     @with_transaction()
     def test_the_merge_id_in_place_of_the_patient(self):
         order = self.order()
-        study = self.match(self.study(
+        study = match_study(self.study(
                 order, study_instance_UID='1.2.3', accession_number=None,
                 patient_id=order.merge_id))
         self.assertEqual(study.request, order)
@@ -166,7 +156,7 @@ class MatchingTestCase(OrthancTestCase):
     @with_transaction()
     def test_what_nobody_ordered(self):
         order = self.order()
-        study = self.match(self.study(
+        study = match_study(self.study(
                 order, study_instance_UID='1.2.3', accession_number=None,
                 patient_id='OTHER-1', patient_name='Irrtum^Otto',
                 patient_birth_date=dt.date(1999, 9, 9), patient_sex='M'))

@@ -13,7 +13,8 @@ from trytond.transaction import Transaction
 
 from .tools import (
     PATIENT, STUDY, OrthancTestCase, create_order, create_orthanc_patient,
-    create_patient, create_series, create_server, create_study, record_id)
+    create_patient, create_series, create_server, create_study, match_study,
+    record_id)
 
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 BIRTH = dt.date(1964, 8, 12)
@@ -39,15 +40,9 @@ class ReviewTestCase(OrthancTestCase):
         create_series(study, modality='CT')
         return study
 
-    def match(self, study, **facts):
-        Study = Pool().get(STUDY)
-        Study.match_notified(
-            study.server, study.orthanc_UID, json.dumps(facts))
-        return Study(study.id)
-
     def suggested(self, patient):
         "Return a study that a machine is not sure of"
-        study = self.match(self.study(patient, patient_sex=None,
+        study = match_study(self.study(patient, patient_sex=None,
                 patient_birth_date=dt.date(1964, 12, 8)))
         self.assertEqual(study.link_status, 'auto_unsure')
         return study
@@ -98,7 +93,7 @@ class DecisionTestCase(ReviewTestCase):
         patient, other = self.patient(), self.patient(name="Erna", dob=None)
         study = self.suggested(patient)
         study.__class__.link_because(study, other, None, "She says so")
-        study = self.match(study, IssuerOfPatientID='X')
+        study = match_study(study, IssuerOfPatientID='X')
         self.assertEqual(study.patient, other)
         self.assertEqual(len(study.decisions), 2)
 
@@ -117,7 +112,7 @@ class DecisionTestCase(ReviewTestCase):
         self.assertEqual(decision.reason, "Somebody else")
         self.assertEqual(decision.patient_from, patient)
         self.assertTrue(decision.score)
-        study = self.match(study, IssuerOfPatientID='X')
+        study = match_study(study, IssuerOfPatientID='X')
         self.assertIsNone(study.patient)
 
     @with_transaction()
@@ -131,7 +126,7 @@ class DecisionTestCase(ReviewTestCase):
     def test_dismiss_and_restore(self):
         patient = self.patient()
         order = create_order(patient, requested=True)
-        study = self.match(self.study(
+        study = match_study(self.study(
                 patient, study_instance_UID=order.study_instance_uid,
                 date=order.date.date()))
         self.assertEqual(order.state, 'done')
@@ -142,7 +137,7 @@ class DecisionTestCase(ReviewTestCase):
         self.assertEqual(study.link_status, 'dismissed')
         self.assertIsNone(study.patient)
         self.assertEqual(order.state, 'requested')
-        study = self.match(study, IssuerOfPatientID='X')
+        study = match_study(study, IssuerOfPatientID='X')
         self.assertEqual(study.link_status, 'dismissed')
         Study.restore([study])
         study = Study(study.id)
@@ -251,24 +246,24 @@ class RuleTestCase(ReviewTestCase):
     @with_transaction()
     def test_by_patient_id(self):
         self.rule(patient_id='phantom*')
-        study = self.match(self.phantom())
+        study = match_study(self.phantom())
         self.assertEqual(study.link_status, 'dismissed')
         self.assertEqual(study.decision_reason, "Phantom")
         decision, = study.decisions
         self.assertIsNone(decision.user)
         self.assertEqual(decision.reason, "Phantom")
-        other = self.match(self.phantom(patient_id='XPHANTOM'))
+        other = match_study(self.phantom(patient_id='XPHANTOM'))
         self.assertEqual(other.link_status, 'unlinked')
 
     @with_transaction()
     def test_by_station(self):
         self.rule(station='CT?-TEST', patient_id='*-7')
         self.rule(station='SERVICE_AE')
-        study = self.match(self.phantom())
+        study = match_study(self.phantom())
         self.assertEqual(study.link_status, 'dismissed')
-        study = self.match(self.phantom(patient_id='PHANTOM-8'))
+        study = match_study(self.phantom(patient_id='PHANTOM-8'))
         self.assertEqual(study.link_status, 'unlinked')
-        study = self.match(study, Series=[
+        study = match_study(study, Series=[
                 {'PerformedStationAETitle': 'SERVICE_AE'}])
         self.assertEqual(study.link_status, 'dismissed')
 
@@ -286,20 +281,20 @@ class RuleTestCase(ReviewTestCase):
                 self.phantom(accession_number=order.accession_number),
                 self.phantom(
                     patient_name='Muster^Erika', patient_birth_date=BIRTH)]:
-            self.assertNotEqual(self.match(study).link_status, 'dismissed')
+            self.assertNotEqual(match_study(study).link_status, 'dismissed')
 
     @with_transaction()
     def test_restored_for_good(self):
         self.rule(patient_id='PHANTOM*')
-        study = self.match(self.phantom())
+        study = match_study(self.phantom())
         study.__class__.restore([study])
-        study = self.match(study, IssuerOfPatientID='X')
+        study = match_study(study, IssuerOfPatientID='X')
         self.assertEqual(study.link_status, 'unlinked')
 
     @with_transaction()
     def test_applied_by_hand(self):
         study, other, decided = (
-            self.match(self.phantom(patient_id=id_))
+            match_study(self.phantom(patient_id=id_))
             for id_ in ['PHANTOM-1', 'OTHER', 'PHANTOM-2'])
         Study = study.__class__
         Study.unlink_because([decided], "Unclear")
@@ -314,7 +309,7 @@ class RuleTestCase(ReviewTestCase):
     def test_inactive_rules_do_nothing(self):
         self.rule(patient_id='PHANTOM*', active=False)
         self.assertEqual(
-            self.match(self.phantom()).link_status, 'unlinked')
+            match_study(self.phantom()).link_status, 'unlinked')
 
     @with_transaction()
     def test_patterns_that_match_everything(self):
@@ -367,7 +362,7 @@ class WizardTestCase(ReviewTestCase):
     @with_transaction()
     def test_the_queue(self):
         one, two = self.patient(), self.patient(name="Erna")
-        unlinked = self.match(self.vetoed(one))
+        unlinked = match_study(self.vetoed(one))
         first = self.suggested(one)
         self.suggested(two)
         state, shown = self.start()
@@ -499,9 +494,9 @@ class WizardTestCase(ReviewTestCase):
     @with_transaction()
     def test_many_at_once(self):
         patient = self.patient()
-        certain = self.match(self.study(patient))
+        certain = match_study(self.study(patient))
         differs = self.suggested(patient)
-        known = self.match(self.study(
+        known = match_study(self.study(
                 patient, patient_sex=None, patient_birth_date=None))
         self.assertEqual(known.doubt, 'identity')
         changed = self.suggested(self.patient(name="Erna"))
@@ -527,21 +522,21 @@ class ListTestCase(ReviewTestCase):
     def test_why_it_waits(self):
         patient = self.patient()
         create_order(patient, requested=True)
-        study = self.match(self.study(
+        study = match_study(self.study(
                 patient, patient_id=None, patient_birth_date=None))
         self.assertEqual(study.link_status, 'unlinked')
         self.assertEqual(study.candidate, patient)
         self.assertEqual(study.doubt, 'floor')
-        study = self.match(create_study(
+        study = match_study(create_study(
                 create_server(), patient_name='Niemand^Nie'))
         self.assertEqual(study.doubt, 'nobody')
         self.assertIsNone(study.candidate)
-        vetoed = self.match(self.vetoed(patient))
+        vetoed = match_study(self.vetoed(patient))
         self.assertEqual(vetoed.link_status, 'unlinked')
         self.assertEqual(vetoed.candidate, patient)
         self.assertEqual(vetoed.doubt, 'veto')
         self.assertLess(vetoed.score, 100)
-        certain = self.match(self.study(patient))
+        certain = match_study(self.study(patient))
         self.assertIsNone(certain.doubt)
 
     @with_transaction()

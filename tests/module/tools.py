@@ -25,7 +25,7 @@ __all__ = [
     'create_instance', 'create_order', 'create_orthanc_patient',
     'create_patient',
     'create_result', 'create_series', 'create_server', 'create_study',
-    'create_test', 'create_user', 'fernet_keys', 'record_id']
+    'create_test', 'create_user', 'fernet_keys', 'match_study', 'record_id']
 
 MODULE = 'health_orthanc'
 EXTRAS = os.environ.get('TEST_EXTRAS', '').split()
@@ -362,3 +362,15 @@ def create_instance(series, **values):
                 'sop_instance_UID': f'1.2.3.4.5.{number}',
                 **values}])
     return instance
+
+
+def match_study(study, step_ids=(), **facts):
+    "Match a study by what the plugin tells of it, and return it anew"
+    Study = Pool().get(STUDY)
+    facts.setdefault('Series', [{
+                'RequestAttributes': [
+                    {'ScheduledProcedureStepID': id_}
+                    for id_ in step_ids]}])
+    Study.match_notified(
+        study.server, study.orthanc_UID, json.dumps(facts))
+    return Study(study.id)
