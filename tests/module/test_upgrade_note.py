@@ -22,8 +22,7 @@ class UpgradeNoteTestCase(OrthancTestCase):
         note, merged = Note.search([])
         self.assertEqual(
             (note.attention, merged.attention), (True, False))
-        self.assertIn('"2024-13-45" is no date', note.what)
-        self.assertIn("of 2 studies", note.what)
+        self.assertIn('"2024-13-45", which is no date: 2.', note.what)
         self.assertEqual(note.record, server)
         self.assertTrue(merged.what.endswith(": 3"))
 
