@@ -15,14 +15,12 @@ from proteus import Model, Wizard
 
 from devtools.orthanc import Orthanc
 from devtools.samples import make_study
-from devtools.tryton import PASSWORD
 
-from .test_wizards import GET_NEW_STUDIES, add_server
+from .client import CLERK, GET_NEW_STUDIES, add_server, make_clerk
 
 DOWNLOAD = 'gnuhealth.imaging_orthanc.download_images'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 SERIES = 'gnuhealth.imaging_orthanc.study_series'
-CLERK = 'clerk'
 TIMEOUT = 60
 MIB = 2**20
 
@@ -31,12 +29,7 @@ MIB = 2**20
 def archive(trytond):
     "An Orthanc that is known here, with a study of two series"
     trytond.connect()
-    group, = Model.get('res.group').find(
-        [('name', '=', "Health Imaging Orthanc")])
-    clerk = Model.get('res.user')(name="Clerk", login=CLERK)
-    clerk.password = PASSWORD
-    clerk.groups.append(group)
-    clerk.save()
+    make_clerk()
     with Orthanc() as archive:
         add_server(archive).execute('end')
         archive.upload(make_study('CT', series=2, instances=2, rows=16))

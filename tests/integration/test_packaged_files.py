@@ -13,7 +13,7 @@ from proteus import Model, Wizard
 
 from devtools.orthanc import Orthanc
 
-from .test_wizards import FULL_SYNCHRONIZE, SERVER, add_server
+from .client import FULL_SYNCHRONIZE, SERVER, add_server
 
 UPLOAD = 'gnuhealth.imaging_orthanc.upload_image_data'
 STUDY = 'gnuhealth.imaging_orthanc.study'

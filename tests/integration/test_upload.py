@@ -22,12 +22,11 @@ from devtools.tryton import PASSWORD
 from tests.unit.upload_samples import archive as zipped
 from tests.unit.upload_samples import bare, pack
 
-from .test_wizards import add_server
+from .client import CLERK, add_server, make_clerk
 
 UPLOAD = 'gnuhealth.imaging_orthanc.upload_image_data'
 PATIENT = 'gnuhealth.patient'
 STUDY = 'gnuhealth.imaging_orthanc.study'
-CLERK = 'clerk'
 ANA = Patient("Betz^Ana", 'GNU777ORG', '19851004', 'F')
 
 
@@ -35,13 +34,7 @@ ANA = Patient("Betz^Ana", 'GNU777ORG', '19851004', 'F')
 def clerk(trytond):
     "A user who uploads and sees patients"
     trytond.connect()
-    groups = Model.get('res.group').find([
-            ('name', 'in', [
-                    "Health Imaging Orthanc", "Health Front Desk"])])
-    clerk = Model.get('res.user')(name="Clerk", login=CLERK)
-    clerk.password = PASSWORD
-    clerk.groups.extend(groups)
-    clerk.save()
+    make_clerk('health.group_health_frontdesk')
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,7 @@ from devtools.samples import make_study
 from devtools.testing import cache_folder
 from devtools.tryton import PASSWORD
 
-from .test_wizards import add_server
+from .client import add_server
 
 SCRIPT = Path(__file__).with_name('gtk_upload.py')
 TIMEOUT = 300

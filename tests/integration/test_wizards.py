@@ -9,31 +9,22 @@ from proteus import Model, Wizard
 
 from devtools.process import free_port
 from devtools.samples import make_study
-from devtools.tryton import PASSWORD
 
+from .client import (
+    ADD_SERVER, CLERK, FULL_SYNCHRONIZE, GET_NEW_STUDIES, LABEL, SERVER,
+    add_server, connect, make_clerk)
 from .hospital import study, study_id
 
-ADD_SERVER = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
-GET_NEW_STUDIES = 'gnuhealth.imaging_orthanc.get_new_studies'
-FULL_SYNCHRONIZE = 'gnuhealth.imaging_orthanc.full_synchronize'
 OPEN_VIEWER = 'gnuhealth.imaging_orthanc.open_viewer'
 PREVIEW = 'gnuhealth.imaging_orthanc.preview'
-SERVER = 'gnuhealth.orthanc.config'
 STUDY = 'gnuhealth.imaging_orthanc.study'
-LABEL = "Main"
-CLERK = 'clerk'
 
 
 @pytest.fixture(scope='module', autouse=True)
 def clerk(trytond):
     "A user who may look at studies only"
     trytond.connect()
-    group, = Model.get('res.group').find(
-        [('name', '=', "Health Imaging Orthanc")])
-    clerk = Model.get('res.user')(name="Clerk", login=CLERK)
-    clerk.password = PASSWORD
-    clerk.groups.append(group)
-    clerk.save()
+    make_clerk()
 
 
 @pytest.fixture
@@ -44,21 +35,6 @@ def archive(trytond, start_orthanc, retire_servers):
     orthanc.upload(make_study(
             'US', series=1, instances=1, rows=16, frames=3))
     return orthanc
-
-
-def add_server(orthanc, **values):
-    "Fill in the first page and go on"
-    wizard = Wizard(ADD_SERVER)
-    connect(wizard, **{
-            'label': LABEL, 'domain': orthanc.url, 'user': orthanc.user,
-            'password': orthanc.password, **values})
-    return wizard
-
-
-def connect(wizard, **values):
-    for name, value in values.items():
-        setattr(wizard.form, name, value)
-    wizard.execute('connect')
 
 
 @pytest.fixture
