@@ -7,7 +7,7 @@ from . import (
     correction, decision, deletion, dismissal, download, download_route,
     imaging, instance, ir, matching, notification, party, patient, placement,
     request, res, routes, search_key, series, server, step, study,
-    synchronization, upgrade, viewer, wizard, worklist)
+    synchronization, upgrade, viewer, wizard, worklist, worklist_entry)
 
 __all__ = ['download_route', 'register', 'routes']
 
@@ -37,7 +37,7 @@ def register():
         request.ImagingTest,
         request.Request,
         step.ProcedureStep,
-        worklist.WorklistEntry,
+        worklist_entry.WorklistEntry,
         placement.Placement,
         worklist.WorklistConfiguration,
         res.UserApplication,

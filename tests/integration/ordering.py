@@ -221,8 +221,8 @@ def listed() -> list[str]:
 def occupy_renderer(sign: Path, seconds: float) -> None:
     """Be the process that renders for a while; make a file to tell so."""
     locks = import_module('trytond.modules.health_orthanc.locks')
-    worklist = import_module('trytond.modules.health_orthanc.worklist')
-    with locks.server_lock(worklist._LOCK_ID) as taken:
+    entry = import_module('trytond.modules.health_orthanc.worklist_entry')
+    with locks.server_lock(entry._LOCK_ID) as taken:
         assert taken
         sign.touch()
         time.sleep(seconds)

@@ -17,7 +17,7 @@ from pydicom import dcmread
 from trytond import backend
 from trytond.exceptions import UserError
 from trytond.modules import health_imaging_worklist
-from trytond.modules.health_orthanc import worklist, worklist_data
+from trytond.modules.health_orthanc import worklist_data, worklist_entry
 from trytond.modules.health_orthanc.core import worklist as core
 from trytond.modules.health_orthanc.core.dump import parse_dump
 from trytond.pool import Pool
@@ -1035,7 +1035,7 @@ class EntryTestCase(OrthancTestCase):
         ids = {self.step_of(self.order()) for _ in range(5)}
         self.refresh()
         since, seen, pages = 0, [], []
-        with patch.object(worklist, 'PAGE_LIMIT', 2):
+        with patch.object(worklist_entry, 'PAGE_LIMIT', 2):
             while not pages or pages[-1]['more']:
                 pages.append(self.page(since, refresh=False))
                 since = pages[-1]['index']
@@ -1053,7 +1053,7 @@ class EntryTestCase(OrthancTestCase):
 
     def test_a_refresh_goes_on_where_it_stopped(self):
         ids = {self.step_of(self.order()) for _ in range(5)}
-        with patch.object(worklist, 'RENDER_LIMIT', 2):
+        with patch.object(worklist_entry, 'RENDER_LIMIT', 2):
             more = [
                 self.do(lambda: Pool().get(ENTRY)._refresh_some())
                 for _ in range(3)]
@@ -1074,7 +1074,7 @@ class EntryTestCase(OrthancTestCase):
         "What a plugin knows of the lost time never stands for other content"
         id_ = self.step_of(self.order())
         page = self.page()
-        with patch.object(worklist.time, 'time',
+        with patch.object(worklist_entry.time, 'time',
                 return_value=time.time() + 3600):
             self.do(lambda: Pool().get(STEP).write(
                     [Pool().get(STEP)(id_)], {'description': "Other"}))
@@ -1094,7 +1094,7 @@ class EntryTestCase(OrthancTestCase):
                         ('step', 'in', [id_, other])])}
         self.refresh()
         self.assertEqual(self.do(kept), {id_, other})
-        with patch.object(worklist.time, 'time',
+        with patch.object(worklist_entry.time, 'time',
                 return_value=time.time() + 2 * 24 * 3600):
             self.refresh()
         self.assertEqual(self.do(kept), {other})

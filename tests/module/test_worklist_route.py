@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from pydicom import dcmread
 
-from trytond.modules.health_orthanc import worklist
+from trytond.modules.health_orthanc import worklist_entry
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -108,7 +108,7 @@ class WorklistRouteTestCase(RpcTestCase):
 
     def test_pages(self):
         ids = self.orders(3)
-        with patch.object(worklist, 'PAGE_LIMIT', 2):
+        with patch.object(worklist_entry, 'PAGE_LIMIT', 2):
             first = self.get()
             self.assertNotIn('ETag', first.headers)
             self.assertTrue(first.json['more'])
