@@ -5,9 +5,10 @@ from trytond.pool import Pool
 
 from . import (
     correction, decision, deletion, dismissal, download, download_route,
-    imaging, instance, ir, matching, notification, party, patient, placement,
-    request, res, routes, search_key, series, server, step, study,
-    synchronization, upgrade, viewer, wizard, worklist, worklist_entry)
+    imaging, imaging_test, instance, institution, ir, matching, notification,
+    party, patient, placement, request, res, routes, search_key, series,
+    server, step, study, synchronization, upgrade, viewer, wizard, worklist,
+    worklist_entry)
 
 __all__ = ['download_route', 'register', 'routes']
 
@@ -31,10 +32,10 @@ def register():
         download.Download,
         synchronization.Synchronization,
         synchronization.Failure,
-        request.Institution,
-        request.PatientEvaluation,
+        institution.Institution,
+        worklist_entry.PatientEvaluation,
         worklist.WorklistTemplate,
-        request.ImagingTest,
+        imaging_test.ImagingTest,
         request.Request,
         step.ProcedureStep,
         worklist_entry.WorklistEntry,

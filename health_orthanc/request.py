@@ -16,163 +16,23 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from . import migration_4
 from .access import GuardedSearchMixin, HiddenFieldsMixin
-from .core.modalities import from_type_code
 from .core.values import is_short_string, is_uid, new_uid
 from .exceptions import StepAccessError, StepValidationError, StepWorkflowError
+from .imaging_test import ShownOnceMixin
 from .mirror import now
-from .step import MODALITY_SELECTION, OPEN_STATES, check_ae_titles
+from .step import OPEN_STATES
 from .waiting import call_for_orders
 from .worklist_data import template_data
 
-__all__ = [
-    'ImagingTest', 'Institution', 'PatientEvaluation', 'RECENT', 'Request']
+__all__ = ['RECENT', 'Request']
 
 # How far back orders are served when the module comes to a running hospital
 RECENT = dt.timedelta(days=7)
 
 
-class Institution(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.institution'
-
-    @classmethod
-    @without_check_access
-    def of_user(cls):
-        "Return the institution of the user's company, or the only one"
-        Company = Pool().get('company.company')
-        company = Transaction().context.get('company')
-        if company:
-            found = cls.search([
-                    ('party', '=', Company(company).party.id)], limit=1)
-            if found:
-                return found[0].id
-        found = cls.search([], limit=2)
-        return found[0].id if len(found) == 1 else None
-
-    @classmethod
-    @without_check_access
-    def zones(cls, institutions):
-        """Return the time zones of institutions by id.
-
-        GNU Health keeps a zone for companies only: an institution that is
-        none, and None, have the zone of all companies if it is the same.
-        """
-        company = Pool().get('company.company').__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*company.select(
-                company.party, company.timezone,
-                where=company.timezone != Null))
-        by_party = dict(cursor)
-        zones = set(by_party.values())
-        common = zones.pop() if len(zones) == 1 else 'UTC'
-        return {None: common} | {
-            i.id: by_party.get(i.party.id, common)
-            for i in cls.browse(institutions)}
-
-    @classmethod
-    @without_check_access
-    def zone_of_user(cls):
-        "Return the time zone of where the user works"
-        Company = Pool().get('company.company')
-        company = Transaction().context.get('company')
-        if company and Company(company).timezone:
-            return Company(company).timezone
-        id_ = cls.of_user()
-        return cls.zones([id_] if id_ else [])[id_]
-
-
-class PatientEvaluation(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.patient.evaluation'
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        table = cls.__table__()
-        # The weight of those on the worklist is looked up all the time
-        cls._sql_indexes.add(
-            Index(table, (table.patient, Index.Equality())))
-
-
-class _ShownOnceMixin:
-    """Leave out of a form what `health_imaging_worklist` shows once more
-
-    A view that inherits could not: it has to find what it takes away, also
-    while that module comes or goes.
-    """
-    __slots__ = ()
-    _shown_twice = ''
-
-    @classmethod
-    def parse_view(cls, tree, *args, **kwargs):
-        for element in tree.xpath(cls._shown_twice):
-            element.getparent().remove(element)
-        return super().parse_view(tree, *args, **kwargs)
-
-
-class ImagingTest(
-        _ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
-        metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging.test'
-    _hidden_fields = frozenset({'imaging_worklist_template'})
-    _shown_twice = (
-        "//separator[@id='orthanc_step']/preceding-sibling::*"
-        "[@name='aetitle' or @name='imaging_worklist_template']")
-
-    aetitle = fields.Char(
-        "AE Title",
-        help="Of the device that does the study: it finds the orders on its "
-        "worklist.")
-    imaging_worklist_template = fields.Many2One(
-        'gnuhealth.imaging_worklist.worklist_template', "Worklist Template",
-        ondelete='SET NULL',
-        help="Without one, the template that came with the module is used.")
-    orthanc_modality = fields.Selection(
-        MODALITY_SELECTION, "DICOM Modality", translate=False,
-        help="Without one, what the code of the type means to DICOM.")
-    orthanc_station_name = fields.Char("Station Name", size=16)
-    orthanc_location = fields.Char("Step Location", size=16)
-    orthanc_step_description = fields.Char(
-        "Step Description", size=64,
-        help="Without one, the name of the study.")
-    orthanc_duration = fields.TimeDelta(
-        "Step Duration",
-        domain=['OR', ('orthanc_duration', '=', None),
-            ('orthanc_duration', '>=', dt.timedelta())])
-
-    @classmethod
-    def __register__(cls, module_name):
-        super().__register__(module_name)
-        # Migration from 4.4
-        migration_4.bring_templates(cls, module_name)
-
-    @fields.depends('test_type', '_parent_test_type.code', 'orthanc_modality')
-    def on_change_test_type(self):
-        if self.test_type and not self.orthanc_modality:
-            self.orthanc_modality = from_type_code(self.test_type.code)
-
-    def step_defaults(self):
-        "Return what a step for the study starts with"
-        return {
-            'modality': self.orthanc_modality or from_type_code(
-                self.test_type.code),
-            'station_aetitle': self.aetitle,
-            'station_name': self.orthanc_station_name,
-            'location': self.orthanc_location,
-            'description': (self.orthanc_step_description
-                or self.name or '')[:64],
-            'duration': self.orthanc_duration or dt.timedelta(minutes=15),
-            }
-
-    @classmethod
-    def validate_fields(cls, tests, field_names):
-        super().validate_fields(tests, field_names)
-        if not field_names or 'aetitle' in field_names:
-            check_ae_titles(tests, 'aetitle')
-
-
 class Request(
-        _ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
+        ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
         metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
     _hidden_fields = frozenset({'steps'})

@@ -13,7 +13,7 @@ from sql.aggregate import Count, Max
 from sql.conditionals import Coalesce
 
 from trytond.model import Index, ModelSQL, Unique, fields
-from trytond.pool import Pool
+from trytond.pool import Pool, PoolMeta
 from trytond.tools import cursor_dict, grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
@@ -26,7 +26,7 @@ from .locks import server_lock
 from .step import OPEN_STATES
 from .worklist import problem_text, problems_of
 
-__all__ = ['WorklistEntry']
+__all__ = ['PatientEvaluation', 'WorklistEntry']
 
 logger = logging.getLogger(__name__)
 
@@ -430,6 +430,18 @@ class WorklistEntry(ModelSQL):
             parts.append(cursor.fetchone())
         return hashlib.sha256(repr(
                 [parts, worklist.DEFAULT_TEMPLATE]).encode()).hexdigest()
+
+
+class PatientEvaluation(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.patient.evaluation'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        # The weight of those on the worklist is looked up all the time
+        cls._sql_indexes.add(
+            Index(table, (table.patient, Index.Equality())))
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where users work, and the time zones there."""
+
+from sql import Null
+
+from trytond.pool import Pool, PoolMeta
+from trytond.transaction import Transaction, without_check_access
+
+__all__ = ['Institution']
+
+
+class Institution(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.institution'
+
+    @classmethod
+    @without_check_access
+    def of_user(cls):
+        "Return the institution of the user's company, or the only one"
+        Company = Pool().get('company.company')
+        company = Transaction().context.get('company')
+        if company:
+            found = cls.search([
+                    ('party', '=', Company(company).party.id)], limit=1)
+            if found:
+                return found[0].id
+        found = cls.search([], limit=2)
+        return found[0].id if len(found) == 1 else None
+
+    @classmethod
+    @without_check_access
+    def zones(cls, institutions):
+        """Return the time zones of institutions by id.
+
+        GNU Health keeps a zone for companies only: an institution that is
+        none, and None, have the zone of all companies if it is the same.
+        """
+        company = Pool().get('company.company').__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*company.select(
+                company.party, company.timezone,
+                where=company.timezone != Null))
+        by_party = dict(cursor)
+        zones = set(by_party.values())
+        common = zones.pop() if len(zones) == 1 else 'UTC'
+        return {None: common} | {
+            i.id: by_party.get(i.party.id, common)
+            for i in cls.browse(institutions)}
+
+    @classmethod
+    @without_check_access
+    def zone_of_user(cls):
+        "Return the time zone of where the user works"
+        Company = Pool().get('company.company')
+        company = Transaction().context.get('company')
+        if company and Company(company).timezone:
+            return Company(company).timezone
+        id_ = cls.of_user()
+        return cls.zones([id_] if id_ else [])[id_]
