@@ -69,7 +69,10 @@ class Template:
         with self._lock:
             self._popen.stdin.write(json.dumps(question) + '\n')
             self._popen.stdin.flush()
-            return json.loads(self._popen.stdout.readline())
+            answer = self._popen.stdout.readline()
+        if not answer:
+            raise StartError(self.log.read_text(errors='replace'))
+        return json.loads(answer)
 
     def poll(self, pid: int) -> int | None:
         """Return the exit code of a fork, None while it runs."""
@@ -81,13 +84,17 @@ class Forks:
 
     def serve(self) -> None:
         """Do what is asked for, until nobody is there to ask."""
-        # Children share the memory of what is never collected
-        gc.collect()
-        gc.freeze()
+        self.freeze()
         print('ready', flush=True)
         for line in sys.stdin:
             name, *args = json.loads(line)
             print(json.dumps(getattr(self, name)(*args)), flush=True)
+
+    @staticmethod
+    def freeze() -> None:
+        """Let children share the memory of what there is."""
+        gc.collect()
+        gc.freeze()
 
     def fork(self, function: Callable[..., int], *args: Any) -> int:
         """Return the id of a process that ends with what `function` returns.

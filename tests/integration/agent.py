@@ -127,17 +127,23 @@ class _Server(Forks):
     def __init__(self, database: str):
         self._database = database
 
-    def start(self, *args: Any) -> int:
-        return self.fork(self._run, *args)
-
-    def _run(
+    def start(
             self, function: str, path: str, user: int, access: bool) -> int:
         module, _, name = function.partition(':')
+        if module not in sys.modules:
+            # Once, and not again in each fork
+            import_module(module)
+            self.freeze()
+        return self.fork(
+            self._run, getattr(sys.modules[module], name), path, user, access)
+
+    def _run(
+            self, function: Callable, path: str, user: int, access: bool
+            ) -> int:
         args = pickle.loads(Path(path).read_bytes())
         error = result = None
         try:
-            result = self._call(
-                getattr(import_module(module), name), args, user, access)
+            result = self._call(function, args, user, access)
         except Exception:
             error = traceback.format_exc()
         Path(path).write_bytes(pickle.dumps((error, result)))
