@@ -14,6 +14,30 @@ from .rows import insert_rows
 
 __all__ = ['UpgradeNote']
 
+KINDS = [
+    ('servers', "Servers Kept"),
+    ('address', "Two Servers of One Address"),
+    ('server_gone', "Server Is Gone"),
+    ('patients', "Patients Kept"),
+    ('studies', "Studies Kept"),
+    ('studies_4', "Studies of 4.x Alone"),
+    ('studies_4_known', "Studies of 4.x and 5.0"),
+    ('twins', "Studies Merged"),
+    ('twin', "Linked in Two Ways"),
+    ('link', "Linked Otherwise in 4.x"),
+    ('date', "No Date"),
+    ('manual', "Links Made by People"),
+    ('review', "Links to Review"),
+    ('series', "Series Kept"),
+    ('series_doubles', "Series Merged"),
+    ('instances', "Instances Kept"),
+    ('instances_doubles', "Instances Merged"),
+    ('templates', "Templates Kept"),
+    ('templates_4', "Templates of 4.x"),
+    ('charset', "Character Set Repaired"),
+    ('template_python', "Template That Runs Programs"),
+    ('template_check', "Template Without Proper Entries"),
+    ]
 # What only a person can put right
 ATTENTION = {
     'address', 'date', 'link', 'review', 'server_gone', 'template_check',
@@ -28,7 +52,8 @@ class UpgradeNote(GuardedMixin, ModelSQL, ModelView):
     __name__ = 'gnuhealth.orthanc.upgrade.note'
 
     at = fields.DateTime("At", required=True, readonly=True)
-    kind = fields.Char("Kind", required=True, readonly=True)
+    kind = fields.Selection(
+        KINDS, "Kind", required=True, readonly=True, sort=False)
     attention = fields.Boolean(
         "To Look At", readonly=True, help="Only a person can put it right.")
     count = fields.Integer("Records", readonly=True)

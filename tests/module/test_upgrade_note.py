@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from trytond.modules.health_orthanc.upgrade import ATTENTION
+from trytond.modules.health_orthanc.upgrade import ATTENTION, KINDS
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 
@@ -27,10 +27,13 @@ class UpgradeNoteTestCase(OrthancTestCase):
         self.assertTrue(merged.what.endswith(": 3"))
 
     @with_transaction()
-    def test_all_that_needs_a_person_has_words(self):
+    def test_all_kinds_have_words(self):
         Note = Pool().get(NOTE)
         values = {'date': "x", 'other': "y", 'template': "z"}
-        for kind in ATTENTION:
+        self.assertLessEqual(ATTENTION, dict(KINDS).keys())
+        for kind, _ in KINDS:
             Note.tell(kind, **values)
-        for note in Note.search([]):
+        notes = Note.search([])
+        self.assertEqual(len(notes), len(KINDS))
+        for note in notes:
             self.assertNotIn('msg_upgrade', note.what)
