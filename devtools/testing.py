@@ -291,29 +291,33 @@ def _of_module(path: str) -> bool:
 _WIRE = (
     'test_faults', 'test_notification', 'test_worklist_file',
     'test_worklist_plugin', 'test_worklist_rest')
-# What takes long and waits for the end of those of the module
-_LATE = ('test_synchronization', 'test_upgrade')
+# What takes long and waits for the end of those of the module, by the kind of
+# database that those run on
+_LATE = {
+    BACKENDS[0]: ('test_synchronization', 'test_upgrade'),
+    # Those of modalities that are no lane of their own
+    BACKENDS[1]: ('test_worklist',),
+    }
 
 
 def _lane(path: Path) -> str:
     """Return which tests a file of tests runs among."""
     if path.is_relative_to(MODULE_TESTS):
         return 'module'
-    if path.name.startswith(_LATE) and path.parent.name == 'integration':
-        return 'late'
-    if path.name.startswith(_WIRE) and path.parent.name == 'integration':
+    if path.parent.name != 'integration':
+        return 'others'
+    if path.name.startswith(_WIRE):
         return 'wire'
-    if path.parent.name == 'integration' and not path.name.startswith(
-            'test_worklist'):
-        return 'records'
-    return 'others'
+    return next(
+        (backend for backend, names in _LATE.items()
+            if path.name.startswith(names)), 'records')
 
 
 def _lanes(paths: Sequence[str]) -> dict[str, list[str]]:
     """Return paths in groups that can run side by side, all if there are none.
 
-    They take about as long as each other, those of the module and the late
-    ones together.
+    They take about as long as each other, if late ones run after those of the
+    module.
     """
     lanes: dict[str, list[str]] = {}
     # Unit tests come first: they need none of the databases that others wait
@@ -329,32 +333,41 @@ def _lanes(paths: Sequence[str]) -> dict[str, list[str]]:
 
 
 def main(arguments: Sequence[str], backend: str | None = None) -> int:
-    """Run tests, those of the module on `backend` only if it is given."""
+    """Run tests; those of the module on `backend`, and what waits for their
+    end, only if it is given.
+    """
     paths, options = _split(arguments)
     runner = Runner(options)
     lanes = _lanes(paths)
-    module, late = lanes.pop('module', []), lanes.pop('late', [])
+    module = lanes.pop('module', [])
     if backend:
         _run_module_tests(runner, backend, module, bool(paths))
+        if not paths:
+            _run_lane(runner, lanes[backend])
         return runner.close()
+    here: list[str] = []
     if not paths:
         runner.check_style()
+        here, _ = map(lanes.pop, BACKENDS)
+    elif lanes and not module:
+        # The last one needs no process of its own
+        here = lanes.popitem()[1]
     with ExitStack() as stack:
         if module:
             stack.enter_context(runner.beside(
                     module if paths else [], f'--backend={BACKENDS[1]}'))
-        # The last one of what is left needs no process of its own
-        here = [late] if late else [lanes.popitem()[1]] if (
-            lanes and not module) else []
         for lane in lanes.values():
             stack.enter_context(runner.beside(lane))
         if module:
             _run_module_tests(runner, BACKENDS[0], module, bool(paths))
-        for lane in here:
-            runner.run(
-                f'{len(lane)} files' if len(lane) > 3 else ', '.join(lane),
-                lane)
+        if here:
+            _run_lane(runner, here)
     return runner.close()
+
+
+def _run_lane(runner: Runner, lane: Sequence[str]) -> None:
+    title = f'{len(lane)} files' if len(lane) > 3 else ', '.join(lane)
+    runner.run(title, lane)
 
 
 def _run_module_tests(

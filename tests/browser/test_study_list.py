@@ -32,37 +32,37 @@ def test_tabs(clerk, clinic):
     expect(clerk.filter_count("To Review")).to_have_text('1')
 
 
-@pytest.mark.parametrize('tab, inside, outside', [
-        ("Unlinked", "Besuch, Ada Maria", "Muster, Erika"),
-        ("To Review", "Esimerkki, Aki", "Besuch, Ada Maria"),
-        ("Linked", "Ejemplo Núñez, Juan José", "Verloren, Uwe"),
-        ("Missing on Server", "Verloren, Uwe", "Muster, Erika"),
-        ("All", "Sample, Kofi", "Nobody"),
-        ])
-def test_tab(clerk, tab, inside, outside):
+def test_each_tab(clerk):
     clerk.menu(*MENU)
-    clerk.filter(tab)
-    clerk.cell(NAME, inside).first.wait_for()
-    expect(clerk.cell(NAME, outside)).to_have_count(0)
+    for tab, inside, outside in [
+            ("Unlinked", "Besuch, Ada Maria", "Muster, Erika"),
+            ("To Review", "Esimerkki, Aki", "Besuch, Ada Maria"),
+            ("Linked", "Ejemplo Núñez, Juan José", "Verloren, Uwe"),
+            ("Missing on Server", "Verloren, Uwe", "Muster, Erika"),
+            ("All", "Sample, Kofi", "Nobody"),
+            ]:
+        clerk.filter(tab)
+        clerk.cell(NAME, inside).first.wait_for()
+        expect(clerk.cell(NAME, outside)).to_have_count(0)
+    clerk.filter("Dismissed")
+    clerk.expect_column(NAME)
 
 
-def test_empty_tab(studies):
-    studies.filter("Dismissed")
-    studies.expect_column(NAME)
-
-
-@pytest.mark.parametrize('text', [
-        "Ada Besuch",
-        "besuch maria",
-        "HOSP-88213",
-        "ACC-CR-13",
-        '"Patient Name": Besuch',
-        '"Patient ID": HOSP-88213',
-        '"Accession Number": ACC-CR-13',
-        ])
-def test_search(studies, text):
-    studies.search(text)
-    studies.expect_column(NAME, "Besuch, Ada Maria")
+def test_search(studies):
+    for text in [
+            "Ada Besuch",
+            "besuch maria",
+            "HOSP-88213",
+            "ACC-CR-13",
+            '"Patient Name": Besuch',
+            '"Patient ID": HOSP-88213',
+            '"Accession Number": ACC-CR-13',
+            ]:
+        # All again, that the next one has something to leave out
+        studies.search('')
+        studies.cell(NAME, "Verloren, Uwe").wait_for()
+        studies.search(text)
+        studies.expect_column(NAME, "Besuch, Ada Maria")
 
 
 def test_search_by_modality(studies):

@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of all kinds are chosen and dropped in the web client."""
+import itertools
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, Route, expect
 
 from devtools import samples
 from devtools.orthanc import to_bytes
@@ -23,6 +24,8 @@ WIDGET = '.form-binary-dicom[role="group"]'
 MANY = 300
 # Enough for something to happen in the middle
 SOME = 40
+# The address that each of them is sent to
+ONE_FILE = re.compile(r'/orthanc/upload\?')
 HOSTILE = '<img src=x onerror=alert(1)>'
 # Milliseconds for many files, beside other tests
 LONG = 300_000
@@ -65,7 +68,10 @@ class Form:
 
     def drop(self, *paths: Path) -> None:
         """Drop files and folders as from another program."""
-        box = self.client.within(f'{WIDGET} .panel').bounding_box()
+        panel = self.client.within(f'{WIDGET} .panel')
+        # Not while the dialog is still on its way to its place
+        panel.hover(trial=True)
+        box = panel.bounding_box()
         session = self.page.context.new_cdp_session(self.page)
         for kind in ['dragEnter', 'dragOver', 'drop']:
             session.send('Input.dispatchDragEvent', {
@@ -135,13 +141,25 @@ def stored(clinic: Clinic, id_: str) -> int:
                 'Level': 'Instance', 'Query': {'PatientID': id_}}))
 
 
-def after_files(form: Form, count: int, act: Callable[[], None]) -> None:
-    """Do something once, when that many files have been stored."""
-    form.page.wait_for_function(
-        '''([selector, count]) => document.querySelectorAll(
-            selector).length >= count''',
-        arg=[f'{WIDGET} tbody tr[data-state="stored"]', count])
+def send_half(form: Form, act: Callable[[], None]) -> None:
+    """Send files and do something in the middle, however quick they are."""
+    held: list[Route] = []
+    passed = itertools.count(1)
+
+    def handle(route: Route) -> None:
+        if next(passed) > SOME // 2:
+            held.append(route)
+        else:
+            route.continue_()
+    form.page.route(ONE_FILE, handle)
+    form.send()
+    expect(form.rows('stored')).to_have_count(SOME // 2, timeout=LONG)
     act()
+    form.page.unroute(ONE_FILE, handle)
+    for route in held:
+        # The act may have stopped it
+        with suppress(Error):
+            route.continue_()
 
 
 def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
@@ -235,8 +253,7 @@ def test_a_zip_is_dropped(form, clinic, tmp_path):
 
 def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'stop', SOME, 'STOP'))
-    form.send()
-    after_files(form, 3, form.button('cancel').click)
+    send_half(form, form.button('cancel').click)
     form.expect_told("Not sent: ", "files are not sent")
     expect(form.rows('failed').first).to_contain_text("Stopped")
     count = stored(clinic, 'STOP')
@@ -247,8 +264,7 @@ def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
     # Whoever closes the form stops it, too
     form.button('clear').click()
     form.choose(images(tmp_path / 'close', SOME, 'CLOSE'))
-    form.send()
-    after_files(form, 3, lambda: form.client.button("Cancel").click())
+    send_half(form, lambda: form.client.button("Cancel").click())
     form.client.expect_no_dialog()
     form.page.wait_for_timeout(SECOND)
     count = stored(clinic, 'CLOSE')
@@ -258,8 +274,7 @@ def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
 
 def test_orthanc_stops_in_the_middle(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'gone', SOME, 'GONE'))
-    form.send()
-    after_files(form, 3, clinic.orthanc.kill)
+    send_half(form, clinic.orthanc.kill)
     form.expect_told("Not sent: ", "files are not sent")
     expect(form.rows('failed').first).to_contain_text("Check the port")
     clinic.orthanc.start(clinic.orthanc.port)
@@ -284,8 +299,7 @@ def expire(clinic: Clinic, login: str) -> None:
 
 def test_the_session_expires_in_the_middle(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'login', SOME, 'LOGIN'))
-    form.send()
-    after_files(form, 3, lambda: expire(clinic, 'clerk'))
+    send_half(form, lambda: expire(clinic, 'clerk'))
     password = form.page.locator('input[type="password"]:visible')
     password.wait_for()
     assert stored(clinic, 'LOGIN') < SOME
