@@ -10,6 +10,8 @@ from proteus import Model
 from .clinic import GREEK
 
 ATTACHMENT = 'ir.attachment'
+# Milliseconds
+TIMEOUT = 40_000
 
 
 def open_study(client, study):
@@ -47,7 +49,7 @@ def test_download_a_study(clerk, clinic):
         clerk.act("Download Images")
     page = opened.value
     expect(page.locator('p')).to_contain_text("The download starts")
-    for _ in range(100):
+    for _ in range(TIMEOUT // 100):
         if downloads:
             break
         page.wait_for_timeout(100)

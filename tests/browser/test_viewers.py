@@ -1,5 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+import re
+
 from playwright.sync_api import expect
 
 ACTION = "Open in Viewer"
@@ -22,7 +24,7 @@ def test_orthanc_explorer(clerk, clinic):
     with clerk.page.context.expect_page() as opened:
         clerk.act(ACTION)
     explorer = opened.value
-    assert explorer.url == (
+    expect(explorer).to_have_url(
         f'{clinic.orthanc.url}/app/explorer.html#study?uuid='
         f'{study.orthanc_UID}')
     expect(explorer.locator('#study')).to_contain_text("CT of the head")
@@ -42,7 +44,7 @@ def choose_viewer(client, name):
 def test_web_viewer(clerk, clinic):
     open_series(clerk, clinic)
     viewer = choose_viewer(clerk, "Orthanc Web Viewer")
-    assert '/web-viewer/' in viewer.url
+    expect(viewer).to_have_url(re.compile('/web-viewer/'))
     # The canvas shows more than one grey.
     viewer.wait_for_function('''() => {
         const canvas = document.querySelector('canvas');
