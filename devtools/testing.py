@@ -282,11 +282,6 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return paths, options
 
 
-def _of_module(path: str) -> bool:
-    return (ROOT / path.partition('::')[0]).resolve().is_relative_to(
-        MODULE_TESTS)
-
-
 # Tests of what stands between GNU Health and the modalities
 _WIRE = (
     'test_faults', 'test_notification', 'test_worklist_file',

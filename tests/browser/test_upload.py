@@ -268,7 +268,7 @@ def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
     form.expect_told("Not sent: ", "files are not sent")
     expect(form.rows('failed').first).to_contain_text("Stopped")
     count = stored(clinic, 'STOP')
-    assert 3 <= count < SOME
+    assert SOME // 2 <= count < SOME
     form.send('retry')
     form.expect_told("All files are sent")
     assert stored(clinic, 'STOP') == SOME
