@@ -29,12 +29,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
-from trytond.modules.health_orthanc.core.decisions import (
+from trytond.modules.health_orthanc.core.matching.attributes import (
+    Candidate, StudyFacts)
+from trytond.modules.health_orthanc.core.matching.decisions import (
     Decision, Status, decide)
-from trytond.modules.health_orthanc.core.facts import Candidate, StudyFacts
-from trytond.modules.health_orthanc.core.matching import assess
-from trytond.modules.health_orthanc.core.names import name_groups
-from trytond.modules.health_orthanc.core.search import (
+from trytond.modules.health_orthanc.core.matching.names import name_groups
+from trytond.modules.health_orthanc.core.matching.score import assess
+from trytond.modules.health_orthanc.core.matching.search_keys import (
     birth_date_variants, name_keys)
 
 from .linking_database import DatabaseIndex, run_with_database

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trytond.modules.health_orthanc.core.facts import Candidate, StudyFacts
+from trytond.modules.health_orthanc.core.matching.attributes import (
+    Candidate, StudyFacts)
 
 from devtools.postgresql import PostgreSQL
 from devtools.process import die_with_parent
@@ -77,7 +78,8 @@ class DatabaseIndex:
                 pair, patient=pair.patient + self._shift)
 
     def candidates(self, study: StudyFacts) -> list[Candidate]:
-        from trytond.modules.health_orthanc.candidates import find_candidates
+        from trytond.modules.health_orthanc.linking.candidates import (
+            find_candidates)
         with self._transaction():
             found, = find_candidates([study])
         return found

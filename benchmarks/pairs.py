@@ -13,7 +13,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
-from trytond.modules.health_orthanc.core.facts import (
+from trytond.modules.health_orthanc.core.matching.attributes import (
     Candidate, OrderFacts, StepFacts, StudyFacts)
 
 from .people import TODAY, Person, Population, by_birth_date, spelling

@@ -11,8 +11,9 @@ import string
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from trytond.modules.health_orthanc.core.facts import PatientFacts
-from trytond.modules.health_orthanc.core.values import NameGroup
+from trytond.modules.health_orthanc.core.dicom.values import NameGroup
+from trytond.modules.health_orthanc.core.matching.attributes import (
+    PatientFacts)
 
 TODAY = dt.date(2026, 6, 1)
 

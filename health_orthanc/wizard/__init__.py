@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from . import (
-    correction, deletion, dismissal, download, plugin, preview, review, server,
-    step, synchronization, upload, viewer)
+    deletion, dismissal, download, plugin, preview, reconciliation, review,
+    server, step, synchronization, upload, viewer)
 
 __all__ = [
-    'correction', 'deletion', 'dismissal', 'download', 'plugin', 'preview',
-    'review', 'server', 'step', 'synchronization', 'upload', 'viewer']
+    'deletion', 'dismissal', 'download', 'plugin', 'preview',
+    'reconciliation', 'review', 'server', 'step', 'synchronization', 'upload',
+    'viewer']

@@ -7,9 +7,9 @@ from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..access import RestrictedWizardMixin
-from ..deletion import LEVELS, counts, study_of
-from ..exceptions import DeletionError
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import DeletionError
+from ..exchange.deletion import LEVELS, counts, study_of
 
 __all__ = [
     'DeleteImages', 'DeleteImagesConfirm', 'DeleteImagesDone',

@@ -9,8 +9,8 @@ from trytond.transaction import Transaction
 from trytond.url import http_host
 from trytond.wizard import StateAction, Wizard
 
-from ..access import RestrictedWizardMixin
-from ..exceptions import OrthancUserError
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import OrthancUserError
 
 __all__ = ['DownloadImages']
 

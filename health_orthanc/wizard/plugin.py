@@ -8,7 +8,7 @@ from trytond.transaction import Transaction
 from trytond.url import http_host
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..access import RestrictedWizardMixin
+from ..common.access import RestrictedWizardMixin
 
 __all__ = ['ConnectPlugin', 'ConnectPluginShow', 'ConnectPluginStart']
 

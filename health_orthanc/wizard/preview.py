@@ -5,9 +5,9 @@ from trytond.model import ModelView, fields
 from trytond.pyson import Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..access import RestrictedWizardMixin
-from ..exceptions import orthanc_errors
-from ..image import get_frame
+from ..archive.preview import get_frame
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import orthanc_errors
 
 __all__ = ['Preview', 'PreviewShow']
 

@@ -13,13 +13,14 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..access import RestrictedFormMixin, RestrictedWizardMixin
-from ..core.display import visible_text
-from ..core.verdicts import Verdict
-from ..decision import LINK_STATUSES
-from ..link import propose
-from ..review import assess_study
-from ..words import DOUBTS, VERDICTS, line_of, told, vetoes_in_words
+from ..common.access import RestrictedFormMixin, RestrictedWizardMixin
+from ..core.dicom.display import visible_text
+from ..core.matching.verdicts import Verdict
+from ..linking.explanations import (
+    DOUBTS, VERDICTS, line_of, told, vetoes_in_words)
+from ..linking.history import LINK_STATUSES
+from ..linking.link import propose
+from ..linking.review import assess_study
 
 __all__ = [
     'ConfirmSuggestions', 'ConfirmSuggestionsDone', 'ConfirmSuggestionsStart',

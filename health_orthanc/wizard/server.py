@@ -7,12 +7,12 @@ from trytond.pool import Pool
 from trytond.transaction import inactive_records
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..access import RestrictedWizardMixin
-from ..core.client import normalize_url
-from ..core.errors import InvalidAddress, OrthancError
+from ..archive.server import secret_keys
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import describe
+from ..core.orthanc.client import normalize_url
+from ..core.orthanc.errors import InvalidAddress, OrthancError
 from ..core.secrets import SecretUnavailable, seal
-from ..exceptions import describe
-from ..server import secret_keys
 
 __all__ = [
     'AddServer', 'AddServerFailure', 'AddServerStart', 'AddServerSuccess']

@@ -4,7 +4,7 @@
 from trytond.model import ModelView, fields
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..access import RestrictedWizardMixin
+from ..common.access import RestrictedWizardMixin
 
 __all__ = ['RejectStep', 'RejectStepReason']
 

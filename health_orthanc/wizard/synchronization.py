@@ -6,7 +6,7 @@ from trytond.model import ModelView, fields
 from trytond.pool import Pool
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..access import RestrictedWizardMixin
+from ..common.access import RestrictedWizardMixin
 
 __all__ = [
     'FullSynchronize', 'FullSynchronizeStart', 'GetNewStudies',

@@ -13,16 +13,17 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from .. import spool, transfer
-from ..access import RestrictedWizardMixin
-from ..core.errors import OrthancError
-from ..core.headers import Unusable
-from ..core.uploads import Limits, list_items
-from ..exceptions import UploadError, describe, orthanc_errors
-from ..upload import (
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import UploadError, describe, orthanc_errors
+from ..core.dicom.archives import Limits, list_items
+from ..core.dicom.headers import Unusable
+from ..core.orthanc.errors import OrthancError
+from ..exchange import spool
+from ..exchange import upload_session as transfer
+from ..exchange.upload import (
     Outcome, bring_in, compare, describe_reason, identity, link_chosen,
     send_items)
-from ..words import vetoes_in_words
+from ..linking.explanations import vetoes_in_words
 
 __all__ = [
     'UploadImageData', 'UploadImageDataFile', 'UploadImageDataKept',

@@ -7,8 +7,8 @@ from trytond.pyson import Eval
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
-from ..access import RestrictedWizardMixin
-from ..exceptions import OrthancUserError
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import OrthancUserError
 
 __all__ = ['OpenViewer', 'OpenViewerChoose']
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-from trytond.modules.health_orthanc.core.dicomfile import to_file
-from trytond.modules.health_orthanc.core.dump import to_dump
+from trytond.modules.health_orthanc.core.worklist.dicom_file import to_file
+from trytond.modules.health_orthanc.core.worklist.dump import to_dump
 
 from tests.unit.fake_orthanc import Answer, FakeOrthanc, reply_json, status
 

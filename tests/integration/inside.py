@@ -107,7 +107,8 @@ def synchronize(server_id, kind='incremental', limits=None):
 @contextmanager
 def _limited(limits):
     "Make the batches smaller"
-    engine = import_module('trytond.modules.health_orthanc.engine')
+    engine = import_module(
+        'trytond.modules.health_orthanc.synchronization.engine')
     with mock.patch.multiple(engine, **(limits or {})) if limits else (
             mock.MagicMock()):
         yield
@@ -219,7 +220,8 @@ def synchronize_but(server_id, kind, orthanc_id):
 
 def synchronize_broken(server_id):
     "Run a synchronisation with a mistake in it"
-    engine = import_module('trytond.modules.health_orthanc.engine')
+    engine = import_module(
+        'trytond.modules.health_orthanc.synchronization.engine')
     with mock.patch.object(
             engine.Engine, '_list_series', side_effect=KeyError('x')):
         return synchronize(server_id, 'full')

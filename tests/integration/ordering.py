@@ -220,9 +220,9 @@ def listed() -> list[str]:
 
 def occupy_renderer(sign: Path, seconds: float) -> None:
     """Be the process that renders for a while; make a file to tell so."""
-    locks = import_module('trytond.modules.health_orthanc.locks')
-    entry = import_module('trytond.modules.health_orthanc.worklist_entry')
-    with locks.server_lock(entry._LOCK_ID) as taken:
+    locks = import_module('trytond.modules.health_orthanc.common.locks')
+    entry = import_module('trytond.modules.health_orthanc.worklist.item')
+    with locks.named_lock(entry.RENDERING) as taken:
         assert taken
         sign.touch()
         time.sleep(seconds)

@@ -12,9 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from trytond.modules.health_orthanc.core.worklist import (
-    DEFAULT_TEMPLATE, Rendered, WorklistError, differences, dump_bytes,
-    person_name, render, to_file)
+from trytond.modules.health_orthanc.core.worklist.default_template import (
+    DEFAULT_TEMPLATE)
+from trytond.modules.health_orthanc.core.worklist.dicom_file import (
+    differences, to_file)
+from trytond.modules.health_orthanc.core.worklist.item import (
+    Rendered, dump_bytes, render)
+from trytond.modules.health_orthanc.core.worklist.safety import (
+    WorklistError, person_name)
 
 from tests.unit.worklist_samples import HOSTILE, ORDER
 

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 import requests
 
-from trytond.modules.health_orthanc.core.dump import parse_dump
+from trytond.modules.health_orthanc.core.worklist.dump import parse_dump
 
 from devtools.dicom import STEP, find_worklist
 from devtools.tryton import MODULE

@@ -13,7 +13,7 @@ from threading import Event
 
 import pytest
 
-from trytond.modules.health_orthanc.core.worklists_api import to_tags
+from trytond.modules.health_orthanc.core.orthanc.worklists import to_tags
 
 from devtools.process import wait_until
 from tests.unit.fake_orthanc import (

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from proteus import Model, Wizard
-from trytond.modules.health_orthanc.core.dump import parse_dump
+from trytond.modules.health_orthanc.core.worklist.dump import parse_dump
 
 from devtools import hospital
 from devtools.dicom import STEP, find_worklist

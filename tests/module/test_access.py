@@ -264,7 +264,7 @@ class OutsidersTestCase(AccessTestCase):
             (RUN, 'run'), (RUN, 'run_all'), (RUN, 'clean'),
             (RUN, 'load_instances'), (VIEWER, 'offered'),
             (SERVER, 'new_plugin_key'), (STEP, 'reject_because'),
-            (STEP, 'served_domain'), (REQUEST, 'identify'),
+            (REQUEST, 'identify'),
             (REQUEST, 'follow_steps'), (REQUEST, 'open_recent'),
             (REQUEST, 'get_worklist_template_data'), (ENTRY, 'page'),
             (ENTRY, 'refresh'), (ENTRY, 'preview'), (ENTRY, 'files'),

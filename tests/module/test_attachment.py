@@ -9,9 +9,10 @@ import zipfile
 from PIL import Image
 
 from trytond.modules.company.tests import create_company, set_company
-from trytond.modules.health_orthanc import attachment
-from trytond.modules.health_orthanc.core.images import FoundImage
-from trytond.modules.health_orthanc.core.resources import InstanceResource
+from trytond.modules.health_orthanc.core.orthanc.images import FoundImage
+from trytond.modules.health_orthanc.core.orthanc.resources import (
+    InstanceResource)
+from trytond.modules.health_orthanc.exchange import attachment
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction

@@ -4,9 +4,9 @@
 
 import datetime as dt
 
-from trytond.modules.health_orthanc.candidates import find_candidates
-from trytond.modules.health_orthanc.core.facts import StudyFacts
-from trytond.modules.health_orthanc.rows import insert_rows
+from trytond.modules.health_orthanc.common.rows import insert_rows
+from trytond.modules.health_orthanc.core.matching.attributes import StudyFacts
+from trytond.modules.health_orthanc.linking.candidates import find_candidates
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction

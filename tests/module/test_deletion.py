@@ -4,7 +4,7 @@
 
 import datetime as dt
 
-from trytond.modules.health_orthanc.link import match_orders
+from trytond.modules.health_orthanc.linking.link import match_orders
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction

@@ -4,9 +4,9 @@
 
 import datetime as dt
 
-from trytond.modules.health_orthanc.core.decisions import Doubt
-from trytond.modules.health_orthanc.core.matching import Veto
-from trytond.modules.health_orthanc.link import propose
+from trytond.modules.health_orthanc.core.matching.decisions import Doubt
+from trytond.modules.health_orthanc.core.matching.score import Veto
+from trytond.modules.health_orthanc.linking.link import propose
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 

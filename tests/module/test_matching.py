@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from unittest.mock import patch
 
-from trytond.modules.health_orthanc.mirror import now
+from trytond.modules.health_orthanc.common.transaction import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -194,8 +194,8 @@ class NotificationTestCase(OrthancTestCase):
     @with_transaction()
     def test_another_server_is_not_told_of(self):
         server, other = create_server(), create_server()
-        from trytond.modules.health_orthanc.notification import (
-            NotificationError)
+        from trytond.modules.health_orthanc.synchronization import (
+            notification)
         for content in [
                 self.content(other, self.event()), {}, [], None,
                 {'server': None, 'events': []},
@@ -205,7 +205,7 @@ class NotificationTestCase(OrthancTestCase):
                 self.content(server, self.event(event='x' * 300)),
                 self.content(server, self.event(facts=None))]:
             with self.subTest(content=content):
-                with self.assertRaises(NotificationError):
+                with self.assertRaises(notification.NotificationError):
                     self.receive(server, content)
         self.assertFalse(Pool().get(NOTIFICATION).search([]))
 

@@ -6,8 +6,8 @@ import datetime as dt
 import json
 
 from trytond.model.exceptions import DomainValidationError
-from trytond.modules.health_orthanc.core.decisions import Thresholds
-from trytond.modules.health_orthanc.link import propose
+from trytond.modules.health_orthanc.core.matching.decisions import Thresholds
+from trytond.modules.health_orthanc.linking.link import propose
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 

@@ -569,11 +569,13 @@ class ListTestCase(ReviewTestCase):
 
     @with_transaction()
     def test_every_word_is_there(self):
-        from trytond.modules.health_orthanc.core.decisions import Doubt
-        from trytond.modules.health_orthanc.core.matching import WEIGHTS, Veto
-        from trytond.modules.health_orthanc.core.verdicts import (
+        from trytond.modules.health_orthanc.core.matching.decisions import (
+            Doubt)
+        from trytond.modules.health_orthanc.core.matching.score import (
+            WEIGHTS, Veto)
+        from trytond.modules.health_orthanc.core.matching.verdicts import (
             Reason, Verdict)
-        from trytond.modules.health_orthanc.words import DOUBTS
+        from trytond.modules.health_orthanc.linking.explanations import DOUBTS
         self.assertEqual(
             [value for value, _ in DOUBTS], [d.value for d in Doubt])
         for kind, values in [

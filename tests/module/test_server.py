@@ -8,10 +8,10 @@ from unittest.mock import patch
 from cryptography.fernet import Fernet
 
 from trytond.model.exceptions import ValidationError
+from trytond.modules.health_orthanc.common.exceptions import (
+    ServerDeleteError, ServerValidationError, describe)
 from trytond.modules.health_orthanc.core.secrets import (
     MASK, SecretUnavailable, unseal)
-from trytond.modules.health_orthanc.exceptions import (
-    ServerDeleteError, ServerValidationError, describe)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import inactive_records
@@ -650,8 +650,8 @@ class AddServerTestCase(OrthancTestCase):
     @with_transaction()
     def test_timeout(self):
         with FakeOrthanc() as orthanc, patch(
-                'trytond.modules.health_orthanc.server.INTERACTIVE_TIMEOUT',
-                0.2):
+                'trytond.modules.health_orthanc.archive.server'
+                '.INTERACTIVE_TIMEOUT', 0.2):
             orthanc.script('/system', silence)
             self.assertFailure('timeout', domain=orthanc.url)
 

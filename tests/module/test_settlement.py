@@ -5,7 +5,7 @@
 import datetime as dt
 import json
 
-from trytond.modules.health_orthanc.mirror import now
+from trytond.modules.health_orthanc.common.transaction import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -205,7 +205,7 @@ class SettlementTestCase(OrthancTestCase):
 
     @with_transaction()
     def test_settling_twice_changes_nothing(self):
-        from trytond.modules.health_orthanc.settlement import settle
+        from trytond.modules.health_orthanc.linking.fulfilment import settle
         order = create_order(requested=True)
         study = self.link(self.study(), request=order.id)
         result, steps = self.result(order), list(order.steps)

@@ -5,7 +5,7 @@ import datetime as dt
 
 from trytond.model.exceptions import ValidationError
 from trytond.model.modelsql import ForeignKeyError
-from trytond.modules.health_orthanc.exceptions import MirrorAccessError
+from trytond.modules.health_orthanc.common.exceptions import MirrorAccessError
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.tests.test_tryton import with_transaction

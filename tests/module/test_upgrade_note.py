@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from trytond.modules.health_orthanc.upgrade import ATTENTION, KINDS
+from trytond.modules.health_orthanc.migration.note import ATTENTION, KINDS
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 

@@ -298,7 +298,7 @@ class UploadWizardTestCase(UploadTestCase):
         self.peer.script(
             '/instances', reply_json({**STORED, 'ParentStudy': uid}))
         # It is here already, and nothing has changed
-        with patch('trytond.modules.health_orthanc.upload.Engine'):
+        with patch('trytond.modules.health_orthanc.exchange.upload.Engine'):
             self.check(dicom(), patient=patient.id)
             page = self.send(**values)
         with Transaction().start(self.db_name, 1):
@@ -486,7 +486,8 @@ class UploadRouteTestCase(UploadTestCase):
         for values, linked in [
                 ({}, False), ({'reason': "Sure"}, False),
                 ({'confirmed': True, 'reason': "Wrong bracelet"}, True)]:
-            with patch('trytond.modules.health_orthanc.upload.Engine'):
+            with patch(
+                    'trytond.modules.health_orthanc.exchange.upload.Engine'):
                 self.check_sent(key, patient=self.other.id)
                 self.link(**values)
             with Transaction().start(self.db_name, 1):

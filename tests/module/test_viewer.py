@@ -3,7 +3,7 @@
 
 import datetime as dt
 
-from trytond.modules.health_orthanc.exceptions import (
+from trytond.modules.health_orthanc.common.exceptions import (
     OrthancUserError, ViewerValidationError)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction

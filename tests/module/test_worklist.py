@@ -17,9 +17,10 @@ from pydicom import dcmread
 from trytond import backend
 from trytond.exceptions import UserError
 from trytond.modules import health_imaging_worklist
-from trytond.modules.health_orthanc import worklist_data, worklist_entry
-from trytond.modules.health_orthanc.core import worklist as core
-from trytond.modules.health_orthanc.core.dump import parse_dump
+from trytond.modules.health_orthanc.core.worklist import item as core
+from trytond.modules.health_orthanc.core.worklist.dump import parse_dump
+from trytond.modules.health_orthanc.worklist import item as worklist_entry
+from trytond.modules.health_orthanc.worklist import variables as worklist_data
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction

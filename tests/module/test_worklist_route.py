@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from pydicom import dcmread
 
-from trytond.modules.health_orthanc import worklist_entry
+from trytond.modules.health_orthanc.worklist import item as worklist_entry
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.decisions import (
-    Doubt, Status, Thresholds, decide)
-from trytond.modules.health_orthanc.core.facts import (
+from trytond.modules.health_orthanc.core.dicom.values import NameGroup
+from trytond.modules.health_orthanc.core.matching.attributes import (
     Candidate, OrderFacts, PatientFacts, StepFacts, StudyFacts)
-from trytond.modules.health_orthanc.core.matching import (
+from trytond.modules.health_orthanc.core.matching.decisions import (
+    Doubt, Status, Thresholds, decide)
+from trytond.modules.health_orthanc.core.matching.score import (
     WEIGHTS, Key, Veto, assess)
-from trytond.modules.health_orthanc.core.values import NameGroup
-from trytond.modules.health_orthanc.core.verdicts import Reason, Verdict
+from trytond.modules.health_orthanc.core.matching.verdicts import (
+    Reason, Verdict)
 
 EQUAL, DIFFERS, MISSING = Verdict.EQUAL, Verdict.DIFFERS, Verdict.MISSING
 CERTAIN, UNSURE, UNLINKED = Status

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.birthdates import (
+from trytond.modules.health_orthanc.core.matching.birth_dates import (
     SLIP, compare_birth_dates, find_slip)
-from trytond.modules.health_orthanc.core.search import birth_date_variants
-from trytond.modules.health_orthanc.core.verdicts import Reason, Verdict
+from trytond.modules.health_orthanc.core.matching.search_keys import (
+    birth_date_variants)
+from trytond.modules.health_orthanc.core.matching.verdicts import (
+    Reason, Verdict)
 
 BORN = dt.date(1964, 8, 12)
 DATES = st.dates(dt.date(1881, 1, 1), dt.date(2099, 12, 31))

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.changes import (
+from trytond.modules.health_orthanc.core.orthanc.changes import (
     ANCHORS, Cursor, Listing, LogState, Tally, change_pages, check_log,
     current_cursor)
-from trytond.modules.health_orthanc.core.resources import Change, ChangePage
+from trytond.modules.health_orthanc.core.orthanc.resources import (
+    Change, ChangePage)
 
 
 def holds(*strategies):

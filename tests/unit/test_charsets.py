@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom.charset import convert_encodings, decode_bytes
 
-from trytond.modules.health_orthanc.core.charsets import find_charset
+from trytond.modules.health_orthanc.core.dicom.charsets import find_charset
 
 PN_DELIMITERS = {0x5e, 0x3d, 0x5c}
 

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.client import (
+from trytond.modules.health_orthanc.core.orthanc.client import (
     MAXIMUM_IMAGE_SIZE, OrthancClient, ServerInfo, StoredInstance, Unreadable,
     normalize_url)
-from trytond.modules.health_orthanc.core.errors import (
+from trytond.modules.health_orthanc.core.orthanc.errors import (
     CertificateRejected, ConnectionFailed, ConnectionRefused, Forbidden,
     InstanceRefused, InvalidAddress, InvalidCertificate, NoImage, NotFound,
     NotOrthanc, OrthancError, Redirected, ServerFault, TimedOut, TooOld,

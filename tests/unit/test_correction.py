@@ -4,12 +4,12 @@
 
 import pytest
 
-from trytond.modules.health_orthanc.core.client import OrthancClient
-from trytond.modules.health_orthanc.core.correction import (
+from trytond.modules.health_orthanc.core.orthanc.client import OrthancClient
+from trytond.modules.health_orthanc.core.orthanc.errors import (
+    JobFailed, ServerFault, TimedOut)
+from trytond.modules.health_orthanc.core.orthanc.reconciliation import (
     Correction, Holding, Image, Refused, Wanted, orthanc_id, plan_correction,
     plan_restoration, spelled)
-from trytond.modules.health_orthanc.core.errors import (
-    JobFailed, ServerFault, TimedOut)
 
 from .fake_orthanc import FakeOrthanc, reply_json, status
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from trytond.modules.health_orthanc.core.display import visible_text
-from trytond.modules.health_orthanc.core.wildcards import (
+from trytond.modules.health_orthanc.core.dicom.display import visible_text
+from trytond.modules.health_orthanc.core.matching.wildcards import (
     is_specific, matches_any)
 
 

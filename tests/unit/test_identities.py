@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.identities import (
+from trytond.modules.health_orthanc.core.matching.identities import (
     Identity, compare_identities)
-from trytond.modules.health_orthanc.core.verdicts import Verdict
+from trytond.modules.health_orthanc.core.matching.verdicts import Verdict
 
 EQUAL, DIFFERS, MISSING = Verdict.EQUAL, Verdict.DIFFERS, Verdict.MISSING
 ERIKA = Identity('MUS310ERI', ("Muster Erika",), dt.date(1964, 8, 12), 'F')

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from trytond.modules.health_orthanc.core.image_cache import ImageCache
+from trytond.modules.health_orthanc.core.orthanc.image_cache import ImageCache
 
 
 class Archive:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from trytond.modules.health_orthanc.core.errors import (
+from trytond.modules.health_orthanc.core.orthanc.errors import (
     NoImage, NotFound, ServerFault)
-from trytond.modules.health_orthanc.core.images import study_thumbnail
+from trytond.modules.health_orthanc.core.orthanc.images import study_thumbnail
 
 
 class Client:

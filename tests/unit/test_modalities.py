@@ -4,7 +4,7 @@
 import pytest
 from pydicom.sr.codedict import codes
 
-from trytond.modules.health_orthanc.core.modalities import (
+from trytond.modules.health_orthanc.core.dicom.modalities import (
     MODALITIES, from_type_code)
 
 DOCUMENTS = {'SR', 'KO', 'PR', 'SEG', 'REG', 'DOC', 'AU', 'RTPLAN', 'RTDOSE'}

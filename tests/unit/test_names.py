@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.folding import fold_words
-from trytond.modules.health_orthanc.core.names import compare_names
-from trytond.modules.health_orthanc.core.values import NameGroup
-from trytond.modules.health_orthanc.core.verdicts import Reason, Verdict
+from trytond.modules.health_orthanc.core.dicom.values import NameGroup
+from trytond.modules.health_orthanc.core.matching.folding import fold_words
+from trytond.modules.health_orthanc.core.matching.names import compare_names
+from trytond.modules.health_orthanc.core.matching.verdicts import (
+    Reason, Verdict)
 
 EQUAL, DIFFERS, MISSING = Verdict.EQUAL, Verdict.DIFFERS, Verdict.MISSING
 

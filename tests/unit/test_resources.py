@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.resources import (
+from trytond.modules.health_orthanc.core.orthanc.resources import (
     Change, ChangePage, InstanceResource, MalformedResource, PatientTags,
     SeriesResource, StudyResource)
 

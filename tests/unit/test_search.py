@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.names import name_groups
-from trytond.modules.health_orthanc.core.search import name_keys
-from trytond.modules.health_orthanc.core.values import NameGroup
+from trytond.modules.health_orthanc.core.dicom.values import NameGroup
+from trytond.modules.health_orthanc.core.matching.names import name_groups
+from trytond.modules.health_orthanc.core.matching.search_keys import name_keys
 
 from benchmarks.linking import MemoryIndex, measure, share
 from benchmarks.pairs import Hospital, Rates

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core import uploads
-from trytond.modules.health_orthanc.core.headers import Reason, Unusable
-from trytond.modules.health_orthanc.core.uploads import (
+from trytond.modules.health_orthanc.core.dicom import archives as uploads
+from trytond.modules.health_orthanc.core.dicom.archives import (
     Limits, is_archive, list_items)
+from trytond.modules.health_orthanc.core.dicom.headers import Reason, Unusable
 
 from tests.unit.upload_samples import archive, dicom, pack
 

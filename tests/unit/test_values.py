@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
-from trytond.modules.health_orthanc.core.values import (
+from trytond.modules.health_orthanc.core.dicom.values import (
     NameGroup, clean_text, display_names, is_uid, parse_date, parse_integer,
     parse_person_name, parse_time)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.viewers import (
+from trytond.modules.health_orthanc.core.orthanc.viewers import (
     PLACEHOLDERS, TemplateError, check_template, viewer_url)
 
 BASE = 'https://pacs.example.org/orthanc/'

@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from trytond.modules import health_imaging_worklist
-from trytond.modules.health_orthanc.core.worklist import (
-    DEFAULT_TEMPLATE, KINDS, VARIABLES, Rendered, TemplateError, WorklistError,
-    check_template, differences, dump_bytes, person_name, render, to_file)
+from trytond.modules.health_orthanc.core.worklist.default_template import (
+    DEFAULT_TEMPLATE)
+from trytond.modules.health_orthanc.core.worklist.dicom_file import (
+    differences, to_file)
+from trytond.modules.health_orthanc.core.worklist.item import (
+    KINDS, VARIABLES, Rendered, TemplateError, check_template, dump_bytes,
+    render)
+from trytond.modules.health_orthanc.core.worklist.safety import (
+    WorklistError, person_name)
 
 from tests.unit.worklist_samples import HOSTILE, ORDER, STEP_NAMES
 

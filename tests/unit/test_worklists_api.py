@@ -7,14 +7,16 @@ import json
 import pytest
 from pydicom.dataset import Dataset
 
-from trytond.modules.health_orthanc.core.client import OrthancClient
-from trytond.modules.health_orthanc.core.errors import (
+from trytond.modules.health_orthanc.core.orthanc.client import OrthancClient
+from trytond.modules.health_orthanc.core.orthanc.errors import (
     Forbidden, NotFound, NoWorklists, ServerFault, TimedOut, Unauthorized,
     UnexpectedAnswer)
-from trytond.modules.health_orthanc.core.worklist import (
-    DEFAULT_TEMPLATE, render, to_file)
-from trytond.modules.health_orthanc.core.worklists_api import (
+from trytond.modules.health_orthanc.core.orthanc.worklists import (
     find_identity, identities, to_tags)
+from trytond.modules.health_orthanc.core.worklist.default_template import (
+    DEFAULT_TEMPLATE)
+from trytond.modules.health_orthanc.core.worklist.dicom_file import to_file
+from trytond.modules.health_orthanc.core.worklist.item import render
 
 from tests.unit.fake_orthanc import (
     SYSTEM, FakeOrthanc, cut, hang_up, redirect, reply, reply_json, silence,

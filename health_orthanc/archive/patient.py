@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+
+from .resource import MirrorMixin, name_clause
+from .viewer import ViewableMixin
+
+__all__ = ['OrthancPatient']
+
+
+class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
+    "Orthanc Patient"
+    __name__ = 'gnuhealth.orthanc.patient'
+    _rec_name = 'display_name'
+    viewer_level = 'patient'
+
+    name = fields.Char(
+        "PatientName", readonly=True, help="As in DICOM (0010,0010).")
+    display_name = fields.Char(
+        "Name", readonly=True, help="The name as people write it.")
+    bd = fields.Date("Birth Date", readonly=True)
+    sex = fields.Char("Sex", readonly=True)
+    ident = fields.Char("Patient ID", readonly=True)
+    uuid = fields.Char("Orthanc ID", required=True, readonly=True)
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", readonly=True,
+        ondelete='RESTRICT')
+    server_label = fields.Function(
+        fields.Char("Server"), 'get_server_label',
+        searcher='search_server_label')
+    studies = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study', 'orthanc_patient', "Studies",
+        readonly=True)
+    link = fields.Function(
+        fields.Char(
+            "Orthanc Explorer", help="Opens the patient in the server's own "
+            "pages."),
+        'get_link')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('uuid_unique', Unique(table, table.server, table.uuid),
+                'health_orthanc.msg_patient_uuid_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.uuid, Index.Equality())),
+                Index(table, (table.ident, Index.Equality())),
+                Index(table, (table.display_name, Index.Similarity())),
+                })
+        cls._order = [('display_name', 'ASC'), ('id', 'ASC')]
+
+    def get_rec_name(self, name):
+        return self.display_name or self.ident or self.uuid
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+        return [bool_op,
+            name_clause('display_name', operator, value),
+            ('name', *clause[1:]),
+            ('ident', *clause[1:]),
+            ]
+
+    def get_server_label(self, name):
+        return self.server.label if self.server else None
+
+    @classmethod
+    def search_server_label(cls, name, clause):
+        return [('server.label', *clause[1:])]
+
+    def get_link(self, name):
+        return self.shipped_viewer_link('viewer_explorer_patient')
+
+    def viewer_values(self):
+        return {'OrthancID': self.uuid, 'PatientID': self.ident}
+
+    @property
+    def viewable(self):
+        return bool(self.server and not self.missing_since)

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the records have in common that mirror resources of Orthanc."""
+
+
+from sql import Null
+
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.pyson import Bool, Eval, If
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction
+
+from ..common.access import GuardedMixin
+from ..common.exceptions import MirrorAccessError
+from ..common.registration import LayeredMixin, inherited_names
+from ..common.transaction import now
+
+__all__ = ['MirrorMixin', 'name_clause']
+
+
+def name_clause(field, operator, value):
+    "Return a domain that finds a person's name by its words in any order"
+    if operator not in {'ilike', 'like'} or not isinstance(value, str):
+        return (field, operator, value)
+    words = value.replace('%', ' ').replace(',', ' ').split()
+    return [(field, operator, f'%{word}%') for word in words] or [
+        (field, operator, value)]
+
+
+class MirrorMixin(LayeredMixin, GuardedMixin):
+    """A record of what an Orthanc server holds
+
+    People may edit `_editable_fields`; the rest is only written by
+    synchronisation.
+    """
+    __slots__ = ()
+    _editable_fields = frozenset()
+
+    missing_since = fields.DateTime(
+        "Missing Since", readonly=True,
+        states={'invisible': ~Bool(Eval('missing_since'))},
+        help="When the server was first found without it.")
+
+    @classmethod
+    def create(cls, vlist):
+        if Transaction().check_access:
+            for values in vlist:
+                cls._check_editable(values.keys())
+        return super().create(vlist)
+
+    @classmethod
+    def write(cls, *args):
+        if Transaction().check_access:
+            for values in args[1::2]:
+                cls._check_editable(values.keys())
+        super().write(*args)
+
+    @classmethod
+    def _check_editable(cls, names):
+        refused = set(names) - inherited_names(cls, '_editable_fields')
+        if refused:
+            field = cls.__names__(min(refused))
+            raise MirrorAccessError(gettext(
+                    'health_orthanc.msg_mirror_readonly', **field))
+
+    @classmethod
+    def copy(cls, records, default=None):
+        raise MirrorAccessError(
+            gettext('health_orthanc.msg_mirror_copy', **cls.__names__()))
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual', cls._visual()),
+            ]
+
+    @classmethod
+    def _visual(cls):
+        return If(Bool(Eval('missing_since')), 'muted', '')
+
+    @classmethod
+    def mark_missing(cls, ids, at=None):
+        """Mark records as missing on their server.
+
+        Parameters
+        ----------
+        at : datetime, optional
+            UTC, now by default.
+
+        Returns
+        -------
+        int
+            How many were not yet marked.
+        """
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        marked = 0
+        for sub_ids in grouped_slice(list(ids)):
+            cursor.execute(*table.update(
+                    [table.missing_since], [at or now()],
+                    where=reduce_ids(table.id, sub_ids)
+                    & (table.missing_since == Null)))
+            marked += cursor.rowcount
+        return marked

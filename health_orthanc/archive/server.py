@@ -1,0 +1,529 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import datetime as dt
+import logging
+import secrets
+
+from sql import Null
+from sql.aggregate import Count
+
+from trytond.config import config
+from trytond.i18n import gettext
+from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If
+from trytond.transaction import (
+    Transaction, inactive_records, without_check_access)
+
+from ..common.access import (
+    GuardedMixin, HiddenFieldsMixin, SealedChar, SealedText)
+from ..common.application import APPLICATION
+from ..common.exceptions import (
+    ServerDeleteError, ServerValidationError, describe)
+from ..common.registration import LayeredMixin
+from ..core.orthanc.client import OrthancClient, normalize_url
+from ..core.orthanc.errors import InvalidAddress, OrthancError
+from ..core.secrets import MASK, SecretUnavailable, seal, unseal
+
+__all__ = ['Server']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.server')
+
+# Seconds that a person waits at most for the first sign of a server
+INTERACTIVE_TIMEOUT = 5
+
+
+def secret_keys():
+    "Return the Fernet keys of the configuration, the newest first"
+    return config.get('health_orthanc', 'fernet_key', default='').split()
+
+
+class Server(
+        LayeredMixin, GuardedMixin, HiddenFieldsMixin, DeactivableMixin,
+        ModelSQL, ModelView):
+    "Orthanc Server"
+    __name__ = 'gnuhealth.orthanc.config'
+    _rec_name = 'label'
+
+    label = fields.Char(
+        "Label", required=True,
+        help="The name of the server in lists and reports.")
+    domain = fields.Char(
+        "URL", required=True,
+        help="The address of Orthanc's REST API as this machine reaches it, "
+        "with the path prefix of a reverse proxy if there is one.")
+    proxy_domain = fields.Char(
+        "Public URL",
+        help="The address for links, where the clients reach Orthanc under "
+        "another one.")
+    link_base_url = fields.Function(
+        fields.Char("Link Base URL"), 'on_change_with_link_base_url')
+    link = fields.Function(
+        fields.Char("Link", help="Opens the server's own pages."),
+        'on_change_with_link')
+    user = fields.Char("User", strip=False)
+    password = fields.Function(
+        fields.Char("Password", strip=False),
+        'get_secret', setter='set_secret')
+    sealed_password = SealedChar("Sealed Password", strip=False)
+    ca_certificates = fields.Text(
+        "CA Certificates",
+        help="Certificates in PEM form that are trusted for this server "
+        "besides those of the system.")
+    client_certificate = fields.Text(
+        "Client Certificate", help="In PEM form, if the server asks for one.")
+    client_key = fields.Function(
+        fields.Text("Client Key", help="The certificate's key in PEM form."),
+        'get_secret', setter='set_secret')
+    sealed_client_key = SealedText("Sealed Client Key")
+    connect_timeout = fields.Float(
+        "Connect Timeout", required=True,
+        domain=[('connect_timeout', '>', 0), ('connect_timeout', '<=', 60)],
+        help="In seconds.")
+    read_timeout = fields.Float(
+        "Read Timeout", required=True,
+        domain=[('read_timeout', '>', 0), ('read_timeout', '<=', 600)],
+        help="In seconds.")
+    retries = fields.Integer(
+        "Retries", required=True,
+        domain=[('retries', '>=', 0), ('retries', '<=', 10)],
+        help="How often a reading call is tried again.")
+
+    instances_mode = fields.Selection([
+            ('on_demand', "When a series is opened"),
+            ('always', "Always"),
+            ], "Instances", required=True, sort=False,
+        help="When the single images of a series are recorded.")
+    start_date = fields.Date(
+        "Start Date",
+        help="Studies that are older are known, but not put up for review, "
+        "and get no key image.")
+    correct_identity = fields.Boolean(
+        "Correct Identity",
+        help="Let administrators write the patient of GNU Health into the "
+        "images of linked studies.")
+    key_image = fields.Boolean(
+        "Key Image",
+        help="Attach the first image of each linked study to its result, or "
+        "else to the patient, as soon as it is stable.")
+    viewers = fields.Many2Many(
+        'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
+        'server', 'viewer', "Viewers",
+        help="Offered besides those whose plugin the server has.")
+
+    identifier = fields.Char(
+        "Identifier", readonly=True,
+        help="What the plugin inside this Orthanc calls itself by.")
+    last_notification = fields.DateTime("Last Notification", readonly=True)
+    version = fields.Char("Version", readonly=True)
+    aetitle = fields.Char("AE Title", readonly=True)
+    plugins = fields.Text("Plugins", readonly=True)
+    validated = fields.Boolean(
+        "Validated", readonly=True,
+        help="The last check reached the server with these settings.")
+    last_check = fields.DateTime("Last Check", readonly=True)
+    check_error_kind = fields.Char("Check Error Kind", readonly=True)
+    check_error = fields.Function(
+        fields.Text("Check Error"), 'get_check_error')
+
+    studies_count = fields.Function(
+        fields.Integer("Studies"), 'get_studies_count')
+
+    _hidden_fields = frozenset({'sealed_password', 'sealed_client_key'})
+    _connection_fields = {
+        'domain', 'user', 'password', 'ca_certificates',
+        'client_certificate', 'client_key', 'active'}
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('label_unique', Unique(table, table.label),
+                'health_orthanc.msg_server_label_unique'),
+            ('domain_unique', Unique(table, table.domain),
+                'health_orthanc.msg_server_domain_unique'),
+            ]
+        cls._order.insert(0, ('label', 'ASC'))
+        cls._buttons.update({
+                'check': {},
+                'remove_config_server': {
+                    'invisible': ~Eval('active', True),
+                    'depends': ['active'],
+                    },
+                'connect_plugin': {
+                    'invisible': ~Eval('active', True),
+                    'depends': ['active'],
+                    },
+                })
+
+    @staticmethod
+    def default_connect_timeout():
+        return 5.
+
+    @staticmethod
+    def default_read_timeout():
+        return 60.
+
+    @staticmethod
+    def default_retries():
+        return 2
+
+    @staticmethod
+    def default_instances_mode():
+        return 'on_demand'
+
+    @staticmethod
+    def default_correct_identity():
+        return False
+
+    @staticmethod
+    def default_key_image():
+        return False
+
+    @classmethod
+    def default_start_date(cls):
+        return Pool().get('ir.date').today()
+
+    @staticmethod
+    def _new_identifier():
+        return secrets.token_urlsafe(12)
+
+    @fields.depends('domain', 'proxy_domain')
+    def on_change_with_link_base_url(self, name=None):
+        url = (self.proxy_domain or '').strip() or (self.domain or '').strip()
+        if url:
+            return url.rstrip('/') + '/'
+
+    @fields.depends(methods=['on_change_with_link_base_url'])
+    def on_change_with_link(self, name=None):
+        return self.on_change_with_link_base_url()
+
+    @classmethod
+    def get_secret(cls, servers, name):
+        return {
+            s.id: MASK if getattr(s, f'sealed_{name}') else None
+            for s in servers}
+
+    @classmethod
+    def set_secret(cls, servers, name, value):
+        if value == MASK:
+            return
+        try:
+            sealed = seal(value, secret_keys())
+        except SecretUnavailable as error:
+            raise ServerValidationError(describe('secret')) from error
+        cls.write(servers, {f'sealed_{name}': sealed})
+
+    def get_check_error(self, name):
+        if self.check_error_kind:
+            return describe(self.check_error_kind)
+
+    @classmethod
+    def get_studies_count(cls, servers, name):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        return cls.count_by_server(
+            Study, servers, lambda table: table.missing_since == Null)
+
+    @classmethod
+    def count_by_server(cls, Model, servers, where):
+        table = Model.__table__()
+        cursor = Transaction().connection.cursor()
+        counts = dict.fromkeys(map(int, servers), 0)
+        cursor.execute(*table.select(
+                table.server, Count(table.id),
+                where=table.server.in_(list(counts)) & where(table),
+                group_by=table.server))
+        counts.update(cursor)
+        return counts
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Bool(Eval('check_error_kind')), 'danger', '')),
+            ('/form//group[@id="check_error"]', 'states', {
+                    'invisible': ~Bool(Eval('check_error_kind')),
+                    }),
+            ]
+
+    @classmethod
+    def create(cls, vlist):
+        vlist = [cls._normalized(values) for values in vlist]
+        for values in vlist:
+            values.setdefault('identifier', cls._new_identifier())
+        servers = super().create(vlist)
+        cls._check_later([s for s in servers if not s.validated])
+        return servers
+
+    @classmethod
+    def write(cls, *args):
+        actions = iter(args)
+        args, changed = [], []
+        for servers, values in zip(actions, actions):
+            values = cls._normalized(values)
+            if values.keys() & cls._connection_fields and not (
+                    values.keys() & {'validated'}):
+                values['validated'] = False
+                changed.extend(servers)
+            args.extend((servers, values))
+        super().write(*args)
+        cls._check_later([s for s in cls.browse(changed) if s.active])
+        servers = cls.browse(sum(args[::2], []))
+        cls._cancel_plugin_keys([s for s in servers if not s.active])
+
+    @classmethod
+    def write_progress(cls, server_id, **values):
+        """Write how far synchronisation is, in one statement.
+
+        It is no change to somebody who has the record open.
+        """
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.update(
+                [getattr(table, name) for name in values],
+                list(values.values()), where=table.id == server_id))
+
+    @classmethod
+    def _normalized(cls, values):
+        values = {
+            name: value for name, value in values.items() if value != MASK}
+        for name in ['domain', 'proxy_domain']:
+            if values.get(name):
+                try:
+                    values[name] = normalize_url(values[name])
+                except InvalidAddress as error:
+                    raise ServerValidationError(
+                        describe(error.kind)) from error
+        return values
+
+    @classmethod
+    def _check_later(cls, servers):
+        for server in servers:
+            cls.__queue__.check_connection([server])
+
+    @classmethod
+    def validate_fields(cls, servers, field_names):
+        super().validate_fields(servers, field_names)
+        # SQLite has no constraints
+        for name in {'label', 'domain'} & (field_names or {'label', 'domain'}):
+            for server in servers:
+                if cls._taken(server, name):
+                    raise ServerValidationError(
+                        gettext(f'health_orthanc.msg_server_{name}_unique'))
+
+    @classmethod
+    @inactive_records
+    @without_check_access
+    def _taken(cls, server, name):
+        return cls.search([
+                (name, '=', getattr(server, name)),
+                ('id', '!=', server.id),
+                ], limit=1, order=[])
+
+    @classmethod
+    def copy(cls, servers, default=None):
+        default = default.copy() if default is not None else {}
+        for name in ['identifier', 'last_notification', 'validated']:
+            default.setdefault(name, None)
+        return super().copy(servers, default=default)
+
+    @classmethod
+    def delete(cls, servers):
+        cls.check_delete()
+        for server in servers:
+            server.check_deletable()
+        cls._cancel_plugin_keys(servers)
+        super().delete(servers)
+
+    def check_deletable(self):
+        """Check that nothing is lost with the server.
+
+        Raises
+        ------
+        ServerDeleteError
+        """
+        if self._has_records(self):
+            raise ServerDeleteError(gettext(
+                    'health_orthanc.msg_server_delete_studies',
+                    server=self.rec_name))
+
+    @classmethod
+    @without_check_access
+    def _has_records(cls, server):
+        pool = Pool()
+        return any(
+            pool.get(name).search(
+                [('server', '=', server.id)], limit=1, order=[])
+            for name in [
+                'gnuhealth.imaging_orthanc.study',
+                'gnuhealth.orthanc.patient'])
+
+    @classmethod
+    def _is_needed(cls, server):
+        "Return whether something would be lost with the server"
+        return cls._has_records(server)
+
+    @classmethod
+    @ModelView.button
+    def remove_config_server(cls, servers):
+        "Delete the servers that hold nothing, deactivate the others"
+        kept = [s for s in servers if cls._is_needed(s)]
+        cls.write(kept, {'active': False})
+        cls.delete([s for s in servers if s not in kept])
+        return 'reload'
+
+    def get_client(self, interactive=False):
+        """Return a client of this server.
+
+        Parameters
+        ----------
+        interactive : bool
+            A person waits for the answer: fail early.
+        """
+        keys = secret_keys()
+        limits = {
+            'connect_timeout': self.connect_timeout,
+            'read_timeout': self.read_timeout,
+            'retries': self.retries,
+            }
+        if interactive:
+            limits = {
+                'connect_timeout': min(
+                    self.connect_timeout, INTERACTIVE_TIMEOUT),
+                'read_timeout': min(
+                    self.read_timeout, 2 * INTERACTIVE_TIMEOUT),
+                'retries': 0,
+                }
+        return OrthancClient(
+            self.domain, self.user, unseal(self.sealed_password, keys),
+            ca_certificates=self.ca_certificates,
+            client_certificate=self.client_certificate,
+            client_key=unseal(self.sealed_client_key, keys), **limits)
+
+    @without_check_access
+    def new_plugin_key(self):
+        """Return a new key for the plugin inside this Orthanc.
+
+        Keys of before stop working.  The plugin has a user of its own, who
+        cannot log in and belongs to no group but that of plugins.
+        """
+        Application = Pool().get('res.user.application')
+        user = self._plugin_user()
+        self._cancel_plugin_keys([self])
+        application, = Application.create([{
+                    'user': user.id,
+                    'application': APPLICATION,
+                    'state': 'validated',
+                    }])
+        return application.key
+
+    @classmethod
+    @inactive_records
+    @without_check_access
+    def _cancel_plugin_keys(cls, servers):
+        Application = Pool().get('res.user.application')
+        Application.cancel(Application.search([
+                    ('user.login', 'in', [s.plugin_login for s in servers]),
+                    ('state', '!=', 'cancelled'),
+                    ]))
+
+    @without_check_access
+    def told_since(self, moment):
+        """Return whether the plugin inside this Orthanc tells of studies.
+
+        It has done so, or was given its key, since that moment.
+        """
+        Application = Pool().get('res.user.application')
+        if self.last_notification and self.last_notification > moment:
+            return True
+        return bool(Application.search([
+                    ('user.login', '=', self.plugin_login),
+                    ('state', '=', 'validated'),
+                    ('create_date', '>', moment),
+                    ], limit=1, order=[]))
+
+    @property
+    def plugin_login(self):
+        return f'orthanc-plugin-{self.id}'
+
+    @inactive_records
+    def _plugin_user(self):
+        pool = Pool()
+        User = pool.get('res.user')
+        group = pool.get('ir.model.data').get_id(
+            'health_orthanc', 'group_orthanc_plugin')
+        users = User.search([('login', '=', self.plugin_login)])
+        user = users[0] if users else User(login=self.plugin_login)
+        user.name = gettext(
+            'health_orthanc.msg_plugin_user', server=self.label)
+        user.active = True
+        user.groups = [group]
+        user.save()
+        return user
+
+    @property
+    def plugin_names(self):
+        return set((self.plugins or '').split())
+
+    @classmethod
+    def info_values(cls, info):
+        "Return the values to write for what `OrthancClient.probe` found"
+        return {
+            'version': info.version,
+            'aetitle': info.dicom_aet,
+            'plugins': '\n'.join(sorted(info.plugins)),
+            'validated': True,
+            'check_error_kind': None,
+            'last_check': dt.datetime.now().replace(microsecond=0),
+            }
+
+    @classmethod
+    @ModelView.button
+    def check(cls, servers):
+        for server in servers:
+            cls.__queue__.check_connection([server])
+
+    @classmethod
+    def check_connection(cls, servers):
+        "Ask each server who it is and record the answer"
+        # All is asked before anything is written
+        found = [(server, server._probe()) for server in servers]
+        for server, values in found:
+            cls.write([server], values)
+
+    @classmethod
+    def probe(cls, password=None, **values):
+        """Return what a server that is not recorded yet says of itself.
+
+        Raises
+        ------
+        OrthancError
+        """
+        with OrthancClient(
+                values['domain'], values.get('user'), password,
+                ca_certificates=values.get('ca_certificates'),
+                connect_timeout=INTERACTIVE_TIMEOUT,
+                read_timeout=2 * INTERACTIVE_TIMEOUT, retries=0) as client:
+            return client.probe()
+
+    def _probe(self):
+        failed = {
+            'validated': False,
+            'last_check': dt.datetime.now().replace(microsecond=0),
+            }
+        try:
+            with self.get_client(interactive=True) as client:
+                return self.info_values(client.probe())
+        except OrthancError as error:
+            logger.info("Orthanc server %s: %s", self.id, error.kind)
+            return {**failed, 'check_error_kind': error.kind}
+        except SecretUnavailable:
+            logger.warning("Orthanc server %s: secret unavailable", self.id)
+            return {**failed, 'check_error_kind': 'secret'}
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_connect_plugin')
+    def connect_plugin(cls, servers):
+        pass

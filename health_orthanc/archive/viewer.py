@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.i18n import gettext
+from trytond.model import (
+    DeactivableMixin, ModelSQL, ModelView, fields, sequence_ordered)
+from trytond.pool import Pool
+
+from ..common.access import GuardedMixin
+from ..common.exceptions import ViewerValidationError
+from ..core.orthanc.viewers import TemplateError, check_template, viewer_url
+
+__all__ = ['ServerViewer', 'Viewer', 'ViewableMixin']
+
+
+class Viewer(
+        GuardedMixin, sequence_ordered(), DeactivableMixin, ModelSQL,
+        ModelView):
+    "Orthanc Viewer"
+    __name__ = 'gnuhealth.orthanc.viewer'
+
+    name = fields.Char("Name", required=True, translate=True)
+    level = fields.Selection([
+            ('patient', "Patient"),
+            ('study', "Study"),
+            ('series', "Series"),
+            ('instance', "Instance"),
+            ], "Level", required=True, sort=False)
+    url_template = fields.Char(
+        "URL Template", required=True,
+        help="Relative to the server's public URL unless it has a scheme. "
+        "Placeholders: {StudyInstanceUID}, {SeriesInstanceUID}, "
+        "{SOPInstanceUID}, {OrthancID}, {StudyOrthancID}, {SeriesOrthancID}, "
+        "{PatientID}, {ServerURL}.")
+    plugin = fields.Char(
+        "Plugin",
+        help="Offered for servers that report this plugin. Empty: only "
+        "where it is switched on for the server.")
+    built_in = fields.Boolean(
+        "Built-in", readonly=True, help="Part of every Orthanc.")
+    servers = fields.Many2Many(
+        'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
+        'viewer', 'server', "Servers", help="Switched on for these servers.")
+
+    @classmethod
+    def validate_fields(cls, viewers, field_names):
+        super().validate_fields(viewers, field_names)
+        cls.check_url_template(viewers, field_names)
+
+    @classmethod
+    def check_url_template(cls, viewers, field_names=None):
+        if field_names and not (field_names & {'url_template', 'level'}):
+            return
+        for viewer in viewers:
+            try:
+                check_template(viewer.url_template, viewer.level)
+            except TemplateError as error:
+                raise ViewerValidationError(gettext(
+                        f'health_orthanc.msg_viewer_{error.reason}',
+                        viewer=viewer.rec_name,
+                        detail=error.detail)) from error
+
+    @classmethod
+    def offered(cls, server, level):
+        "Return the viewers of a level that a server has or was given"
+        viewers = cls.search([('level', '=', level)])
+        return [
+            v for v in viewers
+            if v.built_in
+            or (v.plugin and v.plugin in server.plugin_names)
+            or v in server.viewers]
+
+    def url(self, server, values):
+        return viewer_url(self.url_template, server.link_base_url, values)
+
+
+class ServerViewer(ModelSQL):
+    "Orthanc Server - Viewer"
+    __name__ = 'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer'
+
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True,
+        ondelete='CASCADE')
+    viewer = fields.Many2One(
+        'gnuhealth.orthanc.viewer', "Viewer", required=True,
+        ondelete='CASCADE')
+
+
+class ViewableMixin:
+    """A record that viewers can show
+
+    Models that mix it in define `viewer_level` and `viewer_values()`, and
+    have images to show when `viewable` is true.
+    """
+    __slots__ = ()
+    viewer_level = None
+
+    @property
+    def viewable(self):
+        return not self.missing_since
+
+    def viewer_values(self):
+        "Return the placeholders' values"
+        raise NotImplementedError
+
+    def offered_viewers(self):
+        Viewer = Pool().get('gnuhealth.orthanc.viewer')
+        if not self.viewable:
+            return []
+        return Viewer.offered(self.server, self.viewer_level)
+
+    def shipped_viewer_link(self, xml_id):
+        """Return the address in a shipped viewer, whether offered or not.
+
+        Reports that were written for GNU Health 5.0 print it.
+        """
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        Viewer = pool.get('gnuhealth.orthanc.viewer')
+        if not self.viewable:
+            return None
+        viewer = Viewer(ModelData.get_id('health_orthanc', xml_id))
+        return viewer.url(self.server, self.viewer_values())

@@ -1,0 +1,279 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Access that trytond does not check by itself."""
+
+from functools import wraps
+
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.model.exceptions import AccessError
+from trytond.pool import Pool
+from trytond.tools.domain_inversion import is_leaf
+from trytond.transaction import Transaction
+
+from .exceptions import DecisionAccessError
+from .registration import inherited_names
+
+__all__ = [
+    'GuardedMixin', 'GuardedSearchMixin', 'HiddenFieldsMixin',
+    'ReadonlyMixin', 'RestrictedFormMixin', 'RestrictedWizardMixin',
+    'SealedChar', 'SealedText', 'check_write']
+
+# Remote calls that give out values of the record that is named to them
+_UNCHECKED_CALLS = {
+    'autocomplete', 'on_change', 'on_change_notify', 'on_change_with',
+    'on_scan_code', 'pre_validate', 'resources'}
+
+
+class _SealedMixin:
+    "A column that can be read by our code only, and searched by nobody"
+
+    def convert_domain(self, domain, tables, Model):
+        self._refuse(Model)
+
+    def convert_order(self, name, tables, Model):
+        self._refuse(Model)
+
+    def _refuse(self, Model):
+        # Comparing would tell the value letter by letter
+        raise AccessError(gettext(
+                'ir.msg_access_rule_field_error',
+                **Model.__names__(self.name)))
+
+
+class SealedChar(_SealedMixin, fields.Char):
+    pass
+
+
+class SealedText(_SealedMixin, fields.Text):
+    pass
+
+
+class GuardedSearchMixin:
+    """Check the access to what a ``where`` clause compares
+
+    trytond checks the fields of dotted names but not those of such a clause.
+    """
+    __slots__ = ()
+
+    @classmethod
+    def search(cls, domain, *args, **kwargs):
+        if Transaction().check_access:
+            _check_where(cls, domain)
+        return super().search(domain, *args, **kwargs)
+
+
+def _check_where(Model, domain, inside=False):
+    if is_leaf(domain):
+        _check_leaf(Model, domain, inside)
+    elif isinstance(domain, (list, tuple)):
+        for clause in domain:
+            _check_where(Model, clause, inside)
+
+
+def _check_leaf(Model, clause, inside):
+    pool = Pool()
+    ModelAccess = pool.get('ir.model.access')
+    FieldAccess = pool.get('ir.model.field.access')
+    name, _, rest = clause[0].partition('.')
+    if inside:
+        FieldAccess.check(Model.__name__, [name], 'read')
+    field = Model._fields[name]
+    where = clause[1].endswith('where')
+    if not hasattr(field, 'get_target') or not (where or rest):
+        return
+    Target = field.get_target()
+    ModelAccess.check(Target.__name__, 'read')
+    _check_where(
+        Target, [(rest, *clause[1:])] if rest else clause[2], inside=True)
+
+
+class GuardedMixin(GuardedSearchMixin):
+    """Check the access to a record whose values a remote call gives out
+
+    For trytond these calls only tell what is computed from what the client
+    sent, but they complete it from the record.
+    """
+    __slots__ = ()
+
+    @classmethod
+    def __post_setup__(cls):
+        super().__post_setup__()
+        for name, rpc in cls.__rpc__.items():
+            if name in _UNCHECKED_CALLS or name.startswith('on_change_'):
+                rpc.decorator = _checked(cls, rpc.decorator)
+
+    @classmethod
+    def delete(cls, records):
+        # What keeps them from being deleted is not everybody's business
+        cls.check_delete()
+        super().delete(records)
+
+    @classmethod
+    def check_delete(cls):
+        Pool().get('ir.model.access').check(cls.__name__, 'delete')
+
+    @classmethod
+    def export_data(cls, records, *args, **kwargs):
+        # trytond takes rules that look beyond the record for fulfilled
+        if Transaction().check_access:
+            cls.check_read(records)
+        return super().export_data(records, *args, **kwargs)
+
+    @classmethod
+    def check_read(cls, records):
+        "Check that the user may read the model and the records"
+        Pool().get('ir.model.access').check(cls.__name__, 'read')
+        ids = [r.id for r in records if r.id is not None and r.id >= 0]
+        if ids:
+            cls.read(ids, ['id'])
+
+
+def _checked(cls, decorator):
+    def decorate(func):
+        if decorator:
+            func = decorator(func)
+
+        @wraps(func)
+        def wrapper(*args, **kwargs):
+            first = args[0] if args else None
+            records = first if isinstance(first, list) else [first]
+            cls.check_read([r for r in records if isinstance(r, cls)])
+            return func(*args, **kwargs)
+        return wrapper
+    return decorate
+
+
+class ReadonlyMixin(GuardedMixin):
+    "Records that only our own code changes and deletes, whoever asks for it"
+    __slots__ = ()
+
+    @classmethod
+    def write(cls, *args):
+        Pool().get('ir.model.access').check(cls.__name__, 'write')
+        cls._refuse_people()
+        super().write(*args)
+
+    @classmethod
+    def delete(cls, records):
+        cls.check_delete()
+        cls._refuse_people()
+        super().delete(records)
+
+    @classmethod
+    def _refuse_people(cls):
+        if Transaction().check_access:
+            raise DecisionAccessError.told()
+
+
+class RestrictedWizardMixin:
+    """Let only the groups of its actions run a wizard
+
+    The client names the action that it runs the wizard by; trytond lets
+    everybody run it by an action that does not exist.  A wizard that works on
+    a record of certain models names them in `_record_models`: the client
+    names the record when it executes, but not yet when it creates.
+    """
+    __slots__ = ()
+    _record_models = frozenset()
+
+    @classmethod
+    def check_access(cls):
+        transaction = Transaction()
+        if not transaction.user:
+            return
+        with transaction.set_context(action_id=None):
+            cls._check_groups()
+            if transaction.context.get('active_model'):
+                cls._check_record()
+            super().check_access()
+
+    @classmethod
+    def execute(cls, session_id, data, state_name):
+        if Transaction().user:
+            cls._check_record()
+        return super().execute(session_id, data, state_name)
+
+    @classmethod
+    def _check_groups(cls):
+        _check_wizard(cls.__name__)
+
+    @classmethod
+    def _check_record(cls):
+        context = Transaction().context
+        model = context.get('active_model')
+        if cls._record_models and (
+                model not in cls._record_models
+                or context.get('active_id') is None):
+            raise AccessError(gettext(
+                    'ir.msg_access_wizard_model_error',
+                    wizard=cls.__name__, model=model or '–'))
+
+
+def _check_wizard(name):
+    "Check that the user is in a group of the actions of a wizard"
+    pool = Pool()
+    ActionWizard = pool.get('ir.action.wizard')
+    User = pool.get('res.user')
+    if not ActionWizard.get_groups(name).intersection(User.get_groups()):
+        raise AccessError(gettext(
+                'ir.msg_access_wizard_error', wizard=name))
+
+
+class RestrictedFormMixin:
+    """A form of which remote calls are for those who may run its wizard
+
+    What it computes tells of records; trytond lets everybody ask.
+    """
+    __slots__ = ()
+    _wizard = None
+
+    @classmethod
+    def __post_setup__(cls):
+        super().__post_setup__()
+        for rpc in cls.__rpc__.values():
+            rpc.decorator = _restricted(cls._wizard, rpc.decorator)
+
+
+def _restricted(wizard, decorator):
+    def decorate(func):
+        if decorator:
+            func = decorator(func)
+
+        @wraps(func)
+        def wrapper(*args, **kwargs):
+            if Transaction().user:
+                _check_wizard(wizard)
+            return func(*args, **kwargs)
+        return wrapper
+    return decorate
+
+
+def check_write(Model, names):
+    "Check that the user may write fields, before anything is told of values"
+    pool = Pool()
+    pool.get('ir.model.access').check(Model.__name__, 'write')
+    pool.get('ir.model.field.access').check(
+        Model.__name__, list(names), 'write')
+
+
+class HiddenFieldsMixin:
+    """Leave out of `fields_get` what the user may not read
+
+    Scripts read every field that it tells: for a user who may not read one of
+    ours, GNU Health's own records would not open at all.
+    """
+    __slots__ = ()
+    _hidden_fields = frozenset()
+
+    @classmethod
+    def fields_get(cls, fields_names=None, level=0):
+        FieldAccess = Pool().get('ir.model.field.access')
+        definitions = super().fields_get(
+            fields_names=fields_names, level=level)
+        hidden = inherited_names(cls, '_hidden_fields')
+        for name in hidden & definitions.keys():
+            if not FieldAccess.check(
+                    cls.__name__, [name], 'read', raise_exception=False):
+                del definitions[name]
+        return definitions

@@ -1,0 +1,230 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a machine may do with the candidates of a study.
+
+It is certain of an order only by a key of that order, and of a patient
+without an order only by the PUID, where all that could be compared agrees.
+What waits for a person for any other reason says so.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .score import Assessment, Key
+from .verdicts import Verdict
+
+__all__ = [
+    'BOUNDS', 'Decision', 'Doubt', 'Status', 'Thresholds', 'decide']
+
+
+class Status(enum.Enum):
+    "The link statuses that machines give"
+    CERTAIN = 'auto_certain'
+    UNSURE = 'auto_unsure'
+    UNLINKED = 'unlinked'
+
+
+class Doubt(enum.Enum):
+    "Why a study waits for a person, the gravest first"
+    NOBODY = 'nobody'  # there are no candidates
+    VETO = 'veto'
+    FLOOR = 'floor'  # too little speaks for the best
+    TIE = 'tie'  # nothing tells two candidates apart
+    OTHER_KEY = 'other_key'  # some key leads to another order
+    NAMESAKE = 'namesake'  # a second patient has this name and birth date
+    RIVAL = 'rival'  # another candidate is nearly as good
+    DIFFERENCE = 'difference'  # not all agrees
+    NO_KEY = 'no_key'  # nothing leads to this order but the patient
+    IDENTITY = 'identity'  # too little is known of who it is
+
+
+# Between what a hospital may set the thresholds: none makes a machine more
+# certain than their defaults do
+BOUNDS = {
+    'review_score': (50, 100),
+    'margin': (15, 100),
+    'order_identity': (2, 4),
+    'patient_identity': (3, 4),
+    'candidates': (1, 50),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From where on a machine acts; the hospital may set them
+
+    What is certain always has a score of 100, and a name that agrees.
+
+    Raises
+    ------
+    ValueError
+        If one is out of its `BOUNDS`.
+
+    Attributes
+    ----------
+    review_score : int
+        Below it nothing is proposed.
+    review_strength : float
+        Neither where less than this speaks for a candidate. By default a
+        study UID or a PUID is enough, and so is a name with its birth date,
+        but not a name with the sex.
+    margin : float
+        By how much the best must be stronger than the next other patient or
+        order to be certain.
+    tie : float
+        By how much to be proposed at all.
+    order_identity : int
+        How many of PUID, name, birth date and sex must be equal where a key
+        leads to the order; PUID or birth date must be among them.
+    patient_identity : int
+        How many where only the PUID leads to the patient; it and the name
+        must be among them.
+    candidates : int
+        How many are kept for people to choose from.
+    candidate_strength : float
+        From where on a candidate is worth to be shown; name and birth date
+        always are.
+    """
+    review_score: int = 60
+    review_strength: float = 38
+    margin: float = 15
+    tie: float = 1
+    order_identity: int = 2
+    patient_identity: int = 3
+    candidates: int = 10
+    candidate_strength: float = 5
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is not between {least} and {most}")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a machine does with a study
+
+    Attributes
+    ----------
+    status : Status
+    best : Assessment or None
+        What it is linked to; None if it stays unlinked.
+    candidates : tuple of Assessment
+        The best first, also those with a veto.
+    doubt : Doubt or None
+        Why a person should look; None if certain.
+    """
+    status: Status
+    best: Assessment | None
+    candidates: tuple[Assessment, ...]
+    doubt: Doubt | None = None
+
+
+def decide(
+        assessments: Sequence[Assessment],
+        thresholds: Thresholds = Thresholds()) -> Decision:
+    """Return what a machine may do.
+
+    Parameters
+    ----------
+    assessments : sequence of Assessment
+        Of one study, as `matching.assess` returns them.
+    """
+    # A closed order is only for what has its key
+    eligible = [
+        a for a in assessments
+        if not a.candidate.order or a.order_key or a.candidate.order.open]
+    shown = tuple(
+        a for a in eligible
+        if a.order_key or a.strength >= thresholds.candidate_strength
+        # Perhaps somebody else's ID was typed
+        or a.is_equal('name', 'birth_date'))[:thresholds.candidates]
+    if not eligible:
+        return Decision(Status.UNLINKED, None, (), Doubt.NOBODY)
+    best, others = eligible[0], eligible[1:]
+    doubt = _why_unlinked(best, others, thresholds)
+    if doubt:
+        return Decision(Status.UNLINKED, None, shown, doubt)
+    best, doubt = _settle_orders(best, others, thresholds)
+    doubt = doubt or _why_unsure(
+        best, [a for a in eligible if a is not best], thresholds)
+    status = Status.UNSURE if doubt else Status.CERTAIN
+    shown = (best, *(a for a in shown if a is not best))
+    return Decision(status, best, shown, doubt)
+
+
+def _why_unlinked(
+        best: Assessment, others: Sequence[Assessment],
+        thresholds: Thresholds) -> Doubt | None:
+    if best.vetoes:
+        return Doubt.VETO
+    if best.score < thresholds.review_score or (
+            best.strength < thresholds.review_strength):
+        return Doubt.FLOOR
+    if any(
+            _is_other_patient(best, a) and not a.vetoes
+            and best.strength - a.strength < thresholds.tie
+            for a in others):
+        return Doubt.TIE
+    return None
+
+
+def _settle_orders(
+        best: Assessment, others: Sequence[Assessment],
+        thresholds: Thresholds) -> tuple[Assessment, Doubt | None]:
+    "Leave the order open where two of one patient are equally good"
+    patient = best.candidate.patient.key
+    same = [a for a in others if a.candidate.patient.key == patient]
+    if best.candidate.order and any(
+            a.candidate.order
+            and best.strength - a.strength < thresholds.tie for a in same):
+        without = [a for a in same if not a.candidate.order]
+        return (without or [best])[0], Doubt.TIE
+    return best, None
+
+
+def _why_unsure(
+        best: Assessment, others: Sequence[Assessment],
+        thresholds: Thresholds) -> Doubt | None:
+    if any(a.order_key and not _is_same_order(a, best) for a in others):
+        return Doubt.OTHER_KEY
+    if not best.is_equal('patient_id') and any(
+            _is_other_patient(best, a) and a.is_equal('name', 'birth_date')
+            for a in others):
+        return Doubt.NAMESAKE
+    if any(
+            (_is_other_patient(best, a)
+                or best.candidate.order and a.candidate.order)
+            and not a.vetoes
+            and best.strength - a.strength < thresholds.margin
+            for a in others):
+        return Doubt.RIVAL
+    if best.score < 100 or Verdict.DIFFERS in best.identity or (
+            not best.is_equal('name')):
+        return Doubt.DIFFERENCE
+    return _why_no_key(best, thresholds)
+
+
+def _why_no_key(best: Assessment, thresholds: Thresholds) -> Doubt | None:
+    equal = best.identity.count(Verdict.EQUAL)
+    by_puid = best.is_equal('patient_id')
+    if best.candidate.order:
+        if not best.order_key:
+            return Doubt.NO_KEY
+        if equal < thresholds.order_identity or not (
+                by_puid or best.is_equal('birth_date')) or (
+                best.key is Key.STEP and not by_puid):
+            return Doubt.IDENTITY
+    elif not by_puid or equal < thresholds.patient_identity:
+        return Doubt.IDENTITY
+    return None
+
+
+def _is_other_patient(one: Assessment, other: Assessment) -> bool:
+    return one.candidate.patient.key != other.candidate.patient.key
+
+
+def _is_same_order(one: Assessment, other: Assessment) -> bool:
+    first, second = one.candidate.order, other.candidate.order
+    return bool(first and second and first.key == second.key)

@@ -1,0 +1,327 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether two names are one person's (PN: PS3.5 §6.2.1).
+
+Case, accents, titles, suffixes and the order of words make no difference;
+neither do particles (de, van, al-), hyphens and spaces between the parts of a
+name, nor whether Müller is written Mueller or Muller.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+from rapidfuzz.distance import OSA
+
+from ..dicom.values import NameGroup, PersonName, parse_person_name
+from .folding import fold_words, romanised, script_of, sound_of
+from .verdicts import Finding, Reason, Verdict
+
+__all__ = ['compare_groups', 'compare_names', 'name_groups']
+
+# How much a name agrees of which the other side has
+_PART = 0.8  # a family and a given name, one of them perhaps an initial
+_ONE_WORD = 0.4
+_ALIKE = 0.75  # the same words, with slips
+_OTHER_SCRIPT = 0.75
+_RELATED = 0.2  # some words, as relatives have
+# From which likeness on a word may be another one with a slip
+_SLIP = 0.6
+_SOUNDS_ALIKE = 0.85
+_READS_ALIKE = 0.7
+
+_TITLES = frozenset("""
+    dr prof mr mrs ms miss sr sra srta herr frau jr ii iii don dona mme mlle
+    sir""".split())
+_PARTICLES = frozenset("""
+    de del della di da do dos das du des van von vom zu zum zur der den dem ter
+    ten la le las los el al ال bin ben ibn bint abu af av und st
+    san""".split())
+_GIVEN_PARTICLES = frozenset("de del la las los".split())
+# Of which a single letter is an initial
+_WITH_INITIALS = {'LATIN', 'CYRILLIC', 'GREEK'}
+
+
+def compare_names(
+        ours: Sequence[NameGroup], theirs: str | None) -> Finding:
+    """Compare the names that somebody has with a PN, as received.
+
+    Equal
+        are the words, in any order: with `Reason.SWAPPED` if family and given
+        name are exchanged, which is as good, since nobody is certain of a
+        patient by the name alone, and with `Reason.OTHER_NAME` if it is not
+        the first of `ours`.
+    Missing
+        is what the words of one side are only a part of (`Reason.PART`: the
+        second surname or the middle name left out, initials), and what is
+        written in another script: `Reason.SCRIPT` if it reads alike,
+        `Reason.UNREADABLE_SCRIPT` for Chinese characters that do not.
+    Differs
+        all else, with `Reason.SIMILAR` if slips explain it.
+
+    What comes nearest of all names and groups of the PN counts; names in one
+    script are asked before those in two.
+    """
+    return compare_groups(ours, name_groups(theirs))
+
+
+def compare_groups(
+        ours: Iterable[NameGroup], theirs: Sequence[NameGroup]) -> Finding:
+    "Compare names as `compare_names` does"
+    best: Finding | None = None
+    for number, (our, their) in enumerate(product(ours, theirs)):
+        finding = _compare_two(our, their)
+        if finding is None:
+            continue
+        if number >= len(theirs) and finding.verdict is Verdict.EQUAL:
+            finding = _as_other_name(our)
+        if best is None or _nearness(finding) > _nearness(best):
+            best = finding
+    return best or Finding.missing()
+
+
+def _as_other_name(name: NameGroup) -> Finding:
+    "A nickname alone says little"
+    if len(_writings(name)[0].words) > 1:
+        return Finding.equal(Reason.OTHER_NAME)
+    return Finding.partial(Reason.OTHER_NAME, _ONE_WORD)
+
+
+_SCRIPT_REASONS = {Reason.SCRIPT, Reason.UNREADABLE_SCRIPT}
+
+
+def _nearness(finding: Finding) -> tuple[bool, bool, float]:
+    return (
+        finding.verdict is Verdict.EQUAL,
+        finding.reason not in _SCRIPT_REASONS,
+        finding.agreement or 0)
+
+
+@lru_cache(maxsize=4096)
+def name_groups(text: str | None) -> tuple[NameGroup, ...]:
+    "Return the groups of a PN that hold a name"
+    name: PersonName | None = parse_person_name(text)
+    if not name:
+        return ()
+    groups = [name.alphabetic, name.ideographic, name.phonetic]
+    return tuple(group for group in groups if _writings(group))
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """The words of a name, folded
+
+    `joined` are all words of the family name and of the given name, `family`
+    and `given` those that are neither titles nor particles.
+    """
+    family: tuple[str, ...]
+    given: tuple[str, ...]
+    joined: tuple[str, str]
+    script: str
+
+    @classmethod
+    def make(
+            cls, family: tuple[str, ...], given: tuple[str, ...]
+            ) -> '_Writing':
+        return cls(
+            _without(family, _TITLES, _PARTICLES),
+            _without(given, _TITLES, _GIVEN_PARTICLES),
+            (''.join(family), ''.join(given)), script_of(family + given))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.family + self.given
+
+    @property
+    def is_structured(self) -> bool:
+        return bool(self.family and self.given)
+
+
+@lru_cache(maxsize=65536)
+def _writings(group: NameGroup) -> tuple[_Writing, ...]:
+    "Return the ways to fold a name: of Müller, muller and mueller"
+    given = f'{group.given} {group.middle}'
+    found = []
+    for umlauts in [False, True]:
+        family_words = fold_words(group.family, umlauts)
+        given_words = fold_words(given, umlauts)
+        if not family_words and not given_words:
+            return ()
+        writing = _Writing.make(family_words, given_words)
+        if writing not in found:
+            found.append(writing)
+    return tuple(found)
+
+
+def _without(words: tuple[str, ...], *kinds: frozenset[str]
+        ) -> tuple[str, ...]:
+    "Leave words out as long as there are others"
+    for kind in kinds:
+        words = tuple(w for w in words if w not in kind) or words
+    return words
+
+
+def _compare_two(one: NameGroup, other: NameGroup) -> Finding | None:
+    "Return None if one of them holds no name"
+    best: Finding | None = None
+    for pair in product(_writings(one), _writings(other)):
+        finding = _compare_writings(*pair)
+        if best is None or _nearness(finding) > _nearness(best):
+            best = finding
+        if best.verdict is Verdict.EQUAL:
+            break
+    return best
+
+
+def _compare_writings(one: _Writing, other: _Writing) -> Finding:
+    # Which is the first must make no difference
+    one, other = sorted(
+        [one, other], key=lambda w: (len(w.words), w.family, w.given))
+    if one.script != other.script:
+        return _compare_scripts(one, other)
+    return _compare_equal(one, other) or _compare_words(one, other)
+
+
+def _compare_equal(one: _Writing, other: _Writing) -> Finding | None:
+    structured = one.is_structured and other.is_structured
+    (family, given), (other_family, other_given) = one.joined, other.joined
+    if (_same(one.family, other.family) or family == other_family) and (
+            _same(one.given, other.given) or given == other_given):
+        return Finding.equal()
+    if structured and (
+            _same(one.family, other.given) or family == other_given) and (
+            _same(one.given, other.family) or given == other_family):
+        return Finding.equal(Reason.SWAPPED)
+    if sorted(one.words) == sorted(other.words):
+        return Finding.equal()
+    if not structured and not {family + given, given + family}.isdisjoint(
+            {other_family + other_given, other_given + other_family}):
+        return Finding.equal()
+    return None
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> bool:
+    "Return whether the words are the same, joined or in any order"
+    return ''.join(one) == ''.join(other) or sorted(one) == sorted(other)
+
+
+def _compare_words(few: _Writing, many: _Writing) -> Finding:
+    with_initials = few.script in _WITH_INITIALS
+    likeness = _assign(few.words, many.words, with_initials)
+    if all(value == 1 or value == _INITIAL for value in likeness):
+        full = likeness.count(1)
+        if full and len(likeness) > 1:
+            return Finding.partial(Reason.PART, _PART)
+        return Finding.partial(Reason.PART, _ONE_WORD)
+    mean = sum(likeness) / len(likeness)
+    if len(likeness) > 1 and min(likeness) >= _SLIP:
+        return Finding.differs(Reason.SIMILAR, _ALIKE * mean)
+    joined = _likeness_of_joined(few, many)
+    if joined >= _SOUNDS_ALIKE:
+        return Finding.differs(Reason.SIMILAR, _ALIKE * joined)
+    return Finding.differs(None, _RELATED * mean)
+
+
+def _likeness_of_joined(few: _Writing, many: _Writing) -> float:
+    "Compare without spaces what has other spaces: VANDENBREG, van den Berg"
+    theirs = many.joined
+    turned = few.joined[::-1]
+    if few.is_structured and many.is_structured:
+        return max(
+            min(map(_word_likeness, ours, theirs))
+            for ours in [few.joined, turned])
+    if len(few.words) == len(many.words):
+        return 0.0
+    return max(
+        _word_likeness(''.join(ours), ''.join(theirs))
+        for ours in [few.joined, turned])
+
+
+_INITIAL = 0.9
+
+
+def _assign(
+        few: Sequence[str], many: Sequence[str], with_initials: bool
+        ) -> list[float]:
+    "Return how much each of a few words is like one of many, nearest first"
+    pairs = sorted((
+            (-_word_likeness(one, other, with_initials), one, i, other, j)
+            for i, one in enumerate(few) for j, other in enumerate(many)))
+    left_few, left_many = set(range(len(few))), set(range(len(many)))
+    found = []
+    for likeness, _, i, _, j in pairs:
+        if i in left_few and j in left_many:
+            left_few.remove(i)
+            left_many.remove(j)
+            found.append(-likeness)
+    return found
+
+
+@lru_cache(maxsize=65536)
+def _word_likeness(
+        one: str, other: str, with_initials: bool = False) -> float:
+    if one == other:
+        return 1.0
+    if with_initials and 1 in {len(one), len(other)}:
+        return _INITIAL if one[0] == other[0] else 0.0
+    likeness = OSA.normalized_similarity(one, other)
+    if len(one) >= 3 and len(other) >= 3:
+        if one.startswith(other) or other.startswith(one):
+            likeness = max(likeness, _SOUNDS_ALIKE)
+        sound = sound_of(one)
+        if len(sound) > 1 and sound == sound_of(other):
+            likeness = max(likeness, _SOUNDS_ALIKE)
+    return float(likeness) if likeness >= _SLIP else 0.0
+
+
+def _compare_scripts(one: _Writing, other: _Writing) -> Finding:
+    likeness = _read_alike(one, other)
+    if likeness >= _READS_ALIKE:
+        return Finding.partial(Reason.SCRIPT, _OTHER_SCRIPT * likeness)
+    if 'CJK' in {one.script, other.script}:
+        return Finding.missing(Reason.UNREADABLE_SCRIPT)
+    return Finding.differs(None, _RELATED * likeness)
+
+
+@lru_cache(maxsize=65536)
+def _read_alike(one: _Writing, other: _Writing) -> float:
+    "Return how much two names read alike once they are romanised"
+    few, many = sorted(
+        [_romanised(one), _romanised(other)],
+        key=lambda w: (len(w.words), w.joined))
+    return max(_likeness_of_words(few, many), _likeness_of_sounds(few, many))
+
+
+def _likeness_of_words(few: _Writing, many: _Writing) -> float:
+    if len(few.words) < 2:
+        return 0.0
+    likeness = _assign(few.words, many.words, True)
+    return sum(likeness) / len(likeness) if min(likeness) >= _SLIP else 0.0
+
+
+def _likeness_of_sounds(one: _Writing, other: _Writing) -> float:
+    "Compare consonants, for many scripts write no vowels"
+    return max(
+        min(_sound_likeness(family, theirs[i]),
+            _sound_likeness(given, theirs[1 - i]))
+        for family, given in _parts(one) for theirs in _parts(other)
+        for i in [0, 1])
+
+
+def _parts(writing: _Writing) -> list[tuple[str, str]]:
+    "Return family and given name, with and without particles"
+    return [
+        writing.joined, (''.join(writing.family), ''.join(writing.given))]
+
+
+def _sound_likeness(one: str, other: str) -> float:
+    one, other = sound_of(one), sound_of(other)
+    return float(OSA.normalized_similarity(one, other)) if one else 0.0
+
+
+def _romanised(writing: _Writing) -> _Writing:
+    if writing.script == 'LATIN':
+        return writing
+    return _Writing.make(
+        romanised(writing.family), romanised(writing.given))

@@ -1,0 +1,295 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much speaks for it that a study belongs to a patient and an order.
+
+Each field that is known on both sides counts with its weight in `WEIGHTS`
+times its agreement, from 0 to 1. The *score* is what they reach of what they
+could, in percent: 100 if and only if all of them agree, whichever are
+missing. It says nothing of how much there was to compare: that is the
+*strength*, what speaks for the candidate less what speaks against it, by
+which candidates are ranked.
+
+Of a name of which one side has only a part the part counts, yet it does not
+agree in full. Description and station only tell the orders of a patient
+apart: they do not count where a key leads to the order.
+"""
+
+import datetime as dt
+import enum
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ..dicom.values import display_names
+from .attributes import Candidate, OrderFacts, PatientFacts, StudyFacts
+from .birth_dates import compare_birth_dates
+from .fields import (
+    compare_accession_numbers, compare_dates, compare_descriptions,
+    compare_merge_id, compare_modalities, compare_patient_ids, compare_sex,
+    compare_stations, compare_step_ids, compare_study_uids)
+from .names import compare_names
+from .verdicts import Comparison, Finding, Reason, Verdict
+
+__all__ = [
+    'Assessment', 'DATE_WINDOW', 'Key', 'ORDER_KEYS', 'VETO', 'Veto',
+    'WEIGHTS', 'WIDEST_DATE_WINDOW', 'assess']
+
+WEIGHTS = {
+    'study_uid': 40,
+    'merge_id': 30,
+    'accession_number': 25,
+    'patient_id': 40,
+    'name': 30,
+    'birth_date': 25,
+    'sex': 5,
+    'step': 10,
+    'procedure': 5,
+    'modality': 5,
+    'date': 5,
+    'description': 2,
+    'station': 2,
+    }
+_IDENTITY = ['patient_id', 'name', 'birth_date', 'sex']
+# What each veto takes from the strength
+VETO = 30
+DATE_WINDOW = dt.timedelta(days=7)
+# The widest that a hospital may set it to
+WIDEST_DATE_WINDOW = dt.timedelta(days=31)
+
+
+class Veto(enum.Enum):
+    "Why no machine may link"
+    PATIENT_ID = 'patient_id'  # it is another patient's PUID
+    SEX = 'sex'  # male against female of biological sex
+    BIRTH_DATE = 'birth_date'  # differs by more than a slip
+
+
+class Key(enum.Enum):
+    "What leads to a candidate, the best first"
+    STUDY_UID = 'study_uid'
+    MERGE_ID = 'merge_id'
+    ACCESSION_NUMBER = 'accession_number'
+    STEP = 'step'
+    PATIENT_ID = 'patient_id'
+
+
+ORDER_KEYS = frozenset(Key) - {Key.PATIENT_ID}
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What speaks for and against a candidate
+
+    Attributes
+    ----------
+    candidate : Candidate
+    score : int
+        From 0 to 100.
+    strength : float
+    comparisons : tuple of Comparison
+        In the order of `WEIGHTS`; those of an order only where there is one.
+    vetoes : tuple of Veto
+    key : Key or None
+    """
+    candidate: Candidate
+    score: int
+    strength: float
+    comparisons: tuple[Comparison, ...]
+    vetoes: tuple[Veto, ...] = ()
+    key: Key | None = None
+
+    def is_equal(self, *names: str) -> bool:
+        "Return whether all these fields are"
+        equal = {
+            c.field for c in self.comparisons if c.verdict is Verdict.EQUAL}
+        return equal.issuperset(names)
+
+    @property
+    def identity(self) -> list[Verdict]:
+        "The verdicts on patient ID, name, birth date and sex"
+        return [
+            c.verdict for c in self.comparisons if c.field in _IDENTITY]
+
+    @property
+    def order_key(self) -> bool:
+        "Whether a key leads to the order, and not only to the patient"
+        return self.key in ORDER_KEYS
+
+
+def assess(
+        study: StudyFacts, candidates: Iterable[Candidate],
+        date_window: dt.timedelta = DATE_WINDOW,
+        issuers: Collection[str] = ()) -> list[Assessment]:
+    """Return what speaks for each candidate, the best first.
+
+    Parameters
+    ----------
+    study : StudyFacts
+    candidates : iterable of Candidate
+        Among them must be the patient whose PUID the PatientID is, and the
+        orders whose study UID or accession number the study has: that they
+        are somebody else's speaks against the others.
+    date_window : timedelta
+        How far the date of a study may be from that of the step.
+    issuers : collection of str
+        What the IssuerOfPatientID may be for the PatientID to be a PUID. If
+        there are none, any may.
+    """
+    candidates = list(candidates)
+    known = _Known(
+        frozenset(c.patient.puid for c in candidates) - {''},
+        frozenset(c.order.study_uid for c in candidates if c.order) - {''},
+        date_window, frozenset(issuers))
+    assessments = [_assess(study, c, known) for c in candidates]
+    return sorted(assessments, key=_rank)
+
+
+def _rank(assessment: Assessment) -> tuple[float, int, bool]:
+    return (
+        -assessment.strength, -assessment.score,
+        bool(assessment.candidate.order))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    "What all candidates together tell of each, and what is set"
+    puids: frozenset[str]
+    study_uids: frozenset[str]
+    date_window: dt.timedelta
+    issuers: frozenset[str]
+
+
+def _assess(
+        study: StudyFacts, candidate: Candidate, known: _Known) -> Assessment:
+    comparisons = _Comparisons()
+    patient, order = candidate.patient, candidate.order
+    _compare_patient(comparisons, study, candidate, known)
+    vetoes = _find_vetoes(comparisons, patient)
+    if order:
+        _compare_order(comparisons, study, order, known)
+    key = next((k for k in Key if comparisons.is_equal(k.value)), None)
+    found = [comparisons.found[n] for n in WEIGHTS if n in comparisons.found]
+    counted = [
+        (WEIGHTS[c.field], c.agreement) for c in found
+        if c.agreement is not None and not (
+            key in ORDER_KEYS and c.field in {'description', 'station'})]
+    strength = sum(w * (2 * agreement - 1) for w, agreement in counted)
+    return Assessment(
+        candidate, _score(counted), strength - VETO * len(vetoes),
+        tuple(found), vetoes, key)
+
+
+def _score(counted: Sequence[tuple[int, float]]) -> int:
+    "Return 100 only if all agree, 0 if there is nothing to compare"
+    possible = sum(weight for weight, _ in counted)
+    if not possible:
+        return 0
+    if all(agreement == 1 for _, agreement in counted):
+        return 100
+    reached = sum(weight * agreement for weight, agreement in counted)
+    return min(99, int(100 * reached / possible))
+
+
+@dataclass(slots=True)
+class _Comparisons:
+    "Those of a candidate so far"
+    found: dict[str, Comparison] = field(default_factory=dict)
+
+    def add(
+            self, name: str, ours: str, theirs: str, finding: Finding) -> None:
+        self.found[name] = Comparison(name, ours, theirs, finding)
+
+    def is_equal(self, *names: str) -> bool:
+        return all(
+            n in self.found and self.found[n].verdict is Verdict.EQUAL
+            for n in names)
+
+    def reason(self, name: str) -> Reason | None:
+        return self.found[name].reason
+
+    def differs(self, name: str) -> bool:
+        return self.found[name].verdict is Verdict.DIFFERS
+
+
+# --- The patient ----------------------------------------------------------
+
+
+def _compare_patient(
+        comparisons: _Comparisons, study: StudyFacts, candidate: Candidate,
+        known: _Known) -> None:
+    patient = candidate.patient
+    comparisons.add(
+        'patient_id', patient.puid, study.patient_id,
+        compare_patient_ids(study, patient, known.puids, known.issuers))
+    comparisons.add(
+        'name', '; '.join(n.display for n in patient.names),
+        display_names(study.patient_name),
+        compare_names(patient.names, study.patient_name))
+    comparisons.add(
+        'birth_date', _iso(patient.birth_date), _iso(study.birth_date),
+        compare_birth_dates(
+            patient.birth_date, study.birth_date,
+            patient.birth_date_estimated))
+    comparisons.add(
+        'sex', patient.biological_sex or patient.gender, study.sex,
+        compare_sex(patient, study.sex))
+
+
+def _find_vetoes(
+        comparisons: _Comparisons, patient: PatientFacts) -> tuple[Veto, ...]:
+    vetoes = []
+    if comparisons.reason('patient_id') is Reason.OTHER_PATIENT:
+        vetoes.append(Veto.PATIENT_ID)
+    if comparisons.differs('sex') and comparisons.reason('sex') is None:
+        vetoes.append(Veto.SEX)
+    if comparisons.differs('birth_date') and (
+            comparisons.reason('birth_date') is None):
+        vetoes.append(Veto.BIRTH_DATE)
+    return tuple(vetoes)
+
+
+# --- The order ------------------------------------------------------------
+
+
+def _compare_order(
+        comparisons: _Comparisons, study: StudyFacts, order: OrderFacts,
+        known: _Known) -> None:
+    comparisons.add(
+        'study_uid', order.study_uid, study.study_uid,
+        compare_study_uids(
+            order.study_uid, study.study_uid, known.study_uids))
+    comparisons.add(
+        'merge_id', order.merge_id, '', compare_merge_id(study, order))
+    comparisons.add(
+        'accession_number', order.accession_number, study.accession_number,
+        compare_accession_numbers(order, study.accession_number))
+    identified = comparisons.is_equal('patient_id') or comparisons.is_equal(
+        'name', 'birth_date')
+    for name, ours, theirs in [
+            ('step', {s.step_id for s in order.steps}, study.step_ids),
+            ('procedure', {order.procedure_id}, study.procedure_ids)]:
+        comparisons.add(
+            name, _listed(ours), _listed(theirs),
+            compare_step_ids(ours, theirs, identified))
+    comparisons.add(
+        'modality', _listed(s.modality for s in order.steps),
+        _listed(study.modalities),
+        compare_modalities(order.steps, study.modalities))
+    comparisons.add(
+        'date', _listed(_iso(s.date) for s in order.steps), _iso(study.date),
+        compare_dates(order.steps, study.date, known.date_window))
+    comparisons.add(
+        'description', order.description, study.description,
+        compare_descriptions(order.description, study.description))
+    comparisons.add(
+        'station',
+        _listed(s.station_aetitle or s.station_name for s in order.steps),
+        _listed(study.station_aetitles or study.station_names),
+        compare_stations(order.steps, study))
+
+
+def _iso(date: dt.date | None) -> str:
+    return date.isoformat() if date else ''
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ', '.join(sorted(set(filter(None, values))))

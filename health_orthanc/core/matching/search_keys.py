@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""By what to look for the patient of a study in an index."""
+
+import datetime as dt
+from collections.abc import Iterable
+from itertools import combinations
+
+from ..dicom.values import NameGroup
+from .birth_dates import find_slip
+from .folding import fold_words, romanised, sound_of
+
+__all__ = ['birth_date_variants', 'name_keys']
+
+# Of longer names the first words, and of longer keys the first letters: an
+# index takes no more
+_WORDS = 10
+_LETTERS = 80
+
+
+def name_keys(names: Iterable[NameGroup]) -> frozenset[str]:
+    """Return what names that are alike have at least one of in common.
+
+    Each key is made of the consonants of two words of a name. Order, accents,
+    vowels, romanisation, and the other words make no difference.
+    """
+    return frozenset().union(*map(_keys_of_name, names))
+
+
+def _keys_of_name(group: NameGroup) -> set[str]:
+    family = _sounds(group.family)
+    given = _sounds(f'{group.given} {group.middle}')
+    joined = {''.join(part) for part in [family, given]}
+    words = {*family, *given, *joined} - {''}
+    return {
+        ' '.join(pair)[:_LETTERS] for pair in combinations(sorted(words), 2)}
+
+
+def _sounds(text: str) -> list[str]:
+    words = romanised(fold_words(text))
+    return [sound_of(w) or w for w in words if len(w) > 1][:_WORDS]
+
+
+def birth_date_variants(date: dt.date) -> frozenset[dt.date]:
+    "Return the date, and those that become it by a known slip"
+    digits = f'{date.year:04}{date.month:02}{date.day:02}'
+    texts = {
+        digits[:4] + digits[6:] + digits[4:6],
+        *(digits[:i] + digit + digits[i + 1:]
+            for i in range(8) for digit in '0123456789'),
+        *(digits[:i] + digits[i + 1] + digits[i] + digits[i + 2:]
+            for i in range(7)),
+        *(f'{date.year + years:04}' + digits[4:]
+            for years in [100, -100, 543, -543]),
+        f'{digits[:4]}0101',
+        }
+    found = set(filter(None, map(_date, texts)))
+    days = {-1, 1}
+    if (date.month, date.day) == (1, 1):
+        # It may stand for any day of the year
+        days |= set(range(366))
+    found |= {
+        dt.date.fromordinal(ordinal) for day in days
+        if 0 < (ordinal := date.toordinal() + day) <= dt.date.max.toordinal()}
+    return frozenset(d for d in found if d == date or find_slip(d, date))
+
+
+def _date(digits: str) -> dt.date | None:
+    try:
+        return dt.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return None

@@ -1,0 +1,586 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another identity of the patient in the images of a study.
+
+Orthanc makes its ids from PatientID and UIDs (SHA-1): a study with another
+PatientID is another study to it, even where all UIDs are kept.  It is copied,
+the copy is compared with the source instance by instance, and only what was
+compared is deleted.  Whatever breaks off in between leaves at least one whole
+study, and the same calls carry on from there.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from anyascii import anyascii
+
+from ..dicom.charsets import UNICODE, find_charset
+from ..dicom.values import parse_date, parse_person_name
+from ..matching.folding import script_of
+from ..matching.identities import Identity, compare_identities
+from ..matching.verdicts import Verdict
+from .client import OrthancClient
+from .errors import JobFailed, NotFound, TimedOut
+
+__all__ = [
+    'IDENTITY', 'Correction', 'Plan', 'Refused', 'Wanted', 'orthanc_id',
+    'plan_correction', 'plan_restoration', 'spelled']
+
+CHARSET = 'SpecificCharacterSet'
+ISSUER = 'IssuerOfPatientID'
+_TAGS = {
+    '0008,0005': CHARSET,
+    '0010,0010': 'PatientName',
+    '0010,0020': 'PatientID',
+    '0010,0021': ISSUER,
+    '0010,0030': 'PatientBirthDate',
+    '0010,0040': 'PatientSex',
+    }
+# What of a patient is corrected (PS3.3 C.7.1.1)
+IDENTITY = ('PatientID', 'PatientName', 'PatientBirthDate', 'PatientSex')
+
+# Instances that are copied by one job and deleted by one request
+_BATCH = 500
+# How often what has come in meanwhile is looked at
+_ROUNDS = 5
+# Of how many instances the pixels are compared
+_SAMPLE = 8
+# How much smaller a copy may be: the part, and bytes
+_SIZE_PART, _SIZE_BYTES = 0.9, 4096
+
+Key = tuple[str, str]
+# Values by keyword; what is absent in an image is no key
+Tags = Mapping[str, str]
+
+
+class Refused(Exception):
+    """A correction that is not possible, or not safe
+
+    Attributes
+    ----------
+    reason : str
+        ``'unchanged'``: the images say it already; ``'same_id'``: they have
+        this PatientID already, and a copy would overwrite them;
+        ``'unstable'``: images still come in; ``'collision'``: the server
+        holds the study under this PatientID, too; ``'ambiguous'``: it holds
+        it under further ones; ``'other_person'``: it knows somebody else by
+        this PatientID; ``'charset'``: the name cannot be written in the
+        images; ``'no_uid'``; ``'full'``: no room for the copy;
+        ``'vanished'``: instances are gone that were there before;
+        ``'differs'``: a copy is not like its source; ``'busy'``: images come
+        in again and again.
+    """
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+def orthanc_id(*parts: str) -> str:
+    "Return the id of a resource from its PatientID and UIDs, from the top"
+    digest = hashlib.sha1('|'.join(parts).encode()).hexdigest()
+    return '-'.join(digest[i:i + 8] for i in range(0, 40, 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An instance as it is in Orthanc
+
+    Attributes
+    ----------
+    key : tuple of str
+        Its SeriesInstanceUID and SOPInstanceUID.
+    size : int
+        Of the file, in bytes.
+    tags : mapping
+        Those that a correction changes.
+    rest : str
+        A digest of all other tags.
+    plain : bool
+        Whether all other tags are known to be ASCII.
+    source : str
+        The Orthanc id of what it was copied from.
+    """
+    orthanc_id: str
+    key: Key
+    size: int
+    tags: Tags
+    rest: str
+    plain: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    "What Orthanc holds of a study"
+    study: Mapping[str, Any]
+    images: Mapping[Key, Image]
+
+    @classmethod
+    def read(cls, client: OrthancClient, study_id: str) -> 'Holding':
+        """
+        Raises
+        ------
+        NotFound
+        """
+        study = client.study(study_id)
+        listed = {i.get('ID'): i for i in client.study_instances(study_id)}
+        images = {}
+        for series_id in study.get('Series') or []:
+            try:
+                found = client.series_tags(series_id)
+            except NotFound:
+                # Not the study: that is told by its own absence only
+                continue
+            for id_, tags in found.items():
+                # What came between the two calls is seen the next time
+                if id_ in listed:
+                    image = _image(id_, listed[id_], tags)
+                    images[image.key] = image
+        return cls(study, images)
+
+    @property
+    def ids(self) -> list[str]:
+        return [image.orthanc_id for image in self.images.values()]
+
+    @property
+    def size(self) -> int:
+        return sum(image.size for image in self.images.values())
+
+
+def _image(
+        id_: str, listed: Mapping[str, Any],
+        tags: Mapping[str, Mapping[str, Any]]) -> Image:
+    rest = {tag: entry for tag, entry in tags.items() if tag not in _TAGS}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False)
+    size = listed.get('FileSize')
+    return Image(
+        orthanc_id=id_,
+        key=(_value(tags, '0020,000e'), _value(tags, '0008,0018')),
+        size=size if isinstance(size, int) else 0,
+        tags={
+            keyword: _value(tags, tag) for tag, keyword in _TAGS.items()
+            if tag in tags},
+        rest=hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest(),
+        plain=text.isascii() and '"TooLong"' not in text,
+        source=str(listed.get('ModifiedFrom') or ''))
+
+
+def _value(tags: Mapping[str, Mapping[str, Any]], tag: str) -> str:
+    value = tags.get(tag, {}).get('Value')
+    return value if isinstance(value, str) else ''
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The tags that images shall have
+
+    Attributes
+    ----------
+    tags : mapping
+        Values by keyword, None for what shall be absent; others stay.
+    exceptions : sequence of tuple
+        Other such mappings, and the keys of the images that they are for.
+    """
+    tags: Mapping[str, str | None]
+    exceptions: Sequence[
+        tuple[Mapping[str, str | None], Sequence[Key]]] = ()
+
+    _by_key: dict[Key, Mapping[str, str | None]] = field(
+        init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for tags, keys in self.exceptions:
+            self._by_key.update((tuple(key), tags) for key in keys)
+
+    def changes(self, image: Image) -> Mapping[str, str | None]:
+        return self._by_key.get(image.key, self.tags)
+
+    def result(self, image: Image) -> Tags:
+        merged = {**image.tags, **self.changes(image)}
+        return {k: v for k, v in merged.items() if v is not None}
+
+    def dumps(self) -> str:
+        return json.dumps([self.tags, list(self.exceptions)])
+
+    @classmethod
+    def loads(cls, text: str) -> 'Wanted':
+        tags, exceptions = json.loads(text)
+        return cls(tags, tuple(map(tuple, exceptions)))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a correction is going to do
+
+    Attributes
+    ----------
+    target_id : str
+        The Orthanc id that the study will have.
+    wanted : Wanted
+    before : Wanted
+        What it takes to undo it.
+    current : mapping
+        The tags of most of the images.
+    series, instances : int
+        How many there are.
+    """
+    target_id: str
+    wanted: Wanted
+    before: Wanted
+    current: Tags
+    series: int
+    instances: int
+
+
+def plan_correction(
+        client: OrthancClient, study_id: str,
+        identity: Mapping[str, str]) -> Plan:
+    """Look at a study that shall have another identity of its patient.
+
+    Parameters
+    ----------
+    identity : mapping
+        A text for each keyword of `IDENTITY`.
+
+    Raises
+    ------
+    Refused
+    OrthancError
+    """
+    holding = _readable(client, study_id)
+    images = list(holding.images.values())
+    tags = spelled(identity, images)
+    if any(image.tags.get(ISSUER) for image in images):
+        # The PatientID would be another hospital's
+        tags = {**tags, ISSUER: None}
+    wanted = Wanted(tags)
+    if any(i.tags.get('PatientID', '') == identity['PatientID']
+            for i in images):
+        same = all(wanted.result(image) == image.tags for image in images)
+        raise Refused('unchanged' if same else 'same_id')
+    target_id = orthanc_id(
+        identity['PatientID'], _study_uid(holding))
+    _check_place(client, holding, study_id, target_id)
+    _check_patient(client, wanted.tags)
+    return _plan(target_id, wanted, holding)
+
+
+def plan_restoration(
+        client: OrthancClient, study_id: str, former_id: str,
+        before: Wanted) -> Plan:
+    """Look at a study that shall have again what its images said once.
+
+    Parameters
+    ----------
+    former_id : str
+        The Orthanc id that it had.
+
+    Raises
+    ------
+    Refused
+    OrthancError
+    """
+    holding = _readable(client, study_id)
+    _check_place(client, holding, study_id, former_id)
+    return _plan(former_id, before, holding)
+
+
+def _readable(client: OrthancClient, study_id: str) -> Holding:
+    holding = Holding.read(client, study_id)
+    if not _study_uid(holding):
+        raise Refused('no_uid')
+    if holding.study.get('IsStable') is not True or not holding.images:
+        raise Refused('unstable')
+    return holding
+
+
+def _study_uid(holding: Holding) -> str:
+    tags = holding.study.get('MainDicomTags') or {}
+    return tags.get('StudyInstanceUID') or ''
+
+
+def _check_place(
+        client: OrthancClient, holding: Holding, study_id: str,
+        target_id: str) -> None:
+    others = set(client.find_studies(_study_uid(holding))) - {study_id}
+    if target_id in others:
+        raise Refused('collision')
+    if others:
+        raise Refused('ambiguous')
+    system, statistics = client.system(), client.statistics()
+    # Orthanc makes room by deleting other patients' images.  Since 1.11 it
+    # tells its limits, 0 for none.
+    room = system.get('MaximumStorageSize') or 0
+    size = statistics.get('TotalDiskSizeMB', 0) + holding.size // 2**20 + 1
+    patients = system.get('MaximumPatientCount') or 0
+    if (room and size >= room) or (
+            patients and statistics.get('CountPatients', 0) >= patients):
+        raise Refused('full')
+
+
+def _check_patient(
+        client: OrthancClient, tags: Mapping[str, str | None]) -> None:
+    """Refuse a PatientID that the server has of somebody else.
+
+    It would take studies of one PatientID with different names, as long as
+    they are modified on the level of the patient: on that of the study
+    Orthanc refuses since 1.11.2.  So another spelling is none of its
+    business, but another name with another birth date or sex is.
+    """
+    try:
+        patient = client.patient(orthanc_id(tags['PatientID'] or ''))
+    except NotFound:
+        return
+    ours = _identity(tags)
+    for study in client.bulk_content(patient.get('Studies') or []):
+        found = compare_identities(
+            ours, _identity(study.get('PatientMainDicomTags') or {}))
+        if found.name is Verdict.DIFFERS and Verdict.DIFFERS in {
+                found.birth_date, found.sex}:
+            raise Refused('other_person')
+
+
+def _identity(tags: Mapping[str, str | None]) -> Identity:
+    name = parse_person_name(tags.get('PatientName') or '')
+    groups = (
+        [name.alphabetic, name.ideographic, name.phonetic] if name else [])
+    try:
+        birth_date = parse_date(tags.get('PatientBirthDate'))
+    except ValueError:
+        birth_date = None
+    return Identity(
+        names=tuple(f'{g.family} {g.given} {g.middle}' for g in groups if g),
+        birth_date=birth_date, sex=tags.get('PatientSex'))
+
+
+def _plan(target_id: str, wanted: Wanted, holding: Holding) -> Plan:
+    images = list(holding.images.values())
+    changed = {*wanted.tags, *(k for t, _ in wanted.exceptions for k in t)}
+    groups: dict[str, list[Image]] = {}
+    for image in images:
+        values = {k: image.tags.get(k) for k in sorted(changed)}
+        groups.setdefault(json.dumps(values), []).append(image)
+    # The most frequent first: images that come later are like these
+    (first, most), *others = sorted(
+        groups.items(), key=lambda group: -len(group[1]))
+    return Plan(
+        target_id=target_id, wanted=wanted,
+        before=Wanted(json.loads(first), tuple(
+                (json.loads(text), [i.key for i in found])
+                for text, found in others)),
+        current=most[0].tags,
+        series=len({i.key[0] for i in images}), instances=len(images))
+
+
+def spelled(
+        identity: Mapping[str, str],
+        images: Sequence[Image]) -> dict[str, str]:
+    """Return the tags to write, so that the images can hold them.
+
+    Orthanc writes what is replaced in the character set of the image, leaves
+    out the letters that this does not have, and does not convert the other
+    texts to another one.  So the set is changed to Unicode where all other
+    texts are ASCII; else Latin letters lose their accents.
+
+    Raises
+    ------
+    Refused
+        ``'charset'``
+    """
+    texts = ''.join(identity.values())
+    charsets = {image.tags.get(CHARSET, '') for image in images}
+    if all(_holds(charset, texts) for charset in charsets):
+        return dict(identity)
+    if all(image.plain for image in images):
+        return {CHARSET: UNICODE, **identity}
+    folded = {k: _without_accents(v) for k, v in identity.items()}
+    if (not ''.join(folded.values()).isascii()
+            or folded['PatientID'] != identity['PatientID']):
+        raise Refused('charset')
+    return folded
+
+
+def _holds(charset: str, text: str) -> bool:
+    """Whether Orthanc can write a text in a set.
+
+    What it makes of sets with code extensions others cannot read.
+    """
+    if text.isascii():
+        return True
+    try:
+        codec = find_charset(charset).codec if charset else 'ascii'
+        text.encode(codec or 'ascii')
+    except ValueError:
+        return False
+    return True
+
+
+def _without_accents(text: str) -> str:
+    return ''.join(
+        anyascii(c) if script_of(c) == 'LATIN' else c for c in text)
+
+
+@dataclass
+class Correction:
+    """Takes a study to its new identity, and carries on where it was left
+
+    Parameters
+    ----------
+    source_id, target_id : str
+        The study before and after.
+    wanted : Wanted
+    instances : int
+        How many there were at the beginning.
+    patience : float
+        Seconds that a job may make no progress.
+    """
+    client: OrthancClient
+    source_id: str
+    target_id: str
+    wanted: Wanted
+    instances: int
+    patience: float = 600.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def copy(self) -> tuple[Holding, Holding]:
+        """Copy what is not copied yet, and compare all with the source.
+
+        Nothing of the source is changed.
+
+        Returns
+        -------
+        tuple of Holding
+            The source, and the copy, which holds all of it.
+
+        Raises
+        ------
+        Refused
+            ``'vanished'``, ``'differs'`` or ``'busy'``.
+        NotFound
+            There is no source any more.
+        OrthancError
+        """
+        for _ in range(_ROUNDS):
+            source = Holding.read(self.client, self.source_id)
+            copy = self._copied()
+            missing = [
+                image for key, image in source.images.items()
+                if key not in copy.images]
+            if not missing:
+                self._check_count(copy)
+                self._compare(source, copy)
+                return source, copy
+            self._copy(missing)
+        raise Refused('busy')
+
+    def remove_source(self) -> Holding | None:
+        """Delete those instances of the source whose copy is equal.
+
+        An instance that comes in meanwhile is copied, too.
+
+        Returns
+        -------
+        Holding or None
+            The source as it was last, if it was there.
+
+        Raises
+        ------
+        Refused
+            As `copy` does: what is left of the source is kept.
+        OrthancError
+        """
+        source = None
+        for _ in range(_ROUNDS):
+            try:
+                source, copy = self.copy()
+            except NotFound:
+                self._check_count(self._copied())
+                return source
+            # Orthanc would have overwritten the source by its copy
+            if set(copy.ids).intersection(source.ids):
+                raise Refused('same_id')
+            for ids in _batches(source.ids):
+                self.client.delete_instances(ids)
+        raise Refused('busy')
+
+    def discard_copy(self) -> None:
+        """Delete the copies whose source is still there.
+
+        Raises
+        ------
+        OrthancError
+        """
+        try:
+            source = set(Holding.read(self.client, self.source_id).ids)
+        except NotFound:
+            return
+        ours = [
+            image.orthanc_id for image in self._copied().images.values()
+            if image.source in source and image.orthanc_id not in source]
+        for ids in _batches(ours):
+            self.client.delete_instances(ids)
+
+    def _copied(self) -> Holding:
+        try:
+            return Holding.read(self.client, self.target_id)
+        except NotFound:
+            return Holding({}, {})
+
+    def _check_count(self, copy: Holding) -> None:
+        if len(copy.images) < self.instances:
+            raise Refused('vanished')
+
+    def _copy(self, images: Sequence[Image]) -> None:
+        def changes(image: Image) -> str:
+            return json.dumps(self.wanted.changes(image), sort_keys=True)
+
+        for text, group in groupby(sorted(images, key=changes), changes):
+            tags = json.loads(text)
+            for ids in _batches([image.orthanc_id for image in group]):
+                self._wait(self.client.copy_instances(
+                        ids, {k: v for k, v in tags.items() if v is not None},
+                        [k for k, v in tags.items() if v is None]))
+
+    def _wait(self, job_id: str) -> None:
+        pause, progress, seen = 0.05, None, time.monotonic()
+        while True:
+            try:
+                job = self.client.job(job_id)
+            except NotFound:
+                # Orthanc was started anew: what is missing is seen
+                return
+            if job.get('State') == 'Success':
+                return
+            if job.get('State') in {'Failure', 'Paused'}:
+                raise JobFailed(request='GET /jobs')
+            if job.get('Progress') != progress:
+                progress, seen = job.get('Progress'), time.monotonic()
+            elif time.monotonic() - seen > self.patience:
+                raise TimedOut(request='GET /jobs')
+            self.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _compare(self, source: Holding, copy: Holding) -> None:
+        pairs = [
+            (image, copy.images[key]) for key, image in source.images.items()]
+        for one, other in pairs:
+            if (other.tags != self.wanted.result(one)
+                    or other.rest != one.rest
+                    or other.size < _SIZE_PART * one.size - _SIZE_BYTES):
+                raise Refused('differs')
+        for one, other in pairs[::max(len(pairs) // _SAMPLE, 1)][:_SAMPLE]:
+            if self.client.frame_digest(
+                    one.orthanc_id) != self.client.frame_digest(
+                    other.orthanc_id):
+                raise Refused('differs')
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), _BATCH):
+        yield ids[start:start + _BATCH]

@@ -1,0 +1,364 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resources as Orthanc describes them in JSON.
+
+Only what identifies a resource is required. Every tag may be lacking, empty
+or malformed: the attribute is then empty, and `malformed` keeps the keyword
+and the text of what was there but could not be read.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..dicom.values import (
+    clean_text, display_names, is_uid, parse_date, parse_integer, parse_time)
+
+__all__ = [
+    'Change', 'ChangePage', 'InstanceResource', 'MalformedResource',
+    'PatientResource', 'PatientTags', 'SeriesResource', 'StudyResource']
+
+T = TypeVar('T')
+Malformed = tuple[tuple[str, str], ...]
+
+
+class MalformedResource(ValueError):
+    "JSON that does not even identify a resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry of Orthanc's log of changes
+
+    Attributes
+    ----------
+    seq : int
+        Its number; numbers grow and are never used again.
+    change_type : str
+        As in ``NewStudy`` or ``StableStudy``.
+    level : str
+        ``'patient'``, ``'study'``, ``'series'`` or ``'instance'``.
+    orthanc_id : str
+    date : datetime or None
+        By the server's clock, in UTC.
+    """
+    seq: int
+    change_type: str
+    level: str
+    orthanc_id: str
+    date: dt.datetime | None
+
+    @classmethod
+    def from_json(cls, json: Any) -> 'Change':
+        "Raise MalformedResource unless it has number, type and resource."
+        seq = _mapping(json).get('Seq')
+        if not _is_integer(seq):
+            raise MalformedResource("a change without Seq")
+        return cls(
+            seq=seq,
+            change_type=_identifier(json, 'ChangeType'),
+            level=_identifier(json, 'ResourceType').lower(),
+            orthanc_id=_identifier(json, 'ID'),
+            date=_timestamp(json.get('Date')))
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Some entries of Orthanc's log of changes
+
+    Attributes
+    ----------
+    changes : tuple of Change
+        In order.
+    done : bool
+        Whether there are no more.
+    last : int
+        The number of the last entry of the page. **Of a page without
+        entries it is the highest number that Orthanc has ever given**, even
+        if that entry has vanished with its resource.
+    """
+    changes: tuple[Change, ...]
+    done: bool
+    last: int
+
+    @classmethod
+    def from_json(cls, json: Any) -> 'ChangePage':
+        "Raise MalformedResource for anything else than Orthanc's answer."
+        json = _mapping(json)
+        changes, last = json.get('Changes'), json.get('Last')
+        if not isinstance(changes, list) or not _is_integer(last):
+            raise MalformedResource("a page without Changes or Last")
+        return cls(
+            changes=tuple(map(Change.from_json, changes)),
+            done=json.get('Done') is True, last=last)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientTags:
+    """The patient as one study names them
+
+    Orthanc keeps these tags for every study: two studies of one Patient ID
+    may differ in all others.
+
+    Attributes
+    ----------
+    name : str
+        The PN as received.
+    display_name : str
+        The name as people write it.
+    patient_id, other_patient_ids : str
+    birth_date : date or None
+    sex : {'M', 'F', 'O', ''}
+    """
+    name: str
+    display_name: str
+    patient_id: str
+    other_patient_ids: str
+    birth_date: dt.date | None
+    sex: str
+
+    @classmethod
+    def _from_tags(cls, tags: '_Tags') -> 'PatientTags':
+        name = tags.text('PatientName')
+        return cls(
+            name=name,
+            display_name=display_names(name),
+            patient_id=tags.text('PatientID'),
+            other_patient_ids=tags.text('OtherPatientIDs'),
+            birth_date=tags.parsed('PatientBirthDate', parse_date),
+            sex=tags.parsed('PatientSex', _parse_sex) or '')
+
+
+@dataclass(frozen=True, slots=True)
+class PatientResource:
+    "A patient: all that has one Patient ID on a server"
+    orthanc_id: str
+    tags: PatientTags
+    study_ids: tuple[str, ...]
+    malformed: Malformed
+
+    @classmethod
+    def from_json(cls, json: Any) -> 'PatientResource':
+        "Raise MalformedResource if it lacks its Orthanc ID."
+        tags = _Tags(json, 'MainDicomTags')
+        return cls(
+            orthanc_id=_identifier(json, 'ID'),
+            tags=PatientTags._from_tags(tags),
+            study_ids=_identifiers(json, 'Studies'),
+            malformed=tags.malformed)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResource:
+    """A study
+
+    Names of physicians are as people write them. `date` and `time` are the
+    modality's, in its own zone; `last_update` is in UTC.
+    """
+    orthanc_id: str
+    patient_orthanc_id: str
+    study_instance_uid: str
+    date: dt.date | None
+    time: dt.time | None
+    study_id: str
+    description: str
+    accession_number: str
+    institution_name: str
+    referring_physician_name: str
+    requesting_physician: str
+    requested_procedure_description: str
+    performing_physician_name: str
+    patient: PatientTags
+    series_ids: tuple[str, ...]
+    is_stable: bool
+    last_update: dt.datetime | None
+    malformed: Malformed
+
+    @classmethod
+    def from_json(cls, json: Any) -> 'StudyResource':
+        "Raise MalformedResource if it lacks its or the patient's Orthanc ID."
+        tags = _Tags(json, 'MainDicomTags')
+        patient_tags = _Tags(json, 'PatientMainDicomTags')
+        return cls(
+            orthanc_id=_identifier(json, 'ID'),
+            patient_orthanc_id=_identifier(json, 'ParentPatient'),
+            study_instance_uid=tags.uid('StudyInstanceUID'),
+            date=tags.parsed('StudyDate', parse_date),
+            time=tags.parsed('StudyTime', parse_time),
+            study_id=tags.text('StudyID'),
+            description=tags.text('StudyDescription'),
+            accession_number=tags.text('AccessionNumber'),
+            institution_name=tags.text('InstitutionName'),
+            referring_physician_name=tags.names('ReferringPhysicianName'),
+            requesting_physician=tags.names('RequestingPhysician'),
+            requested_procedure_description=tags.text(
+                'RequestedProcedureDescription'),
+            performing_physician_name=tags.names('PerformingPhysicianName'),
+            patient=PatientTags._from_tags(patient_tags),
+            series_ids=_identifiers(json, 'Series'),
+            is_stable=json.get('IsStable') is True,
+            last_update=_timestamp(json.get('LastUpdate')),
+            malformed=tags.malformed + patient_tags.malformed)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesResource:
+    """A series
+
+    `expected_instances` is None where the modality did not tell.
+    """
+    orthanc_id: str
+    study_orthanc_id: str
+    series_instance_uid: str
+    number: int | None
+    description: str
+    modality: str
+    body_part: str
+    station_name: str
+    protocol_name: str
+    manufacturer: str
+    operators_name: str
+    performing_physician_name: str
+    date: dt.date | None
+    time: dt.time | None
+    instance_ids: tuple[str, ...]
+    expected_instances: int | None
+    is_stable: bool
+    last_update: dt.datetime | None
+    malformed: Malformed
+
+    @classmethod
+    def from_json(cls, json: Any) -> 'SeriesResource':
+        "Raise MalformedResource if it lacks its or the study's Orthanc ID."
+        tags = _Tags(json, 'MainDicomTags')
+        expected = _mapping(json).get('ExpectedNumberOfInstances')
+        return cls(
+            orthanc_id=_identifier(json, 'ID'),
+            study_orthanc_id=_identifier(json, 'ParentStudy'),
+            series_instance_uid=tags.uid('SeriesInstanceUID'),
+            number=tags.parsed('SeriesNumber', parse_integer),
+            description=tags.text('SeriesDescription'),
+            modality=tags.text('Modality'),
+            body_part=tags.text('BodyPartExamined'),
+            station_name=tags.text('StationName'),
+            protocol_name=tags.text('ProtocolName'),
+            manufacturer=tags.text('Manufacturer'),
+            operators_name=tags.names('OperatorsName'),
+            performing_physician_name=tags.names('PerformingPhysicianName'),
+            date=tags.parsed('SeriesDate', parse_date),
+            time=tags.parsed('SeriesTime', parse_time),
+            instance_ids=_identifiers(json, 'Instances'),
+            expected_instances=expected if _is_integer(expected) else None,
+            is_stable=json.get('IsStable') is True,
+            last_update=_timestamp(json.get('LastUpdate')),
+            malformed=tags.malformed)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceResource:
+    """An instance
+
+    `image_position_patient` holds the three numbers as received, in mm and
+    divided by backslashes (PS3.3 C.7.6.2); `number_of_frames` is None where
+    the instance does not tell.
+    """
+    orthanc_id: str
+    series_orthanc_id: str
+    sop_instance_uid: str
+    number: int | None
+    image_position_patient: str
+    number_of_frames: int | None
+    malformed: Malformed
+
+    @classmethod
+    def from_json(cls, json: Any) -> 'InstanceResource':
+        "Raise MalformedResource if it lacks its or the series' Orthanc ID."
+        tags = _Tags(json, 'MainDicomTags')
+        return cls(
+            orthanc_id=_identifier(json, 'ID'),
+            series_orthanc_id=_identifier(json, 'ParentSeries'),
+            sop_instance_uid=tags.uid('SOPInstanceUID'),
+            number=tags.parsed('InstanceNumber', parse_integer),
+            image_position_patient=tags.text('ImagePositionPatient'),
+            number_of_frames=tags.parsed('NumberOfFrames', parse_integer),
+            malformed=tags.malformed)
+
+
+class _Tags:
+    "Reads the tags of a resource and notes those that are malformed"
+
+    def __init__(self, json: Any, name: str):
+        self._tags = _mapping(_mapping(json).get(name))
+        self._malformed: list[tuple[str, str]] = []
+
+    @property
+    def malformed(self) -> Malformed:
+        return tuple(self._malformed)
+
+    def text(self, keyword: str) -> str:
+        value = self._tags.get(keyword)
+        return clean_text(value) if isinstance(value, str) else ''
+
+    def names(self, keyword: str) -> str:
+        return display_names(self.text(keyword))
+
+    def uid(self, keyword: str) -> str:
+        "Return it whatever it is: what was stored under it must be found."
+        value = self.text(keyword)
+        if not is_uid(value):
+            self._malformed.append((keyword, value))
+        return value
+
+    def parsed(
+            self, keyword: str,
+            parse: Callable[[str], T | None]) -> T | None:
+        value = self.text(keyword)
+        try:
+            return parse(value)
+        except ValueError:
+            self._malformed.append((keyword, value))
+            return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _identifier(json: Any, key: str) -> str:
+    value = _mapping(json).get(key)
+    if not isinstance(value, str) or not value:
+        raise MalformedResource(f"a resource without {key}")
+    return value
+
+
+def _identifiers(json: Any, key: str) -> tuple[str, ...]:
+    values = _mapping(json).get(key)
+    if not isinstance(values, list):
+        return ()
+    return tuple(v for v in values if isinstance(v, str))
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# Many times as fast as strptime
+_TIMESTAMP = re.compile(
+    '([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})')
+
+
+def _timestamp(value: Any) -> dt.datetime | None:
+    "Return what Orthanc writes as ``yyyymmddThhmmss``"
+    try:
+        return dt.datetime(*map(int, _TIMESTAMP.fullmatch(value).groups()))
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+def _parse_sex(text: str) -> str | None:
+    sex = text.upper()
+    if sex not in {'', 'M', 'F', 'O'}:
+        raise ValueError("not a Patient's Sex")
+    return sex or None

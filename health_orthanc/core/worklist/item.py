@@ -1,0 +1,248 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the variables of a procedure step to its entry (PS3.4 K.6.1.2).
+
+One dataset is the source of everything that is served: of files, of live
+answers and of the text of the preview.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pydicom.dataset import Dataset
+
+from ..dicom.charsets import UNICODE, Charset, find_charset
+from .completion import ROOT_KEYS, STEP_KEYS, complete, set_value, text_of
+from .default_template import DEFAULT_TEMPLATE
+from .dicom_file import differences, encode_text, to_file
+from .dump import parse_dump, parse_json, to_dump, to_json
+from .safety import WorklistError, person_name, safe_text, safe_value
+from .samples import FULL, SPARSE, Sample
+from .templates import (
+    UNKNOWN, Template, TemplateError, compile_template, render_text)
+from .times import LocalStart, local_start, patient_age
+
+__all__ = [
+    'DEFAULT_TEMPLATE', 'KINDS', 'LocalStart', 'Rendered', 'TemplateError',
+    'VARIABLES', 'WorklistError', 'check_template', 'compile_template',
+    'differences', 'dump_bytes', 'local_start', 'patient_age', 'person_name',
+    'render', 'safe_text', 'safe_value', 'to_file']
+
+KINDS = ('dump2dcm', 'json')
+
+VARIABLES = frozenset({
+        *ROOT_KEYS, *STEP_KEYS, 'Laterality', 'MergeID', 'PatientAge',
+        'ReasonForTheRequestedProcedure', 'RequestedProcedureComments',
+        'template_type', 'my'})
+
+Value = str | Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An entry of a worklist
+
+    Attributes
+    ----------
+    dataset : Dataset
+    text : str
+        All of the dataset, in the kind of its template.
+    completed : tuple of str
+        Keywords that the template has left out.
+    warnings : tuple of str
+        ``'charset'``: the set of the template cannot hold a value, and
+        Unicode is used in its place.
+    """
+    dataset: Dataset
+    text: str
+    completed: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def render(
+        template: Template | str, kind: str, variables: Mapping[str, Value],
+        my: object = None) -> Rendered:
+    """Return the entry of a step.
+
+    Parameters
+    ----------
+    template : Template or str
+    kind : str
+        One of `KINDS`.
+    variables : mapping
+        Values as they are stored, by the names of `VARIABLES`; others are
+        those of other modules.
+    my : object, optional
+        A view of the request for templates that read it.
+
+    Raises
+    ------
+    TemplateError
+        The template or its text cannot be used.
+    WorklistError
+        A value cannot be used, is missing or not that of the order.
+    """
+    if isinstance(template, str):
+        template = compile_template(template)
+    return _render(template, kind, _safe_variables(variables), my)
+
+
+def _safe_variables(variables: Mapping[str, Value]) -> dict[str, str]:
+    problems = []
+    safe = {**dict.fromkeys(VARIABLES, ''), 'SpecificCharacterSet': UNICODE}
+    for name, value in variables.items():
+        try:
+            safe[name] = _safe_variable(name, value)
+        except WorklistError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise WorklistError(*problems)
+    return safe
+
+
+def _safe_variable(name: str, value: Value) -> str:
+    if name == 'SpecificCharacterSet':
+        return _charset_term(value or UNICODE)
+    if value is not None and not isinstance(value, str):
+        value = _text_or_list(name, value)
+    try:
+        return safe_value(name, value)
+    except KeyError:
+        # No keyword of DICOM
+        texts = [value] if value is None or isinstance(value, str) else value
+        return '\\'.join(map(safe_text, texts))
+
+
+def _text_or_list(name: str, value: object) -> str | Sequence[str]:
+    if isinstance(value, (int, float, Decimal)):
+        text = f'{value:f}'
+        return text.rstrip('0').rstrip('.') if '.' in text else text
+    if isinstance(value, Sequence) and all(
+            one is None or isinstance(one, str) for one in value):
+        return value
+    raise WorklistError(('invalid', name))
+
+
+def _charset_term(text: str) -> str:
+    try:
+        return find_charset(text).term
+    except ValueError:
+        raise WorklistError(('charset', 'SpecificCharacterSet')) from None
+
+
+def _render(
+        template: Template, kind: str, variables: dict[str, str],
+        my: object) -> Rendered:
+    if kind not in KINDS:
+        raise ValueError(kind)
+    variables = {**variables, 'template_type': kind}
+    masked = render_text(template, variables, my)
+    dataset = _parse(template, kind, masked)
+    completed = complete(dataset, variables)
+    warnings = _settle_charset(dataset, variables)
+    text = to_json(dataset) if kind == 'json' else to_dump(dataset)
+    return Rendered(dataset, text, completed, warnings)
+
+
+def _parse(template: Template, kind: str, masked: str) -> Dataset:
+    if kind != 'json':
+        return parse_dump(masked, masked=True)
+    try:
+        return parse_json(masked)
+    except TemplateError as error:
+        # A name may have been made of what belongs to the patient
+        if error.detail in template.source:
+            raise
+        raise TemplateError(error.kind, error.line) from None
+
+
+def _settle_charset(
+        dataset: Dataset, variables: Mapping[str, str]) -> tuple[str, ...]:
+    "Set a character set that can hold all values"
+    term = _charset_term(
+        text_of(dataset, 'SpecificCharacterSet')
+        or variables['SpecificCharacterSet'])
+    set_value(dataset, 'SpecificCharacterSet', term)
+    if term == UNICODE:
+        return ()
+    try:
+        to_file(dataset)
+    except UnicodeEncodeError:
+        set_value(dataset, 'SpecificCharacterSet', UNICODE)
+        return ('charset',)
+    return ()
+
+
+def check_template(
+        source: str, kind: str, charset: str | None,
+        names: Iterable[str] = ()) -> tuple[str, ...]:
+    """Check a template with sample orders.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    charset : str or None
+    names : iterable of str
+        Variables of other modules.
+
+    Returns
+    -------
+    tuple of str
+        Keywords that are added to each entry.
+
+    Raises
+    ------
+    TemplateError, WorklistError
+    """
+    template = compile_template(source)
+    names = set(names)
+    for name in sorted(template.names - VARIABLES - names):
+        raise TemplateError('template_name', template.line_of(name), name)
+    completed: dict[str, None] = {}
+    for values, is_full in [(FULL, True), (SPARSE, False)]:
+        variables = _safe_variables(
+            {**values, 'SpecificCharacterSet': charset})
+        variables.update(dict.fromkeys(names, UNKNOWN if is_full else ''))
+        completed.update(dict.fromkeys(
+            _check_sample(template, kind, variables, Sample(is_full))))
+    return tuple(completed)
+
+
+def _check_sample(
+        template: Template, kind: str, variables: dict[str, str],
+        my: Sample) -> tuple[str, ...]:
+    try:
+        return _render(template, kind, variables, my).completed
+    except TemplateError as error:
+        # What a record holds shows only when there is one
+        if error.kind == 'template_value' and (
+                re.search(r'\bmy\b', error.detail)):
+            return ()
+        raise
+
+
+def dump_bytes(text: str, charset: str) -> bytes:
+    """Return the text for dump2dcm as a file in a character set.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        The set cannot hold the text.
+    """
+    found = find_charset(charset)
+    return b''.join(
+        _encode_line(line, found) for line in text.splitlines(keepends=True))
+
+
+_VALUE = re.compile(r'(\s*\(....,....\) (..) \[)(.*)(\]\s*)', re.DOTALL)
+
+
+def _encode_line(line: str, charset: Charset) -> bytes:
+    match = _VALUE.fullmatch(line)
+    if line.isascii() or not match:
+        return line.encode('ascii')
+    head, vr, value, tail = match.groups()
+    return head.encode() + encode_text(value, vr, charset) + tail.encode()

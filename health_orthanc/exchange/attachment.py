@@ -1,0 +1,301 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images that are stored here, as attachments of results and patients.
+
+People attach them, and a server may be set to have the first image of each
+study attached: its key image.  The network is only used outside of
+transactions.
+"""
+
+import logging
+
+from sql import Literal, Null
+from sql.operators import Exists
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.exceptions import AttachmentError, orthanc_errors
+from ..common.transaction import in_transaction, now
+from ..core.orthanc.errors import NoImage, OrthancError
+from ..core.orthanc.images import WITHOUT_IMAGES, first_image, limited_image
+
+__all__ = [
+    'Instance', 'Synchronization', 'attach_key_images', 'attach_to_results']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.attachment')
+
+# Each image is fetched while a person waits
+LIMIT = 20
+ATTACHED_SIZE = 2048  # pixels
+# Studies that get their key image in one run
+KEY_IMAGES_LIMIT = 100
+# Links that are sure enough for an image to be stored with the patient
+_SURE = ['manual', 'auto_certain']
+
+
+@without_check_access
+def attach_to_results(instances):
+    """Attach images to the results of their studies, all or none.
+
+    Whoever calls has checked the access to the instances.
+
+    Raises
+    ------
+    AttachmentError
+    OrthancError, SecretUnavailable
+    """
+    if len(instances) > LIMIT:
+        raise AttachmentError(gettext(
+                'health_orthanc.msg_attachment_many', limit=LIMIT))
+    wanted = [(i, _result(i)) for i in instances]
+    images = {i.id: _fetch(i) for i in instances}
+    in_transaction(
+        _attach, Transaction().user,
+        [(i.id, result.id, images[i.id]) for i, result in wanted])
+
+
+def _result(instance):
+    result = instance.series.study.imaging_test
+    if not result:
+        raise AttachmentError(
+            gettext('health_orthanc.msg_attachment_no_result'))
+    return result
+
+
+def _fetch(instance):
+    try:
+        with instance.server.get_client(interactive=True) as client:
+            return limited_image(client, instance.orthanc_UID, ATTACHED_SIZE)
+    except NoImage:
+        raise AttachmentError(gettext(
+                'health_orthanc.msg_attachment_no_image',
+                number=_known(instance.instance_number))) from None
+
+
+def _attach(user, images):
+    pool = Pool()
+    Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    Result = pool.get('gnuhealth.imaging.test.result')
+    instances = Instance.browse([id_ for id_, _, _ in images])
+    Study.lock(list({i.series.study for i in instances}))
+    Result.lock(Result.browse(list({result for _, result, _ in images})))
+    for instance, (_, result_id, image) in zip(instances, images):
+        study = instance.series.study
+        # Meanwhile somebody may have found out that it is another patient's
+        if not study.imaging_test or study.imaging_test.id != result_id:
+            raise AttachmentError(
+                gettext('health_orthanc.msg_attachment_changed'))
+        with Transaction().set_user(user):
+            _put(
+                study.imaging_test,
+                instance.sop_instance_UID or instance.orthanc_UID, image,
+                _description(
+                    instance.instance_number,
+                    instance.image_position_patient))
+
+
+def _put(resource, name, image, description):
+    "Attach an image in place of what is there under its name"
+    pool = Pool()
+    Attachment = pool.get('ir.attachment')
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    attachments = _named(resource, name)
+    if not attachments:
+        attachment, = Attachment.create([{
+                    'resource': str(resource),
+                    'name': name,
+                    'type': 'data',
+                    'data': image,
+                    'description': description,
+                    }])
+        return attachment
+    Attachment.write(attachments, {'data': image, 'description': description})
+    # It is no machine's any more
+    Study.write(Study.search([
+                ('key_image', 'in', [a.id for a in attachments]),
+                ]), {'key_image': None})
+
+
+def _named(resource, name):
+    Attachment = Pool().get('ir.attachment')
+    return Attachment.search([
+            ('resource', '=', str(resource)),
+            ('name', '=', name),
+            ])
+
+
+def _description(number, position):
+    return gettext(
+        'health_orthanc.msg_attachment_description', number=_known(number),
+        position=_known(position))
+
+
+def _known(value):
+    return '–' if value in {None, ''} else value
+
+
+# Key images
+
+
+def attach_key_images(server_id, client, limit=KEY_IMAGES_LIMIT):
+    """Attach the first image of stable, linked studies that have had none.
+
+    What fails is tried again in the next run, after all others.
+    """
+    for id_ in in_transaction(_due, server_id, limit):
+        try:
+            _attach_key_image(id_, client)
+        except OrthancError as error:
+            logger.warning("Study %s: no key image: %s", id_, error.kind)
+            in_transaction(_set, id_, {'key_image_tried_at': now()})
+            if error.transient:
+                break
+        except Exception as error:
+            # Whatever is wrong with one study never blocks the others
+            logger.error(
+                "Study %s: no key image: %s", id_, type(error).__name__,
+                exc_info=logger.isEnabledFor(logging.DEBUG))
+            in_transaction(_set, id_, {'key_image_tried_at': now()})
+
+
+def _due(server_id, limit, id_=None):
+    "Return the ids of studies, or of one, that are to get their key image"
+    pool = Pool()
+    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    server = pool.get('gnuhealth.orthanc.config').__table__()
+    step = pool.get('gnuhealth.imaging.procedure.step').__table__()
+    rejected = step.select(
+        Literal(1), where=(step.study == study.id)
+        & (step.state == 'rejected'))
+    where = (
+        (server.id == server_id) & (server.key_image == Literal(True))
+        & (study.key_image_at == Null) & (study.stable == Literal(True))
+        & (study.missing_since == Null) & (study.patient != Null)
+        & study.link_status.in_(_SURE)
+        & ((study.date == Null) | (server.start_date == Null)
+            | (study.date >= server.start_date))
+        & ~Exists(rejected))
+    if id_:
+        where &= study.id == id_
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*study.join(
+            server, condition=study.server == server.id).select(
+            study.id, where=where,
+            order_by=[study.key_image_tried_at.asc.nulls_first, study.id],
+            limit=limit))
+    return [id_ for id_, in cursor]
+
+
+def _attach_key_image(id_, client):
+    series = in_transaction(_series_with_images, id_)
+    found = first_image(client, series, ATTACHED_SIZE) if series else None
+    in_transaction(_keep_key_image, id_, found)
+
+
+def _series_with_images(id_):
+    "Return the Orthanc ids of the series that may have images, in order"
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    series = [
+        s for s in Series.search([
+                ('study', '=', id_), ('missing_since', '=', None)],
+            order=[('id', 'ASC')])
+        if s.modality not in WITHOUT_IMAGES]
+    return [s.orthanc_UID for s in sorted(series, key=_position)]
+
+
+def _position(series):
+    try:
+        return 0, int(series.series_number)
+    except (TypeError, ValueError):
+        return 1, 0
+
+
+def _keep_key_image(id_, found):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    Study.lock([Study(id_)])
+    study = Study(id_)
+    # Meanwhile it may have become another patient's
+    if not _due(study.server.id, 1, id_):
+        return
+    values = {'key_image_at': now(), 'key_image_tried_at': None}
+    resource = study.imaging_test or study.patient
+    if found:
+        name = found.instance.sop_instance_uid or found.instance.orthanc_id
+        if not _named(resource, name):
+            values['key_image'] = _put(
+                resource, name, found.image,
+                _key_description(study, found.instance)).id
+    _set(id_, values)
+
+
+def _key_description(study, instance):
+    viewers = study.offered_viewers()
+    return '\n'.join(filter(None, [
+                gettext('health_orthanc.msg_attachment_key_image'),
+                _description(
+                    instance.number,
+                    instance.image_position_patient.replace('\\', ', ')),
+                viewers[0].url(study.server, study.viewer_values())
+                if viewers else None,
+                ]))
+
+
+def _set(id_, values):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    Study.write([Study(id_)], values)
+
+
+class Instance(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.series_instances'
+
+    attached = fields.Function(
+        fields.Boolean(
+            "In Report", help="Attached to the result of its study."),
+        'get_attached')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons.update({
+                'attach_image_to_imaging_test_report': {
+                    'invisible': Bool(Eval('missing_since')),
+                    'depends': ['missing_since'],
+                    },
+                })
+
+    @classmethod
+    @ModelView.button
+    @orthanc_errors
+    def attach_image_to_imaging_test_report(cls, instances):
+        "Have the images printed with the results of their studies"
+        cls.check_read(instances)
+        attach_to_results(instances)
+
+    @classmethod
+    @without_check_access
+    def get_attached(cls, instances, name):
+        Attachment = Pool().get('ir.attachment')
+        places = {
+            i.id: (
+                str(i.series.study.imaging_test),
+                i.sop_instance_UID or i.orthanc_UID)
+            for i in cls.browse(instances)}
+        results = {result for result, _ in places.values()} - {'None'}
+        attached = {
+            (str(a.resource), a.name) for a in Attachment.search(
+                [('resource', 'in', list(results))], order=[])}
+        return {id_: place in attached for id_, place in places.items()}
+
+
+class Synchronization(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.orthanc.synchronization'
+
+    @classmethod
+    def follow_up(cls, server_id, client, limit=None):
+        super().follow_up(server_id, client, limit)
+        attach_key_images(server_id, client, limit or KEY_IMAGES_LIMIT)

@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Studies and series for the browser, as a ZIP."""
+
+import itertools
+import secrets
+from html import escape
+from http import HTTPStatus
+
+from werkzeug.exceptions import abort
+from werkzeug.wrappers import Response
+
+from trytond.i18n import gettext
+from trytond.model.exceptions import AccessError
+from trytond.protocols.wrappers import (
+    set_max_request_size, with_pool, with_transaction)
+from trytond.transaction import Transaction
+from trytond.wsgi import app
+
+from ..common.exceptions import describe
+from ..common.routes import is_active
+from ..core.orthanc.errors import OrthancError
+from ..core.secrets import SecretUnavailable
+from .deletion import LEVELS, study_of
+
+__all__ = ['download']
+
+WIZARD = 'gnuhealth.imaging_orthanc.download_images'
+# Bytes of a form with a ticket
+_FORM_SIZE = 2**12
+
+# The ticket stands behind the # of the address, which no server and no log
+# gets to see; the page sends it back.
+_PAGE = """\
+<!DOCTYPE html>
+<html>
+<head><meta charset="utf-8"><title>{title}</title></head>
+<body>
+<p>{text}</p>
+<form method="post"><input type="hidden" name="ticket"></form>
+<script nonce="{nonce}">
+const form = document.forms[0];
+form.elements.ticket.value = location.hash.slice(1);
+history.replaceState(null, '', location.pathname);
+if (form.elements.ticket.value) form.submit();
+</script>
+</body>
+</html>
+"""
+_HEADERS = {
+    'Cache-Control': 'no-store',
+    'Referrer-Policy': 'same-origin',
+    'X-Content-Type-Options': 'nosniff',
+    }
+
+
+@app.route('/<database_name>/orthanc/download', methods={'GET', 'POST'})
+@set_max_request_size(_FORM_SIZE)
+@with_pool
+def download(request, pool):
+    """Send the ZIP of a study or series that a ticket is for.
+
+    It goes through as it comes from Orthanc; there is no transaction while it
+    does.
+    """
+    if request.method != 'POST':
+        return _page(request, pool)
+    name, client, resource = _redeem(
+        request, pool, request.form.get('ticket', '')) or (
+        abort(HTTPStatus.FORBIDDEN))
+    try:
+        pieces = client.archive(*resource)
+        # Errors are told instead of a file
+        pieces = itertools.chain([next(pieces, b'')], pieces)
+    except OrthancError as error:
+        client.close()
+        return Response(
+            _describe(request, pool, error), status=HTTPStatus.BAD_GATEWAY,
+            content_type='text/plain; charset=utf-8',
+            headers=_HEADERS)
+    response = Response(
+        pieces, content_type='application/zip', direct_passthrough=True,
+        headers={
+            **_HEADERS,
+            'Content-Disposition': f'attachment; filename="{name}.zip"',
+            })
+    response.call_on_close(client.close)
+    return response
+
+
+@with_transaction(readonly=True)
+def _page(request, pool):
+    if not is_active(pool):
+        abort(HTTPStatus.NOT_FOUND)
+    nonce = secrets.token_urlsafe(16)
+    with Transaction().set_context(language=_language(request, pool)):
+        page = _PAGE.format(
+            title=escape(gettext('health_orthanc.msg_download_title')),
+            text=escape(gettext('health_orthanc.msg_download_starts')),
+            nonce=nonce)
+    return Response(page, content_type='text/html; charset=utf-8', headers={
+            **_HEADERS,
+            'Content-Security-Policy': (
+                f"default-src 'none'; script-src 'nonce-{nonce}'; "
+                "form-action 'self'; base-uri 'none'; "
+                "frame-ancestors 'none'"),
+            })
+
+
+@with_transaction(readonly=True)
+def _describe(request, pool, error):
+    with Transaction().set_context(language=_language(request, pool)):
+        return describe(error.kind, status=error.status or '')
+
+
+def _language(request, pool):
+    "Return the language of the browser, as far as it is known here"
+    Lang = pool.get('ir.lang')
+    codes = [
+        lang.code for lang in Lang.search([('translatable', '=', True)])]
+    return request.accept_languages.best_match(codes) or 'en'
+
+
+@with_transaction(readonly=False)
+def _redeem(request, pool, ticket):
+    "Return file name, client and resource of a ticket that may be used"
+    if not is_active(pool):
+        return None
+    Download = pool.get('gnuhealth.imaging_orthanc.download')
+    Wizard = pool.get(WIZARD, type='wizard')
+    found = Download.redeem(ticket)
+    if not found:
+        return None
+    user, record = found
+    model = record.__name__
+    # What was allowed a moment ago may not be any more
+    with Transaction().set_user(user.id), Transaction().set_context(
+            active_model=model, active_id=record.id, active_ids=[record.id]):
+        try:
+            Wizard.check_access()
+        except AccessError:
+            return None
+    if not user.active:
+        return None
+    level = LEVELS[model]
+    try:
+        client = study_of(record).server.get_client()
+    except SecretUnavailable:
+        return None
+    return f'{level}-{record.id}', client, (level, record.orthanc_UID)

@@ -1,0 +1,549 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The identity of GNU Health is written into the images of a study.
+
+The network is only used outside of transactions.  While a correction is at
+work both Orthanc ids of the study are reserved: synchronisation makes no other
+record of either.
+"""
+
+import datetime as dt
+import json
+import logging
+
+from trytond.i18n import gettext
+from trytond.model import ModelSQL, ModelView, fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.access import ReadonlyMixin
+from ..common.exceptions import describe
+from ..common.locks import named_lock
+from ..common.rows import known_rows, write_same
+from ..common.transaction import in_transaction, now
+from ..core.orthanc import reconciliation as core
+from ..core.orthanc.errors import JobFailed, NotFound, OrthancError
+from ..core.orthanc.resources import (
+    MalformedResource, PatientResource, SeriesResource, StudyResource)
+from ..core.secrets import SecretUnavailable
+from ..synchronization.store import (
+    mark_missing_patients, store_patients, store_series, study_values)
+from ..worklist.variables import patient_identity
+
+__all__ = ['StudyCorrection', 'describe_refusal']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.correction')
+
+KINDS = [
+    ('correct', "Identity of GNU Health"),
+    ('restore', "What the Images Said"),
+    ]
+_OPEN = ['waiting', 'copying', 'removing']
+# Both ids are reserved
+_AT_WORK = ['copying', 'removing']
+_CONFIRMED = {'manual', 'auto_certain'}
+# What matching calls them
+_FIELDS = {
+    'PatientID': 'patient_id',
+    'PatientName': 'name',
+    'PatientBirthDate': 'birth_date',
+    'PatientSex': 'sex',
+    }
+# What was fetched from Orthanc is stored within this time
+_STALE = dt.timedelta(hours=1)
+# How often Orthanc may fail to copy before the correction is given up
+_FAILURES = 10
+
+
+def describe_refusal(reason):
+    return gettext(f'health_orthanc.msg_correction_{reason}')
+
+
+class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
+    """Study Correction
+
+    One correction of the identity in the images of a study.  What the images
+    said before is kept in it.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.study.correction'
+
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", required=True,
+        readonly=True, ondelete='CASCADE')
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='CASCADE')
+    kind = fields.Selection(
+        KINDS, "Written", required=True, readonly=True, sort=False)
+    state = fields.Selection([
+            ('waiting', "Waiting"),
+            ('copying', "Copying"),
+            ('removing', "Removing the Former"),
+            ('done', "Done"),
+            ('kept', "Done, but the Former Is Kept"),
+            ('refused', "Refused"),
+            ], "State", required=True, readonly=True, sort=False)
+    user = fields.Many2One(
+        'res.user', "By", readonly=True, ondelete='RESTRICT')
+    asked_at = fields.DateTime("Asked", required=True, readonly=True)
+    ended_at = fields.DateTime("Ended", readonly=True)
+    source_UID = fields.Char("Former Orthanc ID", readonly=True)
+    target_UID = fields.Char("Orthanc ID", readonly=True)
+    wanted = fields.Text("Wanted Tags", readonly=True, strip=False)
+    before = fields.Text("Former Tags", readonly=True, strip=False)
+    instances_count = fields.Integer("Images", readonly=True)
+    source_update = fields.DateTime("Last Update of the Former", readonly=True)
+    failures = fields.Integer("Failures", readonly=True)
+    reason = fields.Char("Reason", readonly=True)
+    error_kind = fields.Char("Error Kind", readonly=True)
+    message = fields.Function(fields.Text(
+            "What Is Wrong", states={'invisible': ~Bool(Eval('message'))}),
+        'get_message')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('id', 'DESC')]
+
+    @staticmethod
+    def default_state():
+        return 'waiting'
+
+    @staticmethod
+    def default_failures():
+        return 0
+
+    def get_rec_name(self, name):
+        return f'{self.study.rec_name} {self.asked_at}'
+
+    def get_message(self, name):
+        if self.reason:
+            return describe_refusal(self.reason)
+        if self.error_kind:
+            return describe(self.error_kind)
+
+    # Asking for it
+
+    @classmethod
+    @without_check_access
+    def obstacle(cls, study, kind, but=None):
+        """Return why a study is not to be corrected, as far as is known here.
+
+        Parameters
+        ----------
+        but : StudyCorrection, optional
+            The one that is asked about.
+        """
+        if not study.server.correct_identity:
+            return 'off'
+        if study.missing_since:
+            return 'missing'
+        if cls.at_work(study, but):
+            return 'open'
+        if kind == 'restore':
+            return None if cls._first_since_restored(study) else 'never'
+        if not study.patient or study.link_status not in _CONFIRMED:
+            return 'not_linked'
+        if not cls._identity(study)['PatientID']:
+            return 'no_puid'
+
+    @classmethod
+    def at_work(cls, study, but=None):
+        "Return whether a study is being corrected, or going to be"
+        return bool(cls.search([
+                    ('study', '=', study.id), ('state', 'in', _OPEN),
+                    ('id', '!=', but.id if but else None),
+                    ], limit=1))
+
+    @classmethod
+    @without_check_access
+    def plan(cls, study, kind, client):
+        """Return what is going to be done.
+
+        Raises
+        ------
+        Refused
+        OrthancError
+        """
+        reason = cls.obstacle(study, kind)
+        if reason:
+            raise core.Refused(reason)
+        return cls._make_plan(client, *cls._planned(study, kind))
+
+    @classmethod
+    @without_check_access
+    def get_client(cls, study):
+        "Return a client for somebody who waits"
+        return study.server.get_client(interactive=True)
+
+    @classmethod
+    def _planned(cls, study, kind):
+        "Return what a plan is made of"
+        if kind == 'correct':
+            return study.orthanc_UID, cls._identity(study), None, None
+        former = cls._first_since_restored(study)
+        return (
+            study.orthanc_UID, None, former.source_UID,
+            core.Wanted.loads(former.before))
+
+    @staticmethod
+    def _make_plan(client, orthanc_id, identity, former_id, before):
+        if identity:
+            return core.plan_correction(client, orthanc_id, identity)
+        return core.plan_restoration(client, orthanc_id, former_id, before)
+
+    @staticmethod
+    def _identity(study):
+        "Return what is unknown as empty: it could be another person's"
+        identity = patient_identity(study.patient)
+        return {k: identity[k] or '' for k in core.IDENTITY}
+
+    @classmethod
+    def _first_since_restored(cls, study):
+        "Return the correction that changed what the images said"
+        first = None
+        for correction in cls.search([
+                    ('study', '=', study.id),
+                    ('state', 'in', ['done', 'kept']),
+                    ]):
+            if correction.kind == 'restore':
+                break
+            first = correction
+        return first
+
+    @classmethod
+    @without_check_access
+    def ask(cls, studies, kind):
+        "Have studies corrected; return those that can be"
+        studies = [s for s in studies if not cls.obstacle(s, kind)]
+        corrections = cls.create([{
+                    'study': study.id,
+                    'server': study.server.id,
+                    'kind': kind,
+                    'user': Transaction().user or None,
+                    'asked_at': now(),
+                    } for study in studies])
+        cls._process_later(corrections)
+        return studies
+
+    @classmethod
+    def process_pending(cls):
+        "Carry on what was broken off (scheduler)"
+        cls._process_later(cls.search([('state', 'in', _OPEN)]))
+
+    @classmethod
+    def _process_later(cls, corrections):
+        # A task works off all of its server
+        for correction in {c.server: c for c in corrections}.values():
+            cls.__queue__.process([correction])
+
+    # Working off
+
+    @classmethod
+    def process(cls, corrections):
+        "Work off all that is asked for on the servers of corrections"
+        for server_id in {c.server.id for c in corrections}:
+            with named_lock('reconciliation', server_id) as free:
+                tried = []
+                while free and (id_ := in_transaction(
+                            cls._next, server_id, tried)):
+                    tried.append(id_)
+                    cls._process(id_)
+
+    @classmethod
+    def _next(cls, server_id, tried):
+        found = cls.search([
+                ('server', '=', server_id),
+                ('state', 'in', _OPEN),
+                ('id', 'not in', tried),
+                ], order=[('id', 'ASC')], limit=1)
+        return found[0].id if found else None
+
+    @classmethod
+    def _process(cls, id_):
+        try:
+            with in_transaction(cls._client, id_) as client:
+                cls._carry_on(id_, client)
+        except core.Refused as error:
+            in_transaction(cls._refuse, id_, error.reason)
+        except (NotFound, MalformedResource):
+            in_transaction(cls._refuse, id_, 'vanished')
+        except OrthancError as error:
+            logger.warning("Orthanc correction %s: %s", id_, error.kind)
+            in_transaction(cls._fail, id_, error.kind)
+        except SecretUnavailable:
+            logger.warning("Orthanc correction %s: secret unavailable", id_)
+            in_transaction(cls._fail, id_, 'secret')
+        except Exception as error:
+            # Others have their turn; the scheduler tries this one again
+            logger.error(
+                "Orthanc correction %s: %s", id_, type(error).__name__,
+                exc_info=logger.isEnabledFor(logging.DEBUG))
+            in_transaction(cls._fail, id_, 'internal')
+
+    @classmethod
+    def _client(cls, id_):
+        return cls(id_).server.get_client()
+
+    @classmethod
+    def _carry_on(cls, id_, client):
+        planned = in_transaction(cls._begin, id_)
+        if planned:
+            plan = cls._make_plan(client, *planned)
+            in_transaction(cls._reserve, id_, plan)
+        state, *values = in_transaction(cls._reserved, id_)
+        correction = core.Correction(client, *values)
+        if state == 'copying':
+            cls._copy(id_, client, correction)
+        source = correction.remove_source()
+        in_transaction(cls._finish, id_, _last_update(source))
+
+    @classmethod
+    def _begin(cls, id_):
+        "Return what to make a plan of, unless there is one"
+        correction = cls(id_)
+        if correction.state != 'waiting':
+            return None
+        reason = cls.obstacle(correction.study, correction.kind, correction)
+        if reason:
+            raise core.Refused(reason)
+        return cls._planned(correction.study, correction.kind)
+
+    @classmethod
+    def _reserve(cls, id_, plan):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        correction = cls(id_)
+        if Study.search([
+                    ('server', '=', correction.server.id),
+                    ('orthanc_UID', '=', plan.target_id)], limit=1):
+            raise core.Refused('recorded')
+        cls.write([correction], {
+                'state': 'copying',
+                'source_UID': correction.study.orthanc_UID,
+                'target_UID': plan.target_id,
+                'wanted': plan.wanted.dumps(),
+                'before': plan.before.dumps(),
+                'instances_count': plan.instances,
+                'error_kind': None,
+                })
+
+    @classmethod
+    def _reserved(cls, id_):
+        correction = cls(id_)
+        return (
+            correction.state, correction.source_UID, correction.target_UID,
+            core.Wanted.loads(correction.wanted), correction.instances_count)
+
+    @classmethod
+    def _copy(cls, id_, client, correction):
+        try:
+            source, copy = correction.copy()
+        except core.Refused:
+            correction.discard_copy()
+            raise
+        except JobFailed:
+            if in_transaction(cls._has_failed_often, id_):
+                correction.discard_copy()
+                raise core.Refused('failed') from None
+            raise
+        resources = [
+            StudyResource.from_json(copy.study),
+            PatientResource.from_json(
+                client.patient(copy.study['ParentPatient'])),
+            [SeriesResource.from_json(json)
+                for json in client.bulk_content(copy.study['Series'])],
+            ]
+        in_transaction(
+            cls._carry, id_, *resources,
+            {key: i.orthanc_id for key, i in copy.images.items()},
+            _last_update(source))
+
+    @classmethod
+    def _has_failed_often(cls, id_):
+        return cls(id_).failures + 1 >= _FAILURES
+
+    @classmethod
+    def _fail(cls, id_, kind):
+        correction = cls(id_)
+        cls.write([correction], {
+                'error_kind': kind,
+                'failures': correction.failures + (kind == JobFailed.kind),
+                })
+
+    @classmethod
+    def _refuse(cls, id_, reason):
+        correction = cls(id_)
+        carried = correction.state == 'removing'
+        cls.write([correction], {
+                'state': 'kept' if carried else 'refused',
+                'reason': reason,
+                'error_kind': None,
+                'ended_at': now(),
+                })
+
+    @classmethod
+    def _finish(cls, id_, last_update):
+        correction = cls(id_)
+        values = {'state': 'done', 'error_kind': None, 'ended_at': now()}
+        if last_update:
+            values['source_update'] = last_update
+        cls.write([correction], values)
+        mark_missing_patients(correction.server)
+
+    # The record follows
+
+    @classmethod
+    def _carry(cls, id_, study, patient, series, images, last_update):
+        """Let the record, and all that hangs on it, have the new ids.
+
+        Parameters
+        ----------
+        study : StudyResource
+        patient : PatientResource
+        series : list of SeriesResource
+        images : dict
+            Orthanc ids by SeriesInstanceUID and SOPInstanceUID.
+        """
+        correction = cls(id_)
+        server, record = correction.server, correction.study
+        store_patients(server, [patient])
+        cls._carry_study(correction, study)
+        cls._carry_series(record, series)
+        cls._carry_instances(record, images)
+        store_series(server, series)
+        if correction.kind == 'correct':
+            cls._carry_patient(record)
+        cls._record_history(correction)
+        cls.write([correction], {
+                'state': 'removing', 'source_update': last_update})
+
+    @classmethod
+    def _carry_study(cls, correction, resource):
+        pool = Pool()
+        Study = pool.get('gnuhealth.imaging_orthanc.study')
+        patients = known_rows(
+            pool.get('gnuhealth.orthanc.patient'), 'uuid',
+            {resource.patient_orthanc_id}, server=[correction.server.id])
+        Study.write([correction.study], {
+                'orthanc_UID': resource.orthanc_id,
+                **study_values(
+                    resource, patients[resource.patient_orthanc_id])})
+
+    @classmethod
+    def _carry_series(cls, study, resources):
+        Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+        ids = {r.series_instance_uid: r.orthanc_id for r in resources}
+        write_same(Series, 'orthanc_UID', {
+                ids[s.series_UID]: [s.id] for s in Series.search(
+                    [('study', '=', study.id)]) if s.series_UID in ids})
+
+    @classmethod
+    def _carry_instances(cls, study, ids):
+        Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
+        found = {}
+        for instance in Instance.search([('series.study', '=', study.id)]):
+            key = instance.series.series_UID, instance.sop_instance_UID
+            if key in ids:
+                found[ids[key]] = [instance.id]
+        write_same(Instance, 'orthanc_UID', found)
+
+    @classmethod
+    def _carry_patient(cls, study):
+        pool = Pool()
+        Study = pool.get('gnuhealth.imaging_orthanc.study')
+        Patient = pool.get('gnuhealth.orthanc.patient')
+        current = Study(study.id).orthanc_patient
+        if not current.patient and not current.decided_by:
+            Patient.write(
+                [current], {'patient': study.patient, 'decided_by': None})
+
+    @classmethod
+    def _record_history(cls, correction):
+        Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
+        study = correction.study
+        before, _ = json.loads(correction.before)
+        wanted, _ = json.loads(correction.wanted)
+        Decision.create([{
+                    'study': study.id,
+                    'at': now(),
+                    'user': correction.user,
+                    'status_from': study.link_status,
+                    'status_to': study.link_status,
+                    'patient_from': study.patient,
+                    'patient_to': study.patient,
+                    'request_from': study.request,
+                    'request_to': study.request,
+                    'event': (
+                        'corrected' if correction.kind == 'correct'
+                        else 'restored'),
+                    'comparisons': json.dumps([{
+                                'field': field,
+                                'ours': wanted[keyword] or '',
+                                'theirs': before.get(keyword) or '',
+                                'verdict': 'differs',
+                                'reason': 'written',
+                                } for keyword, field in _FIELDS.items()
+                            if wanted[keyword] != before.get(keyword)]),
+                    }])
+
+    # Synchronisation meanwhile
+
+    @classmethod
+    def without_superseded(cls, server, resources):
+        """Leave out the studies that a correction makes or has removed.
+
+        Between copying and removing Orthanc holds the study twice.  What it
+        held until just now may still be about to be stored.
+
+        Parameters
+        ----------
+        resources : iterable of StudyResource
+        """
+        resources = list(resources)
+        superseded = {}
+        for sub in grouped_slice(resources):
+            ids = [r.orthanc_id for r in sub]
+            for correction in cls.search([
+                        ('server', '=', server.id),
+                        ['OR',
+                            ('source_UID', 'in', ids),
+                            ('target_UID', 'in', ids)],
+                        ['OR',
+                            ('state', 'in', _AT_WORK),
+                            [
+                                ('state', '=', 'done'),
+                                ('ended_at', '>=', now() - _STALE)]],
+                        ]):
+                superseded.update(correction._superseded())
+        return [
+            r for r in resources
+            if r.orthanc_id not in superseded or (
+                superseded[r.orthanc_id] and r.last_update
+                and r.last_update > superseded[r.orthanc_id])]
+
+    def _superseded(self):
+        "Return until when what has one of the ids is not another study"
+        if self.state in _AT_WORK:
+            return {
+                id_: None for id_ in [self.source_UID, self.target_UID]
+                if id_ != self.study.orthanc_UID}
+        if self.source_UID == self.study.orthanc_UID:
+            return {}
+        return {self.source_UID: self.source_update}
+
+
+def _last_update(holding):
+    if holding is not None:
+        return StudyResource.from_json(holding.study).last_update
+
+
+class Study(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+
+    @classmethod
+    def without_superseded(cls, server, resources):
+        Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
+        return Correction.without_superseded(
+            server, super().without_superseded(server, resources))

@@ -1,0 +1,14 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Studies find their patients and orders"""
+
+from . import (
+    attributes, candidates, configuration, dismissal, explanations, fulfilment,
+    history, key_image, link, orthanc_patient, party, patient, queue, request,
+    result, review, search_keys, study)
+
+__all__ = [
+    'attributes', 'candidates', 'configuration', 'dismissal',
+    'explanations', 'fulfilment', 'history', 'key_image', 'link',
+    'orthanc_patient', 'party', 'patient', 'queue', 'request', 'result',
+    'review', 'search_keys', 'study']

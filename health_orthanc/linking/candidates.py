@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a study is compared with: patients of GNU Health and their orders."""
+
+import datetime as dt
+import json
+from collections import defaultdict
+
+from sql import Literal, Union
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
+
+from ..core.dicom.values import clean_text
+from ..core.matching.attributes import Candidate, StudyFacts
+from ..core.matching.birth_dates import compare_birth_dates
+from ..core.matching.fields import (
+    compare_patient_ids, compare_sex, received_values)
+from ..core.matching.names import compare_names
+from ..core.matching.verdicts import Verdict
+from .attributes import order_facts, patient_facts
+
+__all__ = ['find_candidates', 'study_facts']
+
+# How far the date of an order without a key of a study may be from its own
+ORDER_WINDOW = dt.timedelta(days=31)
+
+
+# What the images say
+
+
+def study_facts(study):
+    "Return what is known of a study, its notification included"
+    told = json.loads(study.notified_facts) if study.notified_facts else {}
+    series = [s for s in told.get('Series') or [] if isinstance(s, dict)]
+    attributes = [
+        a for s in series for a in s.get('RequestAttributes') or []
+        if isinstance(a, dict)]
+    return StudyFacts(
+        study_uid=study.study_instance_UID or '',
+        accession_number=study.accession_number or '',
+        step_ids=_texts(attributes, 'ScheduledProcedureStepID'),
+        procedure_ids=_texts(attributes, 'RequestedProcedureID'),
+        patient_name=study.patient_name or '',
+        patient_id=study.patient_id or '',
+        issuer=_text(told, 'IssuerOfPatientID'),
+        other_patient_ids=frozenset(filter(None, (
+                    clean_text(text) for text in _text(
+                        told, 'OtherPatientIDs').split('\\')))),
+        birth_date=study.patient_birth_date,
+        sex=study.patient_sex or '',
+        modalities=frozenset(
+            s.modality for s in study.series if s.modality),
+        description=study.study_description or '',
+        date=study.date,
+        station_aetitles=_texts(series, 'PerformedStationAETitle'),
+        station_names=_texts(series, 'StationName'),
+        texts=frozenset(
+            text for text in told.get('Texts') or []
+            if isinstance(text, str)) | _own_texts(study))
+
+
+def _text(values, name):
+    value = values.get(name)
+    return clean_text(value) if isinstance(value, str) else ''
+
+
+def _texts(dictionaries, name):
+    return frozenset(filter(None, (_text(d, name) for d in dictionaries)))
+
+
+def _own_texts(study):
+    return frozenset(filter(None, [
+                study.patient_id, study.patient_name, study.study_id,
+                study.accession_number, study.study_description,
+                study.study_instance_UID]))
+
+
+# What GNU Health says
+
+
+def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
+    """Return the patients and orders that studies may belong to.
+
+    They are found by keys of orders, by the PUID and other identifiers, and
+    by name and birth date, unless the PUID and all else say who it is.  Each
+    search uses an index, and their number does not grow with that of the
+    studies.
+
+    Parameters
+    ----------
+    studies : list of StudyFacts
+    issuers : collection of str
+        See `matching.assess`.
+    order_window : timedelta
+        How far the date of an order may be from that of the study that has
+        no key of it.
+
+    Returns
+    -------
+    list of list of Candidate
+        Those of each study.
+    """
+    searches = [_Search(study) for study in studies]
+    _assign_keyed(searches)
+    patients = patient_facts(set().union(*(s.patients for s in searches)))
+    PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
+    doubtful = [s for s in searches if not s.is_identified(patients, issuers)]
+    for search, ids in zip(
+            doubtful, PatientKey.alike([s.study for s in doubtful])):
+        search.patients |= ids
+    patients.update(patient_facts(
+            set().union(*(s.patients for s in searches)) - patients.keys()))
+    _assign_awaited(searches, order_window)
+    orders = order_facts(set().union(*(s.orders for s in searches)))
+    return [search.candidates(patients, orders) for search in searches]
+
+
+class _Search:
+    "What is looked for, and the ids of what was found for a study"
+
+    def __init__(self, study):
+        self.study = study
+        self.orders = set()
+        self.patients = set()
+        numbers, ids = (
+            {study.accession_number},
+            {study.patient_id, *study.other_patient_ids})
+        self.keys = {
+            'study_instance_uid': {study.study_uid},
+            'merge_id': received_values(study),
+            'accession_number': numbers,
+            'accession_alias': numbers,
+            'step_id': set(study.step_ids),
+            'puid': ids,
+            'replaced_puid': ids,
+            'other_id': ids,
+            }
+
+    def is_identified(self, patients, issuers):
+        """Return whether nobody else need be looked for.
+
+        Where the PatientID is somebody's PUID that speaks against all others.
+        """
+        return any(
+            _is_the_one(self.study, patients[id_], issuers)
+            for id_ in self.patients)
+
+    def candidates(self, patients, orders):
+        found = [(orders[id_][0], orders[id_][1]) for id_ in sorted(
+                self.orders)]
+        found += [(id_, None) for id_ in sorted(self.patients)]
+        return [Candidate(patients[id_], order) for id_, order in found]
+
+
+def _is_the_one(study, patient, issuers):
+    verdicts = [
+        compare_patient_ids(study, patient, {patient.puid}, issuers),
+        compare_names(patient.names, study.patient_name),
+        compare_birth_dates(
+            patient.birth_date, study.birth_date,
+            patient.birth_date_estimated),
+        compare_sex(patient, study.sex)]
+    return study.patient_id == patient.puid and all(
+        v.verdict is Verdict.EQUAL for v in verdicts[:2]) and all(
+        v.verdict is not Verdict.DIFFERS for v in verdicts[2:])
+
+
+def _rows(queries):
+    "Yield what queries return, a batch of them in one statement"
+    cursor = Transaction().connection.cursor()
+    for part in grouped_slice(queries):
+        cursor.execute(*Union(*part, all_=True))
+        yield from cursor.fetchall()
+
+
+def _assign_keyed(searches):
+    "Give each study the orders and patients of whom it has a key"
+    queries = []
+    for name, query in _keyed().items():
+        values = set().union(*(s.keys[name] for s in searches)) - {''}
+        for some in grouped_slice(sorted(values)):
+            queries.append(query(name, list(some)))
+    found = defaultdict(list)
+    for name, value, order, patient in _rows(queries):
+        found[name, value].append((order, patient))
+    for search in searches:
+        for name, values in search.keys.items():
+            for value in values:
+                for order, patient in found.get((name, value), []):
+                    search.patients.add(patient)
+                    if order:
+                        search.orders.add(order)
+
+
+def _keyed():
+    "Return what makes the query for values of each kind of key"
+    pool = Pool()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
+    step = pool.get('gnuhealth.imaging.procedure.step').__table__()
+    patient = pool.get('gnuhealth.patient').__table__()
+    party = pool.get('party.party').__table__()
+    code = pool.get('gnuhealth.person_alternative_identification').__table__()
+    of_step = step.join(request, condition=step.request == request.id)
+    of_party = patient.join(party, condition=patient.party == party.id)
+    of_duplicate = patient.join(
+        party, condition=party.replaced_by == patient.party)
+    of_code = patient.join(code, condition=code.party == patient.party)
+
+    def query(source, column, order, patient):
+        return lambda name, values: source.select(
+            Literal(name), column, order, patient, where=column.in_(values))
+    nothing = Literal(0)
+    return {
+        **{name: query(
+                request, getattr(request, name), request.id, request.patient)
+            for name in [
+                'study_instance_uid', 'merge_id', 'accession_number',
+                'accession_alias']},
+        'step_id': query(of_step, step.step_id, request.id, request.patient),
+        'puid': query(of_party, party.ref, nothing, patient.id),
+        'replaced_puid': query(of_duplicate, party.ref, nothing, patient.id),
+        'other_id': query(of_code, code.code, nothing, patient.id),
+        }
+
+
+def _assign_awaited(searches, window):
+    "Give each study the orders that it may be for without a key of them"
+    searches = [s for s in searches if s.study.date and s.patients]
+    if not searches:
+        return
+    dates = [s.study.date for s in searches]
+    start = dt.datetime.combine(min(dates), dt.time()) - window
+    end = dt.datetime.combine(max(dates), dt.time()) + window
+    request = Pool().get('gnuhealth.imaging.test.request').__table__()
+    by_patient = defaultdict(list)
+    for ids in grouped_slice(
+            sorted(set().union(*(s.patients for s in searches)))):
+        for id_, patient, date in _rows([request.select(
+                        request.id, request.patient, request.date,
+                        where=request.patient.in_(list(ids))
+                        & (request.state == 'requested')
+                        & (request.date >= start) & (request.date < end))]):
+            by_patient[patient].append((id_, date))
+    for search in searches:
+        day = dt.datetime.combine(search.study.date, dt.time())
+        search.orders |= {
+            id_ for patient in search.patients
+            for id_, date in by_patient[patient]
+            if day - window <= date < day + window}

@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import json
+from collections import defaultdict
+
+from sql import Literal, Null
+
+from trytond.i18n import gettext
+from trytond.model import (
+    DeactivableMixin, ModelSQL, ModelView, fields, sequence_ordered)
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.access import GuardedMixin
+from ..common.exceptions import DismissalRuleValidationError
+from ..core.matching.wildcards import is_specific, matches_any
+from .link import is_claimed
+
+__all__ = ['DismissalRule']
+
+_PATTERNS = ['patient_id', 'station']
+
+
+class DismissalRule(
+        GuardedMixin, sequence_ordered(), DeactivableMixin, ModelSQL,
+        ModelView):
+    """Dismissal Rule
+
+    Tells studies that are nobody's by what the device has written. What leads
+    to a patient or an order by any number is never dismissed by a rule.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.dismissal_rule'
+    _rec_name = 'reason'
+
+    patient_id = fields.Char(
+        "Patient ID", size=64,
+        help="What the patient ID in the images is. * stands for any "
+        "characters and ? for one, as in PHANTOM*.")
+    station = fields.Char(
+        "Station", size=64,
+        help="What the name or the AE title of the device is, with the same "
+        "wildcards. With a patient ID, both must be so.")
+    reason = fields.Char(
+        "Reason", required=True,
+        help="Why such studies are nobody's, for their history.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['apply'] = {}
+
+    @classmethod
+    def validate_fields(cls, rules, field_names):
+        super().validate_fields(rules, field_names)
+        if field_names and field_names.isdisjoint(_PATTERNS):
+            return
+        for rule in rules:
+            rule.check_patterns()
+
+    def check_patterns(self):
+        "Check that the rule does not match nearly everything"
+        patterns = [p for p in (self.patient_id, self.station) if p]
+        if not patterns:
+            raise DismissalRuleValidationError(
+                gettext('health_orthanc.msg_dismissal_rule_empty'))
+        for pattern in patterns:
+            if not is_specific(pattern):
+                raise DismissalRuleValidationError(gettext(
+                        'health_orthanc.msg_dismissal_rule_pattern',
+                        pattern=pattern))
+
+    def matches(self, patient_id, stations):
+        return (
+            (not self.patient_id
+                or matches_any(self.patient_id, [patient_id]))
+            and (not self.station or matches_any(self.station, stations)))
+
+    @classmethod
+    @ModelView.button
+    @without_check_access
+    def apply(cls, rules):
+        "Dismiss the unlinked studies that rules tell"
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        table = Study.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(table.id, where=_is_open(table)))
+        cls.dismiss([id_ for id_, in cursor], cls.browse(rules))
+
+    @classmethod
+    @without_check_access
+    def dismiss(cls, ids, rules=None):
+        """Dismiss those of studies that rules tell.
+
+        Parameters
+        ----------
+        ids : iterable of int
+        rules : list of DismissalRule, optional
+            By default all.
+        """
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        if rules is None:
+            rules = cls.search([])
+        found = defaultdict(list)
+        for sub_ids in grouped_slice(list(ids)) if rules else []:
+            for id_, told in _told(list(sub_ids), rules).items():
+                rule = next((r for r in rules if r.matches(*told)), None)
+                if rule:
+                    found[rule].append(id_)
+        for rule, matching in found.items():
+            studies = [
+                s for s in Study.browse(matching) if not is_claimed(s)]
+            Study.dismiss_by_rule(studies, rule.reason)
+
+
+def _is_open(table):
+    "Return when nobody has decided on a study, nor any machine linked it"
+    return (
+        (table.link_status == 'unlinked') & (table.decided_by == Null)
+        & (table.patient == Null) & (table.imaging_test == Null)
+        & ((table.restored == Null) | (table.restored == Literal(False))))
+
+
+def _told(ids, rules):
+    "Return the patient ID and the stations of open studies, by their ids"
+    pool = Pool()
+    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
+    cursor = Transaction().connection.cursor()
+    with_stations = any(r.station for r in rules)
+    cursor.execute(*study.select(
+            study.id, study.patient_id,
+            study.notified_facts if with_stations else Literal(None),
+            where=reduce_ids(study.id, ids) & _is_open(study)))
+    told = {
+        id_: (patient_id, _stations(facts))
+        for id_, patient_id, facts in cursor}
+    if told and with_stations:
+        cursor.execute(*series.select(
+                series.study, series.station_name,
+                where=reduce_ids(series.study, list(told))
+                & (series.station_name != Null)))
+        for id_, station in cursor:
+            told[id_][1].add(station)
+    return told
+
+
+def _stations(facts):
+    "Return the names and AE titles that the plugin told of"
+    series = json.loads(facts).get('Series') if facts else []
+    names = [
+        s.get(name) for s in series or [] if isinstance(s, dict)
+        for name in ['StationName', 'PerformedStationAETitle']]
+    return {name for name in names if isinstance(name, str)}

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What matching has found, in the user's language."""
+
+from trytond.i18n import gettext
+
+from ..core.dicom.display import visible_text
+from ..core.matching.decisions import Doubt
+from ..core.matching.verdicts import Verdict
+
+__all__ = ['DOUBTS', 'VERDICTS', 'line_of', 'sentence_of', 'told',
+    'vetoes_in_words']
+
+DOUBTS = [
+    (Doubt.NOBODY.value, "Nobody Fits"),
+    (Doubt.VETO.value, "Contradiction"),
+    (Doubt.FLOOR.value, "Too Little Agrees"),
+    (Doubt.TIE.value, "Two Fit Alike"),
+    (Doubt.OTHER_KEY.value, "Number of Another Order"),
+    (Doubt.NAMESAKE.value, "Namesake"),
+    (Doubt.RIVAL.value, "Another One Nearly Fits"),
+    (Doubt.DIFFERENCE.value, "Something Differs"),
+    (Doubt.NO_KEY.value, "No Number of an Order"),
+    (Doubt.IDENTITY.value, "Person Hardly Known"),
+    ]
+VERDICTS = [
+    ('equal', "Equal"),
+    ('differs', "Differs"),
+    ('missing', "Missing"),
+    ]
+
+
+# Numbers of which only those that are known somewhere tell people anything
+_NUMBERS = {
+    'study_uid', 'merge_id', 'accession_number', 'step', 'procedure',
+    'station'}
+
+
+def told(assessment):
+    "Return as JSON holds it what was compared"
+    return [
+        _told(c) for c in assessment.comparisons
+        if c.verdict is not Verdict.MISSING
+        or (c.ours or c.theirs) and c.field not in _NUMBERS
+        or c.ours and c.theirs]
+
+
+def _told(comparison):
+    return {
+        'field': comparison.field,
+        'ours': comparison.ours,
+        'theirs': comparison.theirs,
+        'verdict': comparison.verdict.value,
+        'reason': comparison.reason.value if comparison.reason else None,
+        }
+
+
+def line_of(comparison):
+    """Return what people read of a comparison.
+
+    Parameters
+    ----------
+    comparison : dict
+        One of those that `told` returns.
+    """
+    reason = comparison['reason']
+    return {
+        'field': gettext(f"health_orthanc.msg_field_{comparison['field']}"),
+        'ours': visible_text(comparison['ours']),
+        'theirs': visible_text(comparison['theirs']),
+        'verdict': comparison['verdict'],
+        'reason': (
+            gettext(f'health_orthanc.msg_reason_{reason}') if reason else ''),
+        }
+
+
+def sentence_of(comparison):
+    "Return the same in one line"
+    line = line_of(comparison)
+    return gettext(
+        'health_orthanc.msg_compared', field=line['field'],
+        ours=line['ours'] or '–', theirs=line['theirs'] or '–',
+        verdict=', '.join(filter(None, [
+                    gettext(f"health_orthanc.msg_verdict_{line['verdict']}"),
+                    line['reason']])))
+
+
+def vetoes_in_words(vetoes):
+    return '\n'.join(
+        gettext(f'health_orthanc.msg_veto_{veto.value}') for veto in vetoes)

@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import json
+
+from trytond.model import ModelSQL, ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval
+from trytond.transaction import without_check_access
+
+from ..common.access import ReadonlyMixin
+from ..common.exceptions import DecisionAccessError
+from ..common.transaction import now
+from .explanations import DOUBTS, sentence_of
+
+__all__ = ['LINK_STATUSES', 'StudyDecision']
+
+LINK_STATUSES = [
+    ('manual', "Linked by a Person"),
+    ('auto_certain', "Linked, Certain"),
+    ('auto_unsure', "To Review"),
+    ('unlinked', "Unlinked"),
+    ('dismissed', "Dismissed"),
+    ]
+
+# What of a study makes its link
+LINK_FIELDS = [
+    'patient', 'request', 'link_status', 'decided_by', 'decision_reason']
+
+
+class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
+    """Study Decision
+
+    One line of the history of a study's link; nothing is ever changed.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.study.decision'
+
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", required=True,
+        readonly=True, ondelete='CASCADE')
+    at = fields.DateTime("At", required=True, readonly=True)
+    user = fields.Many2One(
+        'res.user', "By", readonly=True, ondelete='RESTRICT',
+        states={'invisible': ~Bool(Eval('user'))},
+        help="Nobody: the system itself.")
+    status_from = fields.Selection(
+        [(None, ''), *LINK_STATUSES], "From", readonly=True, sort=False)
+    status_to = fields.Selection(
+        [(None, ''), *LINK_STATUSES], "To", readonly=True, sort=False)
+    patient_from = fields.Many2One(
+        'gnuhealth.patient', "From Patient", readonly=True,
+        ondelete='SET NULL')
+    patient_to = fields.Many2One(
+        'gnuhealth.patient', "To Patient", readonly=True,
+        ondelete='SET NULL')
+    request_from = fields.Many2One(
+        'gnuhealth.imaging.test.request', "From Order", readonly=True,
+        ondelete='SET NULL')
+    request_to = fields.Many2One(
+        'gnuhealth.imaging.test.request', "To Order", readonly=True,
+        ondelete='SET NULL')
+    score = fields.Integer("Score", readonly=True)
+    doubt = fields.Selection(
+        [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False,
+        states={'invisible': ~Bool(Eval('doubt'))},
+        help="Why somebody should look at it.")
+    event = fields.Selection([
+            (None, ''),
+            ('corrected', "Identity Corrected in Orthanc"),
+            ('restored', "Identity Restored in Orthanc"),
+            ], "Event", readonly=True, sort=False,
+        states={'invisible': ~Bool(Eval('event'))},
+        help="What was done but for the link.")
+    reason = fields.Text("Reason", readonly=True)
+    comparisons = fields.Text("Comparisons", readonly=True)
+    compared = fields.Function(
+        fields.Text("Compared", help="GNU Health beside the images."),
+        'get_compared')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('id', 'DESC')]
+
+    def get_compared(self, name):
+        return '\n'.join(
+            sentence_of(comparison)
+            for comparison in json.loads(self.comparisons or '[]'))
+
+    @classmethod
+    @without_check_access
+    def record(cls, before, studies, user=None, **values):
+        """Keep how the links of studies have changed.
+
+        Parameters
+        ----------
+        before : dict
+            The values of `snapshot` by the id of each study.
+        user : int, optional
+            Who decided; None for the system.
+        values : dict
+            ``score``, ``doubt``, ``reason``, ``comparisons`` (to be written
+            as JSON).
+        """
+        if values.get('comparisons') is not None:
+            values['comparisons'] = json.dumps(values['comparisons'])
+        after = cls.snapshot(studies)
+        cls.create([{
+                    'study': id_,
+                    'at': now(),
+                    'user': user,
+                    'status_from': before[id_]['link_status'],
+                    'status_to': after[id_]['link_status'],
+                    'patient_from': before[id_]['patient'],
+                    'patient_to': after[id_]['patient'],
+                    'request_from': before[id_]['request'],
+                    'request_to': after[id_]['request'],
+                    **values,
+                    } for id_ in after if before[id_] != after[id_]])
+
+    @classmethod
+    @without_check_access
+    def snapshot(cls, studies):
+        "Return what makes the links of studies, by their ids"
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        return {
+            row['id']: {name: row[name] for name in LINK_FIELDS}
+            for row in Study.read([s.id for s in studies], LINK_FIELDS)}
+
+    @classmethod
+    def write(cls, *args):
+        Pool().get('ir.model.access').check(cls.__name__, 'write')
+        raise DecisionAccessError.told()

@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which patient of GNU Health a patient of Orthanc is."""
+
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.access import check_write
+from ..common.exceptions import LinkVetoError
+from ..core.matching.attributes import StudyFacts
+from .explanations import vetoes_in_words
+from .link import assess_choice, studies_to_carry
+
+__all__ = ['OrthancPatient']
+
+
+class OrthancPatient(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.orthanc.patient'
+    _editable_fields = frozenset({'patient'})
+
+    patient = fields.Many2One(
+        'gnuhealth.patient', "Patient", ondelete='RESTRICT',
+        help="The patient of GNU Health that this is. A person's choice is "
+        "kept by later synchronisations.")
+    decided_by = fields.Many2One(
+        'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
+        states={'invisible': ~Bool(Eval('decided_by'))},
+        help="Who chose the patient.")
+
+    @classmethod
+    def write(cls, *args):
+        decided = []
+        for records, values in zip(args[::2], args[1::2]):
+            # Synchronisation says that nobody decided, people do not
+            if 'patient' in values and 'decided_by' not in values:
+                if Transaction().check_access:
+                    check_write(cls, values)
+                    cls._check_vetoes(records, values['patient'])
+                decided.extend(records)
+        former = cls._chosen(decided)
+        super().write(*args)
+        if decided:
+            cls._record_decision(decided, former)
+
+    @classmethod
+    @without_check_access
+    def _chosen(cls, records):
+        return {record.id: record.patient for record in cls.browse(records)}
+
+    @classmethod
+    @without_check_access
+    def _check_vetoes(cls, records, patient):
+        "Check that what Orthanc knows does not contradict the choice"
+        Patient = Pool().get('gnuhealth.patient')
+        for record in cls.browse(records):
+            if not patient or record.patient == Patient(patient):
+                continue
+            found = assess_choice(record.facts, Patient(patient)).vetoes
+            if found:
+                raise LinkVetoError(gettext(
+                        'health_orthanc.msg_orthanc_patient_veto',
+                        vetoes=vetoes_in_words(found)))
+
+    @property
+    def facts(self):
+        return StudyFacts(
+            patient_name=self.name or '', patient_id=self.ident or '',
+            birth_date=self.bd, sex=self.sex or '')
+
+    @classmethod
+    @without_check_access
+    def _record_decision(cls, records, former):
+        "Note who chose and carry the choice to the studies"
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        for record in cls.browse(records):
+            cls.write([record], {
+                    'patient': record.patient,
+                    'decided_by': Transaction().user,
+                    })
+            Study.assign(
+                studies_to_carry(record), record.patient, former[record.id])

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The studies of a patient, and how patients are found for studies."""
+
+import datetime as dt
+
+from sql import Null
+from sql.aggregate import Count, Max
+
+from trytond.model import fields
+from trytond.pool import Pool, PoolMeta
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
+from .queue import call_for_patients
+
+__all__ = ['Patient']
+
+
+def _date(value):
+    # SQLite gives an aggregated date as text
+    return dt.date.fromisoformat(value) if isinstance(value, str) else value
+
+
+class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.patient'
+    _hidden_fields = frozenset({
+            'orthanc_patients', 'orthanc_studies', 'orthanc_studies_count',
+            'orthanc_last_study_date'})
+
+    orthanc_patients = fields.One2Many(
+        'gnuhealth.orthanc.patient', 'patient', "Orthanc Patients",
+        readonly=True)
+    orthanc_studies = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study', 'patient', "Studies",
+        readonly=True)
+    orthanc_studies_count = fields.Function(
+        fields.Integer("Studies Count"), 'get_orthanc_studies')
+    orthanc_last_study_date = fields.Function(
+        fields.Date("Last Study"), 'get_orthanc_studies')
+
+    @classmethod
+    def get_orthanc_studies(cls, patients, names):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        table = Study.__table__()
+        cursor = Transaction().connection.cursor()
+        counts = dict.fromkeys(map(int, patients), 0)
+        dates = dict.fromkeys(counts)
+        for sub_ids in grouped_slice(list(counts)):
+            cursor.execute(*table.select(
+                    table.patient, Count(table.id), Max(table.date),
+                    where=table.patient.in_(list(sub_ids))
+                    & (table.missing_since == Null),
+                    group_by=table.patient))
+            for patient, count, date in cursor:
+                counts[patient] = count
+                dates[patient] = _date(date)
+        values = {
+            'orthanc_studies_count': counts,
+            'orthanc_last_study_date': dates,
+            }
+        return {name: values[name] for name in names}
+
+    @classmethod
+    def create(cls, vlist):
+        patients = super().create(vlist)
+        cls.identity_changed([p.id for p in patients])
+        return patients
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        changed = {
+            patient.id for patients, values in zip(args[::2], args[1::2])
+            if values.keys() & {'party', 'active', 'biological_sex'}
+            for patient in patients}
+        if changed:
+            cls.identity_changed(changed)
+
+    @classmethod
+    @without_check_access
+    def identity_changed(cls, ids):
+        "Let patients be found by what they are called now, also afterwards"
+        PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
+        PatientKey.refresh(ids)
+        call_for_patients(ids)
+
+    @classmethod
+    def copy(cls, patients, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('orthanc_patients', None)
+        default.setdefault('orthanc_studies', None)
+        return super().copy(patients, default=default)

@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The studies of a result."""
+
+from trytond.model import fields
+from trytond.pool import PoolMeta
+from trytond.pyson import Eval
+
+__all__ = ['TestResult']
+
+
+class TestResult(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.result'
+    _hidden_fields = frozenset({'orthanc_studies', 'orthanc_images_unlinked'})
+    _not_reporting = frozenset({'orthanc_studies'})
+
+    orthanc_studies = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
+        readonly=True)
+    orthanc_images_unlinked = fields.Boolean(
+        "Images Taken Away", readonly=True,
+        states={'invisible': ~Eval('orthanc_images_unlinked')},
+        help="The images that the result was written for turned out to be of "
+        "another order. Check what was written.")
+
+    @classmethod
+    def copy(cls, results, default=None):
+        default = default.copy() if default is not None else {}
+        for name in ['orthanc_studies', 'orthanc_images_unlinked']:
+            default.setdefault(name, None)
+        return super().copy(results, default=default)

@@ -1,0 +1,371 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What persons decide of the links of studies.
+
+Whoever links against a contradiction says why; each decision is kept in the
+history with what could be compared.
+"""
+
+import datetime as dt
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.access import check_write
+from ..common.exceptions import LinkVetoError, ReasonRequiredError
+from ..common.transaction import now
+from .candidates import study_facts
+from .explanations import DOUBTS, told, vetoes_in_words
+from .fulfilment import settle
+from .history import LINK_STATUSES
+from .key_image import take_back_key_images
+from .link import assess_choice, match_orders
+
+__all__ = ['ReviewMixin', 'assess_study']
+
+_LINK = {'patient', 'imaging_test', 'request'}
+
+
+def assess_study(study, patient=None, request=None):
+    """Return what speaks for and against a choice.
+
+    Returns
+    -------
+    Assessment
+    """
+    return assess_choice(study_facts(study), patient, request)
+
+
+class ReviewMixin:
+    "The link of a study, and how people decide on it"
+    __slots__ = ()
+
+    score = fields.Integer(
+        "Score", readonly=True,
+        states={'invisible': ~Bool(Eval('score'))},
+        help="How much of what can be compared agrees, up to 100.")
+    candidate = fields.Many2One(
+        'gnuhealth.patient', "Candidate", readonly=True, ondelete='SET NULL',
+        states={'invisible': ~Bool(Eval('candidate'))},
+        help="Of all patients the one whose study this is most likely.")
+    doubt = fields.Selection(
+        [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False,
+        states={'invisible': ~Bool(Eval('doubt'))},
+        help="Why somebody should look at it.")
+    link_status = fields.Selection(
+        LINK_STATUSES, "Link", required=True, readonly=True, sort=False)
+    decided_by = fields.Many2One(
+        'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
+        states={'invisible': ~Bool(Eval('decided_by'))},
+        help="Who chose the patient or the result.")
+    decided_at = fields.DateTime(
+        "Decided At", readonly=True,
+        states={'invisible': ~Bool(Eval('decided_at'))})
+    decision_reason = fields.Text(
+        "Reason", readonly=True,
+        states={'invisible': ~Bool(Eval('decision_reason'))},
+        help="Why it was decided so.")
+    restored = fields.Boolean(
+        "Restored", readonly=True,
+        states={'invisible': ~Eval('restored')},
+        help="Somebody wants to see it: no rule dismisses it any more.")
+    age = fields.Function(
+        fields.TimeDelta("Age", help="Since when it is known here."),
+        'get_age')
+    decisions = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study.decision', 'study', "History",
+        readonly=True)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        dismissed = Eval('link_status') == 'dismissed'
+        cls._buttons.update({
+                'dismiss': {
+                    'invisible': dismissed,
+                    'depends': ['link_status'],
+                    },
+                'review': {},
+                'restore': {
+                    'invisible': ~dismissed,
+                    'depends': ['link_status'],
+                    },
+                })
+
+    @staticmethod
+    def default_link_status():
+        return 'unlinked'
+
+    def get_age(self, name):
+        age = max(now() - self.create_date, dt.timedelta())
+        # Nobody counts the minutes of a day
+        unit = dt.timedelta(hours=1) if age.days else dt.timedelta(minutes=1)
+        return age // unit * unit
+
+    @staticmethod
+    def order_age(tables):
+        table, _ = tables[None]
+        # Who came first is the oldest
+        return [-table.id]
+
+    @classmethod
+    def write(cls, *args):
+        decided, args = [], list(args)
+        for i in range(0, len(args), 2):
+            studies, values = args[i:i + 2]
+            # Synchronisation writes the status along, people do not
+            if values.keys() & _LINK and 'link_status' not in values:
+                args[i + 1] = cls._complete_decision(studies, values)
+                if Transaction().check_access:
+                    check_write(cls, values)
+                    cls._check_vetoes(studies, args[i + 1])
+                decided.extend(studies)
+        before = cls._snapshot(decided)
+        super().write(*args)
+        moved = [
+            study for studies, values in zip(args[::2], args[1::2])
+            if values.keys() & _LINK for study in studies]
+        if moved:
+            take_back_key_images(moved)
+        if decided:
+            cls._record_decisions(decided, before)
+
+    @staticmethod
+    def _snapshot(studies):
+        Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
+        return Decision.snapshot(studies)
+
+    @classmethod
+    def _complete_decision(cls, studies, values):
+        """Let studies follow the result or the order that is chosen.
+
+        A study of another patient is only moved by naming the patient.
+        """
+        values = values.copy()
+        chosen = cls._chosen_order(values)
+        if chosen:
+            patient, request = chosen
+            with without_check_access():
+                linked = any(s.patient for s in cls.browse(studies))
+            if patient and not linked:
+                values.setdefault('patient', patient.id)
+            values.setdefault('request', request.id if request else None)
+        elif 'patient' in values and not values['patient']:
+            values['imaging_test'] = values['request'] = None
+        elif 'patient' in values:
+            values.setdefault('request', None)
+        if 'imaging_test' not in values and cls._leave_result(
+                studies, values):
+            values['imaging_test'] = None
+        return values
+
+    @classmethod
+    @without_check_access
+    def _leave_result(cls, studies, values):
+        "Whether a study has the result of another patient or order"
+        results = [s.imaging_test for s in cls.browse(studies)]
+        return any(
+            r.patient.id != values.get('patient', r.patient.id)
+            or values.get('request')
+            and r.request and r.request.id != values['request']
+            for r in results if r and r.patient)
+
+    @staticmethod
+    @without_check_access
+    def _chosen_order(values):
+        "Return the patient and the order of the result or order in values"
+        pool = Pool()
+        if values.get('request'):
+            request = pool.get(
+                'gnuhealth.imaging.test.request')(values['request'])
+            return request.patient, request
+        if values.get('imaging_test'):
+            result = pool.get(
+                'gnuhealth.imaging.test.result')(values['imaging_test'])
+            return result.patient, result.request
+
+    @classmethod
+    @without_check_access
+    def _check_vetoes(cls, studies, values):
+        """Check that nothing contradicts what is written.
+
+        Raises
+        ------
+        LinkVetoError
+        """
+        Patient = Pool().get('gnuhealth.patient')
+        for study in cls.browse(studies):
+            former = study.patient.id if study.patient else None
+            chosen = values.get('patient', former)
+            # Who linked it before has said why
+            if not chosen or (
+                    chosen == former and study.link_status == 'manual'):
+                continue
+            assessment = assess_study(study, Patient(chosen))
+            if assessment.vetoes:
+                raise LinkVetoError(gettext(
+                        'health_orthanc.msg_link_veto',
+                        vetoes=vetoes_in_words(assessment.vetoes)))
+
+    @classmethod
+    @without_check_access
+    def _record_decisions(cls, studies, before, reason=None, status=None):
+        Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
+        Patient = Pool().get('gnuhealth.patient')
+        for study in cls.browse(studies):
+            # Who unlinks has looked at what was linked
+            patient = study.patient.id if study.patient else (
+                before[study.id]['patient'])
+            seen = assess_study(
+                study, Patient(patient), study.request) if patient else None
+            cls.write([study], {
+                    'link_status': status or (
+                        'manual' if study.patient else 'unlinked'),
+                    'decided_by': Transaction().user,
+                    'decided_at': now(),
+                    'decision_reason': reason,
+                    'score': seen.score if seen and study.patient else None,
+                    'candidate': None,
+                    'doubt': None,
+                    })
+            Decision.record(
+                before, [study], user=Transaction().user or None,
+                reason=reason, score=seen.score if seen else None,
+                comparisons=told(seen) if seen else None)
+        settle(studies)
+
+    # What the dialogs do
+
+    @classmethod
+    def queue(cls, limit=None):
+        """Return the studies that wait for a person.
+
+        Suggestions come first, and what has waited longest.
+        """
+        return [
+            study for status in ['auto_unsure', 'unlinked']
+            for study in cls.search([
+                    ('link_status', '=', status),
+                    ('historical', '=', False),
+                    ('missing_since', '=', None),
+                    ('decided_by', '=', None),
+                    ], order=[('id', 'ASC')], limit=limit)][:limit]
+
+    @classmethod
+    def confirm(cls, studies):
+        """Let studies have the patients and orders that they have.
+
+        Raises
+        ------
+        LinkVetoError
+        """
+        for study in cls.browse(studies):
+            cls.link_because(study, study.patient, study.request)
+
+    @classmethod
+    def link_because(cls, study, patient, request=None, reason=None):
+        """Link a study as the current user decides.
+
+        Parameters
+        ----------
+        reason : str, optional
+            Needed where something contradicts.
+
+        Raises
+        ------
+        LinkVetoError
+        """
+        values = {
+            'patient': patient.id,
+            'request': request.id if request else None,
+            }
+        if not _stripped(reason):
+            cls._check_vetoes([study], values)
+        cls._decide([study], values, reason, 'manual')
+
+    @classmethod
+    def unlink_because(cls, studies, reason):
+        """Let studies be nobody's.
+
+        Raises
+        ------
+        ReasonRequiredError
+        """
+        _require(reason)
+        cls._decide(studies, {'patient': None}, reason, 'unlinked')
+
+    @classmethod
+    def dismiss_because(cls, studies, reason):
+        """Let studies be no patient's: phantoms, teaching files.
+
+        Raises
+        ------
+        ReasonRequiredError
+        """
+        _require(reason)
+        cls._decide(studies, {'patient': None}, reason, 'dismissed')
+
+    @classmethod
+    @without_check_access
+    def dismiss_by_rule(cls, studies, reason):
+        "Let studies that are nobody's be dismissed by the system"
+        Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
+        before = cls._snapshot(studies)
+        cls.write(studies, {
+                'link_status': 'dismissed',
+                'decision_reason': reason,
+                'score': None,
+                'candidate': None,
+                'doubt': None,
+                })
+        Decision.record(before, studies, reason=reason)
+
+    @classmethod
+    @without_check_access
+    def _decide(cls, studies, values, reason, status):
+        before = cls._snapshot(studies)
+        values = cls._complete_decision(studies, values)
+        cls.write(cls.browse(studies), {**values, 'link_status': status})
+        cls._record_decisions(studies, before, _stripped(reason), status)
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_review')
+    def review(cls, studies):
+        pass
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_study_dismiss')
+    def dismiss(cls, studies):
+        pass
+
+    @classmethod
+    @ModelView.button
+    @without_check_access
+    def restore(cls, studies):
+        "Have dismissed studies matched anew"
+        Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
+        studies = [
+            s for s in cls.browse(studies) if s.link_status == 'dismissed']
+        before = cls._snapshot(studies)
+        cls.write(studies, {
+                'link_status': 'unlinked',
+                'restored': True,
+                'decided_by': None,
+                'decided_at': None,
+                'decision_reason': None,
+                })
+        Decision.record(before, studies, user=Transaction().user or None)
+        match_orders([s.id for s in studies])
+
+
+def _stripped(reason):
+    return (reason or '').strip() or None
+
+
+def _require(reason):
+    if not _stripped(reason):
+        raise ReasonRequiredError(
+            gettext('health_orthanc.msg_reason_required'))

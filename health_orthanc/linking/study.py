@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose study it is: its patient, order and result."""
+
+from sql import Null
+
+from trytond.model import Index, fields
+from trytond.pool import PoolMeta
+from trytond.pyson import Bool, Eval, If
+
+from .link import match_due, match_orders
+from .review import ReviewMixin
+
+__all__ = ['Study']
+
+
+class Study(ReviewMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+    _hidden_fields = frozenset({'decisions', 'notified_facts'})
+    _editable_fields = frozenset({
+            'patient', 'imaging_test', 'request', 'merge_comment'})
+
+    patient = fields.Many2One(
+        'gnuhealth.patient', "Patient", ondelete='RESTRICT',
+        help="The patient whose study this is.")
+    gnuhealth_patient_name = fields.Function(
+        fields.Char("Linked Patient"), 'get_gnuhealth_patient_name',
+        searcher='search_gnuhealth_patient_name')
+    imaging_test = fields.Many2One(
+        'gnuhealth.imaging.test.result', "Result", ondelete='SET NULL',
+        domain=[
+            If(Bool(Eval('patient')),
+                ('patient', '=', Eval('patient', -1)),
+                ()),
+            ])
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Order", ondelete='SET NULL',
+        domain=[
+            If(Bool(Eval('patient')),
+                ('patient', '=', Eval('patient', -1)),
+                ()),
+            ],
+        help="What the images were ordered with. Its steps are completed by "
+        "them.")
+    settled_result = fields.Many2One(
+        'gnuhealth.imaging.test.result', "Settled Result", readonly=True,
+        ondelete='SET NULL',
+        help="The result that the order has brought the study into.")
+    notified_facts = fields.Text("Notified Facts", readonly=True, strip=False)
+    matched_at = fields.DateTime(
+        "Matched At", readonly=True,
+        help="When it was last compared with patients and orders.")
+    merge_id = fields.Char(
+        "Merge ID", readonly=True,
+        help="What the request and the study have in common.")
+    merge_comment = fields.Char("Merge Comment")
+
+    key_image = fields.Many2One(
+        'ir.attachment', "Key Image", readonly=True, ondelete='SET NULL',
+        help="Attached by the system, to the result or else to the patient.")
+    key_image_at = fields.DateTime(
+        "Key Image At", readonly=True,
+        help="When its key image was attached, or found to be none.")
+    key_image_tried_at = fields.DateTime("Key Image Tried", readonly=True)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.update({
+                Index(
+                    table, (table.server, Index.Equality()),
+                    where=table.matched_at == Null),
+                Index(
+                    table, (table.link_status, Index.Equality()),
+                    where=table.link_status.in_(['auto_unsure', 'unlinked'])),
+                })
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        return [*super().search_rec_name(name, clause),
+            ('gnuhealth_patient_name', *clause[1:])]
+
+    def get_gnuhealth_patient_name(self, name):
+        return self.patient.rec_name if self.patient else None
+
+    @classmethod
+    def search_gnuhealth_patient_name(cls, name, clause):
+        return [('patient.rec_name', *clause[1:])]
+
+    @fields.depends(
+        'patient', '_parent_patient.id', 'imaging_test',
+        '_parent_imaging_test.patient', 'request', '_parent_request.patient')
+    def on_change_patient(self):
+        if self.imaging_test and self.imaging_test.patient != self.patient:
+            self.imaging_test = None
+        if self.request and self.request.patient != self.patient:
+            self.request = None
+
+    @fields.depends(
+        'imaging_test', 'patient', '_parent_patient.id',
+        '_parent_imaging_test.patient')
+    def on_change_imaging_test(self):
+        if self.imaging_test:
+            self.patient = self.imaging_test.patient
+
+    @fields.depends(
+        'request', 'patient', '_parent_patient.id', 'imaging_test',
+        '_parent_request.patient', '_parent_imaging_test.request',
+        '_parent_request.id')
+    def on_change_request(self):
+        if self.request:
+            self.patient = self.request.patient
+            if self.imaging_test and self.imaging_test.request != self.request:
+                self.imaging_test = None
+
+    @classmethod
+    def match_notified(cls, server, orthanc_id, facts):
+        """Match a study to its order, knowing what the plugin told of it.
+
+        Parameters
+        ----------
+        facts : str
+            JSON; see `candidates.study_facts`.
+        """
+        studies = cls.with_orthanc_ids(server, [orthanc_id])
+        cls.write(
+            [s for s in studies if s.notified_facts != facts],
+            {'notified_facts': facts})
+        match_orders([s.id for s in studies])
+
+    @classmethod
+    def match_received(cls, server, orthanc_ids):
+        "Match the studies to their orders that were stored just now"
+        match_orders([
+                s.id for s in cls.with_orthanc_ids(server, orthanc_ids)])
+
+    @classmethod
+    def match_again(cls, studies):
+        "Match those that are due, in transactions of their own (queue)"
+        match_due(ids=[s.id for s in studies])
+
+    @classmethod
+    def assign(cls, studies, patient, former=None):
+        """Record that the current user gave the studies to the patient.
+
+        Studies that a person has decided on before keep their patient, unless
+        it is the `former` one, which was a mistake.  Those with another
+        patient's result keep theirs, too.
+        """
+        studies = [
+            s for s in studies
+            if s.patient != patient and s._may_be_assigned(former)
+            and not (s.imaging_test and s.imaging_test.patient != patient)]
+        cls.write(studies, {'patient': patient.id if patient else None})
+
+    def _may_be_assigned(self, former):
+        if self.link_status == 'dismissed':
+            return False
+        if self.decided_by or self.link_status == 'manual':
+            return bool(former) and self.patient == former
+        return True
+
+    @classmethod
+    def _visual(cls):
+        return If(Bool(Eval('missing_since')), 'muted',
+            If(Eval('link_status') == 'auto_unsure', 'warning', ''))

@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Series and instances that 5.0.x has recorded twice become one."""
+
+from sql import Literal
+from sql.aggregate import Count
+
+from trytond.pool import Pool
+
+from ..common.registration import around_registration
+from .tables import Doubles, count_rows, execute, is_older, tell
+
+__all__ = ['convert_instances', 'prepare_instances', 'prepare_series']
+
+
+def prepare_series(Series, module_name):
+    "Merge what is recorded twice, which nothing has prevented"
+    if is_older(Series, module_name, 'missing_since'):
+        doubles = Doubles(Series, 'study')
+        tell('series', count_rows(Series.__table__()))
+        tell('series_doubles', doubles.count())
+        doubles.merge_texts('notes')
+        doubles.move_children(
+            'gnuhealth_imaging_orthanc_series_instances', 'series')
+        doubles.delete()
+
+
+def prepare_instances(Instance, module_name):
+    """Merge what is recorded twice, which nothing has prevented.
+
+    Returns
+    -------
+    bool
+        Whether `convert_instances` must run.
+    """
+    if not is_older(Instance, module_name, 'missing_since'):
+        return False
+    doubles = Doubles(Instance, 'series')
+    tell('instances', count_rows(Instance.__table__()))
+    tell('instances_doubles', doubles.count())
+    doubles.delete()
+    return True
+
+
+def convert_instances(Instance):
+    "Let the series say how many instances they have"
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    table, series = Instance.__table__(), Series.__table__()
+    execute(series.update(
+            [series.instances_count], [table.select(
+                    Count(Literal('*')), where=table.series == series.id)]))
+
+
+@around_registration('gnuhealth.imaging_orthanc.study_series')
+def _adapt_series(Series, module_name):
+    # Migration from 5.0
+    prepare_series(Series, module_name)
+    yield
+
+
+@around_registration('gnuhealth.imaging_orthanc.series_instances')
+def _adapt_instances(Instance, module_name):
+    # Migration from 5.0
+    old = prepare_instances(Instance, module_name)
+    yield
+    if old:
+        convert_instances(Instance)

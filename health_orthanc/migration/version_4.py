@@ -1,0 +1,333 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `gnuhealth-orthanc` 4.x has stored moves to the models of today.
+
+Its studies lie in a table of their own, which 5.0 only kept; its templates in
+one that 5.0 forgot.  Each of these tables is dropped once all of it has moved.
+"""
+
+import re
+
+from sql import Cast, Column, Literal, Null, Table
+from sql.aggregate import Max, Min
+from sql.conditionals import Coalesce, NullIf
+from sql.operators import Concat
+
+from trytond import backend
+from trytond.pool import Pool
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
+
+from ..common.registration import around_registration
+from ..core.dicom.charsets import UNICODE, find_charset
+from .links import convert_links, take_links
+from .servers import create_lost_server
+from .tables import count_rows, execute, move_resources, tell
+from .templates import check_templates
+
+__all__ = ['bring_studies', 'bring_templates']
+
+# What studies of 4.x have under other names than those of today
+_TEXTS = {
+    'study_instance_UID': 'instance_uid',
+    'study_id': 'ident',
+    'requested_procedure_description': 'description',
+    'merge_id': 'merge_id',
+    'institution': 'institution',
+    'referring_physician_name': 'ref_phys',
+    'requesting_physician': 'req_phys',
+    }
+_STAMPS = ['create_uid', 'create_date', 'write_uid', 'write_date']
+_ENCODINGS = {
+    'gbk': 'GBK', 'gb2312': 'GBK', 'gb18030': 'GB18030',
+    'latin1': 'ISO_IR 100', 'latin-1': 'ISO_IR 100',
+    'iso-8859-1': 'ISO_IR 100'}
+_CHARSET_LINE = re.compile(r'^\s*\(0008,0005\)\s+\w\w\s+\[([^]$]+)\]', re.M)
+
+
+class _OldTable:
+    """The table of a model of 4.x
+
+    Columns that its version did not have yet are empty.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.name = model.replace('.', '_')
+        self.exists = backend.TableHandler.table_exist(self.name)
+        self._columns = self._column_names() if self.exists else set()
+
+    def _column_names(self):
+        cursor = execute(self.rows().select(limit=1))
+        return {column[0] for column in cursor.description}
+
+    def rows(self):
+        return Table(self.name)
+
+    def column(self, rows, name):
+        if name not in self._columns:
+            return Literal(None)
+        return Column(rows, name)
+
+    def text(self, rows, name):
+        "Return a column of texts, None if there is no such column"
+        if name in self._columns:
+            return NullIf(Column(rows, name), '')
+
+    def add_columns(self, *names):
+        "Add numbers that are needed as long as the table is there"
+        cursor = Transaction().connection.cursor()
+        for name in names:
+            cursor.execute(
+                f'ALTER TABLE "{self.name}" ADD COLUMN "{name}" INTEGER')
+
+    def drop(self):
+        # SQLite knows no CASCADE; elsewhere a customised module may refer
+        # to the table
+        backend.TableHandler.drop_table(
+            self.model, self.name, cascade=backend.name == 'postgresql')
+
+
+# Studies
+
+
+def bring_studies(Study, module_name):
+    "Bring in the studies of 4.x, and return whether there were any"
+    old = _OldTable('gnuhealth.orthanc.study')
+    if not old.exists:
+        return False
+    brought = _Studies(Study, old)
+    if brought.count():
+        brought.place()
+        brought.insert()
+        brought.complete()
+        brought.link(module_name)
+        brought.move()
+    old.drop()
+    return True
+
+
+class _Studies:
+    """The studies of 4.x on their way to those of today
+
+    The old table gets the columns ``server_id`` and ``study_id``, where each
+    of its rows goes to, and ``is_open``, where that one was not linked.
+    """
+
+    def __init__(self, Study, old):
+        pool = Pool()
+        self._Study = Study
+        self._old = old
+        self._rows = old.rows()
+        self._study = Study.__table__()
+        self._patient = pool.get('gnuhealth.orthanc.patient').__table__()
+        self._result = pool.get('gnuhealth.imaging.test.result').__table__()
+
+    def count(self, where=None):
+        return count_rows(self._rows, where)
+
+    def place(self):
+        "Find server and study of each"
+        self._old.add_columns('server_id', 'study_id', 'is_open')
+        rows, patient, study = self._rows, self._patient, self._study
+        execute(rows.update([rows.server_id], [rows.server]))
+        nowhere = rows.server_id == Null
+        execute(rows.update(
+                [rows.server_id], [patient.server], from_=[patient],
+                where=nowhere & (rows.patient == patient.id)))
+        known = study.select(
+            study.orthanc_UID, Min(study.server).as_('server'),
+            group_by=study.orthanc_UID)
+        execute(rows.update(
+                [rows.server_id], [known.server], from_=[known],
+                where=nowhere & (rows.uuid == known.orthanc_UID)))
+        lost = self.count(nowhere)
+        if lost:
+            server = create_lost_server(None)
+            execute(rows.update([rows.server_id], [server], where=nowhere))
+            tell('server_gone', lost, f'gnuhealth.orthanc.config,{server}')
+        self._find()
+        tell('studies_4_known', self.count(rows.study_id != Null))
+
+    def _find(self):
+        rows, study = self._rows, self._study
+        execute(rows.update(
+                [rows.study_id], [study.id], from_=[study],
+                where=(rows.server_id == study.server)
+                & (rows.uuid == study.orthanc_UID)))
+
+    def insert(self):
+        "Record those that 5.0 does not know"
+        old, study, patient = self._old, self._study, self._patient
+        first, rows = old.rows(), self._rows
+        new = first.select(
+            Min(first.id), where=first.study_id == Null,
+            group_by=[first.server_id, first.uuid])
+        columns = {
+            **{name: Column(rows, name) for name in _STAMPS},
+            'server': rows.server_id,
+            'orthanc_UID': rows.uuid,
+            'orthanc_patient': rows.patient,
+            'patient_name': patient.name,
+            'patient_display_name': patient.display_name,
+            'patient_id': patient.ident,
+            'patient_birth_date': patient.bd,
+            'link_status': Literal('unlinked'),
+            }
+        inserted = execute(study.insert(
+                [Column(study, name) for name in columns],
+                rows.join(
+                    patient, 'LEFT', condition=rows.patient == patient.id
+                    ).select(
+                    *columns.values(), where=rows.id.in_(new),
+                    order_by=rows.id))).rowcount
+        tell('studies_4', inserted)
+        self._find()
+
+    def complete(self):
+        "Let each study have what 4.x knew of it"
+        old, study, rows = self._old, self._study, self._rows
+        values = {
+            'date': rows.date,
+            'orthanc_patient': rows.patient,
+            **{name: text for name, of_old in _TEXTS.items()
+                if (text := old.text(rows, of_old)) is not None},
+            }
+        execute(study.update(
+                [Column(study, name) for name in values],
+                [Coalesce(Column(study, name), value)
+                    for name, value in values.items()],
+                from_=[rows], where=study.id == rows.study_id))
+        procedure = old.text(rows, 'requested_procedure_id')
+        if procedure is not None:
+            told = Concat('RequestedProcedureID: ', procedure)
+            execute(study.update(
+                    [study.merge_comment], [Coalesce(Concat(
+                                NullIf(study.merge_comment, ''),
+                                Concat('; ', told)), told)],
+                    from_=[rows],
+                    where=(study.id == rows.study_id) & (procedure != Null)))
+
+    def link(self, module_name):
+        "Link those that are not, and tell which were linked otherwise"
+        study, rows = self._study, self._rows
+        execute(rows.update(
+                [rows.is_open], [1], from_=[study],
+                where=(rows.study_id == study.id)
+                & (study.patient == Null) & (study.imaging_test == Null)))
+        other = take_links(study, self._links(), '4.x: ')
+        convert_links(
+            study, module_name,
+            rows.select(rows.study_id, where=rows.is_open == 1),
+            puid_length=1)
+        # A result of one patient, the images of another
+        torn = take_links(study, self._patients(), '4.x: ')
+        for ids in grouped_slice([id_ for id_, _ in torn]):
+            opened = rows.select(
+                rows.study_id, where=(rows.is_open == 1)
+                & rows.study_id.in_(list(ids)))
+            execute(study.update(
+                    [study.link_status], ['auto_unsure'],
+                    where=study.id.in_(opened)))
+        for id_, told in other + torn:
+            tell('link', record=f'{self._Study.__name__},{id_}', other=told)
+
+    def _links(self):
+        rows, patient, result = self._rows, self._patient, self._result
+        linked = Coalesce(result.patient, patient.patient)
+        return (rows
+            .join(patient, 'LEFT', condition=rows.patient == patient.id)
+            .join(result, 'LEFT', condition=rows.imaging_test == result.id)
+            .select(
+                rows.study_id.as_('kept'), linked.as_('patient'),
+                rows.imaging_test, where=linked != Null))
+
+    def _patients(self):
+        rows, patient, result = self._rows, self._patient, self._result
+        return (rows
+            .join(patient, condition=rows.patient == patient.id)
+            .join(result, condition=rows.imaging_test == result.id)
+            .select(
+                rows.study_id.as_('kept'), patient.patient,
+                Cast(Null, 'INTEGER').as_('imaging_test'),
+                where=patient.patient != result.patient))
+
+    def move(self):
+        move_resources(
+            self._rows, self._old.model, self._rows.id,
+            self._Study.__name__, self._rows.study_id)
+
+
+# Templates
+
+
+def bring_templates(Test, module_name):
+    "Bring in the worklist templates of 4.4, and who uses them"
+    old = _OldTable('gnuhealth.orthanc.worklist.template')
+    if not old.exists:
+        return
+    rows = old.rows()
+    found = execute(rows.select(
+            rows.id, rows.name, rows.template,
+            old.column(rows, 'dump_file_encoding'),
+            old.column(rows, 'comment'), order_by=rows.id)).fetchall()
+    brought = {
+        id_: _bring_template(*template) for id_, *template in found}
+    tell('templates_4', len(brought))
+    _use_templates(Test, module_name, brought)
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    for id_, new in brought.items():
+        source = rows.select(rows.id, where=rows.id == id_)
+        move_resources(
+            source, old.model, source.id, Template.__name__, Literal(new))
+    check_templates(Template, sorted(brought.values()))
+    old.drop()
+
+
+def _bring_template(name, text, encoding, comment):
+    "Return the id of the template of today"
+    Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
+    table = Template.__table__()
+    same = execute(table.select(
+            Min(table.id),
+            where=(table.name == name) & (table.template == text)))
+    (id_,), = same.fetchall()
+    if id_ is None:
+        execute(table.insert(
+                [table.name, table.template, table.comment, table.charset,
+                    table.template_type, table.active],
+                [[name, text, comment, _charset(text, encoding),
+                    'dump2dcm', True]]))
+        (id_,), = execute(table.select(Max(table.id)))
+    return id_
+
+
+def _charset(text, encoding):
+    "Return the character set that a template of 4.x names, or is written in"
+    found = _CHARSET_LINE.search(text)
+    for name in [found and found[1], _ENCODINGS.get((encoding or '').lower())]:
+        try:
+            if name:
+                return find_charset(name).term
+        except ValueError:
+            continue
+    return UNICODE
+
+
+def _use_templates(Test, module_name, brought):
+    table, table_h = Test.__table__(), Test.__table_handler__(module_name)
+    if not table_h.column_exist('worklist_template'):
+        return
+    for id_, new in brought.items():
+        execute(table.update(
+                [table.imaging_worklist_template], [new],
+                where=(table.worklist_template == id_)
+                & (table.imaging_worklist_template == Null)))
+    table_h.drop_column('worklist_template')
+
+
+@around_registration('gnuhealth.imaging.test')
+def _adapt_study_types(ImagingTest, module_name):
+    yield
+    # Migration from 4.4
+    bring_templates(ImagingTest, module_name)

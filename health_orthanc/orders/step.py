@@ -1,0 +1,634 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scheduled procedure steps (DICOM PS3.3 C.4.10)."""
+
+import datetime as dt
+from collections import Counter
+
+from sql.aggregate import Max
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.tools import timezone as tz
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.access import GuardedMixin
+from ..common.domains import boolean_domain
+from ..common.exceptions import (
+    StepAccessError, StepValidationError, StepWorkflowError)
+from ..common.transaction import now
+from ..core.dicom.modalities import MODALITIES
+from ..core.dicom.values import is_ae_title, is_short_string
+from .states import OPEN_STATES
+
+__all__ = [
+    'LATERALITIES', 'MODALITY_SELECTION', 'ProcedureStep',
+    'check_ae_titles']
+
+MODALITY_SELECTION = [(None, '')] + sorted(
+    (code, f'{code} – {name}') for code, name in MODALITIES.items())
+LATERALITIES = [
+    (None, ''),
+    ('R', "Right"),
+    ('L', "Left"),
+    ('B', "Both"),
+    ('U', "Unpaired"),
+    ]
+_OPEN = Eval('state').in_(OPEN_STATES)
+_STATES = {'readonly': ~_OPEN}
+
+
+def _shown(duration):
+    "Return how long a step of that duration is in the calendar"
+    return max(duration or dt.timedelta(), dt.timedelta(minutes=30))
+
+
+def check_ae_titles(records, name):
+    "Check that a field of the records holds AE titles (PS3.5 §6.2)"
+    for record in records:
+        value = getattr(record, name)
+        if value and not is_ae_title(value):
+            raise StepValidationError(
+                gettext('health_orthanc.msg_ae_title', title=value))
+
+
+_COLORS = {
+    'scheduled': '#267f82',
+    'in_progress': '#b26a00',
+    'completed': '#2e7d32',
+    'rejected': '#757575',
+    'canceled': '#757575',
+    }
+_FROM_REQUEST = {
+    'getter': 'get_from_request',
+    'searcher': 'search_from_request',
+    }
+
+
+class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
+    "Scheduled Procedure Step"
+    __name__ = 'gnuhealth.imaging.procedure.step'
+    _rec_name = 'step_id'
+    # Only written by what moves a step on
+    _protected = frozenset({
+            'state', 'step_id', 'number', 'started_at', 'ended_at',
+            'rejection_reason', 'rejected_by', 'customised', 'study',
+            'state_before'})
+
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Request", required=True,
+        ondelete='CASCADE',
+        states={'readonly': Eval('id', -1) >= 0})
+    number = fields.Integer(
+        "Number", readonly=True, help="The position within its request.")
+    step_id = fields.Char(
+        "Step ID", readonly=True, help="As in DICOM (0040,0009).")
+    modality = fields.Selection(
+        MODALITY_SELECTION, "Modality", states=_STATES, translate=False,
+        help="What the step is done with, as in DICOM (0008,0060).")
+    station_aetitle = fields.Char(
+        "Station AE Title", states=_STATES,
+        help="Of the device that finds the step on its worklist.")
+    station_name = fields.Char("Station Name", size=16, states=_STATES)
+    scheduled_at = fields.DateTime(
+        "Start", required=True, states=_STATES)
+    duration = fields.TimeDelta(
+        "Duration", states=_STATES,
+        domain=['OR', ('duration', '=', None),
+            ('duration', '>=', dt.timedelta())])
+    scheduled_end = fields.Function(
+        fields.DateTime(
+            "End", states=_STATES,
+            help="In the calendar a step takes at least half an hour: less "
+            "can hardly be read or moved."),
+        'get_scheduled_end', setter='set_scheduled_end',
+        searcher='search_scheduled_end')
+    performing_physician = fields.Many2One(
+        'gnuhealth.healthprofessional', "Performing Physician",
+        states=_STATES)
+    description = fields.Char("Description", size=64, states=_STATES)
+    laterality = fields.Selection(
+        LATERALITIES, "Side", states=_STATES, sort=False)
+    location = fields.Char("Location", size=16, states=_STATES)
+    institution = fields.Many2One(
+        'gnuhealth.institution', "Institution", states=_STATES,
+        help="Its local time is that of the worklist.")
+    state = fields.Selection([
+            ('scheduled', "Scheduled"),
+            ('in_progress', "In Progress"),
+            ('completed', "Completed"),
+            ('rejected', "Rejected"),
+            ('canceled', "Canceled"),
+            ], "State", required=True, readonly=True, sort=False)
+    started_at = fields.DateTime(
+        "Started At", readonly=True,
+        states={'invisible': ~Bool(Eval('started_at'))})
+    ended_at = fields.DateTime(
+        "Ended At", readonly=True,
+        states={'invisible': ~Bool(Eval('ended_at'))},
+        help="When the step was completed, rejected or canceled.")
+    rejection_reason = fields.Text(
+        "Reason", readonly=True,
+        states={'invisible': Eval('state') != 'rejected'})
+    rejected_by = fields.Many2One(
+        'res.user', "Rejected By", readonly=True, ondelete='RESTRICT',
+        states={'invisible': Eval('state') != 'rejected'})
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Images", readonly=True,
+        ondelete='SET NULL',
+        states={'invisible': ~Bool(Eval('study'))},
+        help="The study that has completed the step.")
+    state_before = fields.Char("State Before", readonly=True)
+    customised = fields.Boolean(
+        "Edited", readonly=True,
+        help="No longer follows the changes of a drafted order.")
+
+    patient = fields.Function(
+        fields.Many2One('gnuhealth.patient', "Patient"),
+        **_FROM_REQUEST)
+    requested_test = fields.Function(
+        fields.Many2One('gnuhealth.imaging.test', "Study"),
+        **_FROM_REQUEST)
+    doctor = fields.Function(
+        fields.Many2One('gnuhealth.healthprofessional', "Requested By"),
+        **_FROM_REQUEST)
+    urgent = fields.Function(
+        fields.Boolean("Urgent"), **_FROM_REQUEST)
+    order = fields.Function(
+        fields.Char("Order"), **_FROM_REQUEST)
+    accession_number = fields.Function(
+        fields.Char("Accession Number"), **_FROM_REQUEST)
+    request_state = fields.Function(
+        fields.Selection('get_request_states', "Request State"),
+        **_FROM_REQUEST)
+    today = fields.Function(
+        fields.Boolean("Today"), 'get_today', searcher='search_today')
+    overdue = fields.Function(
+        fields.Boolean(
+            "Overdue",
+            help="Not done in time: no longer on the worklist of a device. "
+            "Reschedule or cancel it."),
+        'get_overdue', searcher='search_overdue')
+    calendar_title = fields.Function(
+        fields.Char("Title"), 'get_calendar_title')
+    calendar_color = fields.Function(
+        fields.Char("Colour"), 'get_calendar_color')
+
+    # Names of a request's fields where ours differ
+    _request_fields = {'order': 'request', 'request_state': 'state'}
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('step_id_unique', Unique(table, table.step_id),
+                'health_orthanc.msg_step_id_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.request, Index.Equality())),
+                Index(table, (table.step_id, Index.Equality())),
+                Index(
+                    table, (table.scheduled_at, Index.Range()),
+                    where=table.state.in_(OPEN_STATES)),
+                })
+        cls._order = [('scheduled_at', 'ASC'), ('id', 'ASC')]
+        cls._transitions |= {
+            ('scheduled', 'in_progress'),
+            ('in_progress', 'scheduled'),
+            ('scheduled', 'completed'),
+            ('in_progress', 'completed'),
+            ('completed', 'scheduled'),
+            ('completed', 'in_progress'),
+            ('scheduled', 'rejected'),
+            ('in_progress', 'rejected'),
+            ('completed', 'rejected'),
+            ('rejected', 'scheduled'),
+            ('rejected', 'completed'),
+            ('scheduled', 'canceled'),
+            ('in_progress', 'canceled'),
+            ('canceled', 'scheduled'),
+            }
+        served = Eval('request_state').in_(['requested', 'done'])
+        depends = ['state', 'request_state']
+        cls._buttons.update({
+                'start': {
+                    'invisible': (Eval('state') != 'scheduled') | ~served,
+                    'depends': depends,
+                    },
+                'complete': {
+                    'invisible': ~_OPEN | ~served,
+                    'depends': depends,
+                    },
+                'reject': {
+                    'invisible': ~Eval('state').in_(
+                        OPEN_STATES + ['completed']) | ~served,
+                    'depends': depends,
+                    },
+                'cancel': {
+                    'invisible': ~_OPEN,
+                    'depends': ['state'],
+                    },
+                'reopen': {
+                    'invisible': _OPEN | (Eval('state') == 'completed'),
+                    'depends': ['state'],
+                    },
+                })
+
+    @staticmethod
+    def default_state():
+        return 'scheduled'
+
+    @staticmethod
+    def default_scheduled_at():
+        return now()
+
+    @staticmethod
+    def default_duration():
+        return dt.timedelta(minutes=15)
+
+    @classmethod
+    def default_institution(cls):
+        Institution = Pool().get('gnuhealth.institution')
+        return Institution.of_user()
+
+    @fields.depends('request', '_parent_request.requested_test')
+    def on_change_request(self):
+        test = self.request and self.request.requested_test
+        if test:
+            for name, value in test.step_defaults().items():
+                setattr(self, name, value)
+
+    def get_scheduled_end(self, name):
+        return self.scheduled_at + _shown(self.duration)
+
+    @classmethod
+    def set_scheduled_end(cls, steps, name, value):
+        "Change the duration, as when the end is dragged in the calendar"
+        for step in steps:
+            if value and value != step.scheduled_end:
+                cls.write([step], {'duration': value - step.scheduled_at})
+
+    @classmethod
+    def search_scheduled_end(cls, name, clause):
+        _, operator, value = clause
+        if value is None:
+            # There is always one
+            return [] if operator == '!=' else [('id', '=', None)]
+        values = value if isinstance(value, (list, tuple)) else [value]
+        domain = ['OR']
+        # Databases differ in how they add durations
+        for duration in cls._durations():
+            starts = [end - _shown(duration) for end in values]
+            domain.append([
+                    ('duration', '=', duration),
+                    ('scheduled_at', operator,
+                        starts if values is value else starts[0]),
+                    ])
+        return domain
+
+    @classmethod
+    def _durations(cls):
+        "Return all durations that there are"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(table.duration, group_by=table.duration))
+        return [duration for duration, in cursor] or [None]
+
+    def get_calendar_title(self, name):
+        return ' '.join(filter(None, [
+                    self.modality, self.request.patient.rec_name]))
+
+    @classmethod
+    def get_calendar_color(cls, steps, name):
+        overdue = cls.get_overdue(steps, 'overdue')
+        return {
+            s.id: '#c62828' if overdue[s.id] else _COLORS[s.state]
+            for s in steps}
+
+    @classmethod
+    def get_from_request(cls, steps, names):
+        found = {name: {} for name in names}
+        for step in steps:
+            for name in names:
+                value = getattr(
+                    step.request, cls._request_fields.get(name, name))
+                found[name][step.id] = getattr(value, 'id', value)
+        return found
+
+    @classmethod
+    def search_from_request(cls, name, clause):
+        own = cls._request_fields.get(name, name)
+        nested = clause[0].partition('.')[2]
+        path = '.'.join(filter(None, ['request', own, nested]))
+        return [(path, *clause[1:])]
+
+    @staticmethod
+    def get_request_states():
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        return Request.fields_get(['state'])['state']['selection']
+
+    def get_rec_name(self, name):
+        return ' '.join(filter(None, [
+                    self.step_id, self.modality, self.description]))
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+        return [bool_op,
+            *((field, operator, value) for field in [
+                    'step_id', 'description', 'modality', 'accession_number',
+                    'order', 'patient.rec_name', 'patient.puid'])]
+
+    # What is when
+
+    @classmethod
+    def _day(cls):
+        "Return start and end, in UTC, of the day where the user is"
+        pool = Pool()
+        zone = tz.get_tzinfo(
+            pool.get('gnuhealth.institution').zone_of_user())
+        start = dt.datetime.now(tz.UTC).astimezone(zone).replace(
+            hour=0, minute=0, second=0, microsecond=0)
+        return tuple(
+            day.astimezone(tz.UTC).replace(tzinfo=None)
+            for day in [start, start + dt.timedelta(days=1)])
+
+    @classmethod
+    def get_today(cls, steps, name):
+        start, end = cls._day()
+        return {s.id: start <= s.scheduled_at < end for s in steps}
+
+    @classmethod
+    def search_today(cls, name, clause):
+        start, end = cls._day()
+        return boolean_domain(cls, clause, [
+                ('scheduled_at', '>=', start), ('scheduled_at', '<', end)])
+
+    @classmethod
+    def _window(cls):
+        Configuration = Pool().get('gnuhealth.imaging.worklist.configuration')
+        return Configuration.window()
+
+    @classmethod
+    @without_check_access
+    def get_overdue(cls, steps, name):
+        start, _ = cls._window()
+        return {
+            s.id: s.state in OPEN_STATES and s.scheduled_at < start
+            for s in steps}
+
+    @classmethod
+    def search_overdue(cls, name, clause):
+        with without_check_access():
+            start, _ = cls._window()
+        return boolean_domain(cls, clause, [
+                ('state', 'in', OPEN_STATES), ('scheduled_at', '<', start)])
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state').in_(['canceled', 'rejected']), 'muted',
+                    If(Eval('overdue', False), 'warning',
+                        If(Eval('state') == 'completed', 'success', '')))),
+            ('/tree/field[@name="urgent"]', 'visual',
+                If(Eval('urgent', False), 'danger', '')),
+            ]
+
+    # Storage
+
+    @classmethod
+    def create(cls, vlist):
+        pool = Pool()
+        Configuration = pool.get('gnuhealth.imaging.worklist.configuration')
+        Request = pool.get('gnuhealth.imaging.test.request')
+        checked = Transaction().check_access
+        defaults = {None, False, cls.default_state()}
+        vlist = [values.copy() for values in vlist]
+        for values in vlist:
+            if checked:
+                cls._check_protected({
+                        name for name in cls._protected & values.keys()
+                        if values[name] not in defaults})
+                values['customised'] = True
+            values['step_id'] = Configuration.new_step_id()
+        cls._number(vlist)
+        steps = super().create(vlist)
+        with without_check_access():
+            # Orders of before the module
+            Request.identify(list({
+                        s.request for s in cls.browse(steps)}))
+        cls._follow(steps)
+        return steps
+
+    @classmethod
+    def _number(cls, vlist):
+        "Complete the values of new steps with their positions"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        last = Counter()
+        for ids in grouped_slice(list({
+                        v['request'] for v in vlist if v.get('request')})):
+            cursor.execute(*table.select(
+                    table.request, Max(table.number),
+                    where=reduce_ids(table.request, ids),
+                    group_by=table.request))
+            last.update({id_: number or 0 for id_, number in cursor})
+        for values in vlist:
+            request = values.get('request')
+            last[request] += 1
+            values['number'] = last[request]
+
+    @classmethod
+    def write(cls, *args):
+        if not Transaction().check_access:
+            super().write(*args)
+            return
+        actions = iter(args)
+        args = []
+        for steps, values in zip(actions, actions):
+            cls._check_protected(cls._protected & values.keys())
+            cls._check_open(steps, values)
+            args.extend((steps, values))
+        super().write(*args)
+        cls._mark_customised(sum(args[::2], []))
+
+    @classmethod
+    @without_check_access
+    def _mark_customised(cls, steps):
+        cls.write(cls.browse(steps), {'customised': True})
+
+    @classmethod
+    def _check_protected(cls, names):
+        if names:
+            raise StepAccessError(gettext(
+                    'health_orthanc.msg_step_protected',
+                    **cls.__names__(min(names))))
+
+    @classmethod
+    def _check_open(cls, steps, values):
+        for step in steps:
+            if step.state not in OPEN_STATES:
+                raise StepAccessError(gettext(
+                        'health_orthanc.msg_step_closed',
+                        step=step.rec_name))
+            request = values.get('request', step.request.id)
+            if request != step.request.id:
+                raise StepAccessError(gettext(
+                        'health_orthanc.msg_step_protected',
+                        **cls.__names__('request')))
+
+    @classmethod
+    def validate_fields(cls, steps, field_names):
+        super().validate_fields(steps, field_names)
+        if not field_names or 'station_aetitle' in field_names:
+            check_ae_titles(steps, 'station_aetitle')
+        for name in {'station_name', 'location', 'step_id'} & (
+                field_names or {'station_name', 'location', 'step_id'}):
+            for step in steps:
+                value = getattr(step, name)
+                if value and not is_short_string(value):
+                    raise StepValidationError(gettext(
+                            'health_orthanc.msg_short_string',
+                            **cls.__names__(name)))
+
+    @classmethod
+    def copy(cls, steps, default=None):
+        default = default.copy() if default is not None else {}
+        for name in cls._protected - {'state'}:
+            default.setdefault(name, None)
+        return super().copy(steps, default=default)
+
+    @classmethod
+    def delete(cls, steps):
+        cls.check_delete()
+        for step in steps:
+            if step.state in {'completed', 'rejected'}:
+                raise StepAccessError(gettext(
+                        'health_orthanc.msg_step_delete',
+                        step=step.rec_name))
+        requests = {s.request for s in steps}
+        super().delete(steps)
+        cls._follow_requests(requests)
+
+    # Workflow
+
+    @classmethod
+    def _begin(cls, steps, served=True):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        Request.hold(list({s.request for s in steps}))
+        for step in steps if served else []:
+            if step.request.state not in {'requested', 'done'}:
+                raise StepWorkflowError(gettext(
+                        'health_orthanc.msg_step_not_requested',
+                        step=step.rec_name))
+
+    @classmethod
+    def _follow(cls, steps):
+        with without_check_access():
+            cls._follow_requests({s.request for s in cls.browse(steps)})
+
+    @classmethod
+    @without_check_access
+    def _follow_requests(cls, requests):
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        Request.follow_steps(list(requests))
+
+    @classmethod
+    def move(cls, steps, state, **values):
+        """Move steps to a state, and let their orders follow.
+
+        Nobody's access is checked.
+
+        Parameters
+        ----------
+        state : str
+            A transition must lead to it.
+        values : dict
+            What is written along.
+        """
+        with without_check_access():
+            steps = cls.browse(steps)
+            getattr(cls, f'_to_{state}')(steps, values)
+        cls._follow(steps)
+
+    @classmethod
+    @ModelView.button
+    def start(cls, steps):
+        cls._begin(steps)
+        cls.move(steps, 'in_progress', started_at=now(), ended_at=None)
+
+    @classmethod
+    @ModelView.button
+    def complete(cls, steps):
+        cls._begin(steps)
+        cls.move(steps, 'completed', ended_at=now())
+
+    @classmethod
+    @ModelView.button_action('health_orthanc.wizard_step_reject')
+    def reject(cls, steps):
+        pass
+
+    @classmethod
+    def reject_because(cls, steps, reason):
+        """Reject steps whose images cannot be used.
+
+        Parameters
+        ----------
+        reason : str
+            Not empty.
+        """
+        reason = (reason or '').strip()
+        if not reason:
+            raise StepValidationError(
+                gettext('health_orthanc.msg_step_reason'))
+        cls._begin(steps)
+        cls.move(
+            steps, 'rejected', ended_at=now(), rejection_reason=reason,
+            rejected_by=Transaction().user or None)
+
+    @classmethod
+    @ModelView.button
+    def cancel(cls, steps):
+        cls._begin(steps, served=False)
+        cls.move(steps, 'canceled', ended_at=now())
+
+    @classmethod
+    @ModelView.button
+    def reopen(cls, steps):
+        "Take back that steps were rejected or canceled"
+        steps = [s for s in steps if s.state in {'rejected', 'canceled'}]
+        cls._begin(steps, served=False)
+        cls.move(
+            steps, 'scheduled', started_at=None, ended_at=None,
+            rejection_reason=None, rejected_by=None)
+
+    @classmethod
+    @Workflow.transition('in_progress')
+    def _to_in_progress(cls, steps, values):
+        cls.write(steps, values)
+
+    @classmethod
+    @Workflow.transition('completed')
+    def _to_completed(cls, steps, values):
+        cls.write(steps, values)
+
+    @classmethod
+    @Workflow.transition('rejected')
+    def _to_rejected(cls, steps, values):
+        cls.write(steps, values)
+
+    @classmethod
+    @Workflow.transition('canceled')
+    def _to_canceled(cls, steps, values):
+        cls.write(steps, values)
+
+    @classmethod
+    @Workflow.transition('scheduled')
+    def _to_scheduled(cls, steps, values):
+        cls.write(steps, values)

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Study types: what a step of an order for one starts with."""
+
+import datetime as dt
+
+from trytond.model import fields
+from trytond.pool import PoolMeta
+
+from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
+from ..common.registration import LayeredMixin
+from ..core.dicom.modalities import from_type_code
+from .step import MODALITY_SELECTION, check_ae_titles
+
+__all__ = ['ImagingTest', 'ShownOnceMixin']
+
+
+class ShownOnceMixin:
+    """Leave out of a form what `health_imaging_worklist` shows once more
+
+    A view that inherits could not: it has to find what it takes away, also
+    while that module comes or goes.
+    """
+    __slots__ = ()
+    _shown_twice = ''
+
+    @classmethod
+    def parse_view(cls, tree, *args, **kwargs):
+        for element in tree.xpath(cls._shown_twice):
+            element.getparent().remove(element)
+        return super().parse_view(tree, *args, **kwargs)
+
+
+class ImagingTest(
+        LayeredMixin, ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
+        metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test'
+    _shown_twice = (
+        "//separator[@id='orthanc_step']/preceding-sibling::*"
+        "[@name='aetitle' or @name='imaging_worklist_template']")
+
+    aetitle = fields.Char(
+        "AE Title",
+        help="Of the device that does the study: it finds the orders on its "
+        "worklist.")
+    orthanc_modality = fields.Selection(
+        MODALITY_SELECTION, "DICOM Modality", translate=False,
+        help="Without one, what the code of the type means to DICOM.")
+    orthanc_station_name = fields.Char("Station Name", size=16)
+    orthanc_location = fields.Char("Step Location", size=16)
+    orthanc_step_description = fields.Char(
+        "Step Description", size=64,
+        help="Without one, the name of the study.")
+    orthanc_duration = fields.TimeDelta(
+        "Step Duration",
+        domain=['OR', ('orthanc_duration', '=', None),
+            ('orthanc_duration', '>=', dt.timedelta())])
+
+    @fields.depends('test_type', '_parent_test_type.code', 'orthanc_modality')
+    def on_change_test_type(self):
+        if self.test_type and not self.orthanc_modality:
+            self.orthanc_modality = from_type_code(self.test_type.code)
+
+    def step_defaults(self):
+        "Return what a step for the study starts with"
+        return {
+            'modality': self.orthanc_modality or from_type_code(
+                self.test_type.code),
+            'station_aetitle': self.aetitle,
+            'station_name': self.orthanc_station_name,
+            'location': self.orthanc_location,
+            'description': (self.orthanc_step_description
+                or self.name or '')[:64],
+            'duration': self.orthanc_duration or dt.timedelta(minutes=15),
+            }
+
+    @classmethod
+    def validate_fields(cls, tests, field_names):
+        super().validate_fields(tests, field_names)
+        if not field_names or 'aetitle' in field_names:
+            check_ae_titles(tests, 'aetitle')

@@ -1,0 +1,10 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records follow Orthanc: runs, change log, notifications"""
+
+from . import (
+    cron, engine, notification, routes, run, series, server, store, study)
+
+__all__ = [
+    'cron', 'engine', 'notification', 'routes', 'run', 'series', 'server',
+    'store', 'study']

@@ -1,0 +1,305 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plugins inside Orthanc tell, until it is worked off."""
+
+import datetime as dt
+import json
+import logging
+import uuid
+
+from sql import Null
+
+from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
+from trytond.transaction import without_check_access
+
+from ..common.access import GuardedMixin
+from ..common.exceptions import describe
+from ..common.transaction import in_transaction, now
+from ..core.orthanc.errors import OrthancError
+from ..core.secrets import SecretUnavailable
+from .engine import Engine
+
+__all__ = ['Notification', 'NotificationError']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.notification')
+
+# Days after which what is worked off is forgotten
+KEEP = 7
+# Seconds after the last of the files of a study that were uploaded
+_PAUSE = 60
+# Minutes between the attempts of the scheduler, doubling
+_RETRY, _LONGEST_RETRY = 1, 60
+# Minutes that a task may wait in the queue before there is another one
+_QUEUED = 5
+_TEXT_LIMIT = 256
+# Studies that get their key image with one that is told
+KEY_IMAGES_LIMIT = 3
+
+
+class NotificationError(ValueError):
+    "What a plugin told cannot be understood"
+
+
+class Notification(GuardedMixin, ModelSQL, ModelView):
+    "Orthanc Notification"
+    __name__ = 'gnuhealth.orthanc.notification'
+
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='CASCADE')
+    event = fields.Char(
+        "Event", required=True, readonly=True,
+        help="What the plugin calls it by: it may be told twice.")
+    kind = fields.Selection([
+            ('study', "Study"),
+            ('deleted', "Deleted Study"),
+            ('upload', "Uploaded Study"),
+            ], "Kind", required=True, readonly=True, sort=False)
+    orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
+    facts = fields.Text("Facts", readonly=True, strip=False)
+    received_at = fields.DateTime("Received", required=True, readonly=True)
+    processed_at = fields.DateTime("Processed", readonly=True)
+    attempts = fields.Integer("Attempts", readonly=True)
+    next_attempt = fields.DateTime("Next Attempt", readonly=True)
+    error_kind = fields.Char("Error Kind", readonly=True)
+    error = fields.Function(fields.Text("Error"), 'get_error')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('event_unique', Unique(table, table.server, table.event),
+                'health_orthanc.msg_notification_event_unique'),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.event, Index.Equality())),
+                Index(
+                    table, (table.server, Index.Equality()),
+                    where=table.processed_at == Null),
+                })
+        cls._order = [('id', 'DESC')]
+
+    @staticmethod
+    def default_attempts():
+        return 0
+
+    def get_error(self, name):
+        if self.error_kind:
+            return describe(self.error_kind)
+
+    # Receiving
+
+    @classmethod
+    @without_check_access
+    def receive(cls, content, user_id):
+        """Keep what a plugin tells, and have it worked off.
+
+        Parameters
+        ----------
+        content : dict
+            ``server``, and ``events`` of ``event``, ``kind``, ``study`` and
+            ``facts``.
+        user_id : int
+            Of the plugin, which may tell of its own server only.
+
+        Returns
+        -------
+        list of str
+            The events that need not be told again.
+
+        Raises
+        ------
+        NotificationError
+        """
+        server = cls._server(content, user_id)
+        events = [cls._parse(server, event) for event in _events(content)]
+        known = {
+            n.event for n in cls.search([
+                    ('server', '=', server.id),
+                    ('event', 'in', [values['event'] for values in events]),
+                    ])}
+        # Told twice in one request, or before
+        fresh = {
+            values['event']: values for values in events
+            if values['event'] not in known}
+        notifications = cls.create(list(fresh.values()))
+        server.write_progress(server.id, last_notification=now())
+        for notification in notifications:
+            cls.__queue__.process([notification])
+        return [values['event'] for values in events]
+
+    @classmethod
+    def _server(cls, content, user_id):
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        user = pool.get('res.user')(user_id)
+        identifier = content.get('server') if isinstance(
+            content, dict) else None
+        servers = Server.search([('identifier', '=', identifier)]) if (
+            isinstance(identifier, str) and identifier) else []
+        if len(servers) != 1 or servers[0].plugin_login != user.login:
+            raise NotificationError("unknown server")
+        return servers[0]
+
+    @classmethod
+    def _parse(cls, server, event):
+        facts = event.get('facts')
+        if event.get('kind') not in {'study', 'deleted'}:
+            raise NotificationError("unknown kind of event")
+        for name in ['event', 'study']:
+            text = event.get(name)
+            if not isinstance(text, str) or not 0 < len(text) <= _TEXT_LIMIT:
+                raise NotificationError(f"no {name}")
+        if event['kind'] == 'study' and not isinstance(facts, dict):
+            raise NotificationError("no facts")
+        return {
+            'server': server.id,
+            'event': event['event'],
+            'kind': event['kind'],
+            'orthanc_UID': event['study'],
+            'facts': json.dumps(facts) if facts else None,
+            'received_at': now(),
+            }
+
+    @classmethod
+    @without_check_access
+    def announce(cls, server_id, orthanc_ids):
+        """Have studies brought in when no more files of them come.
+
+        The scheduler does it: what is announced again waits longer.
+        """
+        moment = now() + dt.timedelta(seconds=_PAUSE)
+        waiting = cls.search([
+                ('server', '=', server_id),
+                ('kind', '=', 'upload'),
+                ('processed_at', '=', None),
+                ('orthanc_UID', 'in', list(orthanc_ids)),
+                ])
+        cls.write(waiting, {'next_attempt': moment})
+        known = {n.orthanc_UID for n in waiting}
+        cls.create([{
+                    'server': server_id,
+                    'event': f'upload-{uuid.uuid4().hex}',
+                    'kind': 'upload',
+                    'orthanc_UID': id_,
+                    'received_at': now(),
+                    'next_attempt': moment,
+                    } for id_ in orthanc_ids if id_ not in known])
+
+    # Working off
+
+    @classmethod
+    def process(cls, notifications):
+        "Bring in the studies, each in transactions of its own"
+        for id_ in [n.id for n in notifications]:
+            cls._process(id_)
+
+    @classmethod
+    def process_pending(cls):
+        "Work off what could not be before (scheduler)"
+        cls.clean()
+        pending = cls.search([
+                ('processed_at', '=', None),
+                ['OR',
+                    ('next_attempt', '=', None),
+                    ('next_attempt', '<=', now())],
+                ('received_at', '<', now() - dt.timedelta(minutes=_RETRY)),
+                ], order=[('id', 'ASC')])
+        # Where no worker runs, tasks must not pile up
+        cls.write(pending, {
+                'next_attempt': now() + dt.timedelta(minutes=_QUEUED)})
+        for notification in pending:
+            cls.__queue__.process([notification])
+
+    @classmethod
+    def _process(cls, id_):
+        found = in_transaction(cls._begin, id_)
+        if not found:
+            return
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        server_id, orthanc_id, client, with_instances = found
+        values = {'processed_at': now(), 'error_kind': None}
+        try:
+            with client:
+                engine = Engine(server_id, None, client, with_instances)
+                engine.study(orthanc_id)
+                in_transaction(cls._match, id_)
+                Synchronization.follow_up(server_id, client, KEY_IMAGES_LIMIT)
+        except OrthancError as error:
+            logger.warning("Orthanc server %s: %s", server_id, error.kind)
+            values = {'error_kind': error.kind}
+        except SecretUnavailable:
+            logger.warning("Orthanc server %s: secret unavailable", server_id)
+            values = {'error_kind': 'secret'}
+        except Exception as error:
+            # Others have their turn; the scheduler tries this one again
+            logger.error(
+                "Orthanc server %s: notification %s: %s", server_id, id_,
+                type(error).__name__,
+                exc_info=logger.isEnabledFor(logging.DEBUG))
+            values = {'error_kind': 'internal'}
+        in_transaction(cls._end, id_, values)
+
+    @classmethod
+    def _begin(cls, id_):
+        "Return what is needed to work off a notification, if it is pending"
+        notification = cls(id_)
+        if notification.processed_at:
+            return None
+        if cls._is_outdated(notification):
+            cls.write([notification], {'processed_at': now()})
+            return None
+        server = notification.server
+        return (server.id, notification.orthanc_UID, server.get_client(),
+            server.instances_mode == 'always')
+
+    @classmethod
+    def _is_outdated(cls, notification):
+        "Return whether the plugin has told more of the same study since"
+        return bool(cls.search([
+                    ('server', '=', notification.server.id),
+                    ('orthanc_UID', '=', notification.orthanc_UID),
+                    ('id', '>', notification.id),
+                    ('kind', '!=', 'upload'),
+                    ], limit=1, order=[]))
+
+    @classmethod
+    def _match(cls, id_):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        notification = cls(id_)
+        if notification.kind == 'upload':
+            Study.match_received(
+                notification.server, [notification.orthanc_UID])
+        # Another worker may be ahead with what was told since
+        elif notification.kind == 'study' and not cls._is_outdated(
+                notification):
+            Study.match_notified(
+                notification.server, notification.orthanc_UID,
+                notification.facts)
+
+    @classmethod
+    def _end(cls, id_, values):
+        notification = cls(id_)
+        attempts = notification.attempts + 1
+        pause = min(_RETRY * 2 ** (attempts - 1), _LONGEST_RETRY)
+        cls.write([notification], {
+                'attempts': attempts,
+                'next_attempt': now() + dt.timedelta(minutes=pause),
+                **values})
+
+    @classmethod
+    def clean(cls):
+        "Forget what was worked off long ago"
+        cls.delete(cls.search([
+                    ('processed_at', '<', now() - dt.timedelta(days=KEEP)),
+                    ]))
+
+
+def _events(content):
+    events = content.get('events')
+    if not isinstance(events, list) or not all(
+            isinstance(event, dict) for event in events):
+        raise NotificationError("no events")
+    return events

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The route to which plugins report events."""
+
+import json
+import logging
+from http import HTTPStatus
+
+from werkzeug.exceptions import abort
+
+from trytond.model.modelsql import SQLConstraintError
+from trytond.protocols.wrappers import (
+    set_max_request_size, with_pool, with_transaction)
+from trytond.wsgi import app
+
+from ..common.routes import check_plugin, json_response
+from .notification import NotificationError
+
+__all__ = ['notify']
+
+# Bytes that a plugin may tell at once
+NOTIFICATION_SIZE = 2 * 2**20
+
+logger = logging.getLogger('trytond.modules.health_orthanc.routes')
+
+
+@app.route('/<database_name>/orthanc/notify', methods={'POST'})
+@set_max_request_size(NOTIFICATION_SIZE)
+@with_pool
+def notify(request, pool):
+    "Keep what the plugin tells; see `Notification.receive`"
+    user = check_plugin(request, pool)
+    try:
+        try:
+            received = _receive(request, pool, user)
+        except SQLConstraintError:
+            # The same was told twice at once: by now it is known
+            received = _receive(request, pool, user)
+    except (ValueError, RecursionError) as error:
+        logger.warning("Notification refused: %s", _reason(error))
+        abort(HTTPStatus.BAD_REQUEST)
+    return json_response(request, {'received': received})
+
+
+@with_transaction(readonly=False)
+def _receive(request, pool, user):
+    Notification = pool.get('gnuhealth.orthanc.notification')
+    return Notification.receive(json.loads(request.get_data()), user)
+
+
+def _reason(error):
+    # What cannot be parsed may hold data of patients
+    return str(error) if isinstance(error, NotificationError) else (
+        type(error).__name__)

@@ -1,0 +1,428 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+import datetime as dt
+import logging
+
+from sql import Literal, Null
+from sql.conditionals import Coalesce
+from sql.functions import CurrentTimestamp
+
+from trytond.i18n import gettext
+from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Bool, Eval, If
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.access import GuardedMixin
+from ..common.exceptions import SynchronizationError, describe
+from ..common.locks import named_lock
+from ..common.transaction import in_transaction, now
+from ..core.orthanc.errors import OrthancError
+from ..core.orthanc.resources import InstanceResource, MalformedResource
+from ..core.secrets import SecretUnavailable
+from .engine import Engine
+from .store import store_study_instances
+
+__all__ = ['Failure', 'Synchronization']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.synchronization')
+
+KINDS = [
+    ('incremental', "Incremental"),
+    ('full', "Full"),
+    ]
+LEVELS = [
+    ('patient', "Patient"),
+    ('study', "Study"),
+    ('series', "Series"),
+    ('instance', "Instance"),
+    ]
+COUNTS = [
+    'patients_created', 'patients_updated', 'studies_created',
+    'studies_updated', 'studies_missing', 'series_created', 'series_updated',
+    'series_missing', 'instances_created', 'instances_updated',
+    'instances_missing', 'failures_count']
+# Days after which a run is forgotten
+KEEP = 30
+
+
+def _count(string):
+    return fields.Integer(string, readonly=True)
+
+
+class Synchronization(GuardedMixin, ModelSQL, ModelView):
+    "Orthanc Synchronisation"
+    __name__ = 'gnuhealth.orthanc.synchronization'
+
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='CASCADE')
+    kind = fields.Selection(
+        KINDS, "Kind", required=True, readonly=True, sort=False)
+    state = fields.Selection([
+            ('running', "Running"),
+            ('done', "Done"),
+            ('failed', "Failed"),
+            ('interrupted', "Interrupted"),
+            ('skipped', "Skipped"),
+            ], "State", required=True, readonly=True, sort=False)
+    started_at = fields.DateTime("Started", readonly=True)
+    ended_at = fields.DateTime("Ended", readonly=True)
+    duration = fields.Function(fields.TimeDelta("Duration"), 'get_duration')
+    requests = _count("Requests")
+    patients_created = _count("New Patients")
+    patients_updated = _count("Changed Patients")
+    studies_created = _count("New Studies")
+    studies_updated = _count("Changed Studies")
+    studies_missing = _count("Missing Studies")
+    series_created = _count("New Series")
+    series_updated = _count("Changed Series")
+    series_missing = _count("Missing Series")
+    instances_created = _count("New Instances")
+    instances_updated = _count("Changed Instances")
+    instances_missing = _count("Missing Instances")
+    failures_count = _count("Failures")
+    processed = _count("Processed")
+    total = _count("Total")
+    progress = fields.Function(fields.Float("Progress"), 'get_progress')
+    error_kind = fields.Char("Error Kind", readonly=True)
+    error_status = fields.Integer("Error Status", readonly=True)
+    error = fields.Function(
+        fields.Text("Error", states={'invisible': ~Bool(Eval('error'))}),
+        'get_error')
+    result = fields.Function(fields.Text("Brought"), 'get_result')
+    failures = fields.One2Many(
+        'gnuhealth.orthanc.synchronization.failure', 'run', "Failures",
+        readonly=True,
+        states={'invisible': ~Bool(Eval('failures_count', 0))})
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('id', 'DESC')]
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state') == 'failed', 'danger',
+                    If(Eval('state').in_(['skipped', 'interrupted']),
+                        'muted', ''))),
+            ]
+
+    def get_rec_name(self, name):
+        return f'{self.server.rec_name} {self.started_at}'
+
+    def get_duration(self, name):
+        if self.started_at:
+            return (self.ended_at or now()) - self.started_at
+
+    def get_progress(self, name):
+        "A number between 0 and 1, none where the end is not known"
+        if self.state == 'done':
+            return 1.
+        if self.total:
+            return min(1., (self.processed or 0) / self.total)
+
+    def get_error(self, name):
+        if self.error_kind:
+            return describe(
+                self.error_kind, status=self.error_status or '')
+        if self.state in {'skipped', 'interrupted'}:
+            return gettext(f'health_orthanc.msg_run_{self.state}')
+
+    def get_result(self, name):
+        parts = [
+            f"{self.__names__(name)['field']}: {getattr(self, name)}"
+            for name in COUNTS if getattr(self, name)]
+        return ', '.join(parts) or gettext(
+            'health_orthanc.msg_run_nothing_new')
+
+    @classmethod
+    def add_counts(cls, run_id, counts):
+        "Add to the counts of a run in one statement"
+        if not counts:
+            return
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        columns = [getattr(table, name) for name in counts]
+        cursor.execute(*table.update(
+                columns, [
+                    Coalesce(column, Literal(0)) + count
+                    for column, count in zip(columns, counts.values())],
+                where=table.id == run_id))
+
+    @classmethod
+    def run(cls, server, kind='incremental'):
+        """Synchronise a server now, unless another run is at it.
+
+        Parameters
+        ----------
+        kind : {'incremental', 'full'}
+
+        Returns
+        -------
+        Synchronization
+            The record of the run; its state tells how it ended.
+        """
+        with named_lock('synchronization', server.id) as free:
+            if not free:
+                run_id = in_transaction(cls._create_skipped, server.id, kind)
+            else:
+                run_id = in_transaction(cls._start, server.id, kind)
+                cls._run(server.id, run_id, kind)
+        # The transaction of the caller may be older than the run
+        with Transaction().new_transaction(readonly=True), \
+                without_check_access():
+            values, = cls.read(
+                [run_id], ['kind', 'state', 'error', 'result'])
+        return cls(server=server, **values)
+
+    @classmethod
+    def run_all(cls, servers, kind='incremental'):
+        """Synchronise servers now, one after another.
+
+        Raises
+        ------
+        SynchronizationError
+            When all were tried and some failed.
+        """
+        runs = [cls.run(server, kind) for server in servers]
+        failed = [run for run in runs if run.state != 'done']
+        if failed:
+            raise SynchronizationError(
+                gettext('health_orthanc.msg_synchronization_failed'),
+                '\n'.join(
+                    f'{run.server.label}: {run.error}' for run in failed))
+        return runs
+
+    @classmethod
+    def _create_skipped(cls, server_id, kind):
+        logger.info("Orthanc server %s: another run is at work", server_id)
+        run, = cls.create([{
+                    'server': server_id,
+                    'kind': kind,
+                    'state': 'skipped',
+                    'started_at': now(),
+                    'ended_at': now(),
+                    }])
+        return run.id
+
+    @classmethod
+    def _start(cls, server_id, kind):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        # Whoever holds the lock is alone: other runs did not live to end
+        cls.write(cls.search([
+                    ('server', '=', server_id),
+                    ('state', '=', 'running'),
+                    ]), {'state': 'interrupted', 'ended_at': now()})
+        run, = cls.create([{
+                    'server': server_id,
+                    'kind': kind,
+                    'state': 'running',
+                    'started_at': now(),
+                    }])
+        Server.write_progress(server_id, last_run=run.id)
+        return run.id
+
+    @classmethod
+    def _run(cls, server_id, run_id, kind):
+        client, values = None, {'error_kind': 'internal'}
+        try:
+            client, with_instances = in_transaction(cls._connect, server_id)
+            with client:
+                cls._check(client, server_id)
+                engine = Engine(server_id, run_id, client, with_instances)
+                getattr(engine, kind)()
+                cls.resume(server_id, client)
+                cls.follow_up(server_id, client)
+            values = {}
+        except OrthancError as error:
+            logger.warning("Orthanc server %s: %s", server_id, error.kind)
+            values = {'error_kind': error.kind, 'error_status': error.status}
+        except SecretUnavailable:
+            logger.warning("Orthanc server %s: secret unavailable", server_id)
+            values = {'error_kind': 'secret'}
+        except Exception as error:
+            # The run tells that it failed, and other servers have their turn
+            logger.error(
+                "Orthanc server %s: %s", server_id, type(error).__name__,
+                exc_info=logger.isEnabledFor(logging.DEBUG))
+        finally:
+            values['requests'] = client.requests if client else 0
+            in_transaction(cls._end, server_id, run_id, values)
+
+    @classmethod
+    def resume(cls, server_id, client):
+        """Finish what earlier processes did not live to finish.
+
+        Whoever has something to finish extends it.  It is called outside of
+        transactions, as `follow_up`.
+
+        Parameters
+        ----------
+        server_id : int
+        client : OrthancClient
+        """
+
+    @classmethod
+    def follow_up(cls, server_id, client, limit=None):
+        """Do what follows from the images that have come in.
+
+        Parameters
+        ----------
+        server_id : int
+        client : OrthancClient
+        limit : int, optional
+            How many studies it is done for at the most.
+        """
+
+    @classmethod
+    def _connect(cls, server_id):
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        return server.get_client(), server.instances_mode == 'always'
+
+    @classmethod
+    def _check(cls, client, server_id):
+        "Check a server that is not validated yet, or not any more"
+        if in_transaction(cls._is_validated, server_id):
+            return
+        info = client.probe()
+        in_transaction(cls._save_info, server_id, info)
+
+    @classmethod
+    def _is_validated(cls, server_id):
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        # Of a server from before the upgrade the version is not known yet
+        return bool(server.validated and server.version)
+
+    @classmethod
+    def _save_info(cls, server_id, info):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        Server.write([Server(server_id)], Server.info_values(info))
+
+    @classmethod
+    def _end(cls, server_id, run_id, values):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        failed = bool(values.get('error_kind'))
+        cls.write([cls(run_id)], {
+                **values,
+                'state': 'failed' if failed else 'done',
+                'ended_at': now(),
+                })
+        if not failed:
+            Server.write_progress(server_id, last_synchronization=now())
+
+    @classmethod
+    def load_instances(cls, study):
+        """Fetch and record the list of a study's instances.
+
+        Raises
+        ------
+        OrthancError, SecretUnavailable
+        """
+        orthanc_id = study.orthanc_UID
+        with study.server.get_client(interactive=True) as client:
+            found = client.study_instances(orthanc_id)
+        instances = []
+        for json in found:
+            try:
+                instances.append(InstanceResource.from_json(json))
+            except MalformedResource:
+                logger.warning(
+                    "Orthanc server %s: instance %s not stored",
+                    study.server.id, json.get('ID'))
+        in_transaction(cls._store_instances, study.id, orthanc_id, instances)
+
+    @classmethod
+    def _store_instances(cls, study_id, orthanc_id, instances):
+        study = Pool().get('gnuhealth.imaging_orthanc.study')(study_id)
+        # A correction may have carried the study to another id meanwhile
+        if study.orthanc_UID == orthanc_id:
+            store_study_instances(study.server, study, instances)
+
+    @classmethod
+    def clean(cls):
+        "Forget the runs of long ago that left nothing to see"
+        Server = Pool().get('gnuhealth.orthanc.config')
+        last = [s.last_run.id for s in Server.search([]) if s.last_run]
+        cls.delete(cls.search([
+                    ('started_at', '<', now() - dt.timedelta(days=KEEP)),
+                    ('state', '!=', 'running'),
+                    ('id', 'not in', last),
+                    ]))
+
+
+class Failure(GuardedMixin, ModelSQL, ModelView):
+    "Orthanc Synchronisation Failure"
+    __name__ = 'gnuhealth.orthanc.synchronization.failure'
+
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='CASCADE')
+    run = fields.Many2One(
+        'gnuhealth.orthanc.synchronization', "Last Run", readonly=True,
+        ondelete='SET NULL')
+    level = fields.Selection(
+        LEVELS, "Level", required=True, readonly=True, sort=False)
+    orthanc_UID = fields.Char("Orthanc ID", readonly=True)
+    reason = fields.Char(
+        "Reason", readonly=True, help="What kind of error it was.")
+    first_seen = fields.DateTime("First Seen", readonly=True)
+    last_seen = fields.DateTime("Last Seen", readonly=True)
+    attempts = fields.Integer("Attempts", readonly=True)
+    resolved = fields.DateTime(
+        "Resolved", readonly=True, help="When it was stored after all.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(
+            Index(table, (table.server, Index.Equality()),
+                where=table.resolved == Null))
+        cls._order = [('last_seen', 'DESC'), ('id', 'DESC')]
+
+    def get_rec_name(self, name):
+        return f'{self.level_string} {self.orthanc_UID}'
+
+    level_string = level.translated('level')
+
+    @classmethod
+    def record(cls, server_id, run_id, level, orthanc_id, error):
+        "Record that a resource could not be stored"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        Synchronization.add_counts(run_id, {'failures_count': 1})
+        known = cls.search([
+                ('server', '=', server_id),
+                ('orthanc_UID', '=', orthanc_id),
+                ('resolved', '=', None),
+                ], limit=1)
+        values = {
+            'run': run_id,
+            'reason': type(error).__name__,
+            'last_seen': now(),
+            }
+        if known:
+            failure, = known
+            cls.write(known, {**values, 'attempts': failure.attempts + 1})
+        else:
+            cls.create([{
+                        **values,
+                        'server': server_id,
+                        'level': level,
+                        'orthanc_UID': orthanc_id,
+                        'first_seen': now(),
+                        'attempts': 1,
+                        }])
+
+    @classmethod
+    def resolve(cls, server_id, orthanc_ids):
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.update(
+                [table.resolved], [CurrentTimestamp()],
+                where=(table.server == server_id)
+                & table.orthanc_UID.in_(list(orthanc_ids))
+                & (table.resolved == Null)))

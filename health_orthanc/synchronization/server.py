@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When a server was read last, and how that is asked for."""
+
+from sql import Null
+
+from trytond.model import ModelView, fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
+
+__all__ = ['Server']
+
+
+class Server(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.orthanc.config'
+
+    last_changed_index = fields.Integer(
+        "Last Changed Index", readonly=True)
+    change_anchors = fields.Text("Change Anchors", readonly=True)
+    reconciliation_position = fields.Text(
+        "Reconciliation Position", readonly=True)
+    synchronizations = fields.One2Many(
+        'gnuhealth.orthanc.synchronization', 'server', "Synchronisations",
+        readonly=True)
+    last_run = fields.Many2One(
+        'gnuhealth.orthanc.synchronization', "Last Run", readonly=True,
+        ondelete='SET NULL')
+    last_synchronization = fields.DateTime(
+        "Last Synchronisation", readonly=True,
+        help="When everything was last brought in.")
+    last_duration = fields.Function(
+        fields.TimeDelta("Duration"), 'get_last_run')
+    last_result = fields.Function(
+        fields.Text("Brought"), 'get_last_run')
+    last_error = fields.Function(
+        fields.Text("Last Error"), 'get_last_run')
+    synchronizing = fields.Function(
+        fields.Boolean("Synchronising"), 'get_last_run')
+    failures_count = fields.Function(
+        fields.Integer("Failures"), 'get_failures_count')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        states = {
+            'readonly': ~Bool(Eval('validated')),
+            'invisible': ~Eval('active', True),
+            'depends': ['validated', 'active'],
+            }
+        cls._buttons.update({
+                'synchronize': states,
+                'reconcile': states.copy(),
+                })
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/form//group[@id="last_error"]', 'states', {
+                    'invisible': ~Bool(Eval('last_error')),
+                    }, ['last_error']),
+            ]
+
+    @classmethod
+    def copy(cls, servers, default=None):
+        default = default.copy() if default is not None else {}
+        for name in [
+                'last_changed_index', 'change_anchors',
+                'reconciliation_position', 'synchronizations', 'last_run',
+                'last_synchronization']:
+            default.setdefault(name, None)
+        return super().copy(servers, default=default)
+
+    @classmethod
+    def get_last_run(cls, servers, names):
+        values = {name: {} for name in names}
+        for server in servers:
+            run = server.last_run
+            found = {
+                'last_duration': run.duration if run else None,
+                'last_result': run.result if run else None,
+                'last_error': run.error if run else None,
+                'synchronizing': bool(run and run.state == 'running'),
+                }
+            for name in names:
+                values[name][server.id] = found[name]
+        return values
+
+    @classmethod
+    def get_failures_count(cls, servers, name):
+        Failure = Pool().get('gnuhealth.orthanc.synchronization.failure')
+        return cls.count_by_server(
+            Failure, servers, lambda table: table.resolved == Null)
+
+    @classmethod
+    @ModelView.button
+    def synchronize(cls, servers):
+        cls.synchronize_later(servers)
+
+    @classmethod
+    @ModelView.button
+    def reconcile(cls, servers):
+        cls.synchronize_later(servers, 'full')
+
+    @classmethod
+    def synchronize_later(cls, servers, kind='incremental'):
+        "Leave each server's run to the task queue"
+        for server in servers:
+            cls.__queue__.run_synchronization([server], kind)
+
+    @classmethod
+    def run_synchronization(cls, servers, kind='incremental'):
+        "Bring the records in step with each server, one after another"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        return [Synchronization.run(server, kind) for server in servers]
+
+    @classmethod
+    def synchronize_all(cls):
+        "Start an incremental run of every active server (scheduler)"
+        cls.synchronize_later(cls.search([]))
+
+    @classmethod
+    def reconcile_all(cls):
+        "Start a full run of every active server (scheduler)"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        Synchronization.clean()
+        cls.synchronize_later(cls.search([]), 'full')

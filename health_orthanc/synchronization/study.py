@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Synchronization of all servers, asked for by the name of the study."""
+
+from trytond.pool import Pool, PoolMeta
+from trytond.transaction import without_check_access
+
+__all__ = ['Study']
+
+
+class Study(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+
+    @classmethod
+    def without_superseded(cls, server, resources):
+        """Return the resources that are to be stored.
+
+        What supersedes resources extends it.
+
+        Parameters
+        ----------
+        server : Server
+        resources : iterable of StudyResource
+
+        Returns
+        -------
+        list of StudyResource
+        """
+        return list(resources)
+
+    @classmethod
+    def get_new_studies(cls):
+        """Bring in what is new on every active server, now.
+
+        Each server is synchronised in transactions of its own.
+
+        Raises
+        ------
+        SynchronizationError
+            When all were tried and some failed.
+        """
+        cls._synchronize('incremental')
+
+    @classmethod
+    def full_synchronize(cls):
+        """Reconcile every active server, now.
+
+        Raises
+        ------
+        SynchronizationError
+            When all were tried and some failed.
+        """
+        cls._synchronize('full')
+
+    @classmethod
+    def _synchronize(cls, kind):
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Synchronization = pool.get('gnuhealth.orthanc.synchronization')
+        with without_check_access():
+            Synchronization.run_all(Server.search([]), kind)

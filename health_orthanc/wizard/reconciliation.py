@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.pool import Pool
+from trytond.pyson import Eval
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import CorrectionError, describe
+from ..core.orthanc.errors import OrthancError
+from ..core.orthanc.reconciliation import Refused
+from ..core.secrets import SecretUnavailable
+from ..exchange.reconciliation import describe_refusal
+
+__all__ = [
+    'CorrectIdentity', 'CorrectIdentityAsked', 'CorrectIdentityLine',
+    'CorrectIdentityShow', 'RestoreIdentity']
+
+# Each is looked at in Orthanc while a person waits
+STUDIES_LIMIT = 20
+
+
+class CorrectIdentityLine(ModelView):
+    "Correct Identity"
+    __name__ = 'gnuhealth.imaging_orthanc.correct_identity.line'
+
+    study = fields.Char("Study", readonly=True)
+    field = fields.Char("Field", readonly=True)
+    before = fields.Char("In the Images", readonly=True)
+    after = fields.Char("To Be Written", readonly=True)
+    remark = fields.Char("Remark", readonly=True)
+
+
+class CorrectIdentityShow(ModelView):
+    "Correct Identity"
+    __name__ = 'gnuhealth.imaging_orthanc.correct_identity.show'
+
+    lines = fields.One2Many(
+        'gnuhealth.imaging_orthanc.correct_identity.line', None, "Values",
+        readonly=True)
+    ready = fields.Integer("Studies to Correct", readonly=True)
+
+
+class CorrectIdentityAsked(ModelView):
+    "Correct Identity"
+    __name__ = 'gnuhealth.imaging_orthanc.correct_identity.asked'
+
+    message = fields.Text("Asked For", readonly=True)
+
+
+class CorrectIdentity(RestrictedWizardMixin, Wizard):
+    "Correct Identity in Orthanc"
+    __name__ = 'gnuhealth.imaging_orthanc.correct_identity'
+
+    _record_models = frozenset({'gnuhealth.imaging_orthanc.study'})
+    _kind = 'correct'
+    start_state = 'show'
+    show = StateView(
+        'gnuhealth.imaging_orthanc.correct_identity.show',
+        'health_orthanc.correct_identity_show_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel', default=True),
+            Button("Write into Images", 'correct', 'tryton-ok',
+                states={'readonly': Eval('ready', 0) == 0}),
+            ])
+    correct = StateTransition()
+    asked = StateView(
+        'gnuhealth.imaging_orthanc.correct_identity.asked',
+        'health_orthanc.correct_identity_asked_view_form', [
+            Button("Close", 'end', 'tryton-close', default=True),
+            ])
+
+    def default_show(self, fields):
+        studies = self._studies()
+        lines, ready = [], 0
+        for study in studies:
+            try:
+                lines += self._lines(study)
+                ready += 1
+            except Refused as error:
+                lines.append(_remark(study, describe_refusal(error.reason)))
+            except OrthancError as error:
+                lines.append(_remark(study, describe(
+                            error.kind, status=error.status or '')))
+            except SecretUnavailable:
+                lines.append(_remark(study, describe('secret')))
+        return {'lines': lines, 'ready': ready}
+
+    def _studies(self):
+        studies = list(self.records)
+        if len(studies) > STUDIES_LIMIT:
+            raise CorrectionError(gettext(
+                    'health_orthanc.msg_correction_many',
+                    limit=STUDIES_LIMIT))
+        return studies
+
+    def _lines(self, study):
+        Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
+        with Correction.get_client(study) as client:
+            plan = Correction.plan(study, self._kind, client)
+        count = gettext(
+            'health_orthanc.msg_correction_count', series=plan.series,
+            instances=plan.instances)
+        yield from (
+            {
+                'study': study.rec_name,
+                'field': keyword,
+                'before': plan.current.get(keyword),
+                'after': value,
+                'remark': count if not number else None,
+                }
+            for number, (keyword, value) in enumerate(
+                plan.wanted.tags.items()))
+
+    def transition_correct(self):
+        Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
+        studies = Correction.ask(self._studies(), self._kind)
+        self.asked.message = gettext(
+            'health_orthanc.msg_correction_asked', number=len(studies))
+        return 'asked'
+
+    def default_asked(self, fields):
+        return {'message': self.asked.message}
+
+    def end(self):
+        return 'reload'
+
+
+class RestoreIdentity(CorrectIdentity):
+    "Restore What the Images Said"
+    __name__ = 'gnuhealth.imaging_orthanc.restore_identity'
+    _kind = 'restore'
+
+
+def _remark(study, text):
+    return {'study': study.rec_name, 'remark': text}

@@ -1,0 +1,479 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What worklists serve of each open step."""
+
+import hashlib
+import json
+import logging
+import time
+from contextlib import contextmanager
+
+from sql import Null
+from sql.aggregate import Count, Max
+from sql.conditionals import Coalesce
+
+from trytond.model import Index, ModelSQL, Unique, fields
+from trytond.pool import Pool
+from trytond.tools import cursor_dict, grouped_slice, reduce_ids
+from trytond.transaction import Transaction
+
+from ..common.locks import named_lock
+from ..common.transaction import in_transaction
+from ..core.worklist import item as worklist
+from ..core.worklist.safety import WorklistError
+from ..core.worklist.templates import TemplateError
+from ..orders.states import OPEN_STATES
+from . import variables as worklist_data
+from .template import problem_text, problems_of
+
+__all__ = ['WorklistEntry']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.worklist_entry')
+
+# Entries that are rendered in one transaction, and told in one answer
+RENDER_LIMIT = 200
+PAGE_LIMIT = 1000
+# Seconds that a refresh renders at most; the next one goes on
+REFRESH_SECONDS = 10
+# The lock of whoever renders
+RENDERING = 'worklist-items'
+_LOCK_PAUSE = 0.1
+# Versions are seconds since 2026, or more where there are many: what is
+# rendered after a database was restored is newer than all that was before
+_EPOCH = 1767225600
+_DAY = 24 * 60 * 60
+
+
+class WorklistEntry(ModelSQL):
+    """Worklist Entry
+
+    What is served of a step, rendered anew when a record has changed that it
+    was made from.
+    """
+    __name__ = 'gnuhealth.imaging.worklist.entry'
+
+    step = fields.Many2One(
+        'gnuhealth.imaging.procedure.step', "Step", required=True,
+        ondelete='CASCADE')
+    version = fields.Integer("Version", required=True)
+    stamp = fields.Char("Stamp")
+    dicom = fields.Binary("DICOM")
+    text = fields.Text("Text", strip=False)
+    kind = fields.Char("Kind")
+    charset = fields.Char("Character Set", strip=False)
+    problem = fields.Text("Problem")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('step_unique', Unique(table, table.step),
+                'health_orthanc.msg_step_id_unique'),
+            ]
+        cls._sql_indexes.add(Index(table, (table.version, Index.Range())))
+
+    # Reading
+
+    @classmethod
+    def problems(cls, steps):
+        "Return what kept steps from being rendered, by their ids"
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        found = {}
+        for ids in grouped_slice([s.id for s in steps]):
+            cursor.execute(*table.select(
+                    table.step, table.problem,
+                    where=reduce_ids(table.step, ids)
+                    & (table.problem != Null)))
+            found.update(cursor)
+        return {
+            id_: problem_text(json.loads(problem))
+            for id_, problem in found.items()}
+
+    @classmethod
+    def failed(cls):
+        "Return the query of the steps that could not be rendered"
+        table = cls.__table__()
+        return table.select(table.step, where=table.problem != Null)
+
+    @classmethod
+    def preview(cls, request):
+        "Return what devices are told of an order, in words if nothing"
+        with _unbiased():
+            request = request.__class__(request.id)
+            steps = [s for s in request.steps if s.state in OPEN_STATES]
+            rendered = [cls._rendered(s) for s in steps or request.steps]
+        return '\n\n'.join(
+            r['text'] or problem_text(json.loads(r['problem']))
+            for r in rendered)
+
+    @classmethod
+    def _served(cls):
+        "Return version, id and step of what is served, oldest first"
+        pool = Pool()
+        step = pool.get('gnuhealth.imaging.procedure.step').__table__()
+        request = pool.get('gnuhealth.imaging.test.request').__table__()
+        entry = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*entry
+            .join(step, condition=entry.step == step.id)
+            .join(request, condition=step.request == request.id)
+            .select(
+                entry.version, entry.id, entry.step,
+                where=_is_served(step, request) & (entry.kind != Null),
+                order_by=entry.version))
+        return cursor.fetchall()
+
+    @classmethod
+    def served_versions(cls):
+        "Return the version of each entry that is served, by its step's id"
+        return {step: version for version, _, step in cls._served()}
+
+    @classmethod
+    def files(cls, steps):
+        "Return version and worklist file of steps' entries, by their ids"
+        return {
+            e.step.id: (e.version, e.dicom) for e in cls.search([
+                    ('step', 'in', list(steps)),
+                    ('kind', '!=', None),
+                    ])}
+
+    @classmethod
+    def page(cls, since=0, texts=False, etag=None):
+        """Return what changed after an index, in a transaction of its own.
+
+        Parameters
+        ----------
+        since : int
+            The index of the answer before; 0 for all.
+        texts : bool
+            Add what a script needs to write files.
+        etag : str, optional
+            Of the answer before.
+
+        Returns
+        -------
+        dict or None
+            ``since``, ``index``, ``more``, ``entries``; and ``open`` and
+            ``etag`` where ``more`` is false.  An id never stands for two
+            contents.  None if nothing changed since the answer with `etag`.
+        """
+        return in_transaction(cls._page, since, texts, etag)
+
+    @classmethod
+    def _page(cls, since, texts, etag):
+        served = cls._served()
+        current = hashlib.sha256(repr(served).encode()).hexdigest()[:32]
+        if current == etag:
+            return None
+        changed = [row for row in served if row[0] > since]
+        told = changed[:PAGE_LIMIT]
+        more = len(changed) > len(told)
+        page = {
+            'since': since,
+            'index': told[-1][0] if told else since,
+            'more': more,
+            'entries': cls._contents(told, texts),
+            }
+        if not more:
+            page['open'] = [f'{step}.{v}' for v, _, step in served]
+            page['etag'] = current
+        return page
+
+    @classmethod
+    def _contents(cls, rows, texts):
+        contents = []
+        for entry in cls.browse([id_ for _, id_, _ in rows]):
+            values = {
+                'id': f'{entry.step.id}.{entry.version}',
+                'index': entry.version,
+                'dicom': entry.dicom,
+                }
+            if texts:
+                values.update(
+                    name=f'gnuhealth-{entry.step.id}', kind=entry.kind,
+                    text=entry.text, charset=entry.charset,
+                    step_id=entry.step.step_id)
+            contents.append(values)
+        return contents
+
+    # Rendering
+
+    @classmethod
+    def refresh(cls, patience=0):
+        """Render what has changed, in transactions of its own.
+
+        Does nothing while another process is at it.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds to wait for the other process.
+        """
+        deadline = time.monotonic() + patience
+        while not cls._refresh_alone() and time.monotonic() < deadline:
+            time.sleep(_LOCK_PAUSE)
+
+    @classmethod
+    def _refresh_alone(cls):
+        "Return whether no other process was at it"
+        deadline = time.monotonic() + REFRESH_SECONDS
+        with named_lock(RENDERING) as taken:
+            while (taken and time.monotonic() < deadline
+                    and in_transaction(cls._refresh_some)):
+                pass
+        return taken
+
+    @classmethod
+    def _refresh_some(cls):
+        "Render some entries, and tell whether there is more to render"
+        with _unbiased():
+            cls._forget()
+            return cls._render_stale()
+
+    @classmethod
+    def _forget(cls):
+        "Delete the entries of steps that are closed since yesterday"
+        step = Pool().get('gnuhealth.imaging.procedure.step').__table__()
+        entry = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        # Later versions may be the base of those to come
+        cursor.execute(*entry
+            .join(step, condition=entry.step == step.id)
+            .select(
+                entry.id,
+                where=(entry.version < int(time.time()) - _EPOCH - _DAY)
+                & ~step.state.in_(OPEN_STATES)))
+        cls.delete(cls.browse([id_ for id_, in cursor]))
+
+    @classmethod
+    def _render_stale(cls):
+        stamps = cls._stamps()
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(table.step, table.stamp))
+        known = dict(cursor)
+        stale = [
+            id_ for id_, stamp in stamps.items() if known.get(id_) != stamp]
+        cls._store({id_: stamps[id_] for id_ in stale[:RENDER_LIMIT]})
+        return len(stale) > RENDER_LIMIT
+
+    @classmethod
+    def _store(cls, stamps):
+        pool = Pool()
+        Step = pool.get('gnuhealth.imaging.procedure.step')
+        Institution = pool.get('gnuhealth.institution')
+        entries = {
+            e.step.id: e for e in cls.search([('step', 'in', list(stamps))])}
+        version = cls._last_version()
+        created, written = [], []
+        steps = Step.browse(list(stamps))
+        zones = Institution.zones(
+            {s.institution for s in steps if s.institution})
+        for step in steps:
+            values = {'stamp': stamps[step.id], **cls._rendered(step, zones)}
+            entry = entries.get(step.id)
+            if not entry or any(
+                    getattr(entry, name) != value
+                    for name, value in values.items() if name != 'stamp'):
+                version = max(version + 1, int(time.time()) - _EPOCH)
+                values['version'] = version
+            if entry:
+                written.extend(([entry], values))
+            else:
+                created.append({'step': step.id, **values})
+        cls.create(created)
+        if written:
+            cls.write(*written)
+
+    @classmethod
+    def _last_version(cls):
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(Max(table.version)))
+        version, = cursor.fetchone()
+        return version or 0
+
+    @classmethod
+    def _rendered(cls, step, zones=None):
+        "Return the values of a step's entry"
+        nothing = dict.fromkeys(
+            ['dicom', 'text', 'kind', 'charset', 'problem'])
+        try:
+            rendered = cls._render(step, zones)
+            template = step.request.worklist_template
+            return {
+                **nothing,
+                'dicom': worklist.to_file(rendered.dataset),
+                'text': rendered.text,
+                'kind': template.template_type if template else 'dump2dcm',
+                'charset': _charset(rendered.dataset),
+                }
+        except (TemplateError, WorklistError) as error:
+            problems = problems_of(error)
+        except Exception as error:
+            # Other modules add variables. What they raise may hold data of
+            # the patient, and must not keep other patients' steps away.
+            logger.error(
+                "Worklist entry of step %s: %s", step.id,
+                type(error).__name__)
+            problems = [['internal', {}]]
+        return {**nothing, 'problem': json.dumps(problems)}
+
+    @classmethod
+    def _render(cls, step, zones=None):
+        """Return the entry of a step.
+
+        Raises
+        ------
+        TemplateError, WorklistError
+        """
+        template = step.request.worklist_template
+        kind = template.template_type if template else 'dump2dcm'
+        source = template.template if template else worklist.DEFAULT_TEMPLATE
+        with worklist_data.rendering(step, zones):
+            data = step.request.get_worklist_template_data()
+        data['template_type'] = kind
+        my = worklist_data.RecordView(data.pop('my', step.request), kind)
+        return worklist.render(source, kind, data, my=my)
+
+    @classmethod
+    def _stamps(cls):
+        """Return what identifies the state of all that an entry is made of.
+
+        Returns
+        -------
+        dict
+            str by the id of each step that is served.
+        """
+        rows = cls._stamp_rows()
+        parties = {row[name] for row in rows for name in _PARTIES}
+        patients = {row['patient'] for row in rows}
+        names = _grouped('gnuhealth.person_name', 'party', parties)
+        diseases = _grouped('gnuhealth.patient.disease', 'patient', patients)
+        weights = _grouped('gnuhealth.patient.evaluation', 'patient', patients)
+        common = cls._common_stamp()
+        stamps = {}
+        for row in rows:
+            parts = [
+                common, *row.values(),
+                *(names.get(row[name]) for name in _PARTIES),
+                diseases.get(row['patient']), weights.get(row['patient'])]
+            stamps[row['step']] = hashlib.sha256(
+                repr(parts).encode()).hexdigest()[:32]
+        return stamps
+
+    @classmethod
+    def _stamp_rows(cls):
+        pool = Pool()
+
+        def table(name):
+            return pool.get(name).__table__()
+
+        step = table('gnuhealth.imaging.procedure.step')
+        request = table('gnuhealth.imaging.test.request')
+        patient = table('gnuhealth.patient')
+        party = table('party.party')
+        doctor = table('gnuhealth.healthprofessional')
+        doctor_party = table('party.party')
+        performer = table('gnuhealth.healthprofessional')
+        performer_party = table('party.party')
+        test = table('gnuhealth.imaging.test')
+        template = table('gnuhealth.imaging_worklist.worklist_template')
+        institution = table('gnuhealth.institution')
+        place = table('party.party')
+        joined = (step
+            .join(request, condition=step.request == request.id)
+            .join(patient, condition=request.patient == patient.id)
+            .join(party, condition=patient.party == party.id)
+            .join(test, condition=request.requested_test == test.id)
+            .join(doctor, 'LEFT', condition=request.doctor == doctor.id)
+            .join(doctor_party, 'LEFT',
+                condition=doctor.party == doctor_party.id)
+            .join(performer, 'LEFT',
+                condition=step.performing_physician == performer.id)
+            .join(performer_party, 'LEFT',
+                condition=performer.party == performer_party.id)
+            .join(template, 'LEFT',
+                condition=test.imaging_worklist_template == template.id)
+            .join(institution, 'LEFT',
+                condition=step.institution == institution.id)
+            .join(place, 'LEFT', condition=institution.party == place.id))
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*joined.select(
+                step.id.as_('step'), patient.id.as_('patient'),
+                party.id.as_('party'), doctor_party.id.as_('doctor_party'),
+                performer_party.id.as_('performer_party'),
+                *(_changed(t).as_(f'changed{number}')
+                    for number, t in enumerate([
+                            step, request, patient, party, test, doctor,
+                            doctor_party, performer, performer_party,
+                            template, institution, place])),
+                where=_is_served(step, request),
+                order_by=step.scheduled_at))
+        return list(cursor_dict(cursor))
+
+    @classmethod
+    def _common_stamp(cls):
+        "Return the state of what concerns all entries"
+        pool = Pool()
+        cursor = Transaction().connection.cursor()
+        parts = []
+        for name in [
+                'company.company', 'gnuhealth.imaging.test.type',
+                'gnuhealth.pathology', 'gnuhealth.disease_group.members',
+                'gnuhealth.specialty', 'gnuhealth.hp_specialty']:
+            table = pool.get(name).__table__()
+            cursor.execute(*table.select(
+                    Count(table.id), Max(_changed(table))))
+            parts.append(cursor.fetchone())
+        return hashlib.sha256(repr(
+                [parts, worklist.DEFAULT_TEMPLATE]).encode()).hexdigest()
+
+
+@contextmanager
+def _unbiased():
+    """Render the same for whoever asks.
+
+    Names are in the language of the database, and inactive records count.
+    """
+    transaction = Transaction()
+    with transaction.set_user(0), transaction.reset_context(), \
+            transaction.set_context(_check_access=False, active_test=False):
+        yield
+
+
+_PARTIES = ['party', 'doctor_party', 'performer_party']
+
+
+def _changed(table):
+    return Coalesce(table.write_date, table.create_date)
+
+
+def _is_served(step, request):
+    Configuration = Pool().get('gnuhealth.imaging.worklist.configuration')
+    start, end = Configuration.window()
+    return (step.state.in_(OPEN_STATES)
+        & (request.state == 'requested')
+        & (step.scheduled_at >= start)
+        & (step.scheduled_at < end))
+
+
+def _grouped(model, column, ids):
+    "Return the state of the records that belong to others, by their ids"
+    table = Pool().get(model).__table__()
+    owner = getattr(table, column)
+    cursor = Transaction().connection.cursor()
+    found = {}
+    for sub_ids in grouped_slice(sorted(filter(None, ids))):
+        cursor.execute(*table.select(
+                owner, Count(table.id), Max(_changed(table)),
+                where=reduce_ids(owner, sub_ids), group_by=owner))
+        found.update((id_, state) for id_, *state in cursor)
+    return found
+
+
+def _charset(dataset):
+    value = dataset.get('SpecificCharacterSet') or ''
+    return value if isinstance(value, str) else '\\'.join(value)

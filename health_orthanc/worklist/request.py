@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an order gives to worklist templates, and the preview of it."""
+
+from trytond.model import fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
+from trytond.transaction import without_check_access
+
+from .variables import template_data
+
+__all__ = ['Request']
+
+
+class Request(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.request'
+
+    show_worklist_text = fields.Boolean(
+        "Worklist Preview", help="Show what devices are told.")
+    worklist_text = fields.Function(
+        fields.Text(
+            "Worklist Text",
+            states={'invisible': ~Bool(Eval('show_worklist_text'))}),
+        'get_worklist_text')
+
+    @staticmethod
+    def default_show_worklist_text():
+        return False
+
+    def get_worklist_text(self, name):
+        Entry = Pool().get('gnuhealth.imaging.worklist.entry')
+        with without_check_access():
+            return Entry.preview(self.__class__(self.id))
+
+    @property
+    def worklist_template(self):
+        "The template of the study type, if it can be used"
+        template = self.requested_test.imaging_worklist_template
+        return template if template and template.active else None
+
+    def get_worklist_template_data(self):
+        """Return the variables of worklist templates.
+
+        They are those of the step that is being rendered, otherwise of the
+        order's first one.  Other modules extend this method.
+
+        Returns
+        -------
+        dict
+            str or list of str or None by the DICOM keyword, not made safe;
+            ``my`` is the order itself.
+        """
+        inherited = getattr(super(), 'get_worklist_template_data', None)
+        data = inherited() if inherited else {}
+        data.update(template_data(self))
+        return data

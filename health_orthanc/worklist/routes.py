@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The route from which plugins read the worklist."""
+
+import base64
+from http import HTTPStatus
+
+from werkzeug.wrappers import Response
+
+from trytond.protocols.wrappers import with_pool
+from trytond.transaction import Transaction, without_check_access
+from trytond.wsgi import app
+
+from ..common.routes import check_plugin, json_response
+
+__all__ = ['worklist']
+
+
+@app.route('/<database_name>/orthanc/worklist', methods={'GET'})
+@with_pool
+def worklist(request, pool):
+    "Tell what is on the worklist; see `WorklistEntry.page`"
+    # Nobody else is told even which modules are active
+    check_plugin(request, pool)
+    page = _page(request, pool)
+    if page is None:
+        return Response(status=HTTPStatus.NOT_MODIFIED)
+    etag = page.pop('etag', None)
+    for entry in page['entries']:
+        entry['dicom'] = base64.b64encode(entry['dicom']).decode()
+    response = json_response(request, page)
+    if etag:
+        response.set_etag(etag)
+    return response
+
+
+def _page(request, pool):
+    since = request.args.get('since', default=0, type=int)
+    # Proxies that compress make it a weak one
+    etag = next(iter(request.if_none_match.as_set(include_weak=True)), None)
+    with Transaction().start(pool.database_name, 0, readonly=True):
+        Entry = pool.get('gnuhealth.imaging.worklist.entry')
+        with without_check_access():
+            # The pages after the first tell what was found for that
+            if not since or etag:
+                Entry.refresh()
+            return Entry.page(since, etag=etag)

@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether devices find a procedure step, and what keeps them from it."""
+
+from trytond.i18n import gettext
+from trytond.model import fields
+from trytond.model.exceptions import AccessError
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, If
+from trytond.rpc import RPC
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.domains import boolean_domain
+from ..orders.states import OPEN_STATES
+
+__all__ = ['ProcedureStep']
+
+# Seconds
+REFRESH_PATIENCE = 10
+
+
+class ProcedureStep(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.procedure.step'
+
+    on_worklist = fields.Function(
+        fields.Boolean("On Worklist"), 'get_on_worklist')
+    problem = fields.Function(
+        fields.Text(
+            "Not on the Worklist",
+            states={'invisible': ~Bool(Eval('problem'))}),
+        'get_problem')
+    incomplete = fields.Function(
+        fields.Boolean(
+            "Incomplete",
+            help="Something is missing, or wrong: no device finds it."),
+        'get_incomplete', searcher='search_incomplete')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__rpc__.update({
+                'get_worklist': RPC(),
+                })
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state').in_(['canceled', 'rejected']), 'muted',
+                    If(Eval('overdue', False) | Bool(Eval('problem')),
+                        'warning',
+                        If(Eval('state') == 'completed', 'success', '')))),
+            ('/form//group[@id="problem"]', 'states', {
+                    'invisible': ~Bool(Eval('problem')),
+                    }, ['problem']),
+            ]
+
+    @classmethod
+    @without_check_access
+    def get_on_worklist(cls, steps, name):
+        start, end = cls._window()
+        problems = cls.get_problem(steps, 'problem')
+        return {
+            s.id: (s.state in OPEN_STATES and not problems[s.id]
+                and s.request.state == 'requested'
+                and start <= s.scheduled_at < end)
+            for s in steps}
+
+    @classmethod
+    @without_check_access
+    def get_problem(cls, steps, name):
+        Entry = Pool().get('gnuhealth.imaging.worklist.entry')
+        rendered = Entry.problems(steps)
+        return {
+            s.id: (s._missing() or rendered.get(s.id))
+            if s.state in OPEN_STATES else None
+            for s in cls.browse(steps)}
+
+    @classmethod
+    def get_incomplete(cls, steps, name):
+        return {
+            id_: bool(problem)
+            for id_, problem in cls.get_problem(steps, 'problem').items()}
+
+    @classmethod
+    def search_incomplete(cls, name, clause):
+        Entry = Pool().get('gnuhealth.imaging.worklist.entry')
+        return boolean_domain(cls, clause, [
+                ('state', 'in', OPEN_STATES),
+                ['OR',
+                    ('modality', '=', None),
+                    ('station_aetitle', '=', None),
+                    ('station_aetitle', '=', ''),
+                    ('request.patient.party.ref', '=', None),
+                    ('request.patient.party.ref', '=', ''),
+                    ('id', 'in', Entry.failed()),
+                    ]])
+
+    def _missing(self):
+        "Return what to complete before a device can find the step"
+        fields_ = [
+            (self, 'modality'), (self, 'station_aetitle'),
+            (self.request.patient, 'puid')]
+        names = [
+            record.__names__(name)['field'] for record, name in fields_
+            if not getattr(record, name)]
+        if names:
+            return gettext(
+                'health_orthanc.msg_step_missing', fields=', '.join(names))
+
+    @classmethod
+    def get_worklist(cls, since=0):
+        """Return what changed on the worklist, for scripts.
+
+        Parameters
+        ----------
+        since : int
+            The index of the answer before; 0 for all.
+
+        Returns
+        -------
+        dict
+            As `WorklistEntry.page` tells, with the texts for dump2dcm.
+        """
+        pool = Pool()
+        Entry = pool.get('gnuhealth.imaging.worklist.entry')
+        User = pool.get('res.user')
+        ModelData = pool.get('ir.model.data')
+        allowed = {
+            ModelData.get_id(module, name) for module, name in [
+                ('health_orthanc', 'group_orthanc_plugin'),
+                ('health_orthanc', 'group_imaging_orthanc'),
+                ('health_orthanc', 'group_imaging_orthanc_admin'),
+                ('health_imaging', 'group_health_imaging'),
+                ('health_imaging', 'group_health_imaging_admin'),
+                ]}
+        if Transaction().user and not allowed.intersection(User.get_groups()):
+            raise AccessError(
+                gettext('ir.msg_access_rule_error', **cls.__names__()))
+        with without_check_access():
+            # A script may not ask again soon
+            Entry.refresh(patience=REFRESH_PATIENCE)
+            return Entry.page(since, texts=True)

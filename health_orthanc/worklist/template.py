@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Templates of worklist items."""
+
+
+from trytond.i18n import gettext
+from trytond.model import DeactivableMixin, ModelSQL, ModelView, fields
+from trytond.pool import Pool
+from trytond.transaction import without_check_access
+
+from ..common.access import GuardedMixin
+from ..common.exceptions import WorklistTemplateError
+from ..common.registration import LayeredMixin
+from ..core.worklist import item as worklist
+from ..core.worklist.safety import WorklistError
+from ..core.worklist.templates import TemplateError
+
+__all__ = [
+    'WorklistTemplate', 'problem_text', 'problems_of']
+
+
+class WorklistTemplate(
+        LayeredMixin, GuardedMixin, DeactivableMixin, ModelSQL, ModelView):
+    "Worklist Template"
+    __name__ = 'gnuhealth.imaging_worklist.worklist_template'
+    _rec_name = 'name'
+
+    name = fields.Char("Name", required=True)
+    template_type = fields.Selection([
+            ('dump2dcm', "dump2dcm"),
+            ('json', "JSON"),
+            ], "Kind", required=True, sort=False, translate=False,
+        help="The text that the template makes: as DCMTK's dump2dcm reads "
+        "it, or JSON.")
+    template = fields.Text(
+        "Template", required=True, help="In Genshi's language for text.")
+    charset = fields.Char(
+        "Character Set", required=True,
+        help="As in DICOM (0008,0005), like ISO_IR 192 (UTF-8), "
+        "ISO_IR 100 (Latin 1) or GB18030.")
+    comment = fields.Text("Comment")
+    completed = fields.Function(
+        fields.Text(
+            "Completed",
+            help="What DICOM asks for and the template leaves out: it is "
+            "added to each entry."),
+        'get_completed')
+
+    @staticmethod
+    def default_template_type():
+        return 'dump2dcm'
+
+    @staticmethod
+    def default_charset():
+        return 'ISO_IR 192'
+
+    @classmethod
+    def default_template(cls, **pattern):
+        return worklist.DEFAULT_TEMPLATE
+
+    def get_completed(self, name):
+        try:
+            return ', '.join(self._check())
+        except (TemplateError, WorklistError):
+            return None
+
+    @classmethod
+    def validate_fields(cls, templates, field_names):
+        super().validate_fields(templates, field_names)
+        if not field_names or field_names & {
+                'template', 'template_type', 'charset', 'active'}:
+            for template in templates:
+                if template.active:
+                    template._validate_template()
+
+    def _check(self):
+        return worklist.check_template(
+            self.template, self.template_type, self.charset,
+            self._extra_variables())
+
+    @classmethod
+    @without_check_access
+    def _extra_variables(cls):
+        "Return the variables that other modules add to those of orders"
+        Request = Pool().get('gnuhealth.imaging.test.request')
+        requests = Request.search([], order=[('id', 'DESC')], limit=1)
+        if not requests:
+            return set()
+        data = requests[0].get_worklist_template_data()
+        return data.keys() - worklist.VARIABLES
+
+    def _validate_template(self):
+        try:
+            self._check()
+        except (TemplateError, WorklistError) as error:
+            raise WorklistTemplateError(gettext(
+                    'health_orthanc.msg_worklist_template',
+                    template=self.name,
+                    problem=problem_text(problems_of(error)))) from error
+
+
+def problems_of(error):
+    "Return what is wrong as a list of [kind, values]"
+    if isinstance(error, TemplateError):
+        return [[error.kind, {
+                    'line': str(error.line or ''), 'detail': error.detail}]]
+    return [
+        [kind, {'keyword': keyword}] for kind, keyword in error.problems]
+
+
+def problem_text(problems):
+    return '\n'.join(
+        _told(kind, **values) for kind, values in problems)
+
+
+def _told(kind, line='', detail='', keyword=''):
+    "Return a problem in words"
+    text = gettext(
+        f'health_orthanc.msg_worklist_{kind}',
+        detail=detail or '…', keyword=keyword)
+    if line:
+        part = kind.partition('_')[0]
+        text = gettext(
+            f'health_orthanc.msg_worklist_line_{part}', line=line,
+            problem=text)
+    if detail and detail not in text:
+        text += f'\n    {detail}'
+    return text

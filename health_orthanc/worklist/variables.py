@@ -1,0 +1,231 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What worklist templates are given of an order and its step."""
+
+import datetime as dt
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from trytond.model import Model
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from ..core.worklist import item as worklist
+from ..orders.states import OPEN_STATES
+
+__all__ = ['RecordView', 'patient_identity', 'rendering', 'template_data']
+
+# The step that is being rendered and the time zones of institutions
+_current = ContextVar('worklist_current', default=(None, None))
+
+# What the modality is told of a step that is open (PS3.3 C.4.10)
+_STATUSES = {'scheduled': 'SCHEDULED', 'in_progress': 'STARTED'}
+_SEXES = {'m': 'M', 'f': 'F', 'nb': 'O', 'other': 'O', 'nd': 'O'}
+_MAY_BE_PREGNANT, _UNKNOWN_PREGNANCY = '3', '4'
+
+
+@contextmanager
+def rendering(step, zones=None):
+    """Let the variables of an order be those of one of its steps.
+
+    Parameters
+    ----------
+    zones : dict, optional
+        As `Institution.zones` returns.
+    """
+    token = _current.set((step, zones))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+# Of these only the name is shown: the rest is no matter of an order, and
+# may be secret
+_OPAQUE = ('ir.', 'res.', 'gnuhealth.orthanc.')
+
+
+class RecordView:
+    """A record for templates: its fields can be read, all else is hidden.
+
+    Text is made safe as values of variables are.  There are no files.
+
+    Parameters
+    ----------
+    record : Model
+    kind : str
+        Of the template.
+    """
+    __slots__ = ('_record', '_kind')
+
+    def __init__(self, record, kind):
+        self._record = record
+        self._kind = kind
+
+    def __getattr__(self, name):
+        record = self._record
+        if not _is_shown(record.__class__, name):
+            raise AttributeError(name)
+        return _view(getattr(record, name), self._kind)
+
+    def __str__(self):
+        return worklist.safe_text(self._record.rec_name, self._kind)
+
+    def __bool__(self):
+        return True
+
+
+def _is_shown(Record, name):
+    if name in {'id', 'rec_name'}:
+        return True
+    field = Record._fields.get(name)
+    return (
+        field is not None and field._type != 'binary'
+        and not Record.__name__.startswith(_OPAQUE)
+        # It would hold itself
+        and name != 'worklist_text')
+
+
+def _view(value, kind):
+    if isinstance(value, Model):
+        return RecordView(value, kind)
+    if isinstance(value, str):
+        return worklist.safe_text(value, kind)
+    if isinstance(value, (list, tuple)):
+        return [_view(item, kind) for item in value]
+    if isinstance(value, (dict, bytes)):
+        return None
+    return value
+
+
+def template_data(request):
+    "Return the variables that the module gives to templates"
+    step, zones = _current.get()
+    if step is None or step.request != request:
+        step = next(
+            (s for s in request.steps if s.state in OPEN_STATES), None)
+    return {
+        'my': request,
+        **_order_data(request),
+        **_patient_data(request.patient),
+        **(_step_data(step, request.patient, zones) if step else {}),
+        }
+
+
+def _order_data(request):
+    doctor = request.doctor
+    template = request.worklist_template
+    physician = _person_name(doctor.party) if doctor else ''
+    specialty = doctor.main_specialty if doctor else None
+    line = request.request_line or ''
+    return {
+        'template_type': template.template_type if template else 'dump2dcm',
+        'SpecificCharacterSet': (
+            template.charset if template else None) or 'ISO_IR 192',
+        'MergeID': request.merge_id,
+        'AccessionNumber': request.accession_number,
+        'StudyInstanceUID': request.study_instance_uid,
+        'RequestedProcedureID': (
+            line if 0 < len(line) <= 16 else request.accession_number),
+        'RequestedProcedureDescription': request.requested_test.rec_name,
+        'RequestedProcedurePriority': 'STAT' if request.urgent else 'ROUTINE',
+        'RequestedProcedureComments': request.comment,
+        'ReasonForTheRequestedProcedure': (
+            request.context.rec_name if request.context else None),
+        'RequestingPhysician': physician,
+        'ReferringPhysicianName': physician,
+        'RequestingService': specialty.rec_name if specialty else None,
+        }
+
+
+def patient_identity(patient):
+    "Return who a patient is, by the keywords of DICOM"
+    party = patient.party
+    return {
+        'PatientName': _person_name(party),
+        'PatientID': patient.puid,
+        'PatientBirthDate': (
+            party.dob.strftime('%Y%m%d') if party.dob else None),
+        'PatientSex': _SEXES.get(patient.biological_sex or party.gender, ''),
+        }
+
+
+def _patient_data(patient):
+    identity = patient_identity(patient)
+    return {
+        **identity,
+        'PatientWeight': _weight(patient),
+        'PregnancyStatus': _pregnancy(patient, identity['PatientSex']),
+        'Allergies': sorted({
+                d.pathology.rec_name for d in patient.diseases
+                if d.is_allergy and d.pathology}),
+        # GNU Health joins them by this; a name may hold other line ends
+        'MedicalAlerts': sorted(filter(
+                None, (patient.critical_summary or '').split('\n'))),
+        }
+
+
+def _step_data(step, patient, zones):
+    institution = step.institution
+    if zones is None:
+        Institution = Pool().get('gnuhealth.institution')
+        zones = Institution.zones([institution] if institution else [])
+    start = worklist.local_start(
+        step.scheduled_at, zones[institution.id if institution else None])
+    day = dt.datetime.strptime(start.date, '%Y%m%d').date()
+    return {
+        'ScheduledProcedureStepStartDate': start.date,
+        'ScheduledProcedureStepStartTime': start.time,
+        'TimezoneOffsetFromUTC': start.offset,
+        'PatientAge': worklist.patient_age(patient.party.dob, day),
+        'InstitutionName': institution.rec_name if institution else None,
+        'ScheduledProcedureStepID': step.step_id,
+        'ScheduledProcedureStepDescription': (
+            step.description or step.request.requested_test.rec_name),
+        'ScheduledProcedureStepStatus': _STATUSES.get(step.state),
+        'ScheduledPerformingPhysicianName': (
+            _person_name(step.performing_physician.party)
+            if step.performing_physician else None),
+        'ScheduledStationName': step.station_name,
+        'ScheduledStationAETitle': step.station_aetitle,
+        'ScheduledProcedureStepLocation': step.location,
+        'Modality': step.modality,
+        'Laterality': step.laterality,
+        }
+
+
+def _person_name(party):
+    official = [n for n in party.person_names if n.use == 'official']
+    if official:
+        name = official[0]
+        return worklist.person_name(
+            name.family or '', name.given or '', '', name.prefix or '',
+            name.suffix or '')
+    if party.is_person:
+        return worklist.person_name(party.lastname or '', party.name or '')
+    return worklist.person_name(party.name or '', '')
+
+
+def _weight(patient):
+    "Return what the patient weighed last, in kg"
+    Evaluation = Pool().get('gnuhealth.patient.evaluation')
+    table = Evaluation.__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.select(
+            table.weight,
+            where=(table.patient == patient.id) & (table.weight > 0),
+            order_by=table.evaluation_start.desc, limit=1))
+    row = cursor.fetchone()
+    return f'{row[0]:g}' if row else None
+
+
+def _pregnancy(patient, sex):
+    """Return the PregnancyStatus (PS3.3 C.7.1.3).
+
+    Nothing in GNU Health says that somebody is not pregnant: it is unknown.
+    """
+    if sex == 'M':
+        return None
+    if getattr(patient, 'currently_pregnant', False):
+        return _MAY_BE_PREGNANT
+    return _UNKNOWN_PREGNANCY if patient.childbearing_age else None
