@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from trytond.modules.health_orthanc.core.matching.attributes import (
-    Candidate, StudyFacts)
+    Candidate, StudyAttributes)
 from trytond.modules.health_orthanc.core.matching.decisions import (
     Decision, Status, decide)
 from trytond.modules.health_orthanc.core.matching.names import name_groups
@@ -43,7 +43,7 @@ from .pairs import KINDS, SEED, Hospital, Pair, Rates
 from .people import PeopleRates, Population
 
 # Given a study, the candidates among all patients and orders
-Search = Callable[[StudyFacts], list[Candidate]]
+Search = Callable[[StudyAttributes], list[Candidate]]
 # Of what has to be reached
 LEAST_CERTAIN = 0.98
 LEAST_RANK_1 = 0.98
@@ -81,7 +81,7 @@ class MemoryIndex:
                 *order.aliases, *(s.step_id for s in order.steps)}:
             self._order_keys[key].append(candidate)
 
-    def candidates(self, study: StudyFacts) -> list[Candidate]:
+    def candidates(self, study: StudyAttributes) -> list[Candidate]:
         by_key = [c for key in self._keys(study)
             for c in self._order_keys.get(key, [])]
         patients = dict.fromkeys(c.patient.key for c in by_key)
@@ -94,12 +94,12 @@ class MemoryIndex:
             order for key in patients for order in self._orders.get(key, [])]
 
     @staticmethod
-    def _keys(study: StudyFacts) -> set[str]:
+    def _keys(study: StudyAttributes) -> set[str]:
         return {
             study.study_uid, study.accession_number, study.patient_id,
             *study.step_ids, *study.texts} - {''}
 
-    def _alike(self, study: StudyFacts) -> Iterator[int]:
+    def _alike(self, study: StudyAttributes) -> Iterator[int]:
         "Yield those with the birth date, then those with nearly the name"
         born = study.birth_date
         if born:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trytond.modules.health_orthanc.core.matching.attributes import (
-    Candidate, StudyFacts)
+    Candidate, StudyAttributes)
 
 from devtools.postgresql import PostgreSQL
 from devtools.process import die_with_parent
@@ -77,7 +77,7 @@ class DatabaseIndex:
             yield pair if pair.patient is None else replace(
                 pair, patient=pair.patient + self._shift)
 
-    def candidates(self, study: StudyFacts) -> list[Candidate]:
+    def candidates(self, study: StudyAttributes) -> list[Candidate]:
         from trytond.modules.health_orthanc.linking.candidates import (
             find_candidates)
         with self._transaction():

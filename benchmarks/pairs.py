@@ -14,7 +14,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 from trytond.modules.health_orthanc.core.matching.attributes import (
-    Candidate, OrderFacts, StepFacts, StudyFacts)
+    Candidate, OrderAttributes, StepAttributes, StudyAttributes)
 
 from .people import TODAY, Person, Population, by_birth_date, spelling
 
@@ -95,7 +95,7 @@ class Pair:
 
     Attributes
     ----------
-    study : StudyFacts
+    study : StudyAttributes
     kind : str
         A key of `KINDS`.
     patient, order : int or None
@@ -110,7 +110,7 @@ class Pair:
         by name and birth date, one of them perhaps with a slip, if nobody
         else is registered who is much like that.
     """
-    study: StudyFacts
+    study: StudyAttributes
     kind: str
     patient: int | None
     order: int | None
@@ -190,17 +190,17 @@ class Hospital:
             modality, description, station = self._random.choice(TESTS)
             uid = f'2.25.{self._random.getrandbits(127)}'
             accession = f'{26000000 + key}'
-            self.orders[key] = Candidate(person.facts, OrderFacts(
+            self.orders[key] = Candidate(person.facts, OrderAttributes(
                     key=key, study_uid=uid, accession_number=accession,
                     merge_id=uid, procedure_id=accession,
                     steps=tuple(
-                        StepFacts(
+                        StepAttributes(
                             f'{accession}-{n}', modality, day, station)
                         for n in range(self._random.choice([1, 1, 1, 2]))),
                     description=description))
             self._orders_of[person.key].append(key)
 
-    def order_of(self, person: Person) -> OrderFacts:
+    def order_of(self, person: Person) -> OrderAttributes:
         "Return an order of the person, who is given one if need be"
         self._add_orders(person)
         order = self.orders[
@@ -258,7 +258,7 @@ class _Making:
         return False
 
     def pair(self) -> Pair:
-        order: OrderFacts | None = None
+        order: OrderAttributes | None = None
         if self.kind not in {'foreign', 'stranger'}:
             order = self.hospital.order_of(self.person)
         study = getattr(self, f'_{self.kind}')(order)
@@ -275,7 +275,7 @@ class _Making:
 
     # Kinds
 
-    def _worklist(self, order: OrderFacts) -> StudyFacts:
+    def _worklist(self, order: OrderAttributes) -> StudyAttributes:
         facts = self.person.facts
         study = self._of_entry(order, self.person)
         name = _Name([facts.names[0].family], [facts.names[0].given])
@@ -288,7 +288,7 @@ class _Making:
             study = replace(study, sex='')
         return study
 
-    def _accession(self, order: OrderFacts) -> StudyFacts:
+    def _accession(self, order: OrderAttributes) -> StudyAttributes:
         accession = order.accession_number
         if self.fails('accession_typo'):
             accession = self._mistyped(accession, '0123456789')
@@ -296,13 +296,13 @@ class _Making:
             self._by_hand(), accession_number=accession,
             **self._acquired(order))
 
-    def _typed(self, order: OrderFacts) -> StudyFacts:
+    def _typed(self, order: OrderAttributes) -> StudyAttributes:
         return replace(self._by_hand(), **self._acquired(order))
 
-    def _foreign(self, order: None) -> StudyFacts:
+    def _foreign(self, order: None) -> StudyAttributes:
         return self._elsewhere(replace(self._by_hand(), sex=self.person.sex))
 
-    def _stranger(self, order: None) -> StudyFacts:
+    def _stranger(self, order: None) -> StudyAttributes:
         "Somebody with a usual name"
         born = self.person.birth_date + dt.timedelta(
             self.random.randrange(-9000, 9000))
@@ -318,7 +318,7 @@ class _Making:
             facts=replace(self.person.facts, puid='', birth_date=None))
         return self._elsewhere(self._by_hand())
 
-    def _elsewhere(self, study: StudyFacts) -> StudyFacts:
+    def _elsewhere(self, study: StudyAttributes) -> StudyAttributes:
         modality, description, _ = self.random.choice(TESTS)
         hospital = self.hospital
         other = self.random.choice(list(hospital.orders.values()))
@@ -341,7 +341,7 @@ class _Making:
             description=description.upper(),
             date=TODAY - dt.timedelta(self.random.randrange(2000)))
 
-    def _wrong_entry(self, order: OrderFacts) -> StudyFacts:
+    def _wrong_entry(self, order: OrderAttributes) -> StudyAttributes:
         wrong = self._picked_instead()
         study = self._of_entry(self.hospital.order_of(wrong), wrong)
         typed = self._by_hand()
@@ -380,9 +380,10 @@ class _Making:
 
     # Parts
 
-    def _of_entry(self, order: OrderFacts, person: Person) -> StudyFacts:
+    def _of_entry(
+            self, order: OrderAttributes, person: Person) -> StudyAttributes:
         facts = person.facts
-        study = StudyFacts(
+        study = StudyAttributes(
             study_uid=order.study_uid,
             accession_number=order.accession_number,
             step_ids=frozenset({order.steps[0].step_id}),
@@ -403,7 +404,7 @@ class _Making:
             study = replace(study, accession_number='')
         return replace(study, texts=frozenset(texts))
 
-    def _acquired(self, order: OrderFacts, uid: str = '') -> dict:
+    def _acquired(self, order: OrderAttributes, uid: str = '') -> dict:
         modality, day = order.steps[0].modality, order.steps[0].date
         assert day
         if self.chance('other_modality'):
@@ -422,7 +423,7 @@ class _Making:
             'station_aetitles': frozenset({order.steps[0].station_aetitle}),
             }
 
-    def _dated(self, study: StudyFacts) -> StudyFacts:
+    def _dated(self, study: StudyAttributes) -> StudyAttributes:
         assert study.date
         if self.fails('late'):
             return replace(study, date=study.date + dt.timedelta(40))
@@ -444,9 +445,9 @@ class _Making:
             text = text[:16]
         return text.upper() if self.chance('upper') else text
 
-    def _by_hand(self) -> StudyFacts:
+    def _by_hand(self) -> StudyAttributes:
         person = self.person
-        study = StudyFacts(
+        study = StudyAttributes(
             patient_id=person.facts.puid, birth_date=person.birth_date,
             sex=person.sex)
         facts = person.facts
@@ -590,7 +591,7 @@ class _Making:
     _SLIPS = {'birth_date_swapped', 'birth_date_digit',
         'birth_date_transposed', 'birth_date_century'}
 
-    def _recoverable(self, study: StudyFacts, order_key: bool) -> bool:
+    def _recoverable(self, study: StudyAttributes, order_key: bool) -> bool:
         errors = set(self.errors)
         facts = self.person.facts
         if {'patient_id_kept', 'birth_date_kept'} & errors:

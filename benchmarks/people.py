@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from trytond.modules.health_orthanc.core.dicom.values import NameGroup
 from trytond.modules.health_orthanc.core.matching.attributes import (
-    PatientFacts)
+    PatientAttributes)
 
 TODAY = dt.date(2026, 6, 1)
 
@@ -328,14 +328,14 @@ class Person:
 
     Attributes
     ----------
-    facts : PatientFacts
+    facts : PatientAttributes
     culture : Culture
     family, given : tuple of tuple of str
         The words of the name in all their spellings.
     birth_date : date
     sex : {'M', 'F'}
     """
-    facts: PatientFacts
+    facts: PatientAttributes
     culture: Culture
     family: tuple[tuple[str, ...], ...]
     given: tuple[tuple[str, ...], ...]
@@ -481,7 +481,7 @@ class Population:
             names.append(_group(family, given, True))
         if self._chance(rates.nickname_recorded):
             names.append(NameGroup(given=spelling(given[:1])[:4]))
-        facts = PatientFacts(
+        facts = PatientAttributes(
             key=len(self.people), puid=self._puid(), names=tuple(names),
             birth_date=born, biological_sex=sex, gender=sex)
         if self._chance(rates.no_birth_date):

@@ -430,7 +430,7 @@ class Server(
                     ]))
 
     @without_check_access
-    def told_since(self, moment):
+    def reported_since(self, moment):
         """Return whether the plugin inside this Orthanc tells of studies.
 
         It has done so, or was given its key, since that moment.

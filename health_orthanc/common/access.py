@@ -163,7 +163,7 @@ class ReadonlyMixin(GuardedMixin):
     @classmethod
     def _refuse_people(cls):
         if Transaction().check_access:
-            raise DecisionAccessError.told()
+            raise DecisionAccessError.readonly()
 
 
 class RestrictedWizardMixin:

@@ -60,7 +60,7 @@ class DecisionAccessError(AccessError):
     "Someone tried to edit the history of a study"
 
     @classmethod
-    def told(cls):
+    def readonly(cls):
         return cls(gettext('health_orthanc.msg_decision_readonly'))
 
 

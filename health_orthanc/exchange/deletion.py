@@ -24,7 +24,7 @@ from ..common.transaction import in_transaction, now
 from ..core.orthanc.deletion import delete, find_gone, is_open
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
-from ..linking.fulfilment import settle
+from ..linking.fulfilment import fulfil_orders
 from ..synchronization.store import mark_missing_patients, update_modalities
 
 __all__ = [
@@ -109,10 +109,10 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
         return f'{self.what} {self.asked_at}'
 
     def get_message(self, name):
-        return self.told(self.state, self.error_kind)
+        return self.describe_state(self.state, self.error_kind)
 
     @staticmethod
-    def told(state, kind):
+    def describe_state(state, kind):
         "Return what to tell of a deletion in a state, after an error"
         if state == 'done':
             return None
@@ -140,11 +140,11 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
     def obstacle(cls, record):
         "Return why a record is not to be deleted, as far as is known here"
         Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
-        if Correction.at_work(study_of(record)):
+        if Correction.is_pending(study_of(record)):
             return 'correcting'
 
     @classmethod
-    def carry_out(cls, records, reason=None):
+    def delete_records(cls, records, reason=None):
         """Delete studies, series or instances, one after another.
 
         Each has transactions of its own.
@@ -161,16 +161,16 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
             kind = down.get(server_id)
             state = 'failed'
             if not kind:
-                state, kind = cls._carry_out(
+                state, kind = cls._delete_record(
                     server_id, model, id_, user, reason)
             if kind in _DOWN:
                 # Nobody waits for each of many
                 down[server_id] = kind
-            outcomes.append((state, cls.told(state, kind)))
+            outcomes.append((state, cls.describe_state(state, kind)))
         return outcomes
 
     @classmethod
-    def _carry_out(cls, server_id, model, id_, user, reason):
+    def _delete_record(cls, server_id, model, id_, user, reason):
         "Return what became of one: its state and the kind of the error"
         with named_lock('deletion', server_id) as free:
             if not free:
@@ -267,7 +267,7 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
                 'deleted_at': now(),
                 'deleted_by': deletion.user.id if deletion.user else None,
                 })
-        settle([study])
+        fulfil_orders([study])
         mark_missing_patients(deletion.server)
 
     @classmethod
@@ -293,7 +293,7 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
     # What a process did not live to end
 
     @classmethod
-    def carry_on(cls, server_id, client):
+    def resume_pending(cls, server_id, client):
         "Find out what became of deletions whose answer never came"
         with named_lock('deletion', server_id) as free:
             waiting = in_transaction(cls._open, server_id) if free else {}
@@ -374,7 +374,7 @@ class Synchronization(metaclass=PoolMeta):
     def resume(cls, server_id, client):
         super().resume(server_id, client)
         Deletion = Pool().get('gnuhealth.imaging_orthanc.deletion')
-        Deletion.carry_on(server_id, client)
+        Deletion.resume_pending(server_id, client)
 
 
 class Study(metaclass=PoolMeta):

@@ -140,7 +140,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             return 'off'
         if study.missing_since:
             return 'missing'
-        if cls.at_work(study, but):
+        if cls.is_pending(study, but):
             return 'open'
         if kind == 'restore':
             return None if cls._first_since_restored(study) else 'never'
@@ -150,7 +150,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             return 'no_puid'
 
     @classmethod
-    def at_work(cls, study, but=None):
+    def is_pending(cls, study, but=None):
         "Return whether a study is being corrected, or going to be"
         return bool(cls.search([
                     ('study', '=', study.id), ('state', 'in', _OPEN),
@@ -265,7 +265,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
     def _process(cls, id_):
         try:
             with in_transaction(cls._client, id_) as client:
-                cls._carry_on(id_, client)
+                cls._resume(id_, client)
         except core.Refused as error:
             in_transaction(cls._refuse, id_, error.reason)
         except (NotFound, MalformedResource):
@@ -288,7 +288,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         return cls(id_).server.get_client()
 
     @classmethod
-    def _carry_on(cls, id_, client):
+    def _resume(cls, id_, client):
         planned = in_transaction(cls._begin, id_)
         if planned:
             plan = cls._make_plan(client, *planned)

@@ -61,8 +61,9 @@ def upload(request, pool):
     _announce(request, pool, found)
     _record(request, found)
     # Most of what is told needs no language
-    tell = _told if any(i.outcome.message for i in found) else _tell
-    files = tell(request, pool, found)
+    serialize = _serialize_translated if any(
+        i.outcome.message for i in found) else _serialize
+    files = serialize(request, pool, found)
     _keep_session(request, pool)
     return json_response(request, {'files': files})
 
@@ -241,12 +242,12 @@ class _Exact(io.RawIOBase):
 
 
 @with_transaction(readonly=True, user='request')
-def _told(request, pool, found):
+def _serialize_translated(request, pool, found):
     with _in_their_language(pool):
-        return _tell(request, pool, found)
+        return _serialize(request, pool, found)
 
 
-def _tell(request, pool, found):
+def _serialize(request, pool, found):
     return [{
             'name': item.name,
             'state': item.outcome.state,

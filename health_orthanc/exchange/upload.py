@@ -12,7 +12,7 @@ from trytond.transaction import Transaction
 from ..common.exceptions import LinkVetoError
 from ..common.transaction import in_transaction
 from ..core.dicom.headers import Header, Reason, Unusable
-from ..core.matching.attributes import StudyFacts
+from ..core.matching.attributes import StudyAttributes
 from ..core.matching.verdicts import Verdict
 from ..core.orthanc.client import Unreadable
 from ..core.orthanc.errors import (
@@ -22,8 +22,8 @@ from ..linking.link import assess_choice
 from ..synchronization.engine import Engine
 
 __all__ = [
-    'Outcome', 'bring_in', 'compare', 'describe_reason', 'identity',
-    'link_chosen', 'send_file', 'send_item', 'send_items']
+    'Outcome', 'import_studies', 'compare', 'describe_reason', 'identity',
+    'link_studies', 'send_file', 'send_item', 'send_items']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.upload')
 
@@ -168,7 +168,7 @@ def identity(header):
 def _compare(header, patient, request):
     sex = header.sex.upper()
     assessment = assess_choice(
-        StudyFacts(
+        StudyAttributes(
             study_uid=header.study_uid,
             accession_number=header.accession_number,
             patient_name=header.patient_name, patient_id=header.patient_id,
@@ -182,7 +182,7 @@ def _compare(header, patient, request):
     return 'fits', ()
 
 
-def bring_in(server_id, client, with_instances, orthanc_ids):
+def import_studies(server_id, client, with_instances, orthanc_ids):
     """Synchronise studies and match them to their orders.
 
     Raises
@@ -202,7 +202,7 @@ def _match(server_id, orthanc_ids):
     Study.match_received(Server(server_id), orthanc_ids)
 
 
-def link_chosen(
+def link_studies(
         server_id, orthanc_ids, patient_id, request_id=None, reason=None):
     """Link studies to whom the current user has chosen for them.
 
@@ -216,12 +216,12 @@ def link_chosen(
     """
     user = Transaction().user
     return [
-        told for told in (
+        refusal for refusal in (
             in_transaction(
                 _link, user, server_id, orthanc_id, patient_id, request_id,
                 reason)
             for orthanc_id in orthanc_ids)
-        if told]
+        if refusal]
 
 
 def _link(user, server_id, orthanc_id, patient_id, request_id, reason):

@@ -17,9 +17,10 @@ from trytond.tools import timezone as tz
 from trytond.transaction import Transaction
 
 from ..core.dicom.values import NameGroup
-from ..core.matching.attributes import OrderFacts, PatientFacts, StepFacts
+from ..core.matching.attributes import (
+    OrderAttributes, PatientAttributes, StepAttributes)
 
-__all__ = ['order_facts', 'patient_facts']
+__all__ = ['order_attributes', 'patient_attributes']
 
 _SEXES = {'m': 'M', 'f': 'F'}
 _ID = '#'
@@ -35,7 +36,7 @@ def _rows(query):
 # Patients
 
 
-def patient_facts(ids, active=False):
+def patient_attributes(ids, active=False):
     """Return the facts of patients by their ids.
 
     Parameters
@@ -69,7 +70,7 @@ def _patient_facts(ids, active):
     parties = [row[1] for row in rows]
     names, other_ids = _names_and_ids(parties)
     return {
-        id_: PatientFacts(
+        id_: PatientAttributes(
             key=id_,
             puid=puid or '',
             names=_names(
@@ -135,13 +136,13 @@ def _names(rows, main):
 # Orders
 
 
-def order_facts(ids):
+def order_attributes(ids):
     """Return the facts of orders by their ids.
 
     Returns
     -------
     dict of tuple
-        The id of the patient and the OrderFacts.
+        The id of the patient and the OrderAttributes.
     """
     found = {}
     for sub_ids in grouped_slice(sorted(ids)):
@@ -161,7 +162,7 @@ def _order_facts(ids):
             request.merge_id, request.request_line, test.name, request.state,
             where=request.id.in_(ids)))
     return {
-        id_: (patient, OrderFacts(
+        id_: (patient, OrderAttributes(
                 key=id_,
                 study_uid=uid or '',
                 accession_number=number or '',
@@ -190,7 +191,7 @@ def _steps(requests):
     for request, id_, modality, at, institution, aetitle, station in rows:
         start = at.replace(tzinfo=tz.UTC).astimezone(
             tz.get_tzinfo(zones[institution])) if at else None
-        steps[request].append(StepFacts(
+        steps[request].append(StepAttributes(
                 step_id=id_ or '', modality=modality or '',
                 date=start.date() if start else None,
                 station_aetitle=aetitle or '', station_name=station or ''))

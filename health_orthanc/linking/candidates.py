@@ -13,15 +13,15 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from ..core.dicom.values import clean_text
-from ..core.matching.attributes import Candidate, StudyFacts
+from ..core.matching.attributes import Candidate, StudyAttributes
 from ..core.matching.birth_dates import compare_birth_dates
 from ..core.matching.fields import (
     compare_patient_ids, compare_sex, received_values)
 from ..core.matching.names import compare_names
 from ..core.matching.verdicts import Verdict
-from .attributes import order_facts, patient_facts
+from .attributes import order_attributes, patient_attributes
 
-__all__ = ['find_candidates', 'study_facts']
+__all__ = ['find_candidates', 'study_attributes']
 
 # How far the date of an order without a key of a study may be from its own
 ORDER_WINDOW = dt.timedelta(days=31)
@@ -30,24 +30,24 @@ ORDER_WINDOW = dt.timedelta(days=31)
 # What the images say
 
 
-def study_facts(study):
+def study_attributes(study):
     "Return what is known of a study, its notification included"
-    told = json.loads(study.notified_facts) if study.notified_facts else {}
-    series = [s for s in told.get('Series') or [] if isinstance(s, dict)]
+    notified = json.loads(study.notified_facts) if study.notified_facts else {}
+    series = [s for s in notified.get('Series') or [] if isinstance(s, dict)]
     attributes = [
         a for s in series for a in s.get('RequestAttributes') or []
         if isinstance(a, dict)]
-    return StudyFacts(
+    return StudyAttributes(
         study_uid=study.study_instance_UID or '',
         accession_number=study.accession_number or '',
         step_ids=_texts(attributes, 'ScheduledProcedureStepID'),
         procedure_ids=_texts(attributes, 'RequestedProcedureID'),
         patient_name=study.patient_name or '',
         patient_id=study.patient_id or '',
-        issuer=_text(told, 'IssuerOfPatientID'),
+        issuer=_text(notified, 'IssuerOfPatientID'),
         other_patient_ids=frozenset(filter(None, (
                     clean_text(text) for text in _text(
-                        told, 'OtherPatientIDs').split('\\')))),
+                        notified, 'OtherPatientIDs').split('\\')))),
         birth_date=study.patient_birth_date,
         sex=study.patient_sex or '',
         modalities=frozenset(
@@ -57,7 +57,7 @@ def study_facts(study):
         station_aetitles=_texts(series, 'PerformedStationAETitle'),
         station_names=_texts(series, 'StationName'),
         texts=frozenset(
-            text for text in told.get('Texts') or []
+            text for text in notified.get('Texts') or []
             if isinstance(text, str)) | _own_texts(study))
 
 
@@ -90,7 +90,7 @@ def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
 
     Parameters
     ----------
-    studies : list of StudyFacts
+    studies : list of StudyAttributes
     issuers : collection of str
         See `matching.assess`.
     order_window : timedelta
@@ -104,16 +104,16 @@ def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
     """
     searches = [_Search(study) for study in studies]
     _assign_keyed(searches)
-    patients = patient_facts(set().union(*(s.patients for s in searches)))
+    patients = patient_attributes(set().union(*(s.patients for s in searches)))
     PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
     doubtful = [s for s in searches if not s.is_identified(patients, issuers)]
     for search, ids in zip(
             doubtful, PatientKey.alike([s.study for s in doubtful])):
         search.patients |= ids
-    patients.update(patient_facts(
+    patients.update(patient_attributes(
             set().union(*(s.patients for s in searches)) - patients.keys()))
     _assign_awaited(searches, order_window)
-    orders = order_facts(set().union(*(s.orders for s in searches)))
+    orders = order_attributes(set().union(*(s.orders for s in searches)))
     return [search.candidates(patients, orders) for search in searches]
 
 

@@ -110,7 +110,7 @@ class MatchingConfiguration(
 
         Parameters
         ----------
-        studies : list of StudyFacts
+        studies : list of StudyAttributes
 
         Returns
         -------
@@ -130,7 +130,7 @@ class MatchingConfiguration(
 
         Parameters
         ----------
-        studies : list of StudyFacts
+        studies : list of StudyAttributes
         chosen : iterable of Candidate, optional
             Who is looked at beside those that are found.
 

@@ -104,8 +104,8 @@ class DismissalRule(
             rules = cls.search([])
         found = defaultdict(list)
         for sub_ids in grouped_slice(list(ids)) if rules else []:
-            for id_, told in _told(list(sub_ids), rules).items():
-                rule = next((r for r in rules if r.matches(*told)), None)
+            for id_, found in _comparable_tags(list(sub_ids), rules).items():
+                rule = next((r for r in rules if r.matches(*found)), None)
                 if rule:
                     found[rule].append(id_)
         for rule, matching in found.items():
@@ -122,7 +122,7 @@ def _is_open(table):
         & ((table.restored == Null) | (table.restored == Literal(False))))
 
 
-def _told(ids, rules):
+def _comparable_tags(ids, rules):
     "Return the patient ID and the stations of open studies, by their ids"
     pool = Pool()
     study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
@@ -133,21 +133,21 @@ def _told(ids, rules):
             study.id, study.patient_id,
             study.notified_facts if with_stations else Literal(None),
             where=reduce_ids(study.id, ids) & _is_open(study)))
-    told = {
+    found = {
         id_: (patient_id, _stations(facts))
         for id_, patient_id, facts in cursor}
-    if told and with_stations:
+    if found and with_stations:
         cursor.execute(*series.select(
                 series.study, series.station_name,
-                where=reduce_ids(series.study, list(told))
+                where=reduce_ids(series.study, list(found))
                 & (series.station_name != Null)))
         for id_, station in cursor:
-            told[id_][1].add(station)
-    return told
+            found[id_][1].add(station)
+    return found
 
 
 def _stations(facts):
-    "Return the names and AE titles that the plugin told of"
+    "Return the names and AE titles that the plugin reported of"
     series = json.loads(facts).get('Series') if facts else []
     names = [
         s.get(name) for s in series or [] if isinstance(s, dict)

@@ -8,8 +8,9 @@ from ..core.dicom.display import visible_text
 from ..core.matching.decisions import Doubt
 from ..core.matching.verdicts import Verdict
 
-__all__ = ['DOUBTS', 'VERDICTS', 'line_of', 'sentence_of', 'told',
-    'vetoes_in_words']
+__all__ = [
+    'DOUBTS', 'VERDICTS', 'describe_comparison', 'describe_decision',
+    'describe_vetoes', 'serialize_comparisons']
 
 DOUBTS = [
     (Doubt.NOBODY.value, "Nobody Fits"),
@@ -36,7 +37,7 @@ _NUMBERS = {
     'station'}
 
 
-def told(assessment):
+def serialize_comparisons(assessment):
     "Return as JSON holds it what was compared"
     return [
         _told(c) for c in assessment.comparisons
@@ -55,13 +56,13 @@ def _told(comparison):
         }
 
 
-def line_of(comparison):
+def describe_comparison(comparison):
     """Return what people read of a comparison.
 
     Parameters
     ----------
     comparison : dict
-        One of those that `told` returns.
+        One of those that `serialize_comparisons` returns.
     """
     reason = comparison['reason']
     return {
@@ -74,9 +75,9 @@ def line_of(comparison):
         }
 
 
-def sentence_of(comparison):
+def describe_decision(comparison):
     "Return the same in one line"
-    line = line_of(comparison)
+    line = describe_comparison(comparison)
     return gettext(
         'health_orthanc.msg_compared', field=line['field'],
         ours=line['ours'] or '–', theirs=line['theirs'] or '–',
@@ -85,6 +86,6 @@ def sentence_of(comparison):
                     line['reason']])))
 
 
-def vetoes_in_words(vetoes):
+def describe_vetoes(vetoes):
     return '\n'.join(
         gettext(f'health_orthanc.msg_veto_{veto.value}') for veto in vetoes)

@@ -13,10 +13,10 @@ from trytond.transaction import without_check_access
 
 from ..common.transaction import now
 from ..orders.states import OPEN_STATES
-from .candidates import study_facts
+from .candidates import study_attributes
 from .key_image import has_images_of_people
 
-__all__ = ['settle']
+__all__ = ['fulfil_orders']
 
 # Links that are sure enough to act on
 _SURE = {'manual', 'auto_certain'}
@@ -25,7 +25,7 @@ _AWAITED = dt.timedelta(days=7)
 
 
 @without_check_access
-def settle(studies):
+def fulfil_orders(studies):
     "Complete steps and results of linked studies, and undo what is not"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -79,7 +79,7 @@ def _complete_steps(study, request):
     modality, or the only one there is.
     """
     Step = Pool().get('gnuhealth.imaging.procedure.step')
-    step_ids = study_facts(study).step_ids
+    step_ids = study_attributes(study).step_ids
     steps = [s for s in request.steps if s.state in OPEN_STATES]
     named = [s for s in request.steps if s.step_id in step_ids]
     if named:
@@ -103,7 +103,7 @@ def _is_awaited(study):
     """
     since = now() - _AWAITED
     return (not study.notified_facts and study.last_update
-        and study.last_update > since and study.server.told_since(since))
+        and study.last_update > since and study.server.reported_since(since))
 
 
 def _fill_result(study, request):

@@ -11,7 +11,7 @@ from trytond.transaction import without_check_access
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.transaction import now
-from .explanations import DOUBTS, sentence_of
+from .explanations import DOUBTS, describe_decision
 
 __all__ = ['LINK_STATUSES', 'StudyDecision']
 
@@ -84,7 +84,7 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
 
     def get_compared(self, name):
         return '\n'.join(
-            sentence_of(comparison)
+            describe_decision(comparison)
             for comparison in json.loads(self.comparisons or '[]'))
 
     @classmethod
@@ -130,4 +130,4 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     @classmethod
     def write(cls, *args):
         Pool().get('ir.model.access').check(cls.__name__, 'write')
-        raise DecisionAccessError.told()
+        raise DecisionAccessError.readonly()

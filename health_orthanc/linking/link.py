@@ -17,19 +17,20 @@ from trytond.transaction import without_check_access
 from ..common.rows import write_rows
 from ..common.transaction import in_transaction
 from ..core.dicom.values import parse_person_name
-from ..core.matching.attributes import Candidate, OrderFacts, PatientFacts
+from ..core.matching.attributes import (
+    Candidate, OrderAttributes, PatientAttributes)
 from ..core.matching.decisions import Status
 from ..core.matching.identities import Identity, compare_identities
 from ..core.matching.verdicts import Verdict
-from .attributes import order_facts, patient_facts
-from .candidates import study_facts
-from .explanations import told
-from .fulfilment import settle
+from .attributes import order_attributes, patient_attributes
+from .candidates import study_attributes
+from .explanations import serialize_comparisons
+from .fulfilment import fulfil_orders
 from .queue import due_studies, set_matched
 from .search_keys import digest_keys, study_keys
 
 __all__ = [
-    'assess_choice', 'is_claimed', 'match_due', 'match_orders', 'propose',
+    'assess_choice', 'is_claimed', 'match_due', 'match_orders', 'evaluate',
     'studies_to_carry']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.engine')
@@ -98,7 +99,7 @@ def _images_identity(patient_id, name, birth_date, sex):
 
 
 @without_check_access
-def propose(study):
+def evaluate(study):
     """Return what a machine would do with a study, and the candidates.
 
     Returns
@@ -108,7 +109,7 @@ def propose(study):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Configuration = pool.get('gnuhealth.orthanc.matching.configuration')
-    decision, = Configuration.decisions([study_facts(Study(study.id))])
+    decision, = Configuration.decisions([study_attributes(Study(study.id))])
     return decision
 
 
@@ -122,11 +123,11 @@ def assess_choice(facts, patient=None, request=None):
     Assessment
     """
     Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
-    patients = patient_facts([patient.id] if patient else [])
-    orders = order_facts([request.id] if request else [])
+    patients = patient_attributes([patient.id] if patient else [])
+    orders = order_attributes([request.id] if request else [])
     chosen = Candidate(
-        patients[patient.id] if patient else PatientFacts(None),
-        orders[request.id][1] if request else OrderFacts(None))
+        patients[patient.id] if patient else PatientAttributes(None),
+        orders[request.id][1] if request else OrderAttributes(None))
     assessments, = Configuration.assessments([facts], [chosen])
     return next(a for a in assessments if a.candidate is chosen)
 
@@ -134,8 +135,8 @@ def assess_choice(facts, patient=None, request=None):
 def is_claimed(study):
     "Return whether a number in the images, or all else, leads to somebody"
     Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
-    assessments, = Configuration.assessments([study_facts(study)])
-    return any(a.key for a in assessments) or bool(propose(study).best)
+    assessments, = Configuration.assessments([study_attributes(study)])
+    return any(a.key for a in assessments) or bool(evaluate(study).best)
 
 
 # How many studies are matched at once
@@ -161,9 +162,9 @@ def match_orders(ids):
 def _match_batch(ids):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     studies = Study.browse(ids)
-    facts = {s.id: study_facts(s) for s in studies}
+    facts = {s.id: study_attributes(s) for s in studies}
     _link([s for s in studies if _is_machines(s)], facts)
-    settle(_concerned(ids))
+    fulfil_orders(_concerned(ids))
     _remember(Study.browse(ids), facts)
 
 
@@ -236,7 +237,7 @@ def _record(before, study, decision):
         {study.id: before[study.id]}, [study],
         score=best.score if best else None,
         doubt=decision.doubt.value if decision.doubt else None,
-        comparisons=told(best) if best else None)
+        comparisons=serialize_comparisons(best) if best else None)
 
 
 def _has_chosen_result(study, decision):

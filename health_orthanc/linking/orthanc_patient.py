@@ -10,8 +10,8 @@ from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import check_write
 from ..common.exceptions import LinkVetoError
-from ..core.matching.attributes import StudyFacts
-from .explanations import vetoes_in_words
+from ..core.matching.attributes import StudyAttributes
+from .explanations import describe_vetoes
 from .link import assess_choice, studies_to_carry
 
 __all__ = ['OrthancPatient']
@@ -62,11 +62,11 @@ class OrthancPatient(metaclass=PoolMeta):
             if found:
                 raise LinkVetoError(gettext(
                         'health_orthanc.msg_orthanc_patient_veto',
-                        vetoes=vetoes_in_words(found)))
+                        vetoes=describe_vetoes(found)))
 
     @property
     def facts(self):
-        return StudyFacts(
+        return StudyAttributes(
             patient_name=self.name or '', patient_id=self.ident or '',
             birth_date=self.bd, sex=self.sex or '')
 

@@ -13,7 +13,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
-from .queue import call_for_patients
+from .queue import queue_for_patients
 
 __all__ = ['Patient']
 
@@ -84,7 +84,7 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         "Let patients be found by what they are called now, also afterwards"
         PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
         PatientKey.refresh(ids)
-        call_for_patients(ids)
+        queue_for_patients(ids)
 
     @classmethod
     def copy(cls, patients, default=None):

@@ -20,13 +20,13 @@ from ..core.matching.birth_dates import find_slip
 from .search_keys import MARK
 
 __all__ = [
-    'call_for_orders', 'call_for_patients', 'call_forgotten', 'due_studies',
+    'queue_for_orders', 'queue_for_patients', 'queue_overdue', 'due_studies',
     'mark_changed', 'set_matched']
 
 # How many studies are called at once
 LIMIT = 1000
 # After how long studies are matched again for no reason that we know
-FORGOTTEN = dt.timedelta(hours=20)
+OVERDUE = dt.timedelta(hours=20)
 
 
 def mark_changed(known, values):
@@ -52,12 +52,12 @@ def _is_met(study):
     return study.last_update or study.link_status == 'unlinked'
 
 
-def call_for_patients(ids):
+def queue_for_patients(ids):
     "Have studies matched that may be of patients who are known better now"
     _call(_named_alike(ids) | _ids(_queries_of_people(ids)))
 
 
-def call_for_orders(orders):
+def queue_for_orders(orders):
     "Have studies matched that may have been made for orders"
     if not orders:
         return
@@ -215,7 +215,7 @@ def due_studies(server=None, ids=None, limit=None, before=None):
                 study.id, where=where, order_by=study.id.desc, limit=limit))]
 
 
-def call_forgotten(server):
+def queue_overdue(server):
     """Have studies matched that were not for the longest time.
 
     What two transactions did at once, neither may have seen; and patients may
@@ -224,6 +224,6 @@ def call_forgotten(server):
     study, *_ = _tables()
     ids = [id_ for id_, in _rows(study.select(
                 study.id, where=_waits(study) & (study.server == server.id)
-                & (study.matched_at < now() - FORGOTTEN),
+                & (study.matched_at < now() - OVERDUE),
                 order_by=study.matched_at, limit=LIMIT))]
     _set(ids, Null)

@@ -5,7 +5,7 @@
 from trytond.pool import PoolMeta
 from trytond.transaction import without_check_access
 
-from .queue import call_for_orders
+from .queue import queue_for_orders
 
 __all__ = ['Request']
 
@@ -27,5 +27,5 @@ class Request(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def _queue_studies(cls, requests):
-        call_for_orders([
+        queue_for_orders([
                 r for r in cls.browse(requests) if r.state == 'requested'])

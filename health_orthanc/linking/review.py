@@ -17,9 +17,9 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.access import check_write
 from ..common.exceptions import LinkVetoError, ReasonRequiredError
 from ..common.transaction import now
-from .candidates import study_facts
-from .explanations import DOUBTS, told, vetoes_in_words
-from .fulfilment import settle
+from .candidates import study_attributes
+from .explanations import DOUBTS, describe_vetoes, serialize_comparisons
+from .fulfilment import fulfil_orders
 from .history import LINK_STATUSES
 from .key_image import take_back_key_images
 from .link import assess_choice, match_orders
@@ -36,7 +36,7 @@ def assess_study(study, patient=None, request=None):
     -------
     Assessment
     """
-    return assess_choice(study_facts(study), patient, request)
+    return assess_choice(study_attributes(study), patient, request)
 
 
 class ReviewMixin:
@@ -208,7 +208,7 @@ class ReviewMixin:
             if assessment.vetoes:
                 raise LinkVetoError(gettext(
                         'health_orthanc.msg_link_veto',
-                        vetoes=vetoes_in_words(assessment.vetoes)))
+                        vetoes=describe_vetoes(assessment.vetoes)))
 
     @classmethod
     @without_check_access
@@ -234,8 +234,8 @@ class ReviewMixin:
             Decision.record(
                 before, [study], user=Transaction().user or None,
                 reason=reason, score=seen.score if seen else None,
-                comparisons=told(seen) if seen else None)
-        settle(studies)
+                comparisons=serialize_comparisons(seen) if seen else None)
+        fulfil_orders(studies)
 
     # What the dialogs do
 

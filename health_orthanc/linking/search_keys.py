@@ -17,7 +17,7 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.rows import insert_rows
 from ..core.matching.names import name_groups
 from ..core.matching.search_keys import birth_date_variants, name_keys
-from .attributes import patient_facts
+from .attributes import patient_attributes
 
 __all__ = [
     'MARK', 'PatientKey', 'StudyKey', 'digest_keys', 'study_keys']
@@ -138,7 +138,7 @@ class PatientKey(_KeyMixin, ModelSQL):
         set of int
             The patients that have a new key.
         """
-        facts = patient_facts(ids, active=True)
+        facts = patient_attributes(ids, active=True)
         return cls.keep({
                 id_: _patient_keys(facts[id_]) if id_ in facts
                 else {(MARK, None)} for id_ in ids})
@@ -154,7 +154,7 @@ class PatientKey(_KeyMixin, ModelSQL):
 
         Parameters
         ----------
-        studies : list of StudyFacts
+        studies : list of StudyAttributes
 
         Returns
         -------

@@ -121,7 +121,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
         Parameters
         ----------
         facts : str
-            JSON; see `candidates.study_facts`.
+            JSON; see `candidates.study_attributes`.
         """
         studies = cls.with_orthanc_ids(server, [orthanc_id])
         cls.write(

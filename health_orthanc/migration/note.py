@@ -87,7 +87,7 @@ class UpgradeNote(GuardedMixin, ModelSQL, ModelView):
             ]
 
     @classmethod
-    def tell(cls, kind, count=1, record=None, **values):
+    def add(cls, kind, count=1, record=None, **values):
         """Note what was done, before the models are ready to be used.
 
         Parameters

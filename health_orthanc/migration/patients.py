@@ -9,7 +9,7 @@ from trytond.pool import Pool
 
 from ..common.registration import around_registration
 from .tables import (
-    count_rows, empty_to_null, execute, fill_display_names, is_older, tell)
+    add_note, count_rows, empty_to_null, execute, fill_display_names, is_older)
 
 __all__ = ['convert_patients', 'patients_of', 'prepare_patients']
 
@@ -24,7 +24,7 @@ def prepare_patients(Patient, module_name):
 def convert_patients(Patient):
     "Complete the patients that 4.x left behind"
     table = Patient.__table__()
-    tell('patients', count_rows(table))
+    add_note('patients', count_rows(table))
     empty_to_null(table, ['name', 'ident'])
     fill_display_names(table, table.name, table.display_name)
     # Links to the patient with the PUID were made by the machine

@@ -8,7 +8,7 @@ from sql.aggregate import Count
 from trytond.pool import Pool
 
 from ..common.registration import around_registration
-from .tables import Doubles, count_rows, execute, is_older, tell
+from .tables import Doubles, add_note, count_rows, execute, is_older
 
 __all__ = ['convert_instances', 'prepare_instances', 'prepare_series']
 
@@ -17,8 +17,8 @@ def prepare_series(Series, module_name):
     "Merge what is recorded twice, which nothing has prevented"
     if is_older(Series, module_name, 'missing_since'):
         doubles = Doubles(Series, 'study')
-        tell('series', count_rows(Series.__table__()))
-        tell('series_doubles', doubles.count())
+        add_note('series', count_rows(Series.__table__()))
+        add_note('series_doubles', doubles.count())
         doubles.merge_texts('notes')
         doubles.move_children(
             'gnuhealth_imaging_orthanc_series_instances', 'series')
@@ -36,8 +36,8 @@ def prepare_instances(Instance, module_name):
     if not is_older(Instance, module_name, 'missing_since'):
         return False
     doubles = Doubles(Instance, 'series')
-    tell('instances', count_rows(Instance.__table__()))
-    tell('instances_doubles', doubles.count())
+    add_note('instances', count_rows(Instance.__table__()))
+    add_note('instances_doubles', doubles.count())
     doubles.delete()
     return True
 

@@ -19,7 +19,7 @@ from ..common.registration import around_registration
 from ..core.orthanc.client import normalize_url
 from ..core.orthanc.errors import InvalidAddress
 from ..core.secrets import seal
-from .tables import count_rows, execute, is_older, tell
+from .tables import add_note, count_rows, execute, is_older
 
 __all__ = [
     'convert_servers', 'create_lost_server', 'forget_cron_user',
@@ -91,7 +91,7 @@ def convert_servers(Server, separated, keys):
         As for `core.secrets.seal`.
     """
     table = Server.__table__()
-    tell('servers', count_rows(table))
+    add_note('servers', count_rows(table))
     execute(table.update(
             [table.last_changed_index, table.start_date, table.active],
             [Null, dt.date.today(), True]))
@@ -105,7 +105,7 @@ def convert_servers(Server, separated, keys):
         execute(table.update(
                 [table.active, table.validated], [False, False],
                 where=table.id == id_))
-        tell('address', record=f'{Server.__name__},{id_}')
+        add_note('address', record=f'{Server.__name__},{id_}')
 
 
 def create_lost_server(url):

@@ -25,9 +25,9 @@ from .links import convert_links, take_links
 from .servers import (
     create_lost_server, normalize_servers, server_table, spell_url)
 from .tables import (
-    Doubles, count_rows, empty_to_null, execute, fill_display_names, is_older,
-    tell, update_each)
-from .version_4 import bring_studies
+    Doubles, add_note, count_rows, empty_to_null, execute, fill_display_names,
+    is_older, update_each)
+from .version_4 import move_studies
 
 __all__ = ['convert_studies', 'finish_studies', 'prepare_studies']
 
@@ -76,7 +76,7 @@ def _assign_servers(table):
     for spelled, urls in lost.items():
         id_ = create_lost_server(urls[0])
         moved = sum(_move_studies(table, url, id_) for url in urls)
-        tell('server_gone', moved, f'gnuhealth.orthanc.config,{id_}')
+        add_note('server_gone', moved, f'gnuhealth.orthanc.config,{id_}')
 
 
 def _open_urls(table):
@@ -103,13 +103,13 @@ def _merge_twins(Study):
         The studies that were linked in two ways.
     """
     doubles = Doubles(Study, 'server')
-    tell('twins', doubles.count())
+    add_note('twins', doubles.count())
     doubles.merge_texts('notes')
     doubles.merge_texts('merge_comment', '; ')
     doubtful = []
     for id_, comment in take_links(Study.__table__(), doubles.links()):
         doubtful.append(id_)
-        tell('twin', record=f'{Study.__name__},{id_}', other=comment)
+        add_note('twin', record=f'{Study.__name__},{id_}', other=comment)
     doubles.move_children('gnuhealth_imaging_orthanc_study_series', 'study')
     doubles.delete()
     return doubtful
@@ -124,7 +124,7 @@ def convert_studies(Study, module_name, doubtful):
         What `prepare_studies` returned.
     """
     table = Study.__table__()
-    tell('studies', count_rows(table))
+    add_note('studies', count_rows(table))
     empty_to_null(table, [
             'patient_name', 'patient_id', 'institution', 'merge_id',
             'referring_physician_name'])
@@ -157,7 +157,7 @@ def _convert_dates(Study):
             (count, first), = execute(table.select(
                     Count(Literal('*')), Min(table.id),
                     where=table.date_text == text))
-            tell('date', count, f'{Study.__name__},{first}', date=text)
+            add_note('date', count, f'{Study.__name__},{first}', date=text)
 
 
 def _parse_date(text):
@@ -193,7 +193,7 @@ def finish_studies(Study):
             where=(table.link_status != 'unlinked')
             & (table.matched_at == Null)))
     for kind, status in [('review', 'auto_unsure'), ('manual', 'manual')]:
-        tell(kind, count_rows(table, table.link_status == status))
+        add_note(kind, count_rows(table, table.link_status == status))
 
 
 @around_registration('gnuhealth.imaging_orthanc.study')
@@ -204,7 +204,7 @@ def _adapt_studies(Study, module_name):
     if doubtful is not None:
         convert_studies(Study, module_name, doubtful)
     # Migration from 4.x
-    brought = bring_studies(Study, module_name)
+    brought = move_studies(Study, module_name)
     if doubtful is not None or brought:
         # What was linked before waits for a person
         finish_studies(Study)

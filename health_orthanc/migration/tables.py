@@ -26,7 +26,8 @@ from ..core.dicom.values import display_names
 
 __all__ = [
     'Doubles', 'count_rows', 'empty_to_null', 'execute',
-    'fill_display_names', 'is_older', 'move_resources', 'tell', 'update_each']
+    'fill_display_names', 'is_older', 'move_resources', 'add_note',
+    'update_each']
 
 
 def is_older(Model, module_name, column):
@@ -42,9 +43,9 @@ def execute(query):
     return cursor
 
 
-def tell(kind, count=1, record=None, **values):
-    "See `upgrade.UpgradeNote.tell`"
-    Pool().get('gnuhealth.orthanc.upgrade.note').tell(
+def add_note(kind, count=1, record=None, **values):
+    "See `upgrade.UpgradeNote.add`"
+    Pool().get('gnuhealth.orthanc.upgrade.note').add(
         kind, count, record, **values)
 
 

@@ -10,7 +10,7 @@ from ..core.dicom.charsets import UNICODE, find_charset
 from ..core.worklist.item import check_template
 from ..core.worklist.safety import WorklistError
 from ..core.worklist.templates import TemplateError
-from .tables import execute, is_older, tell
+from .tables import add_note, execute, is_older
 
 __all__ = ['check_templates', 'convert_templates', 'prepare_templates']
 
@@ -43,7 +43,7 @@ def prepare_templates(Template, module_name):
             execute(table.update(
                     [table.charset, table.template], after,
                     where=table.id == id_))
-            tell('charset', record=f'{Template.__name__},{id_}',
+            add_note('charset', record=f'{Template.__name__},{id_}',
                 template=name)
     return True
 
@@ -61,7 +61,7 @@ def convert_templates(Template):
     table = Template.__table__()
     execute(table.update([table.active], [True], where=table.active == Null))
     ids = [id_ for id_, in execute(table.select(table.id, order_by=table.id))]
-    tell('templates', len(ids))
+    add_note('templates', len(ids))
     check_templates(Template, ids)
 
 
@@ -84,7 +84,7 @@ def check_templates(Template, ids):
             kind = 'check'
         else:
             continue
-        tell(f'template_{kind}', record=f'{Template.__name__},{id_}',
+        add_note(f'template_{kind}', record=f'{Template.__name__},{id_}',
             template=name)
 
 

@@ -22,10 +22,10 @@ from ..common.registration import around_registration
 from ..core.dicom.charsets import UNICODE, find_charset
 from .links import convert_links, take_links
 from .servers import create_lost_server
-from .tables import count_rows, execute, move_resources, tell
+from .tables import add_note, count_rows, execute, move_resources
 from .templates import check_templates
 
-__all__ = ['bring_studies', 'bring_templates']
+__all__ = ['move_studies', 'move_templates']
 
 # What studies of 4.x have under other names than those of today
 _TEXTS = {
@@ -91,7 +91,7 @@ class _OldTable:
 # Studies
 
 
-def bring_studies(Study, module_name):
+def move_studies(Study, module_name):
     "Bring in the studies of 4.x, and return whether there were any"
     old = _OldTable('gnuhealth.orthanc.study')
     if not old.exists:
@@ -145,9 +145,9 @@ class _Studies:
         if lost:
             server = create_lost_server(None)
             execute(rows.update([rows.server_id], [server], where=nowhere))
-            tell('server_gone', lost, f'gnuhealth.orthanc.config,{server}')
+            add_note('server_gone', lost, f'gnuhealth.orthanc.config,{server}')
         self._find()
-        tell('studies_4_known', self.count(rows.study_id != Null))
+        add_note('studies_4_known', self.count(rows.study_id != Null))
 
     def _find(self):
         rows, study = self._rows, self._study
@@ -181,7 +181,7 @@ class _Studies:
                     ).select(
                     *columns.values(), where=rows.id.in_(new),
                     order_by=rows.id))).rowcount
-        tell('studies_4', inserted)
+        add_note('studies_4', inserted)
         self._find()
 
     def complete(self):
@@ -200,11 +200,11 @@ class _Studies:
                 from_=[rows], where=study.id == rows.study_id))
         procedure = old.text(rows, 'requested_procedure_id')
         if procedure is not None:
-            told = Concat('RequestedProcedureID: ', procedure)
+            text = Concat('RequestedProcedureID: ', procedure)
             execute(study.update(
                     [study.merge_comment], [Coalesce(Concat(
                                 NullIf(study.merge_comment, ''),
-                                Concat('; ', told)), told)],
+                                Concat('; ', text)), text)],
                     from_=[rows],
                     where=(study.id == rows.study_id) & (procedure != Null)))
 
@@ -229,8 +229,9 @@ class _Studies:
             execute(study.update(
                     [study.link_status], ['auto_unsure'],
                     where=study.id.in_(opened)))
-        for id_, told in other + torn:
-            tell('link', record=f'{self._Study.__name__},{id_}', other=told)
+        for id_, text in other + torn:
+            add_note(
+                'link', record=f'{self._Study.__name__},{id_}', other=text)
 
     def _links(self):
         rows, patient, result = self._rows, self._patient, self._result
@@ -261,7 +262,7 @@ class _Studies:
 # Templates
 
 
-def bring_templates(Test, module_name):
+def move_templates(Test, module_name):
     "Bring in the worklist templates of 4.4, and who uses them"
     old = _OldTable('gnuhealth.orthanc.worklist.template')
     if not old.exists:
@@ -273,7 +274,7 @@ def bring_templates(Test, module_name):
             old.column(rows, 'comment'), order_by=rows.id)).fetchall()
     brought = {
         id_: _bring_template(*template) for id_, *template in found}
-    tell('templates_4', len(brought))
+    add_note('templates_4', len(brought))
     _use_templates(Test, module_name, brought)
     Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
     for id_, new in brought.items():
@@ -330,4 +331,4 @@ def _use_templates(Test, module_name, brought):
 def _adapt_study_types(ImagingTest, module_name):
     yield
     # Migration from 4.4
-    bring_templates(ImagingTest, module_name)
+    move_templates(ImagingTest, module_name)

@@ -25,7 +25,7 @@ from ..core.orthanc.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
 from ..linking.link import match_due
-from ..linking.queue import call_forgotten
+from ..linking.queue import queue_overdue
 from .store import (
     mark_missing_patients, mark_missing_studies, store_instances,
     store_patients, store_series, store_studies, unknown_instances)
@@ -100,7 +100,7 @@ class Engine:
         self._list_series(position)
         self._resolve_gone()
         in_transaction(self._finish_full, position)
-        in_transaction(call_forgotten, self._server)
+        in_transaction(queue_overdue, self._server)
         match_due(self._server)
 
     def study(self, orthanc_id):

@@ -101,7 +101,7 @@ class DeleteImages(RestrictedWizardMixin, Wizard):
             obstacle = Deletion.obstacle(record)
             lines.append({
                     **_line(record),
-                    'remark': Deletion.told('failed', obstacle),
+                    'remark': Deletion.describe_state('failed', obstacle),
                     })
         return {
             'question': gettext(
@@ -119,7 +119,7 @@ class DeleteImages(RestrictedWizardMixin, Wizard):
         records = self._selected()
         # What is deleted cannot be described any more
         lines = [_line(record) for record in records]
-        outcomes = Deletion.carry_out(records, self.confirm.reason)
+        outcomes = Deletion.delete_records(records, self.confirm.reason)
         for line, (state, message) in zip(lines, outcomes):
             line.update(state=state, remark=message)
         self.done.lines = lines

@@ -17,9 +17,10 @@ from ..common.access import RestrictedFormMixin, RestrictedWizardMixin
 from ..core.dicom.display import visible_text
 from ..core.matching.verdicts import Verdict
 from ..linking.explanations import (
-    DOUBTS, VERDICTS, line_of, told, vetoes_in_words)
+    DOUBTS, VERDICTS, describe_comparison, describe_vetoes,
+    serialize_comparisons)
 from ..linking.history import LINK_STATUSES
-from ..linking.link import propose
+from ..linking.link import evaluate
 from ..linking.review import assess_study
 
 __all__ = [
@@ -148,8 +149,9 @@ def _compared(study, patient, request, choices):
     return {
         'choice': key if key in dict(choices) else None,
         'score': assessment.score if patient else None,
-        'vetoes': vetoes_in_words(assessment.vetoes).replace('\n', ' '),
-        'comparisons': [line_of(c) for c in told(assessment)],
+        'vetoes': describe_vetoes(assessment.vetoes).replace('\n', ' '),
+        'comparisons': [describe_comparison(c) for c in
+        serialize_comparisons(assessment)],
         'stamp': _stamp(study, assessment),
         }
 
@@ -159,7 +161,8 @@ def _stamp(study, assessment):
     link = [
         study.link_status, study.patient, study.request, study.decided_by,
         study.decided_at]
-    seen = json.dumps([list(map(str, link)), told(assessment)])
+    seen = json.dumps(
+        [list(map(str, link)), serialize_comparisons(assessment)])
     return hashlib.sha256(seen.encode()).hexdigest()
 
 
@@ -303,7 +306,7 @@ class Review(RestrictedWizardMixin, Wizard):
 
     def value_show(self, fields):
         study = self._study
-        decision = propose(study)
+        decision = evaluate(study)
         choices = list(_choices(decision.candidates))
         patient, request = self._chosen(study)
         ids, index = json.loads(self.show.queue)
@@ -418,7 +421,7 @@ class Review(RestrictedWizardMixin, Wizard):
         found = assess_study(study, show.patient, show.request).vetoes
         return {
             'study': visible_text(study.rec_name),
-            'vetoes': vetoes_in_words(found) if vetoes else None,
+            'vetoes': describe_vetoes(found) if vetoes else None,
             }
 
     def default_done(self, fields):
@@ -503,7 +506,7 @@ class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
         "Return in words why a person should look at a study, if anything"
         if study.link_status != 'auto_unsure':
             return gettext('health_orthanc.msg_left_status')
-        decision = propose(study)
+        decision = evaluate(study)
         best, doubt = decision.best, decision.doubt
         if not best or best.candidate.patient.key != study.patient.id or (
                 best.candidate.order.key if best.candidate.order else None

@@ -21,9 +21,9 @@ from ..core.orthanc.errors import OrthancError
 from ..exchange import spool
 from ..exchange import upload_session as transfer
 from ..exchange.upload import (
-    Outcome, bring_in, compare, describe_reason, identity, link_chosen,
+    Outcome, compare, describe_reason, identity, import_studies, link_studies,
     send_items)
-from ..linking.explanations import vetoes_in_words
+from ..linking.explanations import describe_vetoes
 
 __all__ = [
     'UploadImageData', 'UploadImageDataFile', 'UploadImageDataKept',
@@ -277,7 +277,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
                 vetoes.update(dict.fromkeys(vetoed))
         return {
             'message': _summary(self._counted(r['state'] for r in rows)),
-            'contradictions': vetoes_in_words(vetoes) or None,
+            'contradictions': describe_vetoes(vetoes) or None,
             'confirmed': False,
             'files': _listed(rows),
             }
@@ -338,7 +338,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
     def _bring_in(client, server_id, with_instances, studies):
         "Bring in the studies and return what is to be told of them"
         try:
-            bring_in(server_id, client, with_instances, studies)
+            import_studies(server_id, client, with_instances, studies)
         except OrthancError as error:
             return [
                 gettext('health_orthanc.msg_upload_not_synchronized'),
@@ -353,7 +353,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         reason = getattr(page, 'reason', None)
         if not getattr(page, 'confirmed', None):
             reason = None
-        return link_chosen(
+        return link_studies(
             server_id, studies, patient.id, request.id if request else None,
             reason)
 

@@ -30,7 +30,7 @@ __all__ = ['WorklistEntry']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.worklist_entry')
 
-# Entries that are rendered in one transaction, and told in one answer
+# Entries that are rendered in one transaction, and sent in one answer
 RENDER_LIMIT = 200
 PAGE_LIMIT = 1000
 # Seconds that a refresh renders at most; the next one goes on
@@ -99,7 +99,7 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def preview(cls, request):
-        "Return what devices are told of an order, in words if nothing"
+        "Return what devices are included of an order, in words if nothing"
         with _unbiased():
             request = request.__class__(request.id)
             steps = [s for s in request.steps if s.state in OPEN_STATES]
@@ -168,13 +168,13 @@ class WorklistEntry(ModelSQL):
         if current == etag:
             return None
         changed = [row for row in served if row[0] > since]
-        told = changed[:PAGE_LIMIT]
-        more = len(changed) > len(told)
+        included = changed[:PAGE_LIMIT]
+        more = len(changed) > len(included)
         page = {
             'since': since,
-            'index': told[-1][0] if told else since,
+            'index': included[-1][0] if included else since,
             'more': more,
-            'entries': cls._contents(told, texts),
+            'entries': cls._contents(included, texts),
             }
         if not more:
             page['open'] = [f'{step}.{v}' for v, _, step in served]

@@ -110,10 +110,10 @@ def problems_of(error):
 
 def problem_text(problems):
     return '\n'.join(
-        _told(kind, **values) for kind, values in problems)
+        _describe_problem(kind, **values) for kind, values in problems)
 
 
-def _told(kind, line='', detail='', keyword=''):
+def _describe_problem(kind, line='', detail='', keyword=''):
     "Return a problem in words"
     text = gettext(
         f'health_orthanc.msg_worklist_{kind}',

@@ -279,11 +279,11 @@ def test_what_is_told_meanwhile_makes_no_other_record(
         assert come.wait(TIMEOUT)
         studies = orthanc.get('/studies')
         assert len(studies) == 2
-        for bring_in in [
+        for import_studies in [
                 lambda: archive.server.done('incremental'),
                 lambda: archive.server.done('full'),
                 lambda: archive.notify('study', *studies)]:
-            bring_in()
+            import_studies()
             record = archive.server.study('missing_since', 'patient')
             assert record['id'] == archive.record
             assert record['patient'] == archive.patient

@@ -33,11 +33,11 @@ def archive(trytond):
     with Orthanc() as archive:
         add_server(archive).execute('end')
         archive.upload(make_study('CT', series=2, instances=2, rows=16))
-        bring_in(archive)
+        import_studies(archive)
         yield archive
 
 
-def bring_in(archive):
+def import_studies(archive):
     "Return the studies that are here"
     wizard = Wizard(GET_NEW_STUDIES)
     wizard.execute('update')
@@ -139,7 +139,7 @@ def test_memory_does_not_grow_with_the_study(trytond, archive):
         large.PixelData = os.urandom(32 * MIB)
         archive.upload([large])
     trytond.connect()
-    study = max(bring_in(archive), key=lambda s: s.id)
+    study = max(import_studies(archive), key=lambda s: s.id)
     url, secret = ticket(study)
     before = peak(trytond)
     received = 0

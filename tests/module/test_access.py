@@ -276,8 +276,8 @@ class OutsidersTestCase(AccessTestCase):
             (STUDY, 'dismiss_because'), (STUDY, 'dismiss_by_rule'),
             (RULE, 'dismiss'), (CORRECTION, 'ask'), (CORRECTION, 'plan'),
             (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
-            (CORRECTION, 'get_client'), (DELETION, 'carry_out'),
-            (DELETION, 'carry_on'), (DELETION, 'obstacle'),
+            (CORRECTION, 'get_client'), (DELETION, 'delete_records'),
+            (DELETION, 'resume_pending'), (DELETION, 'obstacle'),
             (UPGRADE_NOTE, 'tell')]
         for login in self.users:
             for name, method in calls:

@@ -5,7 +5,8 @@
 import datetime as dt
 
 from trytond.modules.health_orthanc.common.rows import insert_rows
-from trytond.modules.health_orthanc.core.matching.attributes import StudyFacts
+from trytond.modules.health_orthanc.core.matching.attributes import (
+    StudyAttributes)
 from trytond.modules.health_orthanc.linking.candidates import find_candidates
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
@@ -23,7 +24,7 @@ class CandidatesTestCase(OrthancTestCase):
 
     def find(self, name='', birth_date=None, **values):
         "Return the patients that are found"
-        candidates, = find_candidates([StudyFacts(
+        candidates, = find_candidates([StudyAttributes(
                     patient_name=name, birth_date=birth_date, **values)])
         return {c.patient.key for c in candidates}
 
@@ -128,7 +129,7 @@ class CandidatesTestCase(OrthancTestCase):
                 'active': False, 'replaced_by': patient.party.id})
         self.assertFound(patient, patient_id=duplicate.party.ref)
         candidates, = find_candidates([
-                StudyFacts(patient_id=duplicate.party.ref)])
+                StudyAttributes(patient_id=duplicate.party.ref)])
         self.assertIn(duplicate.party.ref, next(
                 c.patient.other_ids for c in candidates
                 if c.patient.key == patient.id))
@@ -181,12 +182,12 @@ class CandidatesTestCase(OrthancTestCase):
         patient = create_patient(dob=BIRTH)
         order = create_order(patient, requested=True)
         create_order(patient)
-        candidates, = find_candidates([StudyFacts(
+        candidates, = find_candidates([StudyAttributes(
                     patient_name='Muster^Erika', birth_date=BIRTH,
                     date=order.date.date())])
         self.assertEqual(
             [c.order.key for c in candidates if c.order], [order.id])
-        candidates, = find_candidates([StudyFacts(
+        candidates, = find_candidates([StudyAttributes(
                     patient_name='Muster^Erika', birth_date=BIRTH,
                     date=order.date.date() - dt.timedelta(90))])
         self.assertEqual([c.order for c in candidates], [None])
@@ -200,7 +201,7 @@ class CandidatesTestCase(OrthancTestCase):
     def test_many_studies_are_searched_for_at_once(self):
         patients = [
             create_patient(f"Muster{c}", "Erika", dob=BIRTH) for c in 'kprt']
-        studies = [StudyFacts(
+        studies = [StudyAttributes(
                 patient_name=f'Muster{c}^Erika',
                 birth_date=dt.date(1964, 12, 8)) for c in 'kprt']
         found = find_candidates(studies)

@@ -6,7 +6,7 @@ import datetime as dt
 
 from trytond.modules.health_orthanc.core.matching.decisions import Doubt
 from trytond.modules.health_orthanc.core.matching.score import Veto
-from trytond.modules.health_orthanc.linking.link import propose
+from trytond.modules.health_orthanc.linking.link import evaluate
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 
@@ -66,7 +66,7 @@ class HardCasesTestCase(OrthancTestCase):
                 other, study_instance_UID=order.study_instance_uid,
                 accession_number=order.accession_number))
         self.assertNotSure(study, order, other)
-        decision = propose(study)
+        decision = evaluate(study)
         self.assertEqual(
             decision.candidates[0].candidate.patient.key, other.patient.id)
         wrong = next(
@@ -82,7 +82,7 @@ class HardCasesTestCase(OrthancTestCase):
                 order, patient_id=other.patient.party.ref))
         self.assertNotSure(study, order, other)
         self.assertIn(order.patient.id, [
-                a.candidate.patient.key for a in propose(study).candidates])
+                a.candidate.patient.key for a in evaluate(study).candidates])
 
     @with_transaction()
     def test_two_patients_with_one_name_and_birth_date(self):
@@ -90,11 +90,11 @@ class HardCasesTestCase(OrthancTestCase):
         study = match_study(self.foreign(order, patient_id=None))
         self.assertNotSure(study, order, namesake)
         self.assertIsNone(study.patient)
-        self.assertEqual(propose(study).doubt, Doubt.TIE)
+        self.assertEqual(evaluate(study).doubt, Doubt.TIE)
         # Numbers are not enough, either: people pick the wrong entry
         study = match_study(self.study(namesake, patient_id=None))
         self.assertNotSure(study, namesake)
-        self.assertEqual(propose(study).doubt, Doubt.NAMESAKE)
+        self.assertEqual(evaluate(study).doubt, Doubt.NAMESAKE)
         self.assertLinked(match_study(self.study(order)), order)
 
     @with_transaction()
@@ -225,5 +225,5 @@ class HardCasesTestCase(OrthancTestCase):
         self.assertNotSure(study, order)
         self.assertEqual(study.candidate or study.patient, order.patient)
         self.assertEqual(
-            propose(study).candidates[0].candidate.patient.key,
+            evaluate(study).candidates[0].candidate.patient.key,
             order.patient.id)

@@ -194,8 +194,7 @@ class NotificationTestCase(OrthancTestCase):
     @with_transaction()
     def test_another_server_is_not_told_of(self):
         server, other = create_server(), create_server()
-        from trytond.modules.health_orthanc.synchronization import (
-            notification)
+        from trytond.modules.health_orthanc.synchronization import notification
         for content in [
                 self.content(other, self.event()), {}, [], None,
                 {'server': None, 'events': []},

@@ -7,7 +7,7 @@ import json
 
 from trytond.model.exceptions import DomainValidationError
 from trytond.modules.health_orthanc.core.matching.decisions import Thresholds
-from trytond.modules.health_orthanc.linking.link import propose
+from trytond.modules.health_orthanc.linking.link import evaluate
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 
@@ -24,8 +24,8 @@ class MatchingConfigurationTestCase(OrthancTestCase):
         Configuration = Pool().get(CONFIGURATION)
         Configuration.write([Configuration(1)], values)
 
-    def propose(self, patient, **values):
-        return propose(create_study(create_server(), **{
+    def evaluate(self, patient, **values):
+        return evaluate(create_study(create_server(), **{
                     'patient_id': patient.party.ref,
                     'patient_name': 'Muster^Erika',
                     'patient_birth_date': BIRTH,
@@ -59,17 +59,17 @@ class MatchingConfigurationTestCase(OrthancTestCase):
     def test_what_is_set_decides(self):
         patient = create_patient(dob=BIRTH)
         self.assertEqual(
-            self.propose(patient).status.value, 'auto_certain')
+            self.evaluate(patient).status.value, 'auto_certain')
         self.configure(patient_identity=4)
         without_sex = {'patient_sex': None}
         self.assertEqual(
-            self.propose(patient, **without_sex).status.value, 'auto_unsure')
+            self.evaluate(patient, **without_sex).status.value, 'auto_unsure')
         slip = {'patient_birth_date': dt.date(1964, 12, 8)}
         self.assertEqual(
-            self.propose(patient, **slip).status.value, 'auto_unsure')
+            self.evaluate(patient, **slip).status.value, 'auto_unsure')
         self.configure(review_score=100)
         self.assertEqual(
-            self.propose(patient, **slip).status.value, 'unlinked')
+            self.evaluate(patient, **slip).status.value, 'unlinked')
 
     @with_transaction()
     def test_windows(self):
@@ -79,7 +79,7 @@ class MatchingConfigurationTestCase(OrthancTestCase):
 
         def found():
             "Return what is proposed with the order, if it is considered"
-            candidates = self.propose(patient, date=day).candidates
+            candidates = self.evaluate(patient, date=day).candidates
             return next((c for c in candidates if c.candidate.order), None)
         self.assertEqual(found().candidate.order.key, order.id)
         self.assertFalse(found().is_equal('date'))
@@ -96,12 +96,12 @@ class MatchingConfigurationTestCase(OrthancTestCase):
             'patient_birth_date': None, 'patient_sex': None,
             'notified_facts': json.dumps({'IssuerOfPatientID': 'ELSEWHERE'})}
         self.assertTrue(
-            self.propose(patient, **foreign).candidates[0].is_equal(
+            self.evaluate(patient, **foreign).candidates[0].is_equal(
                 'patient_id'))
         self.configure(issuers="OURS\n  THIS CLINIC ")
-        self.assertFalse(self.propose(patient, **foreign).candidates)
+        self.assertFalse(self.evaluate(patient, **foreign).candidates)
         for issuer in ['THIS CLINIC', '']:
             own = {'notified_facts': json.dumps(
                     {'IssuerOfPatientID': issuer})}
             self.assertTrue(
-                self.propose(patient, **own).best.is_equal('patient_id'))
+                self.evaluate(patient, **own).best.is_equal('patient_id'))

@@ -205,12 +205,13 @@ class SettlementTestCase(OrthancTestCase):
 
     @with_transaction()
     def test_settling_twice_changes_nothing(self):
-        from trytond.modules.health_orthanc.linking.fulfilment import settle
+        from trytond.modules.health_orthanc.linking.fulfilment import (
+            fulfil_orders)
         order = create_order(requested=True)
         study = self.link(self.study(), request=order.id)
         result, steps = self.result(order), list(order.steps)
         for _ in range(5):
-            settle([study])
+            fulfil_orders([study])
         self.assertEqual(self.result(order), result)
         self.assertEqual(list(order.steps), steps)
         self.assertEqual(order.state, 'done')

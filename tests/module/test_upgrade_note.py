@@ -16,9 +16,9 @@ class UpgradeNoteTestCase(OrthancTestCase):
     def test_notes_say_what_was_done(self):
         Note = Pool().get(NOTE)
         server = create_server()
-        Note.tell('series_doubles', 0)
-        Note.tell('series_doubles', 3)
-        Note.tell('date', 2, str(server), date='2024-13-45')
+        Note.add('series_doubles', 0)
+        Note.add('series_doubles', 3)
+        Note.add('date', 2, str(server), date='2024-13-45')
         note, merged = Note.search([])
         self.assertEqual(
             (note.attention, merged.attention), (True, False))
@@ -32,7 +32,7 @@ class UpgradeNoteTestCase(OrthancTestCase):
         values = {'date': "x", 'other': "y", 'template': "z"}
         self.assertLessEqual(ATTENTION, dict(KINDS).keys())
         for kind, _ in KINDS:
-            Note.tell(kind, **values)
+            Note.add(kind, **values)
         notes = Note.search([])
         self.assertEqual(len(notes), len(KINDS))
         for note in notes:

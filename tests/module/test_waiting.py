@@ -6,7 +6,7 @@ import datetime as dt
 
 from trytond.modules.health_orthanc.linking.link import match_orders
 from trytond.modules.health_orthanc.linking.queue import (
-    call_forgotten, due_studies)
+    due_studies, queue_overdue)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -132,11 +132,11 @@ class WaitingTestCase(OrthancTestCase):
     @with_transaction()
     def test_forgotten_studies_are_matched_now_and_then(self):
         study = self.study()
-        call_forgotten(study.server)
+        queue_overdue(study.server)
         self.assertEqual(due_studies(), [])
         table = study.__table__()
         Transaction().connection.cursor().execute(*table.update(
                 [table.matched_at],
                 [dt.datetime.now() - dt.timedelta(days=1)]))
-        call_forgotten(study.server)
+        queue_overdue(study.server)
         self.assertEqual(due_studies(), [study.id])

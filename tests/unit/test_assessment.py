@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.dicom.values import NameGroup
 from trytond.modules.health_orthanc.core.matching.attributes import (
-    Candidate, OrderFacts, PatientFacts, StepFacts, StudyFacts)
+    Candidate, OrderAttributes, PatientAttributes, StepAttributes,
+    StudyAttributes)
 from trytond.modules.health_orthanc.core.matching.decisions import (
     Doubt, Status, Thresholds, decide)
 from trytond.modules.health_orthanc.core.matching.score import (
@@ -24,21 +25,21 @@ CERTAIN, UNSURE, UNLINKED = Status
 UID, OTHER_UID, OWN_UID = '2.25.1', '2.25.2', '1.2.3'
 TODAY = dt.date(2026, 6, 1)
 
-ERIKA = PatientFacts(
+ERIKA = PatientAttributes(
     1, 'MUS310ERI', (NameGroup("Muster", "Erika"),), dt.date(1964, 8, 12),
     biological_sex='F', gender='F')
-MAX = PatientFacts(
+MAX = PatientAttributes(
     2, 'BEI222MAX', (NameGroup("Beispiel", "Max"),), dt.date(1980, 3, 5),
     biological_sex='M', gender='M')
-ORDER = OrderFacts(
+ORDER = OrderAttributes(
     11, UID, 'A100', merge_id=UID, procedure_id='A100',
-    steps=(StepFacts('S1', 'CT', TODAY, 'CT1', 'ROOM1'),),
+    steps=(StepAttributes('S1', 'CT', TODAY, 'CT1', 'ROOM1'),),
     description="CT thorax")
-OTHER_ORDER = OrderFacts(
+OTHER_ORDER = OrderAttributes(
     12, OTHER_UID, 'B200', merge_id=OTHER_UID, procedure_id='B200',
-    steps=(StepFacts('S2', 'MR', TODAY, 'MR1', 'ROOM2'),),
+    steps=(StepAttributes('S2', 'MR', TODAY, 'MR1', 'ROOM2'),),
     description="MR knee")
-STUDY = StudyFacts(
+STUDY = StudyAttributes(
     UID, 'A100', frozenset({'S1'}), frozenset({'A100'}), "MUSTER^ERIKA",
     'MUS310ERI', birth_date=ERIKA.birth_date, sex='F',
     modalities=frozenset({'CT', 'SR'}), description="CT thorax", date=TODAY,
@@ -112,11 +113,11 @@ def test_one_difference_is_less_than_100(name, value):
     assert decided(study, OURS, JUST_ERIKA).status is not CERTAIN
 
 
-EMPTY = StudyFacts()
+EMPTY = StudyAttributes()
 
 
 @settings(deadline=None)
-@given(st.sets(st.sampled_from([f.name for f in fields(StudyFacts)])))
+@given(st.sets(st.sampled_from([f.name for f in fields(StudyAttributes)])))
 def test_what_is_missing_does_not_count(names):
     study = replace(STUDY, **{name: getattr(EMPTY, name) for name in names})
     assessment = first(study)
@@ -237,7 +238,7 @@ def test_date_agrees_within_a_window(days):
 def test_any_step_will_do():
     steps = (
         *ORDER.steps,
-        StepFacts('S3', 'MR', TODAY + dt.timedelta(30), 'MR1'))
+        StepAttributes('S3', 'MR', TODAY + dt.timedelta(30), 'MR1'))
     order = replace(ORDER, steps=steps)
     late = replace(
         STUDY, step_ids=frozenset({'S3'}), modalities=frozenset({'MR'}),
@@ -353,7 +354,7 @@ def test_order_without_key_is_only_proposed():
 
 def test_order_of_another_kind_is_not_proposed():
     order = Candidate(ERIKA, replace(OTHER_ORDER, steps=(
-                StepFacts('S2', 'MR', TODAY - dt.timedelta(60)),)))
+                StepAttributes('S2', 'MR', TODAY - dt.timedelta(60)),)))
     decision = decided(TYPED, order, JUST_ERIKA)
     assert decision.status is CERTAIN
     assert decision.best.candidate is JUST_ERIKA
@@ -379,7 +380,7 @@ def test_two_orders_alike_are_left_to_a_person():
 
 
 def test_bare_step_id_links_nothing():
-    study = StudyFacts(
+    study = StudyAttributes(
         study_uid=OWN_UID, step_ids=frozenset({'S1'}), patient_id='4711',
         patient_name="Fremd^Franz")
     assessment = first(study)
@@ -395,7 +396,7 @@ def test_bare_step_id_links_nothing():
 
 def test_patient_id_that_equals_a_step_number_links_nothing():
     study = replace(STUDY, **{
-            f.name: getattr(EMPTY, f.name) for f in fields(StudyFacts)
+            f.name: getattr(EMPTY, f.name) for f in fields(StudyAttributes)
             if f.name not in {'study_uid', 'patient_id'}})
     study = replace(study, study_uid=OWN_UID, patient_id='S1')
     assert decided(study, OURS, JUST_ERIKA).status is UNLINKED
@@ -445,7 +446,8 @@ def test_all_typed_by_hand_with_typos_is_proposed():
 
 
 def test_study_of_a_stranger_stays_unlinked():
-    study = StudyFacts(OWN_UID, patient_name="Fremd^Franz", patient_id='4711')
+    study = StudyAttributes(
+        OWN_UID, patient_name="Fremd^Franz", patient_id='4711')
     assert decided(study).doubt is Doubt.NOBODY
     decision = decided(study, Candidate(MAX), JUST_ERIKA)
     assert (decision.status, decision.doubt) == (UNLINKED, Doubt.FLOOR)
@@ -453,14 +455,14 @@ def test_study_of_a_stranger_stays_unlinked():
 
 
 def test_name_alone_is_not_proposed():
-    study = StudyFacts(OWN_UID, patient_name="Muster^Erika", sex='F')
+    study = StudyAttributes(OWN_UID, patient_name="Muster^Erika", sex='F')
     decision = decided(study, JUST_ERIKA)
     assert (decision.status, decision.doubt) == (UNLINKED, Doubt.FLOOR)
     assert len(decision.candidates) == 1
 
 
 def test_thresholds_are_the_hospitals():
-    study = StudyFacts(OWN_UID, patient_name="Muster^Erika", sex='F')
+    study = StudyAttributes(OWN_UID, patient_name="Muster^Erika", sex='F')
     found = assess(study, [JUST_ERIKA])
     assert decide(found, Thresholds(review_strength=30)).status is UNSURE
     found = assess(replace(TYPED, sex=''), [JUST_ERIKA])
@@ -481,7 +483,7 @@ VALUES = {
     }
 STUDIES = st.fixed_dictionaries(
     {name: st.sampled_from(values) for name, values in VALUES.items()}
-    ).map(lambda values: StudyFacts(**values))
+    ).map(lambda values: StudyAttributes(**values))
 CANDIDATES = [
     OURS, JUST_ERIKA, Candidate(MAX, OTHER_ORDER), Candidate(MAX),
     Candidate(NAMESAKE)]

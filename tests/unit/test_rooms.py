@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from trytond.model import ModelSQL, ModelView, Workflow
 
 from devtools.tryton import MODULE, ROOT

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from ..dicom.values import NameGroup
 
 __all__ = [
-    'Candidate', 'OrderFacts', 'PatientFacts', 'StepFacts', 'StudyFacts']
+    'Candidate', 'OrderAttributes', 'PatientAttributes', 'StepAttributes',
+    'StudyAttributes']
 
 
 @dataclass(frozen=True, slots=True)
-class StudyFacts:
+class StudyAttributes:
     """What the images say
 
     Attributes
@@ -66,7 +67,7 @@ class StudyFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class PatientFacts:
+class PatientAttributes:
     """What GNU Health says of a patient
 
     Attributes
@@ -97,7 +98,7 @@ class PatientFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class StepFacts:
+class StepAttributes:
     """A scheduled procedure step (PS3.3 C.4.10)
 
     `date` is the local one of the institution.
@@ -110,7 +111,7 @@ class StepFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderFacts:
+class OrderAttributes:
     """A requested procedure (PS3.3 C.4.11)
 
     Attributes
@@ -120,7 +121,7 @@ class OrderFacts:
     study_uid, accession_number, merge_id, procedure_id : str
     aliases : frozenset of str
         Accession numbers under which it was published before.
-    steps : tuple of StepFacts
+    steps : tuple of StepAttributes
     description : str
     open : bool
         Whether images are still awaited. Others are found by a key only.
@@ -131,7 +132,7 @@ class OrderFacts:
     aliases: frozenset[str] = frozenset()
     merge_id: str = ''
     procedure_id: str = ''
-    steps: tuple[StepFacts, ...] = ()
+    steps: tuple[StepAttributes, ...] = ()
     description: str = ''
     open: bool = True
 
@@ -139,5 +140,5 @@ class OrderFacts:
 @dataclass(frozen=True, slots=True)
 class Candidate:
     "A patient, and an order of that patient's if the study may be its"
-    patient: PatientFacts
-    order: OrderFacts | None = None
+    patient: PatientAttributes
+    order: OrderAttributes | None = None

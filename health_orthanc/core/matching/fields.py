@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 
 from rapidfuzz.distance import OSA
 
-from .attributes import OrderFacts, PatientFacts, StepFacts, StudyFacts
+from .attributes import (
+    OrderAttributes, PatientAttributes, StepAttributes, StudyAttributes)
 from .folding import fold_words
 from .verdicts import Finding, Reason
 
@@ -25,7 +26,8 @@ _PROJECTION = frozenset({'CR', 'DX', 'RG'})
 
 
 def compare_patient_ids(
-        study: StudyFacts, patient: PatientFacts, puids: Collection[str],
+        study: StudyAttributes, patient: PatientAttributes, puids:
+        Collection[str],
         issuers: Collection[str] = ()) -> Finding:
     """Compare the PatientID with the PUID.
 
@@ -71,7 +73,7 @@ def _compact(text: str) -> str:
     return ''.join(filter(str.isalnum, text.casefold()))
 
 
-def compare_sex(patient: PatientFacts, theirs: str) -> Finding:
+def compare_sex(patient: PatientAttributes, theirs: str) -> Finding:
     sex = _known_sex(theirs)
     biological, gender = map(
         _known_sex, [patient.biological_sex, patient.gender])
@@ -103,7 +105,8 @@ def compare_study_uids(
     return Finding.missing(Reason.OWN_UID)
 
 
-def compare_merge_id(study: StudyFacts, order: OrderFacts) -> Finding:
+def compare_merge_id(
+        study: StudyAttributes, order: OrderAttributes) -> Finding:
     "Look for it as the whole of any value, but where it counts already"
     merge_id = order.merge_id
     if not merge_id or study.study_uid == order.study_uid:
@@ -113,7 +116,7 @@ def compare_merge_id(study: StudyFacts, order: OrderFacts) -> Finding:
         else Finding.missing())
 
 
-def received_values(study: StudyFacts) -> set[str]:
+def received_values(study: StudyAttributes) -> set[str]:
     "Return what may be a merge ID: all values, and their components"
     values = {
         study.study_uid, study.patient_id, study.accession_number,
@@ -123,7 +126,7 @@ def received_values(study: StudyFacts) -> set[str]:
         for part in value.replace('^', '\\').split('\\')}
 
 
-def compare_accession_numbers(order: OrderFacts, theirs: str) -> Finding:
+def compare_accession_numbers(order: OrderAttributes, theirs: str) -> Finding:
     ours = order.accession_number
     if not theirs or not (ours or order.aliases):
         return Finding.missing()
@@ -154,7 +157,7 @@ def compare_step_ids(
 
 
 def compare_modalities(
-        steps: Sequence[StepFacts], theirs: Collection[str]) -> Finding:
+        steps: Sequence[StepAttributes], theirs: Collection[str]) -> Finding:
     ours = {s.modality for s in steps} - {'', 'OT'}
     theirs = set(theirs) - _NOT_ACQUIRED - {''}
     if not ours or not theirs:
@@ -167,7 +170,7 @@ def compare_modalities(
 
 
 def compare_dates(
-        steps: Sequence[StepFacts], theirs: dt.date | None,
+        steps: Sequence[StepAttributes], theirs: dt.date | None,
         window: dt.timedelta) -> Finding:
     ours = [s.date for s in steps if s.date]
     if not ours or not theirs:
@@ -190,7 +193,7 @@ def compare_descriptions(ours: str, theirs: str) -> Finding:
 
 
 def compare_stations(
-        steps: Sequence[StepFacts], study: StudyFacts) -> Finding:
+        steps: Sequence[StepAttributes], study: StudyAttributes) -> Finding:
     pairs = [
         ({s.station_aetitle for s in steps} - {''}, study.station_aetitles),
         ({s.station_name for s in steps} - {''}, study.station_names)]

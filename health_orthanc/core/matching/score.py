@@ -20,7 +20,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..dicom.values import display_names
-from .attributes import Candidate, OrderFacts, PatientFacts, StudyFacts
+from .attributes import (
+    Candidate, OrderAttributes, PatientAttributes, StudyAttributes)
 from .birth_dates import compare_birth_dates
 from .fields import (
     compare_accession_numbers, compare_dates, compare_descriptions,
@@ -116,14 +117,14 @@ class Assessment:
 
 
 def assess(
-        study: StudyFacts, candidates: Iterable[Candidate],
+        study: StudyAttributes, candidates: Iterable[Candidate],
         date_window: dt.timedelta = DATE_WINDOW,
         issuers: Collection[str] = ()) -> list[Assessment]:
     """Return what speaks for each candidate, the best first.
 
     Parameters
     ----------
-    study : StudyFacts
+    study : StudyAttributes
     candidates : iterable of Candidate
         Among them must be the patient whose PUID the PatientID is, and the
         orders whose study UID or accession number the study has: that they
@@ -159,7 +160,8 @@ class _Known:
 
 
 def _assess(
-        study: StudyFacts, candidate: Candidate, known: _Known) -> Assessment:
+        study: StudyAttributes, candidate: Candidate, known: _Known) ->
+        Assessment:
     comparisons = _Comparisons()
     patient, order = candidate.patient, candidate.order
     _compare_patient(comparisons, study, candidate, known)
@@ -214,7 +216,8 @@ class _Comparisons:
 
 
 def _compare_patient(
-        comparisons: _Comparisons, study: StudyFacts, candidate: Candidate,
+        comparisons: _Comparisons, study: StudyAttributes, candidate:
+        Candidate,
         known: _Known) -> None:
     patient = candidate.patient
     comparisons.add(
@@ -235,7 +238,8 @@ def _compare_patient(
 
 
 def _find_vetoes(
-        comparisons: _Comparisons, patient: PatientFacts) -> tuple[Veto, ...]:
+        comparisons: _Comparisons, patient: PatientAttributes) -> tuple[Veto,
+        ...]:
     vetoes = []
     if comparisons.reason('patient_id') is Reason.OTHER_PATIENT:
         vetoes.append(Veto.PATIENT_ID)
@@ -251,7 +255,8 @@ def _find_vetoes(
 
 
 def _compare_order(
-        comparisons: _Comparisons, study: StudyFacts, order: OrderFacts,
+        comparisons: _Comparisons, study: StudyAttributes, order:
+        OrderAttributes,
         known: _Known) -> None:
     comparisons.add(
         'study_uid', order.study_uid, study.study_uid,

@@ -148,7 +148,7 @@ class Template:
         self._names |= names - local
         return expression, code, line
 
-    def line_of(self, name: str) -> int | None:
+    def describe_comparison(self, name: str) -> int | None:
         "Return where a variable stands first"
         return self._lines.find(name)
 
@@ -311,7 +311,8 @@ def render_text(
     """
     data = {**variables, 'my': my}
     for name in sorted(template.names - data.keys()):
-        raise TemplateError('template_name', template.line_of(name), name)
+        raise TemplateError(
+            'template_name', template.describe_comparison(name), name)
     parts: list[str] = []
     size = 0
     for text in template.generate(data):
