@@ -26,8 +26,8 @@ _PROJECTION = frozenset({'CR', 'DX', 'RG'})
 
 
 def compare_patient_ids(
-        study: StudyAttributes, patient: PatientAttributes, puids:
-        Collection[str],
+        study: StudyAttributes, patient: PatientAttributes,
+        puids: Collection[str],
         issuers: Collection[str] = ()) -> Finding:
     """Compare the PatientID with the PUID.
 

@@ -160,8 +160,8 @@ class _Known:
 
 
 def _assess(
-        study: StudyAttributes, candidate: Candidate, known: _Known) ->
-        Assessment:
+        study: StudyAttributes, candidate: Candidate, known: _Known
+        ) -> Assessment:
     comparisons = _Comparisons()
     patient, order = candidate.patient, candidate.order
     _compare_patient(comparisons, study, candidate, known)
@@ -216,8 +216,8 @@ class _Comparisons:
 
 
 def _compare_patient(
-        comparisons: _Comparisons, study: StudyAttributes, candidate:
-        Candidate,
+        comparisons: _Comparisons, study: StudyAttributes,
+        candidate: Candidate,
         known: _Known) -> None:
     patient = candidate.patient
     comparisons.add(
@@ -238,8 +238,8 @@ def _compare_patient(
 
 
 def _find_vetoes(
-        comparisons: _Comparisons, patient: PatientAttributes) -> tuple[Veto,
-        ...]:
+        comparisons: _Comparisons, patient: PatientAttributes
+        ) -> tuple[Veto, ...]:
     vetoes = []
     if comparisons.reason('patient_id') is Reason.OTHER_PATIENT:
         vetoes.append(Veto.PATIENT_ID)
@@ -255,8 +255,8 @@ def _find_vetoes(
 
 
 def _compare_order(
-        comparisons: _Comparisons, study: StudyAttributes, order:
-        OrderAttributes,
+        comparisons: _Comparisons, study: StudyAttributes,
+        order: OrderAttributes,
         known: _Known) -> None:
     comparisons.add(
         'study_uid', order.study_uid, study.study_uid,

@@ -201,7 +201,7 @@ def check_template(
     names = set(names)
     for name in sorted(template.names - VARIABLES - names):
         raise TemplateError(
-            'template_name', template.describe_comparison(name), name)
+            'template_name', template.line_of(name), name)
     completed: dict[str, None] = {}
     for values, is_full in [(FULL, True), (SPARSE, False)]:
         variables = _safe_variables(

@@ -148,7 +148,7 @@ class Template:
         self._names |= names - local
         return expression, code, line
 
-    def describe_comparison(self, name: str) -> int | None:
+    def line_of(self, name: str) -> int | None:
         "Return where a variable stands first"
         return self._lines.find(name)
 
@@ -312,7 +312,7 @@ def render_text(
     data = {**variables, 'my': my}
     for name in sorted(template.names - data.keys()):
         raise TemplateError(
-            'template_name', template.describe_comparison(name), name)
+            'template_name', template.line_of(name), name)
     parts: list[str] = []
     size = 0
     for text in template.generate(data):
