@@ -634,7 +634,7 @@ def test_facts_are_those_of_orthanc_and_of_the_images(plugin, archive):
         '0040,0275': [{'0040,0009': 'S1', '0040,1001': ''}, {}],
         '0040,1001': 'x' * 129, '0009,1001': None, '0020,0010': ''}
     archive.studies['1.2']['PatientMainDicomTags']['PatientID'] = 'P1'
-    facts = plugin.study_attributes(plugin.Archive(), archive.studies['1.2'])
+    facts = plugin.study_facts(plugin.Archive(), archive.studies['1.2'])
     assert facts == {
         'StudyInstanceUID': '1.2', 'PatientName': "Doe^Jane",
         'PatientID': 'P1', 'IssuerOfPatientID': 'GNU',
@@ -657,7 +657,7 @@ def test_facts_of_images_that_cannot_be_read(plugin, archive, tags):
         del archive.tags['1.2.0.0']
     else:
         archive.tags['1.2.0.0'] = tags
-    facts = plugin.study_attributes(plugin.Archive(), archive.studies['1.2'])
+    facts = plugin.study_facts(plugin.Archive(), archive.studies['1.2'])
     assert facts['PatientName'] == "Doe^Jane"
     assert facts['Series'][0]['RequestAttributes'] == []
 
