@@ -54,7 +54,9 @@ export class HeaderReader {
     async _read() {
         const {generation, entries} = this.files;
         while (this.position < entries.length) {
-            const batch = entries.slice(this.position, this.position + BATCH)
+            // More files may be added while these are read
+            const end = Math.min(this.position + BATCH, entries.length);
+            const batch = entries.slice(this.position, end)
                 .filter(entry => entry.state === 'new');
             const longer = await this._identify(batch, PREFIX);
             while (longer.length) {
@@ -64,7 +66,7 @@ export class HeaderReader {
             if (generation !== this.files.generation) {
                 return this._read();
             }
-            this.position = Math.min(this.position + BATCH, entries.length);
+            this.position = end;
         }
     }
 

@@ -159,6 +159,22 @@ test("nothing more is sent to a server that is gone", async() => {
     }
 });
 
+test("what is added while files are sent is sent next", async() => {
+    const server = new Server();
+    const upload = server.upload(blobs(...'abcd'));
+    const promise = upload.start();
+    while (!server.requests.length) {
+        await new Promise(setImmediate);
+    }
+    upload.add(blobs('e'));
+    await promise;
+    await upload.identify();
+    assert.equal(upload.files.count('stored'), 4);
+    await upload.start();
+    assert.equal(upload.files.count('stored'), 5);
+    assert.match(decoded(upload.value), / 0$/);
+});
+
 test("a transfer can be stopped and carried on", async() => {
     const server = new Server();
     const upload = server.upload(blobs(...'abcdefghijkl'));

@@ -55,6 +55,16 @@ test("headers are read in batches", async() => {
     assert.equal(route.files.entries[0].identity, "Betz, Ana · 1 · F");
 });
 
+test("headers of files that are added meanwhile are read, too", async() => {
+    const route = new Route(() => READY);
+    route.add('a', 'b');
+    const reading = route.reader.read();
+    route.add('c', 'd', 'e');
+    assert.equal(route.reader.read(), reading);
+    await reading;
+    assert.deepEqual(route.states, Array(5).fill('waiting'));
+});
+
 test("only a long header is read further, a few at a time", async() => {
     const route = new Route(size => size === 16 * 1024 ?
         {state: 'refused', reason: 'cut'} : READY);
