@@ -962,52 +962,52 @@ async function read_dropped(transfer, add) {
 /* Texts in German */
 
 const DE = {
-    files: "Dateien wählen",
-    folder: "Ordner wählen",
-    drop: "oder Dateien, Ordner oder ein ZIP hierher ziehen",
+    files: "Dateien auswählen",
+    folder: "Ordner auswählen",
+    drop: "oder Dateien, Ordner oder ein ZIP-Archiv hierher ziehen",
     send: "Senden",
     cancel: "Anhalten",
-    retry: "Fehlgeschlagenes erneut senden",
-    clear: "Leeren",
-    list: "Gewählte Dateien",
+    retry: "Übrige Dateien senden",
+    clear: "Liste leeren",
+    list: "Ausgewählte Dateien",
     name: "Datei",
     size: "Größe",
     patient: "Patient",
     state: "Status",
     new: "Wird gelesen",
-    waiting: "Zu senden",
-    sending: "{percent} %",
+    waiting: "Bereit zum Senden",
+    sending: "Wird gesendet: {percent} %",
     stored: "Gespeichert",
-    present: "Schon vorhanden",
+    present: "Bereits gespeichert",
     refused: "Abgelehnt",
-    skipped: "Übergangen",
+    skipped: "Übersprungen",
     failed: "Nicht gesendet",
-    archive: "Archiv",
-    total: "{count} Dateien, {size}",
-    progress: "{done} von {count} Dateien, {percent} %",
+    archive: "ZIP-Archiv",
+    total: "Dateien: {count} ({size})",
+    progress: "Verarbeitete Dateien: {done} von {count} ({percent} %)",
     counts: "{state}: {count}",
-    several: "Dies sind Bilder von {count} Patienten.",
-    more: "{count} weitere Dateien sind nicht aufgeführt.",
-    ready: "Prüfen Sie die Patienten, drücken Sie dann „Senden“.",
-    finished: "Alle Dateien sind gesendet. Weiter geht es auf der " +
-        "nächsten Seite.",
-    unfinished: "{count} Dateien sind nicht gesendet. Senden Sie " +
-        "sie erneut, oder fahren Sie ohne sie fort.",
-    packed: "Die Dateien gehen mit der nächsten Seite mit.",
-    too_many: "Auf diesem Weg nimmt der Server höchstens {size}. " +
-        "Wählen Sie weniger Dateien, oder bitten Sie die " +
-        "Administration um die Route von health_orthanc.",
-    server: "Wählen Sie zuerst den Server.",
+    several: "Die Bilder gehören zu {count} verschiedenen Patienten.",
+    more: "Nicht aufgeführte Dateien: {count}",
+    reading: "Die Dateien werden gelesen …",
+    ready: "Prüfen Sie die Patienten und drücken Sie dann „Senden“.",
+    finished: "Alle Dateien wurden gesendet. Fahren Sie mit der nächsten " +
+        "Seite fort.",
+    unfinished: "Nicht gesendete Dateien: {count}. Senden Sie die übrigen " +
+        "Dateien oder fahren Sie ohne sie fort.",
+    packed: "Die Dateien werden gesendet, wenn Sie zur nächsten Seite gehen.",
+    too_many: "Ohne die Upload-Route von health_orthanc können höchstens " +
+        "{size} gesendet werden. Wählen Sie weniger Dateien aus oder bitten " +
+        "Sie den Administrator, die Route freizugeben.",
+    server: "Wählen Sie zuerst den Server aus.",
     canceled: "Angehalten",
     unreadable: "Die Datei kann nicht gelesen werden.",
-    too_large: "Die Datei ist größer als erlaubt.",
-    forbidden: "Sie dürfen auf diesen Server nichts hochladen.",
-    unreachable: "GNU Health ist nicht erreichbar. Senden Sie es " +
-        "später erneut.",
-    logged_out: "Sie sind abgemeldet.",
-    lost: "Der Server hat diesen Vorgang verloren. Senden Sie alle " +
-        "Dateien erneut.",
-    error: "Der Server antwortet {status}.",
+    too_large: "Die Datei ist größer, als der Administrator erlaubt.",
+    forbidden: "Sie dürfen keine Dateien auf diesen Server hochladen.",
+    unreachable: "GNU Health ist nicht erreichbar. Versuchen Sie es später " +
+        "erneut.",
+    logged_out: "Sie sind nicht mehr angemeldet.",
+    lost: "Dieser Upload ist abgelaufen. Senden Sie alle Dateien erneut.",
+    error: "Die Anfrage ist fehlgeschlagen (HTTP-Status {status}).",
 };
 
 // --- texts/en.mjs
@@ -1015,49 +1015,50 @@ const DE = {
 /* Texts in English */
 
 const EN = {
-    files: "Choose Files",
-    folder: "Choose Folder",
-    drop: "or drop files, folders or a ZIP here",
+    files: "Select Files",
+    folder: "Select Folder",
+    drop: "or drop files, folders or a ZIP archive here",
     send: "Send",
     cancel: "Stop",
-    retry: "Send Again What Failed",
-    clear: "Clear",
-    list: "Chosen files",
+    retry: "Send Remaining Files",
+    clear: "Clear List",
+    list: "Selected files",
     name: "File",
     size: "Size",
     patient: "Patient",
     state: "State",
-    new: "Is read",
-    waiting: "To send",
-    sending: "{percent} %",
+    new: "Reading",
+    waiting: "Ready to send",
+    sending: "Sending: {percent}%",
     stored: "Stored",
-    present: "Already there",
+    present: "Already stored",
     refused: "Refused",
-    skipped: "Passed over",
+    skipped: "Skipped",
     failed: "Not sent",
-    archive: "Archive",
-    total: "{count} files, {size}",
-    progress: "{done} of {count} files, {percent} %",
+    archive: "ZIP archive",
+    total: "Files: {count} ({size})",
+    progress: "Files processed: {done} of {count} ({percent}%)",
     counts: "{state}: {count}",
-    several: "These are images of {count} patients.",
-    more: "{count} more files are not listed.",
-    ready: "Look at the patients, then press “Send”.",
-    finished: "All files are sent. Go on with the next page.",
-    unfinished: "{count} files are not sent. Send them again, or go " +
-        "on without them.",
-    packed: "The files go with the next page.",
-    too_many: "The server takes at most {size} this way. Choose " +
-        "fewer files, or ask the administrator for the route of " +
-        "health_orthanc.",
-    server: "Choose the server first.",
+    several: "The images belong to {count} different patients.",
+    more: "Files not listed: {count}",
+    reading: "Reading the files…",
+    ready: "Check the patients, then press “Send”.",
+    finished: "All files have been sent. Continue to the next page.",
+    unfinished: "Files not sent: {count}. Send the remaining files, or " +
+        "continue without them.",
+    packed: "The files will be sent when you continue to the next page.",
+    too_many: "Without the upload route of health_orthanc, at most {size} " +
+        "can be sent. Select fewer files, or ask the administrator to " +
+        "enable the route.",
+    server: "Select the server first.",
     canceled: "Stopped",
     unreadable: "The file cannot be read.",
     too_large: "The file is larger than the administrator allows.",
-    forbidden: "You may not upload to this server.",
-    unreachable: "GNU Health is not reached. Send it again later.",
-    logged_out: "You are logged out.",
-    lost: "The server has lost this upload. Send all files again.",
-    error: "The server answers {status}.",
+    forbidden: "You are not allowed to upload to this server.",
+    unreachable: "GNU Health cannot be reached. Try again later.",
+    logged_out: "You are no longer logged in.",
+    lost: "This upload has expired. Send all files again.",
+    error: "The request failed (HTTP status {status}).",
 };
 
 // --- texts/es.mjs
@@ -1065,53 +1066,52 @@ const EN = {
 /* Texts in Spanish */
 
 const ES = {
-    files: "Elegir archivos",
-    folder: "Elegir carpeta",
-    drop: "o arrastre aquí archivos, carpetas o un ZIP",
+    files: "Seleccionar archivos",
+    folder: "Seleccionar carpeta",
+    drop: "o arrastre aquí archivos, carpetas o un archivo ZIP",
     send: "Enviar",
     cancel: "Detener",
-    retry: "Reenviar lo que falló",
-    clear: "Vaciar",
-    list: "Archivos elegidos",
+    retry: "Enviar los archivos restantes",
+    clear: "Vaciar la lista",
+    list: "Archivos seleccionados",
     name: "Archivo",
     size: "Tamaño",
     patient: "Paciente",
     state: "Estado",
-    new: "Se está leyendo",
-    waiting: "Por enviar",
-    sending: "{percent} %",
+    new: "Leyendo",
+    waiting: "Listo para enviar",
+    sending: "Enviando: {percent} %",
     stored: "Guardado",
-    present: "Ya existía",
+    present: "Ya guardado",
     refused: "Rechazado",
     skipped: "Omitido",
     failed: "No enviado",
-    archive: "Archivo comprimido",
-    total: "{count} archivos, {size}",
-    progress: "{done} de {count} archivos, {percent} %",
+    archive: "Archivo ZIP",
+    total: "Archivos: {count} ({size})",
+    progress: "Archivos procesados: {done} de {count} ({percent} %)",
     counts: "{state}: {count}",
-    several: "Son imágenes de {count} pacientes.",
-    more: "No se muestran otros {count} archivos.",
+    several: "Las imágenes son de {count} pacientes distintos.",
+    more: "Archivos no mostrados: {count}",
+    reading: "Leyendo los archivos…",
     ready: "Compruebe los pacientes y pulse «Enviar».",
-    finished: "Todos los archivos están enviados. Continúe en la " +
-        "página siguiente.",
-    unfinished: "{count} archivos no se han enviado. Envíelos de " +
-        "nuevo o continúe sin ellos.",
-    packed: "Los archivos se envían con la página siguiente.",
-    too_many: "El servidor acepta como máximo {size} de esta forma. " +
-        "Elija menos archivos o pida al administrador la ruta de " +
-        "health_orthanc.",
-    server: "Elija primero el servidor.",
+    finished: "Se han enviado todos los archivos. Continúe en la página " +
+        "siguiente.",
+    unfinished: "Archivos no enviados: {count}. Envíe los archivos " +
+        "restantes o continúe sin ellos.",
+    packed: "Los archivos se enviarán cuando continúe a la página siguiente.",
+    too_many: "Sin la ruta de subida de health_orthanc se pueden enviar " +
+        "como máximo {size}. Seleccione menos archivos o pida al " +
+        "administrador que habilite la ruta.",
+    server: "Seleccione primero el servidor.",
     canceled: "Detenido",
     unreadable: "No se puede leer el archivo.",
-    too_large: "El archivo es mayor de lo que permite el " +
-        "administrador.",
-    forbidden: "No puede subir archivos a este servidor.",
-    unreachable: "No se puede acceder a GNU Health. Envíelo de " +
-        "nuevo más tarde.",
-    logged_out: "Su sesión se ha cerrado.",
-    lost: "El servidor ha perdido esta subida. Envíe de nuevo todos " +
-        "los archivos.",
-    error: "El servidor responde {status}.",
+    too_large: "El archivo es más grande de lo que permite el administrador.",
+    forbidden: "No tiene permiso para subir archivos a este servidor.",
+    unreachable: "No se puede acceder a GNU Health. Inténtelo de nuevo más " +
+        "tarde.",
+    logged_out: "Su sesión ha terminado.",
+    lost: "Esta subida ha caducado. Envíe de nuevo todos los archivos.",
+    error: "La petición ha fallado (estado HTTP {status}).",
 };
 
 // --- texts/fr.mjs
@@ -1119,51 +1119,51 @@ const ES = {
 /* Texts in French */
 
 const FR = {
-    files: "Choisir des fichiers",
-    folder: "Choisir un dossier",
-    drop: "ou déposez ici des fichiers, des dossiers ou un ZIP",
+    files: "Sélectionner des fichiers",
+    folder: "Sélectionner un dossier",
+    drop: "ou déposez ici des fichiers, des dossiers ou une archive ZIP",
     send: "Envoyer",
     cancel: "Arrêter",
-    retry: "Renvoyer ce qui a échoué",
-    clear: "Vider",
-    list: "Fichiers choisis",
+    retry: "Envoyer les fichiers restants",
+    clear: "Vider la liste",
+    list: "Fichiers sélectionnés",
     name: "Fichier",
     size: "Taille",
     patient: "Patient",
     state: "État",
-    new: "En lecture",
-    waiting: "À envoyer",
-    sending: "{percent} %",
+    new: "Lecture en cours",
+    waiting: "Prêt à envoyer",
+    sending: "Envoi\u00A0: {percent}\u00A0%",
     stored: "Enregistré",
-    present: "Déjà présent",
+    present: "Déjà enregistré",
     refused: "Refusé",
     skipped: "Ignoré",
     failed: "Non envoyé",
-    archive: "Archive",
-    total: "{count} fichiers, {size}",
-    progress: "{done} fichiers sur {count}, {percent} %",
-    counts: "{state} : {count}",
-    several: "Ce sont des images de {count} patients.",
-    more: "{count} autres fichiers ne sont pas affichés.",
-    ready: "Vérifiez les patients, puis appuyez sur « Envoyer ».",
-    finished: "Tous les fichiers sont envoyés. Continuez à la page " +
+    archive: "Archive ZIP",
+    total: "Fichiers\u00A0: {count} ({size})",
+    progress: "Fichiers traités\u00A0: {done} sur {count} ({percent}\u00A0%)",
+    counts: "{state}\u00A0: {count}",
+    several: "Les images appartiennent à {count} patients différents.",
+    more: "Fichiers non affichés\u00A0: {count}",
+    reading: "Lecture des fichiers en cours…",
+    ready: "Vérifiez les patients, puis appuyez sur «\u00A0Envoyer\u00A0».",
+    finished: "Tous les fichiers ont été envoyés. Passez à la page suivante.",
+    unfinished: "Fichiers non envoyés\u00A0: {count}. Envoyez les fichiers " +
+        "restants ou continuez sans eux.",
+    packed: "Les fichiers seront envoyés lorsque vous passerez à la page " +
         "suivante.",
-    unfinished: "{count} fichiers ne sont pas envoyés. Renvoyez-les " +
-        "ou continuez sans eux.",
-    packed: "Les fichiers partent avec la page suivante.",
-    too_many: "Le serveur accepte au plus {size} de cette façon. " +
-        "Choisissez moins de fichiers ou demandez à " +
-        "l'administrateur la route de health_orthanc.",
-    server: "Choisissez d'abord le serveur.",
+    too_many: "Sans la route de téléversement de health_orthanc, vous " +
+        "pouvez envoyer {size} au maximum. Sélectionnez moins de fichiers " +
+        "ou demandez à l'administrateur d'activer la route.",
+    server: "Sélectionnez d'abord le serveur.",
     canceled: "Arrêté",
     unreadable: "Le fichier ne peut pas être lu.",
-    too_large: "Le fichier est plus grand que ce que " +
-        "l'administrateur autorise.",
-    forbidden: "Vous ne pouvez rien envoyer à ce serveur.",
-    unreachable: "GNU Health est injoignable. Renvoyez-le plus tard.",
-    logged_out: "Vous êtes déconnecté.",
-    lost: "Le serveur a perdu cet envoi. Renvoyez tous les fichiers.",
-    error: "Le serveur répond {status}.",
+    too_large: "Le fichier est plus gros que ne l'autorise l'administrateur.",
+    forbidden: "Vous ne pouvez pas téléverser de fichiers vers ce serveur.",
+    unreachable: "GNU Health est injoignable. Réessayez plus tard.",
+    logged_out: "Vous n'êtes plus connecté.",
+    lost: "Ce téléversement a expiré. Envoyez à nouveau tous les fichiers.",
+    error: "La requête a échoué (statut HTTP {status}).",
 };
 
 // --- translator.mjs
@@ -1240,7 +1240,7 @@ function describe_next_step(upload, text) {
         return text('unfinished', {count: files.left});
     }
     if (files.count('new')) {
-        return text('new');
+        return text('reading');
     }
     if (files.count('waiting')) {
         return text('ready');

@@ -45,7 +45,7 @@ test("the last line says what to do", () => {
                 busy: true, progress: 0.509}],
             ['packed', ['waiting'], {packed: true}],
             ['unfinished 2', ['failed', 'waiting'], {}],
-            ['new', ['new', 'waiting'], {}],
+            ['reading', ['new', 'waiting'], {}],
             ['ready', ['waiting'], {}],
             ['counts stored,1', ['stored'], {}],
             ['too_many', ['waiting'], {problem: 'too_many'}]]) {

@@ -20,6 +20,6 @@ test("all texts are there in each language", () => {
     }
     assert.equal(
         translator('de_AT')('more', {count: 3}),
-        "3 weitere Dateien sind nicht aufgeführt.");
+        "Nicht aufgeführte Dateien: 3");
     assert.equal(translator('xx')('send'), "Send");
 });

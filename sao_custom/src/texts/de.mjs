@@ -4,50 +4,50 @@
 /* Texts in German */
 
 export const DE = {
-    files: "Dateien wählen",
-    folder: "Ordner wählen",
-    drop: "oder Dateien, Ordner oder ein ZIP hierher ziehen",
+    files: "Dateien auswählen",
+    folder: "Ordner auswählen",
+    drop: "oder Dateien, Ordner oder ein ZIP-Archiv hierher ziehen",
     send: "Senden",
     cancel: "Anhalten",
-    retry: "Fehlgeschlagenes erneut senden",
-    clear: "Leeren",
-    list: "Gewählte Dateien",
+    retry: "Übrige Dateien senden",
+    clear: "Liste leeren",
+    list: "Ausgewählte Dateien",
     name: "Datei",
     size: "Größe",
     patient: "Patient",
     state: "Status",
     new: "Wird gelesen",
-    waiting: "Zu senden",
-    sending: "{percent} %",
+    waiting: "Bereit zum Senden",
+    sending: "Wird gesendet: {percent} %",
     stored: "Gespeichert",
-    present: "Schon vorhanden",
+    present: "Bereits gespeichert",
     refused: "Abgelehnt",
-    skipped: "Übergangen",
+    skipped: "Übersprungen",
     failed: "Nicht gesendet",
-    archive: "Archiv",
-    total: "{count} Dateien, {size}",
-    progress: "{done} von {count} Dateien, {percent} %",
+    archive: "ZIP-Archiv",
+    total: "Dateien: {count} ({size})",
+    progress: "Verarbeitete Dateien: {done} von {count} ({percent} %)",
     counts: "{state}: {count}",
-    several: "Dies sind Bilder von {count} Patienten.",
-    more: "{count} weitere Dateien sind nicht aufgeführt.",
-    ready: "Prüfen Sie die Patienten, drücken Sie dann „Senden“.",
-    finished: "Alle Dateien sind gesendet. Weiter geht es auf der " +
-        "nächsten Seite.",
-    unfinished: "{count} Dateien sind nicht gesendet. Senden Sie " +
-        "sie erneut, oder fahren Sie ohne sie fort.",
-    packed: "Die Dateien gehen mit der nächsten Seite mit.",
-    too_many: "Auf diesem Weg nimmt der Server höchstens {size}. " +
-        "Wählen Sie weniger Dateien, oder bitten Sie die " +
-        "Administration um die Route von health_orthanc.",
-    server: "Wählen Sie zuerst den Server.",
+    several: "Die Bilder gehören zu {count} verschiedenen Patienten.",
+    more: "Nicht aufgeführte Dateien: {count}",
+    reading: "Die Dateien werden gelesen …",
+    ready: "Prüfen Sie die Patienten und drücken Sie dann „Senden“.",
+    finished: "Alle Dateien wurden gesendet. Fahren Sie mit der nächsten " +
+        "Seite fort.",
+    unfinished: "Nicht gesendete Dateien: {count}. Senden Sie die übrigen " +
+        "Dateien oder fahren Sie ohne sie fort.",
+    packed: "Die Dateien werden gesendet, wenn Sie zur nächsten Seite gehen.",
+    too_many: "Ohne die Upload-Route von health_orthanc können höchstens " +
+        "{size} gesendet werden. Wählen Sie weniger Dateien aus oder bitten " +
+        "Sie den Administrator, die Route freizugeben.",
+    server: "Wählen Sie zuerst den Server aus.",
     canceled: "Angehalten",
     unreadable: "Die Datei kann nicht gelesen werden.",
-    too_large: "Die Datei ist größer als erlaubt.",
-    forbidden: "Sie dürfen auf diesen Server nichts hochladen.",
-    unreachable: "GNU Health ist nicht erreichbar. Senden Sie es " +
-        "später erneut.",
-    logged_out: "Sie sind abgemeldet.",
-    lost: "Der Server hat diesen Vorgang verloren. Senden Sie alle " +
-        "Dateien erneut.",
-    error: "Der Server antwortet {status}.",
+    too_large: "Die Datei ist größer, als der Administrator erlaubt.",
+    forbidden: "Sie dürfen keine Dateien auf diesen Server hochladen.",
+    unreachable: "GNU Health ist nicht erreichbar. Versuchen Sie es später " +
+        "erneut.",
+    logged_out: "Sie sind nicht mehr angemeldet.",
+    lost: "Dieser Upload ist abgelaufen. Senden Sie alle Dateien erneut.",
+    error: "Die Anfrage ist fehlgeschlagen (HTTP-Status {status}).",
 };

@@ -52,7 +52,7 @@ function describe_next_step(upload, text) {
         return text('unfinished', {count: files.left});
     }
     if (files.count('new')) {
-        return text('new');
+        return text('reading');
     }
     if (files.count('waiting')) {
         return text('ready');
