@@ -87,8 +87,11 @@ export class Toolbar {
         if (this.zone[0].contains(focused) &&
                 jQuery(focused).is(':hidden, :disabled')) {
             // The focus must not leave the widget with its button
-            [this.cancel, this.retry, this.files].find(
-                button => button.is(':visible:enabled')).focus();
+            const next = [this.cancel, this.retry, this.files].find(
+                button => button.is(':visible:enabled'));
+            if (next) {
+                next.focus();
+            }
         }
     }
 }
