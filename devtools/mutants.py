@@ -218,7 +218,8 @@ def _run(mutant: Mutant | None, tests: Sequence[str]) -> Result:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    failed = re.search(r'^(?:FAILED|ERROR) (\S+)', output, re.M)
+    failed = re.search(
+        r'^(?:SUBFAIL\S*|FAILED|ERROR)\b.*?(tests/\S+)', output, re.M)
     state = {0: 'survived', TESTS_FAILED: 'caught'}.get(
         process.returncode, 'error')
     return Result(
