@@ -99,6 +99,8 @@ class Assessment:
     vetoes : tuple of Veto
     key : Key or None
     obstacle : Obstacle or None
+    has_received_id : bool
+        Whether the PUID is the PatientID or one of the other IDs.
     """
     candidate: Candidate
     score: int
@@ -107,6 +109,7 @@ class Assessment:
     vetoes: tuple[Veto, ...] = ()
     key: Key | None = None
     obstacle: Obstacle | None = None
+    has_received_id: bool = False
 
     def is_equal(self, *names: str) -> bool:
         "Return whether all these fields are"
@@ -138,7 +141,7 @@ class Assessment:
     def is_near_patient_id(self) -> bool:
         "Whether an identifier of the patient was received, or nearly so"
         found = self._comparison('patient_id')
-        return bool(found and (
+        return self.has_received_id or bool(found and (
                 found.verdict is Verdict.EQUAL
                 or found.reason is Reason.SIMILAR
                 or is_mistyped(found.ours, found.theirs)))
@@ -241,7 +244,8 @@ def _assess(
     return Assessment(
         candidate, _score(counted), strength - VETO * len(vetoes),
         tuple(found), vetoes, key,
-        _find_obstacle(patient, study, known.puids))
+        _find_obstacle(patient, study, known.puids),
+        patient.puid in {study.patient_id, *study.other_patient_ids} - {''})
 
 
 def _score(counted: Sequence[tuple[int, float]]) -> int:
