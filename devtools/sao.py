@@ -58,7 +58,7 @@ def assemble(cache: Path) -> Path:
 
 def custom_files() -> list[Path]:
     """Return what this module puts beside ``index.html``."""
-    return sorted((ROOT / 'sao_custom').iterdir())
+    return [ROOT / 'sao_custom' / 'custom.js']
 
 
 def with_custom_files(client: Path, folder: Path, *custom: Path) -> Path:

@@ -1,1046 +1,1569 @@
 /* SPDX-FileCopyrightText: 2026 health_orthanc contributors
-   SPDX-License-Identifier: GPL-3.0-or-later */
+   SPDX-License-Identifier: GPL-3.0-or-later
 
-/* The widget `binary_dicom` for Tryton's web client: many files, folders and
-   archives are sent one by one to the route of health_orthanc.
+   health_orthanc 5.0.50 for Tryton's web client
+   License: GNU General Public License, version 3 or later
 
-   It lies beside `index.html`; doc/uploads.md tells how it is installed. */
+   Built from sao_custom/src by ./dev build; do not edit. */
 (function() {
-    'use strict';
+'use strict';
 
-    // The attribute of views by which widgets are named that not all have
-    const CLIENT = 'urn:health_orthanc:client';
-    const PARALLEL = 3;
-    // Files whose identity is asked for at once, and bytes of each
-    const BATCH = 64;
-    const PREFIX = 16 * 1024;
-    // The same for those that need more
-    const LONG_BATCH = 8;
-    const LONG_PREFIX = 1024 * 1024;
-    // Files that are listed, and besides those that went wrong
-    const ROWS = 200;
-    const FAILED_ROWS = 200;
-    // Bytes that may go through the form where there is no route
-    const PACKED_LIMIT = 100 * 1024 * 1024;
-    const PACKED = [0x4D, 0x55, 0x4C, 0x54];
-    const NAME_LIMIT = 200;
-    // Milliseconds between two looks, and between two announcements
-    const RENDERED = 100;
-    const ANNOUNCED = 5000;
+// --- packing.mjs
 
-    const TEXTS = {
-        en: {
-            files: "Choose Files",
-            folder: "Choose Folder",
-            drop: "or drop files, folders or a ZIP here",
-            send: "Send",
-            cancel: "Stop",
-            retry: "Send Again What Failed",
-            clear: "Clear",
-            list: "Chosen files",
-            name: "File",
-            size: "Size",
-            patient: "Patient",
-            state: "State",
-            new: "Is read",
-            waiting: "To send",
-            sending: "{percent} %",
-            stored: "Stored",
-            present: "Already there",
-            refused: "Refused",
-            skipped: "Passed over",
-            failed: "Not sent",
-            archive: "Archive",
-            total: "{count} files, {size}",
-            progress: "{done} of {count} files, {percent} %",
-            counts: "{state}: {count}",
-            several: "These are images of {count} patients.",
-            more: "{count} more files are not listed.",
-            ready: "Look at the patients, then press “Send”.",
-            finished: "All files are sent. Go on with the next page.",
-            unfinished: "{count} files are not sent. Send them again, or go " +
-                "on without them.",
-            packed: "The files go with the next page.",
-            too_many: "The server takes at most {size} this way. Choose " +
-                "fewer files, or ask the administrator for the route of " +
-                "health_orthanc.",
-            server: "Choose the server first.",
-            canceled: "Stopped",
-            unreadable: "The file cannot be read.",
-            too_large: "The file is larger than the administrator allows.",
-            forbidden: "You may not upload to this server.",
-            unreachable: "GNU Health is not reached. Send it again later.",
-            logged_out: "You are logged out.",
-            lost: "The server has lost this upload. Send all files again.",
-            error: "The server answers {status}.",
-        },
-        de: {
-            files: "Dateien wählen",
-            folder: "Ordner wählen",
-            drop: "oder Dateien, Ordner oder ein ZIP hierher ziehen",
-            send: "Senden",
-            cancel: "Anhalten",
-            retry: "Fehlgeschlagenes erneut senden",
-            clear: "Leeren",
-            list: "Gewählte Dateien",
-            name: "Datei",
-            size: "Größe",
-            patient: "Patient",
-            state: "Status",
-            new: "Wird gelesen",
-            waiting: "Zu senden",
-            sending: "{percent} %",
-            stored: "Gespeichert",
-            present: "Schon vorhanden",
-            refused: "Abgelehnt",
-            skipped: "Übergangen",
-            failed: "Nicht gesendet",
-            archive: "Archiv",
-            total: "{count} Dateien, {size}",
-            progress: "{done} von {count} Dateien, {percent} %",
-            counts: "{state}: {count}",
-            several: "Dies sind Bilder von {count} Patienten.",
-            more: "{count} weitere Dateien sind nicht aufgeführt.",
-            ready: "Prüfen Sie die Patienten, drücken Sie dann „Senden“.",
-            finished: "Alle Dateien sind gesendet. Weiter geht es auf der " +
-                "nächsten Seite.",
-            unfinished: "{count} Dateien sind nicht gesendet. Senden Sie " +
-                "sie erneut, oder fahren Sie ohne sie fort.",
-            packed: "Die Dateien gehen mit der nächsten Seite mit.",
-            too_many: "Auf diesem Weg nimmt der Server höchstens {size}. " +
-                "Wählen Sie weniger Dateien, oder bitten Sie die " +
-                "Administration um die Route von health_orthanc.",
-            server: "Wählen Sie zuerst den Server.",
-            canceled: "Angehalten",
-            unreadable: "Die Datei kann nicht gelesen werden.",
-            too_large: "Die Datei ist größer als erlaubt.",
-            forbidden: "Sie dürfen auf diesen Server nichts hochladen.",
-            unreachable: "GNU Health ist nicht erreichbar. Senden Sie es " +
-                "später erneut.",
-            logged_out: "Sie sind abgemeldet.",
-            lost: "Der Server hat diesen Vorgang verloren. Senden Sie alle " +
-                "Dateien erneut.",
-            error: "Der Server antwortet {status}.",
-        },
-        es: {
-            files: "Elegir archivos",
-            folder: "Elegir carpeta",
-            drop: "o arrastre aquí archivos, carpetas o un ZIP",
-            send: "Enviar",
-            cancel: "Detener",
-            retry: "Reenviar lo que falló",
-            clear: "Vaciar",
-            list: "Archivos elegidos",
-            name: "Archivo",
-            size: "Tamaño",
-            patient: "Paciente",
-            state: "Estado",
-            new: "Se está leyendo",
-            waiting: "Por enviar",
-            sending: "{percent} %",
-            stored: "Guardado",
-            present: "Ya existía",
-            refused: "Rechazado",
-            skipped: "Omitido",
-            failed: "No enviado",
-            archive: "Archivo comprimido",
-            total: "{count} archivos, {size}",
-            progress: "{done} de {count} archivos, {percent} %",
-            counts: "{state}: {count}",
-            several: "Son imágenes de {count} pacientes.",
-            more: "No se muestran otros {count} archivos.",
-            ready: "Compruebe los pacientes y pulse «Enviar».",
-            finished: "Todos los archivos están enviados. Continúe en la " +
-                "página siguiente.",
-            unfinished: "{count} archivos no se han enviado. Envíelos de " +
-                "nuevo o continúe sin ellos.",
-            packed: "Los archivos se envían con la página siguiente.",
-            too_many: "El servidor acepta como máximo {size} de esta forma. " +
-                "Elija menos archivos o pida al administrador la ruta de " +
-                "health_orthanc.",
-            server: "Elija primero el servidor.",
-            canceled: "Detenido",
-            unreadable: "No se puede leer el archivo.",
-            too_large: "El archivo es mayor de lo que permite el " +
-                "administrador.",
-            forbidden: "No puede subir archivos a este servidor.",
-            unreachable: "No se puede acceder a GNU Health. Envíelo de " +
-                "nuevo más tarde.",
-            logged_out: "Su sesión se ha cerrado.",
-            lost: "El servidor ha perdido esta subida. Envíe de nuevo todos " +
-                "los archivos.",
-            error: "El servidor responde {status}.",
-        },
-        fr: {
-            files: "Choisir des fichiers",
-            folder: "Choisir un dossier",
-            drop: "ou déposez ici des fichiers, des dossiers ou un ZIP",
-            send: "Envoyer",
-            cancel: "Arrêter",
-            retry: "Renvoyer ce qui a échoué",
-            clear: "Vider",
-            list: "Fichiers choisis",
-            name: "Fichier",
-            size: "Taille",
-            patient: "Patient",
-            state: "État",
-            new: "En lecture",
-            waiting: "À envoyer",
-            sending: "{percent} %",
-            stored: "Enregistré",
-            present: "Déjà présent",
-            refused: "Refusé",
-            skipped: "Ignoré",
-            failed: "Non envoyé",
-            archive: "Archive",
-            total: "{count} fichiers, {size}",
-            progress: "{done} fichiers sur {count}, {percent} %",
-            counts: "{state} : {count}",
-            several: "Ce sont des images de {count} patients.",
-            more: "{count} autres fichiers ne sont pas affichés.",
-            ready: "Vérifiez les patients, puis appuyez sur « Envoyer ».",
-            finished: "Tous les fichiers sont envoyés. Continuez à la page " +
-                "suivante.",
-            unfinished: "{count} fichiers ne sont pas envoyés. Renvoyez-les " +
-                "ou continuez sans eux.",
-            packed: "Les fichiers partent avec la page suivante.",
-            too_many: "Le serveur accepte au plus {size} de cette façon. " +
-                "Choisissez moins de fichiers ou demandez à " +
-                "l'administrateur la route de health_orthanc.",
-            server: "Choisissez d'abord le serveur.",
-            canceled: "Arrêté",
-            unreadable: "Le fichier ne peut pas être lu.",
-            too_large: "Le fichier est plus grand que ce que " +
-                "l'administrateur autorise.",
-            forbidden: "Vous ne pouvez rien envoyer à ce serveur.",
-            unreachable: "GNU Health est injoignable. Renvoyez-le plus tard.",
-            logged_out: "Vous êtes déconnecté.",
-            lost: "Le serveur a perdu cet envoi. Renvoyez tous les fichiers.",
-            error: "Le serveur répond {status}.",
-        },
-    };
+/* The packed form of several files: `MULT`, then for each file its length
+   (8 bytes, little-endian) and its bytes */
 
-    // Return a function that tells texts in a language, or in English
-    function translator(language) {
-        const texts = TEXTS[(language || '').slice(0, 2).toLowerCase()] ||
-            TEXTS.en;
-        return (key, values={}) => texts[key].replace(
-            /\{(\w+)\}/g, (_, name) => values[name]);
+const MAGIC = [0x4D, 0x55, 0x4C, 0x54];
+
+/**
+ * Pack files, or the beginning of each.
+ *
+ * @param {Blob[]} files
+ * @param {number} limit - bytes of each file at most
+ * @returns {Promise<Blob>} rejected if a file cannot be read
+ */
+async function pack(files, limit=Infinity) {
+    const parts = [new Uint8Array(MAGIC)];
+    for (const file of files) {
+        const blob = limit < file.size ? file.slice(0, limit) : file;
+        const length = new DataView(new ArrayBuffer(8));
+        length.setBigUint64(0, BigInt(blob.size), true);
+        // Read now: an error then belongs to this file
+        parts.push(length.buffer, await blob.arrayBuffer());
+    }
+    return new Blob(parts);
+}
+
+/**
+ * Join what `pack` returned for several groups of files.
+ *
+ * @param {Blob[]} packed
+ * @returns {Blob}
+ */
+function join_packed(packed) {
+    return new Blob([
+        new Uint8Array(MAGIC),
+        ...packed.map(blob => blob.slice(MAGIC.length)),
+    ]);
+}
+
+// --- connection.mjs
+
+/* Requests to the upload routes of health_orthanc */
+
+/** The request was aborted. */
+class Aborted extends Error {}
+
+/** The session has expired and was not renewed. */
+class LoggedOut extends Error {}
+
+/** Sends requests in the session of the user, and renews it when needed. */
+class Connection {
+    /**
+     * @param {Object} session - SAO's session
+     * @param {function(Object): Promise} renew - asks for the password and
+     *     renews the session; rejected if the user cancels
+     */
+    constructor(session, renew) {
+        this.session = session;
+        this.renew = renew;
     }
 
-    // --- Files ----------------------------------------------------------
-
-    // Return the beginnings of files as they are packed, all of it if there
-    // is no limit
-    async function pack(files, limit=Infinity) {
-        const parts = [new Uint8Array(PACKED)];
-        for (const file of files) {
-            const blob = limit < file.size ? file.slice(0, limit) : file;
-            const length = new DataView(new ArrayBuffer(8));
-            length.setBigUint64(0, BigInt(blob.size), true);
-            // Read here: what cannot be read is found out file by file
-            parts.push(length.buffer, await blob.arrayBuffer());
-        }
-        return new Blob(parts);
-    }
-
-    const entry_file = entry => new Promise(
-        (resolve, reject) => entry.file(resolve, reject));
-
-    const entry_batch = reader => new Promise(
-        (resolve, reject) => reader.readEntries(resolve, reject));
-
-    const collator = new Intl.Collator(undefined, {numeric: true});
-    const by_path = (one, other) => collator.compare(one.path, other.path);
-
-    // Return what is in a folder: it is told in parts
-    async function read_folder(entry) {
-        const reader = entry.createReader();
-        const found = [];
+    /**
+     * Post a body to a route.
+     *
+     * @param {string} path - the part after `/orthanc/upload`
+     * @param {Blob|Uint8Array|null} body
+     * @param {Object} options - `headers`; `progress`, called with the number
+     *     of bytes sent; `signal`, an AbortSignal
+     * @returns {Promise<{status: number, data: Object}>} the status is 0 if
+     *     there is no answer; rejected with `Aborted` or `LoggedOut`
+     */
+    async post(path, body, options={}) {
         for (;;) {
-            const batch = await entry_batch(reader);
-            if (!batch.length) {
-                return found.sort((one, other) => collator.compare(
-                    one.fullPath, other.fullPath));
+            const used = this.session.session;
+            let answer = await this._post(path, body, options);
+            if (!answer.status && body) {
+                // A server that refuses the session may close the connection
+                // before it has read the body: then the answer is lost
+                const probe = await this._post(
+                    '/headers', new Uint8Array(MAGIC), {});
+                if (probe.status === 401) {
+                    answer = probe;
+                }
             }
-            found.push(...batch);
+            if (answer.status !== 401) {
+                return answer;
+            }
+            await this._renew(used);
         }
     }
 
-    // Yield all files in what was dropped, with their paths
-    async function* walk(entries) {
-        const stack = entries.slice().reverse();
-        while (stack.length) {
-            const entry = stack.pop();
-            const path = entry.fullPath.replace(/^\//, '');
-            try {
-                if (entry.isDirectory) {
-                    for (const child of
-                            (await read_folder(entry)).reverse()) {
-                        stack.push(child);
-                    }
-                } else {
-                    yield {path: path, file: await entry_file(entry)};
-                }
-            } catch (error) {
-                if (!(error instanceof DOMException)) {
-                    throw error;
-                }
-                yield {path: path, file: null};
-            }
+    async _renew(used) {
+        if (this.session.session && (this.session.session !== used)) {
+            // Another request has renewed it meanwhile
+            return;
+        }
+        try {
+            await this.renew(this.session);
+        } catch {
+            throw new LoggedOut();
         }
     }
 
-    // --- The server -----------------------------------------------------
-
-    class Aborted extends Error {}
-
-    class LoggedOut extends Error {}
-
-    // Requests to the routes for uploads, of whoever is logged in
-    class Wire {
-        // `renew` asks for the password, and promises a new session
-        constructor(session, renew) {
-            this.session = session;
-            this.renew = renew;
-        }
-
-        // Return status (0 if there is no answer) and what is answered
-        async post(path, body, options={}) {
-            for (;;) {
-                const used = this.session.session;
-                let answer = await this._post(path, body, options);
-                if (!answer.status && body) {
-                    // A server that has refused it may not have read it all
-                    const probe = await this._post(
-                        '/headers', new Uint8Array(PACKED), {});
-                    if (probe.status === 401) {
-                        answer = probe;
-                    }
-                }
-                if (answer.status !== 401) {
-                    return answer;
-                }
-                await this._renew(used);
-            }
-        }
-
-        async _renew(used) {
-            if (this.session.session && (this.session.session !== used)) {
-                // Another one has done so meanwhile
+    _post(path, body, {headers={}, progress=null, signal=null}) {
+        return new Promise((resolve, reject) => {
+            if (signal && signal.aborted) {
+                reject(new Aborted());
                 return;
             }
-            try {
-                await this.renew(this.session);
-            } catch {
-                throw new LoggedOut();
+            const request = new XMLHttpRequest();
+            this._open(request, path, headers);
+            if (progress) {
+                request.upload.onprogress = event => progress(event.loaded);
             }
-        }
-
-        _post(path, body, {headers={}, progress=null, signal=null}) {
-            return new Promise((resolve, reject) => {
-                if (signal && signal.aborted) {
-                    reject(new Aborted());
-                    return;
-                }
-                const request = new XMLHttpRequest();
-                request.open('POST', '/' + encodeURIComponent(
-                    this.session.database) + '/orthanc/upload' + path);
-                request.setRequestHeader(
-                    'Authorization', 'Session ' + this.session.get_auth());
-                // Else the browser itself would ask for a password
-                request.setRequestHeader('X-Requested-With', 'XMLHttpRequest');
-                request.setRequestHeader(
-                    'Content-Type', 'application/octet-stream');
-                for (const name in headers) {
-                    request.setRequestHeader(name, headers[name]);
-                }
-                request.responseType = 'json';
-                if (progress) {
-                    request.upload.onprogress = event =>
-                        progress(event.loaded);
-                }
-                request.onload = () => resolve(
-                    {status: request.status, data: request.response});
-                request.onerror = () => resolve({status: 0, data: null});
-                request.onabort = () => reject(new Aborted());
-                if (signal) {
-                    const abort = () => request.abort();
-                    signal.addEventListener('abort', abort);
-                    // One signal is for all files
-                    request.onloadend = () =>
-                        signal.removeEventListener('abort', abort);
-                }
-                request.send(body);
-            });
-        }
+            request.onload = () => resolve(
+                {status: request.status, data: request.response});
+            request.onerror = () => resolve({status: 0, data: null});
+            request.onabort = () => reject(new Aborted());
+            if (signal) {
+                const abort = () => request.abort();
+                signal.addEventListener('abort', abort);
+                // All requests of a run share the signal
+                request.onloadend = () =>
+                    signal.removeEventListener('abort', abort);
+            }
+            request.send(body);
+        });
     }
 
-    // --- The files and what becomes of them -----------------------------
-
-    const DONE = new Set(['stored', 'present', 'refused', 'skipped']);
-    const WRONG = new Set(['refused', 'failed']);
-
-    // Return what is told of a file of which there are several in it
-    function sum_up(files, text) {
-        const counts = {};
-        for (const file of files) {
-            counts[file.state] = (counts[file.state] || 0) + 1;
-        }
-        const first = ['failed', 'stored', 'present', 'refused', 'skipped']
-            .find(state => counts[state]);
-        return {
-            state: first || 'refused',
-            reason: Object.keys(counts).map(state => text(
-                'counts', {state: text(state), count: counts[state]})
-            ).join(', '),
-            hopeless: files.some(file => file.hopeless),
+    _open(request, path, headers) {
+        request.open('POST', '/' + encodeURIComponent(
+            this.session.database) + '/orthanc/upload' + path);
+        const all = {
+            'Authorization': 'Session ' + this.session.get_auth(),
+            // Otherwise the browser itself would ask for a password
+            'X-Requested-With': 'XMLHttpRequest',
+            'Content-Type': 'application/octet-stream',
+            ...headers,
         };
+        for (const name in all) {
+            request.setRequestHeader(name, all[name]);
+        }
+        request.responseType = 'json';
+    }
+}
+
+// --- answers.mjs
+
+/* The meaning of the server's answers */
+
+// Of the files in an archive, the state that comes first is the archive's
+const PRECEDENCE = ['failed', 'stored', 'present', 'refused', 'skipped'];
+
+/**
+ * Summarize the answers to the files in an archive.
+ *
+ * @param {Object[]} files - each with `state`, `reason`, `hopeless`
+ * @param {function} text - returned by `translator`
+ * @returns {Object} one answer of the same kind
+ */
+function summarize(files, text) {
+    const counts = {};
+    for (const file of files) {
+        counts[file.state] = (counts[file.state] || 0) + 1;
+    }
+    return {
+        state: PRECEDENCE.find(state => counts[state]) || 'refused',
+        reason: Object.keys(counts).map(state => text(
+            'counts', {state: text(state), count: counts[state]})
+        ).join(', '),
+        hopeless: files.some(file => file.hopeless),
+    };
+}
+
+/**
+ * Return the key and values of the text about a request that failed.
+ *
+ * @param {number} status - of HTTP, 0 if there was no answer
+ * @returns {Array}
+ */
+function explain_status(status) {
+    if (!status || [502, 503, 504].includes(status)) {
+        return ['unreachable'];
+    }
+    if ([403, 404].includes(status)) {
+        return ['forbidden'];
+    }
+    return ['error', {status: status}];
+}
+
+// --- transfer.mjs
+
+/* A transfer: files that are sent one by one for one run of the wizard */
+
+const NAME_LIMIT = 200;
+
+/** Return the end of a path, of at most 200 characters. */
+function shorten(path) {
+    return Array.from(path).slice(-NAME_LIMIT).join('');
+}
+
+/** A transfer that the server has opened. */
+class Transfer {
+    /**
+     * @param {Connection} connection
+     * @param {number} server - id of the Orthanc server in Tryton
+     * @param {string} key - the server's name of the transfer
+     */
+    constructor(connection, server, key) {
+        this.connection = connection;
+        this.server = server;
+        this.key = key;
+        // Whether the server has the outcome of a file
+        this.used = false;
     }
 
-    class Upload {
-        // `changed` is called whenever there is something else to be shown
-        constructor(wire, text, changed) {
-            this.wire = wire;
-            this.text = text;
-            this.changed = changed;
-            this.server = null;
-            this.transfer = null;
-            this.clear();
+    /**
+     * Send a file.
+     *
+     * @param {Object} entry - of `SelectedFiles`
+     * @param {function(number)} progress - called with the bytes sent
+     * @param {AbortSignal} signal
+     * @returns {Promise} that of `Connection.post`
+     */
+    send(entry, progress, signal) {
+        return this.connection.post('?server=' + this.server, entry.file, {
+            headers: {
+                'X-Transfer': this.key,
+                'X-File': entry.number,
+                'X-File-Name': encodeURIComponent(shorten(entry.path)),
+            },
+            progress: progress,
+            signal: signal,
+        });
+    }
+
+    /**
+     * Return the value of the wizard's field.
+     *
+     * @param {number} left - files that were not sent
+     * @returns {Uint8Array}
+     */
+    value(left) {
+        return new TextEncoder().encode(`TRANSFER ${this.key} ${left}`);
+    }
+}
+
+// --- sender.mjs
+
+/* Sending of files */
+
+const PARALLEL = 3;
+/** Bytes that may go through the form where there is no upload route. */
+const PACKED_LIMIT = 100 * 1024 * 1024;
+
+/**
+ * Sends all waiting files, a few at a time.
+ *
+ * Without an upload route it packs them for the form instead: `packed`.
+ */
+class Sender {
+    /**
+     * @param {Connection} connection
+     * @param {SelectedFiles} files
+     * @param {function} text - returned by `translator`
+     * @param {function} changed - called when more bytes were sent
+     */
+    constructor(connection, files, text, changed) {
+        this.connection = connection;
+        this.files = files;
+        this.text = text;
+        this.changed = changed;
+        this.server = null;
+        this.controller = null;
+        // Why no more files are sent
+        this.stopped = null;
+        this.sending = new Set();
+        this.clear();
+    }
+
+    /** Forget the transfer: the list of files was cleared. */
+    clear() {
+        this.transfer = null;
+        this.packed = null;
+        // Why a run could not begin
+        this.problem = '';
+        this.position = 0;
+        this.run_bytes = 0;
+        this.done_bytes = 0;
+    }
+
+    /** Give up the transfer: what it has taken must be sent again. */
+    discard_transfer() {
+        this.transfer = null;
+        this.files.reset_transferred();
+    }
+
+    /** Prepare a run, which may be stopped from now on. */
+    prepare() {
+        this.controller = new AbortController();
+        this.stopped = null;
+        this.problem = '';
+    }
+
+    /**
+     * Send no more files, and abort those that are being sent.
+     *
+     * @param {string} reason - key of the text that the files get
+     * @param {Object} values - of its placeholders
+     */
+    stop(reason, values) {
+        this.stopped = this.text(reason, values);
+        this.controller.abort();
+    }
+
+    /**
+     * Send the files that wait.
+     *
+     * @returns {Promise} resolved when no file waits or is being sent
+     */
+    async send() {
+        this.position = 0;
+        this.done_bytes = 0;
+        this.run_bytes = this.files.in_state('waiting').reduce(
+            (sum, entry) => sum + entry.size, 0);
+        try {
+            if (!this.stopped && await this._begin()) {
+                await Promise.all(
+                    Array.from({length: PARALLEL}, () => this._send_all()));
+            }
+        } catch (error) {
+            if (!(error instanceof LoggedOut)) {
+                throw error;
+            }
+            this.stop('logged_out');
         }
-
-        clear() {
-            this.cancel();
-            this.entries = [];
-            this.counts = {};
-            this.bytes = 0;
-            this.patients = new Map();
-            // What has not been read, and what may have to be sent
-            this.unread = 0;
-            this.unsent = 0;
-            this.done_bytes = 0;
-            this.problem = '';
-            this.transfer = null;
-            // The packed form, where there is no route
-            this.packed = null;
-            this.generation = (this.generation || 0) + 1;
-            this.changed();
+        if (this.stopped) {
+            this.files.set_all('waiting', 'failed', this.stopped);
         }
+    }
 
-        count(...states) {
-            return states.reduce(
-                (sum, state) => sum + (this.counts[state] || 0), 0);
+    /** The part of the bytes of this run that was sent, from 0 to 1. */
+    get progress() {
+        let bytes = this.done_bytes;
+        for (const entry of this.sending) {
+            bytes += entry.loaded;
         }
+        return this.run_bytes ? Math.min(bytes / this.run_bytes, 1) : 0;
+    }
 
-        get busy() {
-            return Boolean(this.running);
-        }
-
-        get left() {
-            return this.count('new', 'waiting', 'sending', 'failed');
-        }
-
-        // What the wizard is given, null as long as there is nothing
-        get value() {
-            if (this.busy) {
-                return null;
-            }
-            if (this.packed) {
-                return this.packed;
-            }
-            if (!this.transfer || (this.transfer.server !== this.server) ||
-                    !this.transfer.used) {
-                return null;
-            }
-            return new TextEncoder().encode(
-                `TRANSFER ${this.transfer.key} ${this.left}`);
-        }
-
-        // Choose where to; what was sent elsewhere is to be sent anew
-        set_server(server) {
-            if (server === this.server) {
-                return;
-            }
-            this.server = server;
-            if (this.transfer) {
-                this.cancel();
-                this._start_anew();
-            }
-            this.changed();
-        }
-
-        _start_anew() {
-            this.transfer = null;
-            this.unsent = 0;
-            for (const entry of this.entries) {
-                if (entry.transferred) {
-                    entry.transferred = false;
-                    this._set(entry, 'waiting', '');
-                }
-            }
-        }
-
-        // Take files with their paths; those that are null cannot be read
-        add(found) {
-            this.packed = null;
-            for (const {path, file} of found) {
-                const entry = {
-                    number: this.entries.length,
-                    path: path,
-                    file: file,
-                    size: file ? file.size : 0,
-                    state: null,
-                    reason: '',
-                    identity: null,
-                    loaded: 0,
-                    transferred: false,
-                };
-                this.entries.push(entry);
-                this.bytes += entry.size;
-                if (file) {
-                    this._set(entry, 'new', '');
-                } else {
-                    this._set(entry, 'refused', this.text('unreadable'));
-                }
-            }
-            this.changed();
-        }
-
-        _set(entry, state, reason) {
-            if (this.entries[entry.number] !== entry) {
-                // It was removed meanwhile
-                return;
-            }
-            if (entry.state) {
-                this.counts[entry.state] -= 1;
-            }
-            this.counts[state] = (this.counts[state] || 0) + 1;
-            entry.state = state;
-            entry.reason = reason || '';
-            entry.loaded = 0;
-            this.changed(entry);
-        }
-
-        // Whose files these are
-
-        // Ask for the identities of what was added, all at the end
-        identify() {
-            if (!this.identifying) {
-                this.identifying = this._identify().finally(
-                    () => {
-                        this.identifying = null;
-                        this.changed();
-                    });
-            }
-            return this.identifying;
-        }
-
-        async _identify() {
-            const generation = this.generation;
-            while (this.unread < this.entries.length) {
-                const batch = this.entries.slice(
-                    this.unread, this.unread + BATCH)
-                    .filter(entry => entry.state === 'new');
-                const longer = await this._describe(batch, PREFIX);
-                while (longer.length) {
-                    await this._describe(
-                        longer.splice(0, LONG_BATCH), LONG_PREFIX);
-                }
-                if (generation !== this.generation) {
-                    return this._identify();
-                }
-                this.unread = Math.min(
-                    this.unread + BATCH, this.entries.length);
-            }
-        }
-
-        // Return those that cannot be told from so few bytes
-        async _describe(batch, limit) {
-            const generation = this.generation;
-            batch = await this._readable(batch, limit);
-            if (!batch.length) {
-                return [];
-            }
-            const answer = await this._headers(batch);
-            if (generation !== this.generation) {
-                return [];
-            }
-            const longer = [];
-            batch.forEach((entry, index) => {
-                // Nothing is known of it where there is no such route
-                const found = answer ? answer[index] : {state: 'ready'};
-                if ((found.state === 'refused') && (limit < entry.size) &&
-                        (limit < LONG_PREFIX)) {
-                    longer.push(entry);
-                } else {
-                    this._described(entry, found);
-                }
-            });
-            return longer;
-        }
-
-        async _readable(batch, limit) {
-            const found = [];
-            for (const entry of batch) {
-                try {
-                    entry.head = await pack([entry.file], limit);
-                    found.push(entry);
-                } catch {
-                    this._set(entry, 'refused', this.text('unreadable'));
-                }
-            }
-            return found;
-        }
-
-        async _headers(batch) {
-            const body = new Blob([
-                new Uint8Array(PACKED),
-                ...batch.map(entry => entry.head.slice(PACKED.length)),
-            ]);
-            batch.forEach(entry => delete entry.head);
-            try {
-                const answer = await this.wire.post('/headers', body);
-                return answer.status === 200 ? answer.data.files : null;
-            } catch (error) {
-                if (!(error instanceof LoggedOut)) {
-                    throw error;
-                }
-                return null;
-            }
-        }
-
-        _described(entry, found) {
-            if (found.state === 'skipped') {
-                // It is not even sent
-                this._set(entry, 'skipped', found.reason);
-                return;
-            }
-            if (found.state === 'archive') {
-                entry.identity = this.text('archive');
-            } else if (found.patient_id !== undefined) {
-                entry.identity = [
-                    found.patient_name, found.patient_id, found.birth_date,
-                    found.sex].filter(Boolean).join(' · ');
-                this.patients.set(
-                    entry.identity,
-                    (this.patients.get(entry.identity) || 0) + 1);
-            }
-            // What is refused may have been refused for too few bytes: the
-            // route looks at it again, and notes why
-            this._set(entry, 'waiting', found.reason);
-        }
-
-        // Sending
-
-        // Send what waits; the promise is kept when nothing more is sent
-        start() {
-            if (!this.running) {
-                this.controller = new AbortController();
-                this.problem = '';
-                this.running = this._start().finally(() => {
-                    this.running = null;
-                    this.changed();
-                });
-                this.changed();
-            }
-            return this.running;
-        }
-
-        cancel() {
-            if (this.running) {
-                this._stop('canceled');
-            }
-        }
-
-        // Send again what was not sent
-        retry() {
-            this.unsent = 0;
-            for (const entry of this.entries) {
-                if (entry.state === 'failed') {
-                    this._set(entry, 'waiting', '');
-                }
-            }
-            return this.start();
-        }
-
-        _stop(problem, values) {
-            this.stopped = this.text(problem, values);
-            this.controller.abort();
-        }
-
-        async _start() {
-            this.stopped = null;
-            await this.identify();
-            this.done_bytes = 0;
-            this.run_bytes = this.entries.reduce(
-                (sum, entry) => sum + (
-                    entry.state === 'waiting' ? entry.size : 0), 0);
-            try {
-                if (!this.stopped && await this._begin()) {
-                    const senders = [];
-                    for (let i = 0; i < PARALLEL; i++) {
-                        senders.push(this._send_all());
-                    }
-                    await Promise.all(senders);
-                }
-            } catch (error) {
-                if (!(error instanceof LoggedOut)) {
-                    throw error;
-                }
-                this._stop('logged_out');
-            }
-            if (this.stopped) {
-                for (const entry of this.entries) {
-                    if (entry.state === 'waiting') {
-                        this._set(entry, 'failed', this.stopped);
-                    }
-                }
-            }
-        }
-
-        // Return whether there is a transfer
-        async _begin() {
-            if (!this.server) {
-                this.problem = this.text('server');
-                return false;
-            }
-            if (this.transfer) {
-                return true;
-            }
-            const server = this.server;
-            const answer = await this.wire.post(
-                '/transfer?server=' + server, null);
-            if (server !== this.server) {
-                this._stop('canceled');
-                return false;
-            }
-            if (answer.status === 200) {
-                this.transfer = {
-                    key: answer.data.transfer, server: server, used: false};
-                return true;
-            }
-            if (answer.status === 404) {
-                await this._pack();
-            } else {
-                this._stop(...this._problem(answer.status));
-            }
+    // Return whether there is a transfer
+    async _begin() {
+        if (!this.server) {
+            this.problem = this.text('server');
             return false;
         }
+        if (this.transfer) {
+            return true;
+        }
+        const server = this.server;
+        const {status, data} = await this.connection.post(
+            '/transfer?server=' + server, null);
+        if (server !== this.server) {
+            this.stop('canceled');
+        } else if (status === 200) {
+            this.transfer = new Transfer(
+                this.connection, server, data.transfer);
+        } else if (status === 404) {
+            await this._pack();
+        } else {
+            this.stop(...explain_status(status));
+        }
+        return Boolean(this.transfer);
+    }
 
-        // Give the files to the form: there is no route
-        async _pack() {
-            const entries = this.entries.filter(
-                entry => entry.state === 'waiting');
-            const size = entries.reduce((sum, entry) => sum + entry.size, 0);
-            if (size > PACKED_LIMIT) {
-                this.problem = this.text(
-                    'too_many', {size: PACKED_LIMIT / 1024 / 1024 + ' MiB'});
-                return;
-            }
-            const blob = await pack(entries.map(entry => entry.file));
-            if (entries.length) {
-                this.packed = new Uint8Array(await blob.arrayBuffer());
+    async _pack() {
+        const entries = this.files.in_state('waiting');
+        const size = entries.reduce((sum, entry) => sum + entry.size, 0);
+        if (size > PACKED_LIMIT) {
+            this.problem = this.text(
+                'too_many', {size: PACKED_LIMIT / 1024 / 1024 + ' MiB'});
+            return;
+        }
+        const blob = await pack(entries.map(entry => entry.file));
+        if (entries.length) {
+            this.packed = new Uint8Array(await blob.arrayBuffer());
+        }
+    }
+
+    async _send_all() {
+        const entries = this.files.entries;
+        while ((this.position < entries.length) && !this.stopped) {
+            const entry = entries[this.position];
+            this.position += 1;
+            if (entry.state === 'waiting') {
+                await this._send(entry);
             }
         }
+    }
 
-        _problem(status) {
-            if (!status || [502, 503, 504].includes(status)) {
-                return ['unreachable'];
-            }
-            if ([403, 404].includes(status)) {
-                return ['forbidden'];
-            }
-            return ['error', {status: status}];
-        }
-
-        async _send_all() {
-            while ((this.unsent < this.entries.length) && !this.stopped) {
-                const entry = this.entries[this.unsent];
-                this.unsent += 1;
-                if (entry.state === 'waiting') {
-                    await this._send(entry);
-                }
-            }
-        }
-
-        async _send(entry) {
-            this._set(entry, 'sending', '');
-            const transfer = this.transfer;
-            let answer;
-            try {
-                answer = await this.wire.post(
-                    '?server=' + transfer.server, entry.file, {
-                        headers: {
-                            'X-Transfer': transfer.key,
-                            'X-File': entry.number,
-                            'X-File-Name': encodeURIComponent(
-                                shorten(entry.path)),
-                        },
-                        progress: loaded => {
-                            entry.loaded = Math.min(loaded, entry.size);
-                            this.changed(entry);
-                        },
-                        signal: this.controller.signal,
-                    });
-            } catch (error) {
-                if (error instanceof LoggedOut) {
-                    this._stop('logged_out');
-                } else if (!(error instanceof Aborted)) {
-                    throw error;
-                }
-                this._set(entry, 'failed', this.stopped);
-                return;
-            }
+    async _send(entry) {
+        this.files.set(entry, 'sending');
+        this.sending.add(entry);
+        const transfer = this.transfer;
+        let answer = null;
+        try {
+            answer = await transfer.send(entry, loaded => {
+                entry.loaded = Math.min(loaded, entry.size);
+                this.changed();
+            }, this.controller.signal);
             this.done_bytes += entry.size;
-            if (transfer === this.transfer) {
-                this._sent(entry, answer);
+        } catch (error) {
+            if (error instanceof LoggedOut) {
+                this.stop('logged_out');
+            } else if (!(error instanceof Aborted)) {
+                throw error;
+            }
+        } finally {
+            this.sending.delete(entry);
+        }
+        if (answer && (transfer === this.transfer)) {
+            this._accept(entry, answer);
+        } else {
+            // Also if it has arrived in a transfer that was given up: the
+            // wizard does not get that one
+            this.files.set(entry, 'failed', this.stopped);
+        }
+    }
+
+    _accept(entry, {status, data}) {
+        if ((status === 200) && data) {
+            const found = data.files.length === 1 ?
+                data.files[0] : summarize(data.files, this.text);
+            this.transfer.used = entry.transferred = true;
+            this.files.set(entry, found.state, found.reason);
+            if (found.hopeless && !this.stopped) {
+                // The other files would fail for the same reason
+                this.stopped = found.reason;
+            }
+        } else if (status === 413) {
+            this.files.set(entry, 'refused', this.text('too_large'));
+        } else if (status === 410) {
+            this.files.set(entry, 'failed', this.text('lost'));
+            this.stop('lost');
+            this.discard_transfer();
+        } else {
+            this.stop(...explain_status(status));
+            this.files.set(entry, 'failed', this.stopped);
+        }
+    }
+}
+
+// --- headers.mjs
+
+/* Reading of headers: the server finds the patient in the beginnings of the
+   files */
+
+// Files in one request, and bytes of each
+const BATCH = 64;
+const PREFIX = 16 * 1024;
+// The same for files with a longer header
+const LONG_BATCH = 8;
+const LONG_PREFIX = 1024 * 1024;
+
+/** Reads the headers of the selected files. */
+class HeaderReader {
+    /**
+     * @param {Connection} connection
+     * @param {SelectedFiles} files
+     * @param {function} text - returned by `translator`
+     * @param {function} changed - called at the end
+     */
+    constructor(connection, files, text, changed) {
+        this.connection = connection;
+        this.files = files;
+        this.text = text;
+        this.changed = changed;
+        this.reading = null;
+        this.clear();
+    }
+
+    /** Start again: the list of files was cleared. */
+    clear() {
+        this.position = 0;
+    }
+
+    /**
+     * Read the headers of all new files, also of those added meanwhile.
+     *
+     * @returns {Promise} resolved when no file is new
+     */
+    read() {
+        if (!this.reading) {
+            this.reading = this._read().finally(() => {
+                this.reading = null;
+                this.changed();
+            });
+        }
+        return this.reading;
+    }
+
+    async _read() {
+        const {generation, entries} = this.files;
+        while (this.position < entries.length) {
+            // More files may be added while these are read
+            const end = Math.min(this.position + BATCH, entries.length);
+            const batch = entries.slice(this.position, end)
+                .filter(entry => entry.state === 'new');
+            const longer = await this._identify(batch, PREFIX);
+            while (longer.length) {
+                await this._identify(
+                    longer.splice(0, LONG_BATCH), LONG_PREFIX);
+            }
+            if (generation !== this.files.generation) {
+                return this._read();
+            }
+            this.position = end;
+        }
+    }
+
+    // Return the entries for which so few bytes do not suffice
+    async _identify(batch, limit) {
+        const generation = this.files.generation;
+        const packed = await this._pack(batch, limit);
+        if (!packed.size) {
+            return [];
+        }
+        const answers = await this._request([...packed.values()]);
+        if (generation !== this.files.generation) {
+            return [];
+        }
+        const longer = [];
+        [...packed.keys()].forEach((entry, index) => {
+            // Without the route nothing is known, and all files are sent
+            const answer = answers ? answers[index] : {state: 'ready'};
+            if ((answer.state === 'refused') && (limit < entry.size) &&
+                    (limit < LONG_PREFIX)) {
+                longer.push(entry);
             } else {
-                // The wizard would not know of it
-                this._set(entry, 'failed', this.stopped);
+                this._accept(entry, answer);
+            }
+        });
+        return longer;
+    }
+
+    // Return the packed beginning of each file that can be read
+    async _pack(batch, limit) {
+        const packed = new Map();
+        for (const entry of batch) {
+            try {
+                packed.set(entry, await pack([entry.file], limit));
+            } catch {
+                this.files.set(entry, 'refused', this.text('unreadable'));
             }
         }
+        return packed;
+    }
 
-        _sent(entry, {status, data}) {
-            if ((status === 200) && data) {
-                const found = data.files.length === 1 ?
-                    data.files[0] : sum_up(data.files, this.text);
-                this.transfer.used = entry.transferred = true;
-                this._set(entry, found.state, found.reason);
-                if (found.hopeless && !this.stopped) {
-                    // No other file would fare better now
-                    this.stopped = found.reason;
-                }
-            } else if (status === 413) {
-                this._set(entry, 'refused', this.text('too_large'));
-            } else if (status === 410) {
-                this._set(entry, 'failed', this.text('lost'));
-                this._stop('lost');
-                this._start_anew();
+    async _request(packed) {
+        try {
+            const {status, data} = await this.connection.post(
+                '/headers', join_packed(packed));
+            return status === 200 ? data.files : null;
+        } catch (error) {
+            if (!(error instanceof LoggedOut)) {
+                throw error;
+            }
+            return null;
+        }
+    }
+
+    _accept(entry, answer) {
+        if (answer.state === 'skipped') {
+            // It holds no image, and is not sent
+            this.files.set(entry, 'skipped', answer.reason);
+            return;
+        }
+        if (answer.state === 'archive') {
+            entry.identity = this.text('archive');
+        } else if (answer.patient_id !== undefined) {
+            this.files.set_patient(entry, [
+                answer.patient_name, answer.patient_id, answer.birth_date,
+                answer.sex].filter(Boolean).join(' · '));
+        }
+        // A refused file is sent, too: the reason may be that its beginning
+        // is too short, and the server notes the refusal for the wizard
+        this.files.set(entry, 'waiting', answer.reason);
+    }
+}
+
+// --- selected_files.mjs
+
+/* The list of the selected files, with the state of each */
+
+// Files that are listed: those with errors, and others
+const ERROR_ROWS = 200;
+const ROWS = 200;
+
+/** States that a person should notice. */
+const ERRORS = new Set(['refused', 'failed']);
+
+/**
+ * The selected files.
+ *
+ * A file is an entry with `number`, `path`, `file`, `size`, `state`,
+ * `reason`, `identity` (of the patient), `loaded` (bytes sent) and
+ * `transferred` (the server has its outcome).
+ *
+ * Its state is `new` (its header has not been read), `waiting`, `sending`,
+ * or final: `stored`, `present`, `refused`, `skipped`, `failed`.
+ */
+class SelectedFiles {
+    /**
+     * @param {function} text - returned by `translator`
+     * @param {function} changed - called after each change
+     */
+    constructor(text, changed) {
+        this.text = text;
+        this.changed = changed;
+        // Tells lists apart while answers about an earlier one are pending
+        this.generation = 0;
+        this.clear();
+    }
+
+    clear() {
+        this.entries = [];
+        this.counts = {};
+        this.bytes = 0;
+        // Number of files by identity
+        this.patients = new Map();
+        this.generation += 1;
+    }
+
+    /** Add files as `walk` yields them. */
+    add(found) {
+        for (const {path, file} of found) {
+            const entry = {
+                number: this.entries.length,
+                path: path,
+                file: file,
+                size: file ? file.size : 0,
+                state: null,
+                reason: '',
+                identity: null,
+                loaded: 0,
+                transferred: false,
+            };
+            this.entries.push(entry);
+            this.bytes += entry.size;
+            if (file) {
+                this.set(entry, 'new');
             } else {
-                this._stop(...this._problem(status));
-                this._set(entry, 'failed', this.stopped);
+                this.set(entry, 'refused', this.text('unreadable'));
             }
         }
+        this.changed();
+    }
 
-        // The part of what is to be sent that is there, up to 1
-        get progress() {
-            let bytes = this.done_bytes;
-            for (const entry of this.entries.slice(
-                    Math.max(this.unsent - 2 * PARALLEL, 0), this.unsent)) {
-                if (entry.state === 'sending') {
-                    bytes += entry.loaded;
-                }
-            }
-            return this.run_bytes ? Math.min(bytes / this.run_bytes, 1) : 0;
+    /** Change the state of an entry, unless the list was cleared. */
+    set(entry, state, reason='') {
+        if (this.entries[entry.number] !== entry) {
+            return;
         }
+        if (entry.state) {
+            this.counts[entry.state] -= 1;
+        }
+        this.counts[state] = (this.counts[state] || 0) + 1;
+        entry.state = state;
+        entry.reason = reason || '';
+        entry.loaded = 0;
+        this.changed();
+    }
 
-        // Return what is listed: what went wrong, and the first others
-        rows() {
-            const wrong = [];
-            const others = [];
-            let left = Math.min(this.count(...WRONG), FAILED_ROWS);
-            for (const entry of this.entries) {
-                if (!left && (others.length === ROWS)) {
-                    break;
-                }
-                if (WRONG.has(entry.state)) {
-                    if (left) {
-                        wrong.push(entry);
-                        left -= 1;
-                    }
-                } else if (others.length < ROWS) {
-                    others.push(entry);
-                }
-            }
-            return wrong.concat(others);
+    /** Change the state of all entries that are in a state. */
+    set_all(from, to, reason='') {
+        for (const entry of this.in_state(from)) {
+            this.set(entry, to, reason);
         }
     }
 
-    function shorten(path) {
-        const characters = Array.from(path);
-        return characters.slice(-NAME_LIMIT).join('');
+    /** Let all files wait that a transfer has taken, which is given up. */
+    reset_transferred() {
+        for (const entry of this.entries) {
+            if (entry.transferred) {
+                entry.transferred = false;
+                this.set(entry, 'waiting');
+            }
+        }
     }
 
-    if (typeof module !== 'undefined') {
-        // The tests of it
-        module.exports = {
-            Aborted, LoggedOut, PACKED_LIMIT, TEXTS, Upload, Wire, pack,
-            translator, walk};
+    set_patient(entry, identity) {
+        entry.identity = identity;
+        this.patients.set(identity, (this.patients.get(identity) || 0) + 1);
     }
-    if (typeof Sao === 'undefined') {
+
+    /** Return the number of files in some states. */
+    count(...states) {
+        return states.reduce(
+            (sum, state) => sum + (this.counts[state] || 0), 0);
+    }
+
+    /** The number of files without a final state, or failed. */
+    get left() {
+        return this.count('new', 'waiting', 'sending', 'failed');
+    }
+
+    in_state(state) {
+        return this.entries.filter(entry => entry.state === state);
+    }
+
+    /** Return the entries to list: those with errors, and the first others. */
+    listed() {
+        const errors = [];
+        const others = [];
+        let left = Math.min(this.count(...ERRORS), ERROR_ROWS);
+        for (const entry of this.entries) {
+            if (!left && (others.length === ROWS)) {
+                break;
+            }
+            if (ERRORS.has(entry.state)) {
+                if (left) {
+                    errors.push(entry);
+                    left -= 1;
+                }
+            } else if (others.length < ROWS) {
+                others.push(entry);
+            }
+        }
+        return errors.concat(others);
+    }
+}
+
+// --- upload.mjs
+
+/* An upload: files are selected, their headers are read, and they are sent */
+
+/** All that the widget does, but for what a person sees. */
+class Upload {
+    /**
+     * @param {Connection} connection
+     * @param {function} text - returned by `translator`
+     * @param {function} changed - called whenever the display must follow
+     */
+    constructor(connection, text, changed) {
+        this.changed = changed;
+        this.files = new SelectedFiles(text, changed);
+        this.headers = new HeaderReader(
+            connection, this.files, text, changed);
+        this.sender = new Sender(connection, this.files, text, changed);
+        this.running = null;
+    }
+
+    /** Whether files are being sent, or prepared for it. */
+    get busy() {
+        return Boolean(this.running);
+    }
+
+    get progress() {
+        return this.sender.progress;
+    }
+
+    get problem() {
+        return this.sender.problem;
+    }
+
+    /** Whether the files go through the form. */
+    get packed() {
+        return Boolean(this.sender.packed);
+    }
+
+    /** The value of the wizard's field, null as long as there is none. */
+    get value() {
+        if (this.busy) {
+            return null;
+        }
+        if (this.sender.packed) {
+            return this.sender.packed;
+        }
+        const transfer = this.sender.transfer;
+        return transfer && transfer.used ?
+            transfer.value(this.files.left) : null;
+    }
+
+    /**
+     * Choose the Orthanc server; files sent to another one must be sent again.
+     *
+     * @param {number|null} server - its id in Tryton
+     */
+    set_server(server) {
+        if (server === this.sender.server) {
+            return;
+        }
+        this.sender.server = server;
+        if (this.sender.transfer) {
+            this.cancel();
+            this.sender.discard_transfer();
+        }
+        this.changed();
+    }
+
+    /** Add files as `walk` yields them. */
+    add(found) {
+        this.sender.packed = null;
+        this.files.add(found);
+    }
+
+    /** Remove all files. */
+    clear() {
+        this.cancel();
+        this.files.clear();
+        this.headers.clear();
+        this.sender.clear();
+        this.changed();
+    }
+
+    /** Read the headers of new files; resolved when no file is new. */
+    identify() {
+        return this.headers.read();
+    }
+
+    /** Send the files that wait; resolved when no more are being sent. */
+    start() {
+        if (!this.running) {
+            this.sender.prepare();
+            this.running = this._run().finally(() => {
+                this.running = null;
+                this.changed();
+            });
+            this.changed();
+        }
+        return this.running;
+    }
+
+    async _run() {
+        await this.headers.read();
+        await this.sender.send();
+    }
+
+    cancel() {
+        if (this.running) {
+            this.sender.stop('canceled');
+        }
+    }
+
+    /** Send the files that were not sent, and no others. */
+    retry() {
+        this.files.set_all('failed', 'waiting');
+        return this.start();
+    }
+}
+
+// --- folders.mjs
+
+/* Files in what was chosen or dropped
+
+   Each is found as an object with its `path` and its `file`, which is null
+   if the browser cannot read it. */
+
+const DROPPED_BATCH = 64;
+
+const entry_file = entry => new Promise(
+    (resolve, reject) => entry.file(resolve, reject));
+
+const entry_batch = reader => new Promise(
+    (resolve, reject) => reader.readEntries(resolve, reject));
+
+const collator = new Intl.Collator(undefined, {numeric: true});
+
+// A browser returns the content of a folder in parts
+async function read_folder(entry) {
+    const reader = entry.createReader();
+    const found = [];
+    for (;;) {
+        const batch = await entry_batch(reader);
+        if (!batch.length) {
+            return found.sort((one, other) => collator.compare(
+                one.fullPath, other.fullPath));
+        }
+        found.push(...batch);
+    }
+}
+
+/**
+ * Yield all files below entries of the File System API, folder by folder.
+ *
+ * @param {FileSystemEntry[]} entries
+ */
+async function* walk(entries) {
+    const stack = entries.slice().reverse();
+    while (stack.length) {
+        const entry = stack.pop();
+        const path = entry.fullPath.replace(/^\//, '');
+        try {
+            if (entry.isDirectory) {
+                for (const child of (await read_folder(entry)).reverse()) {
+                    stack.push(child);
+                }
+            } else {
+                yield {path: path, file: await entry_file(entry)};
+            }
+        } catch (error) {
+            if (!(error instanceof DOMException)) {
+                throw error;
+            }
+            yield {path: path, file: null};
+        }
+    }
+}
+
+/**
+ * Return the files chosen in an input, ordered by path.
+ *
+ * @param {FileList} files
+ */
+function list_selected(files) {
+    return Array.from(files, file => ({
+        path: file.webkitRelativePath || file.name, file: file,
+    })).sort((one, other) => collator.compare(one.path, other.path));
+}
+
+/**
+ * Report the files that were dropped, batch by batch.
+ *
+ * It must be called from within the event: the browser empties `transfer`
+ * afterwards.
+ *
+ * @param {DataTransfer} transfer
+ * @param {function(Object[])} add - called for each batch
+ */
+async function read_dropped(transfer, add) {
+    const entries = Array.from(transfer.items || [])
+        .filter(item => item.kind === 'file')
+        .map(item => item.webkitGetAsEntry());
+    if (!entries.length || !entries.every(Boolean)) {
+        add(Array.from(
+            transfer.files, file => ({path: file.name, file: file})));
         return;
     }
-
-    // --- What a person sees ---------------------------------------------
-
-    const parser = Sao.View.XMLViewParser.prototype;
-    const node_attributes = parser._node_attributes;
-    parser._node_attributes = function(node) {
-        const attributes = node_attributes.call(this, node);
-        const widget = node.getAttributeNS(CLIENT, 'widget');
-        if (widget && (widget in Sao.View.FormXMLViewParser.WIDGETS)) {
-            attributes.widget = widget;
+    let found = [];
+    for await (const item of walk(entries)) {
+        found.push(item);
+        if (found.length === DROPPED_BATCH) {
+            add(found);
+            found = [];
         }
-        return attributes;
-    };
+    }
+    add(found);
+}
 
+// --- texts/de.mjs
+
+/* Texts in German */
+
+const DE = {
+    files: "Dateien auswählen",
+    folder: "Ordner auswählen",
+    drop: "oder Dateien, Ordner oder ein ZIP-Archiv hierher ziehen",
+    send: "Senden",
+    cancel: "Anhalten",
+    retry: "Übrige Dateien senden",
+    clear: "Liste leeren",
+    list: "Ausgewählte Dateien",
+    name: "Datei",
+    size: "Größe",
+    patient: "Patient",
+    state: "Status",
+    new: "Wird gelesen",
+    waiting: "Bereit zum Senden",
+    sending: "Wird gesendet: {percent} %",
+    stored: "Gespeichert",
+    present: "Bereits gespeichert",
+    refused: "Abgelehnt",
+    skipped: "Übersprungen",
+    failed: "Nicht gesendet",
+    archive: "ZIP-Archiv",
+    total: "Dateien: {count} ({size})",
+    progress: "Verarbeitete Dateien: {done} von {count} ({percent} %)",
+    counts: "{state}: {count}",
+    several: "Die Bilder gehören zu {count} verschiedenen Patienten.",
+    more: "Nicht aufgeführte Dateien: {count}",
+    reading: "Die Dateien werden gelesen …",
+    ready: "Prüfen Sie die Patienten und drücken Sie dann „Senden“.",
+    finished: "Alle Dateien wurden gesendet. Fahren Sie mit der nächsten " +
+        "Seite fort.",
+    unfinished: "Nicht gesendete Dateien: {count}. Senden Sie die übrigen " +
+        "Dateien oder fahren Sie ohne sie fort.",
+    packed: "Die Dateien werden gesendet, wenn Sie zur nächsten Seite gehen.",
+    too_many: "Ohne die Upload-Route von health_orthanc können höchstens " +
+        "{size} gesendet werden. Wählen Sie weniger Dateien aus oder bitten " +
+        "Sie den Administrator, die Route freizugeben.",
+    server: "Wählen Sie zuerst den Server aus.",
+    canceled: "Angehalten",
+    unreadable: "Die Datei kann nicht gelesen werden.",
+    too_large: "Die Datei ist größer, als der Administrator erlaubt.",
+    forbidden: "Sie dürfen keine Dateien auf diesen Server hochladen.",
+    unreachable: "GNU Health ist nicht erreichbar. Versuchen Sie es später " +
+        "erneut.",
+    logged_out: "Sie sind nicht mehr angemeldet.",
+    lost: "Dieser Upload ist abgelaufen. Senden Sie alle Dateien erneut.",
+    error: "Die Anfrage ist fehlgeschlagen (HTTP-Status {status}).",
+};
+
+// --- texts/en.mjs
+
+/* Texts in English */
+
+const EN = {
+    files: "Select Files",
+    folder: "Select Folder",
+    drop: "or drop files, folders or a ZIP archive here",
+    send: "Send",
+    cancel: "Stop",
+    retry: "Send Remaining Files",
+    clear: "Clear List",
+    list: "Selected files",
+    name: "File",
+    size: "Size",
+    patient: "Patient",
+    state: "State",
+    new: "Reading",
+    waiting: "Ready to send",
+    sending: "Sending: {percent}%",
+    stored: "Stored",
+    present: "Already stored",
+    refused: "Refused",
+    skipped: "Skipped",
+    failed: "Not sent",
+    archive: "ZIP archive",
+    total: "Files: {count} ({size})",
+    progress: "Files processed: {done} of {count} ({percent}%)",
+    counts: "{state}: {count}",
+    several: "The images belong to {count} different patients.",
+    more: "Files not listed: {count}",
+    reading: "Reading the files…",
+    ready: "Check the patients, then press “Send”.",
+    finished: "All files have been sent. Continue to the next page.",
+    unfinished: "Files not sent: {count}. Send the remaining files, or " +
+        "continue without them.",
+    packed: "The files will be sent when you continue to the next page.",
+    too_many: "Without the upload route of health_orthanc, at most {size} " +
+        "can be sent. Select fewer files, or ask the administrator to " +
+        "enable the route.",
+    server: "Select the server first.",
+    canceled: "Stopped",
+    unreadable: "The file cannot be read.",
+    too_large: "The file is larger than the administrator allows.",
+    forbidden: "You are not allowed to upload to this server.",
+    unreachable: "GNU Health cannot be reached. Try again later.",
+    logged_out: "You are no longer logged in.",
+    lost: "This upload has expired. Send all files again.",
+    error: "The request failed (HTTP status {status}).",
+};
+
+// --- texts/es.mjs
+
+/* Texts in Spanish */
+
+const ES = {
+    files: "Seleccionar archivos",
+    folder: "Seleccionar carpeta",
+    drop: "o arrastre aquí archivos, carpetas o un archivo ZIP",
+    send: "Enviar",
+    cancel: "Detener",
+    retry: "Enviar los archivos restantes",
+    clear: "Vaciar la lista",
+    list: "Archivos seleccionados",
+    name: "Archivo",
+    size: "Tamaño",
+    patient: "Paciente",
+    state: "Estado",
+    new: "Leyendo",
+    waiting: "Listo para enviar",
+    sending: "Enviando: {percent} %",
+    stored: "Guardado",
+    present: "Ya guardado",
+    refused: "Rechazado",
+    skipped: "Omitido",
+    failed: "No enviado",
+    archive: "Archivo ZIP",
+    total: "Archivos: {count} ({size})",
+    progress: "Archivos procesados: {done} de {count} ({percent} %)",
+    counts: "{state}: {count}",
+    several: "Las imágenes son de {count} pacientes distintos.",
+    more: "Archivos no mostrados: {count}",
+    reading: "Leyendo los archivos…",
+    ready: "Compruebe los pacientes y pulse «Enviar».",
+    finished: "Se han enviado todos los archivos. Continúe en la página " +
+        "siguiente.",
+    unfinished: "Archivos no enviados: {count}. Envíe los archivos " +
+        "restantes o continúe sin ellos.",
+    packed: "Los archivos se enviarán cuando continúe a la página siguiente.",
+    too_many: "Sin la ruta de subida de health_orthanc se pueden enviar " +
+        "como máximo {size}. Seleccione menos archivos o pida al " +
+        "administrador que habilite la ruta.",
+    server: "Seleccione primero el servidor.",
+    canceled: "Detenido",
+    unreadable: "No se puede leer el archivo.",
+    too_large: "El archivo es más grande de lo que permite el administrador.",
+    forbidden: "No tiene permiso para subir archivos a este servidor.",
+    unreachable: "No se puede acceder a GNU Health. Inténtelo de nuevo más " +
+        "tarde.",
+    logged_out: "Su sesión ha terminado.",
+    lost: "Esta subida ha caducado. Envíe de nuevo todos los archivos.",
+    error: "La petición ha fallado (estado HTTP {status}).",
+};
+
+// --- texts/fr.mjs
+
+/* Texts in French */
+
+const FR = {
+    files: "Sélectionner des fichiers",
+    folder: "Sélectionner un dossier",
+    drop: "ou déposez ici des fichiers, des dossiers ou une archive ZIP",
+    send: "Envoyer",
+    cancel: "Arrêter",
+    retry: "Envoyer les fichiers restants",
+    clear: "Vider la liste",
+    list: "Fichiers sélectionnés",
+    name: "Fichier",
+    size: "Taille",
+    patient: "Patient",
+    state: "État",
+    new: "Lecture en cours",
+    waiting: "Prêt à envoyer",
+    sending: "Envoi\u00A0: {percent}\u00A0%",
+    stored: "Enregistré",
+    present: "Déjà enregistré",
+    refused: "Refusé",
+    skipped: "Ignoré",
+    failed: "Non envoyé",
+    archive: "Archive ZIP",
+    total: "Fichiers\u00A0: {count} ({size})",
+    progress: "Fichiers traités\u00A0: {done} sur {count} ({percent}\u00A0%)",
+    counts: "{state}\u00A0: {count}",
+    several: "Les images appartiennent à {count} patients différents.",
+    more: "Fichiers non affichés\u00A0: {count}",
+    reading: "Lecture des fichiers en cours…",
+    ready: "Vérifiez les patients, puis appuyez sur «\u00A0Envoyer\u00A0».",
+    finished: "Tous les fichiers ont été envoyés. Passez à la page suivante.",
+    unfinished: "Fichiers non envoyés\u00A0: {count}. Envoyez les fichiers " +
+        "restants ou continuez sans eux.",
+    packed: "Les fichiers seront envoyés lorsque vous passerez à la page " +
+        "suivante.",
+    too_many: "Sans la route de téléversement de health_orthanc, vous " +
+        "pouvez envoyer {size} au maximum. Sélectionnez moins de fichiers " +
+        "ou demandez à l'administrateur d'activer la route.",
+    server: "Sélectionnez d'abord le serveur.",
+    canceled: "Arrêté",
+    unreadable: "Le fichier ne peut pas être lu.",
+    too_large: "Le fichier est plus gros que ne l'autorise l'administrateur.",
+    forbidden: "Vous ne pouvez pas téléverser de fichiers vers ce serveur.",
+    unreachable: "GNU Health est injoignable. Réessayez plus tard.",
+    logged_out: "Vous n'êtes plus connecté.",
+    lost: "Ce téléversement a expiré. Envoyez à nouveau tous les fichiers.",
+    error: "La requête a échoué (statut HTTP {status}).",
+};
+
+// --- translator.mjs
+
+/* Texts in the language of the person */
+
+const TEXTS = {en: EN, de: DE, es: ES, fr: FR};
+
+/**
+ * Return a function that looks up texts.
+ *
+ * @param {string} language - code like `de` or `de_AT`; English is used where
+ *     it is empty or has no texts
+ * @returns {function(string, Object=): string} takes the key of a text and
+ *     the values of its placeholders
+ */
+function translator(language) {
+    const texts = TEXTS[(language || '').slice(0, 2).toLowerCase()] ||
+        TEXTS.en;
+    return (key, values={}) => texts[key].replace(
+        /\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+// --- widget/status_text.mjs
+
+/* The text below the buttons: counts, and what to do next */
+
+const COUNTED = ['stored', 'present', 'refused', 'skipped', 'failed'];
+
+/**
+ * Describe an upload in a few lines.
+ *
+ * @param {Upload} upload
+ * @param {function} text - returned by `translator`
+ * @param {function(number): string} humanize - formats a number of bytes
+ * @returns {string} empty as long as there are no files
+ */
+function describe_status(upload, text, humanize) {
+    const {files} = upload;
+    const lines = [];
+    if (files.entries.length) {
+        lines.push(
+            text('total', {
+                count: files.entries.length, size: humanize(files.bytes)}),
+            ...describe_counts(files, text));
+        if (files.patients.size > 1) {
+            lines.push(text('several', {count: files.patients.size}));
+        }
+        lines.push(describe_next_step(upload, text));
+    }
+    lines.push(upload.problem);
+    return lines.filter(Boolean).join('\n');
+}
+
+function describe_counts(files, text) {
+    return COUNTED.filter(state => files.count(state)).map(
+        state => text('counts', {
+            state: text(state), count: files.count(state)}));
+}
+
+function describe_next_step(upload, text) {
+    const {files} = upload;
+    if (upload.busy) {
+        return text('progress', {
+            done: files.entries.length - files.count(
+                'new', 'waiting', 'sending'),
+            count: files.entries.length,
+            percent: Math.floor(100 * upload.progress)});
+    }
+    if (upload.packed) {
+        return text('packed');
+    }
+    if (files.count('failed')) {
+        return text('unfinished', {count: files.left});
+    }
+    if (files.count('new')) {
+        return text('reading');
+    }
+    if (files.count('waiting')) {
+        return text('ready');
+    }
+    return upload.value ? text('finished') : '';
+}
+
+// --- widget/status.mjs
+
+/* The progress bar and the status text */
+
+// Milliseconds between two announcements of a screen reader
+const ANNOUNCED = 5000;
+
+/** Shows how far an upload is, also to people who use a screen reader. */
+class StatusPanel {
+    /**
+     * @param {function} text - returned by `translator`
+     * @param {jQuery} parent
+     */
+    constructor(text, parent) {
+        this.text = text;
+        this.announced = 0;
+        this.bar = jQuery('<div/>', {
+            'class': 'progress-bar',
+            'role': 'progressbar',
+            'aria-valuemin': 0,
+            'aria-valuemax': 100,
+            'aria-label': text('list'),
+        });
+        this.progress = jQuery('<div/>', {
+            'class': 'progress',
+        }).append(this.bar).hide().appendTo(parent);
+        // The visible text changes often: screen readers get a copy of it
+        this.status = jQuery('<p/>', {
+            'class': 'status',
+            'aria-hidden': true,
+        }).appendTo(parent);
+        this.live = jQuery('<p/>', {
+            'class': 'sr-only',
+            'role': 'status',
+            'aria-live': 'polite',
+        }).appendTo(parent);
+    }
+
+    /** Show the state of an upload. */
+    update(upload) {
+        const percent = Math.floor(100 * upload.progress);
+        this.progress.toggle(upload.busy);
+        this.bar.css('width', percent + '%').attr('aria-valuenow', percent);
+        const status = describe_status(
+            upload, this.text, bytes => Sao.common.humanize(bytes, 'B'));
+        if (this.status.text() === status) {
+            return;
+        }
+        this.status.css('white-space', 'pre-line').text(status);
+        const now = Date.now();
+        if (!upload.busy || (now - this.announced > ANNOUNCED)) {
+            this.announced = now;
+            this.live.text(status);
+        }
+    }
+}
+
+// --- widget/table.mjs
+
+/* The table of the selected files */
+
+const COLUMNS = ['name', 'size', 'patient', 'state'];
+
+// Bootstrap's class of a row
+function row_class(state) {
+    if (ERRORS.has(state)) {
+        return 'danger';
+    }
+    return {
+        stored: 'success', present: 'success', skipped: 'text-muted',
+    }[state] || '';
+}
+
+/** Lists files, or some of them if there are many. */
+class FileTable {
+    /**
+     * @param {function} text - returned by `translator`
+     * @param {jQuery} parent
+     */
+    constructor(text, parent) {
+        this.text = text;
+        // Rows by entry
+        this.rows = new Map();
+        this.scroll = jQuery('<div/>', {
+            'tabindex': 0,
+            'role': 'region',
+            'aria-label': text('list'),
+        }).css({
+            'max-height': '40vh',
+            'overflow': 'auto',
+        }).hide().appendTo(parent);
+        const table = jQuery('<table/>', {
+            'class': 'table table-condensed',
+        }).appendTo(this.scroll);
+        const head = jQuery('<tr/>').appendTo(
+            jQuery('<thead/>').appendTo(table));
+        for (const name of COLUMNS) {
+            jQuery('<th/>', {'scope': 'col'}).text(text(name)).appendTo(head);
+        }
+        this.body = jQuery('<tbody/>').appendTo(table);
+        this.more = jQuery('<p/>', {'class': 'more text-muted'})
+            .appendTo(this.scroll);
+    }
+
+    /** Show the files, changing no more of the page than needed. */
+    update(files) {
+        const entries = files.listed();
+        const rows = new Map(entries.map(entry => [
+            entry, this.rows.get(entry) || this._make_row(entry)]));
+        for (const [entry, row] of this.rows) {
+            if (!rows.has(entry)) {
+                row.el.remove();
+            }
+        }
+        let next = this.body[0].firstChild;
+        for (const [entry, row] of rows) {
+            this._fill_row(row, entry);
+            if (row.el === next) {
+                next = next.nextSibling;
+            } else {
+                this.body[0].insertBefore(row.el, next);
+            }
+        }
+        this.rows = rows;
+        this.scroll.toggle(entries.length > 0);
+        const left = files.entries.length - entries.length;
+        this.more.text(left ? this.text('more', {count: left}) : '');
+    }
+
+    // Names and tags come from other people: they are text, never HTML
+    _make_row(entry) {
+        const el = document.createElement('tr');
+        const cells = {};
+        for (const name of COLUMNS) {
+            cells[name] = document.createElement(
+                name === 'name' ? 'th' : 'td');
+            el.appendChild(cells[name]);
+        }
+        cells.name.scope = 'row';
+        cells.name.style.wordBreak = 'break-all';
+        cells.name.style.fontWeight = 'normal';
+        cells.name.textContent = shorten(entry.path);
+        cells.size.textContent = Sao.common.humanize(entry.size, 'B');
+        cells.size.style.whiteSpace = 'nowrap';
+        return {el: el, cells: cells};
+    }
+
+    _fill_row({el, cells}, entry) {
+        const set = (cell, text) => {
+            if (cell.textContent !== text) {
+                cell.textContent = text;
+            }
+        };
+        const percent = entry.size ?
+            Math.floor(100 * entry.loaded / entry.size) : 0;
+        set(cells.patient, entry.identity || '');
+        set(cells.state, [
+            this.text(entry.state, {percent: percent}), entry.reason,
+        ].filter(Boolean).join(': '));
+        el.dataset.state = entry.state;
+        el.className = row_class(entry.state);
+    }
+}
+
+// --- widget/toolbar.mjs
+
+/* The zone with the buttons, on which files are dropped */
+
+/** The buttons, and the inputs that open the browser's file dialogs. */
+class Toolbar {
+    /**
+     * @param {function} text - returned by `translator`
+     * @param {jQuery} parent
+     * @param {Object} actions - functions `add` (with the files that were
+     *     selected), `send`, `cancel`, `retry`, `clear`
+     */
+    constructor(text, parent, actions) {
+        this.text = text;
+        this.zone = jQuery('<div/>', {
+            'class': 'panel panel-default panel-body',
+        }).css('border-style', 'dashed').appendTo(parent);
+        this.group = jQuery('<div/>', {
+            'class': 'btn-toolbar',
+            'role': 'toolbar',
+        }).appendTo(this.zone);
+        const select_files = this._input({}, actions.add);
+        const select_folder = this._input(
+            {'webkitdirectory': true}, actions.add);
+        this.files = this._button(
+            'files', 'btn-default', () => select_files.click());
+        this.folder = this._button(
+            'folder', 'btn-default', () => select_folder.click());
+        this.send = this._button('send', 'btn-primary', actions.send);
+        this.cancel = this._button('cancel', 'btn-danger', actions.cancel);
+        this.retry = this._button('retry', 'btn-primary', actions.retry);
+        this.clear = this._button('clear', 'btn-link', () => {
+            actions.clear();
+            this.focus();
+        });
+        jQuery('<p/>', {
+            'class': 'help-block',
+        }).css('margin-bottom', 0).text(text('drop')).appendTo(this.zone);
+    }
+
+    _input(attributes, add) {
+        const input = jQuery('<input/>', jQuery.extend({
+            'type': 'file',
+            'multiple': true,
+            'tabindex': -1,
+            'aria-hidden': true,
+        }, attributes)).hide().appendTo(this.zone);
+        return input.change(() => {
+            add(list_selected(input[0].files));
+            // The same files may be selected again
+            input.val('');
+        });
+    }
+
+    _button(name, style, action) {
+        return jQuery('<button/>', {
+            'class': 'btn btn-sm ' + style,
+            'type': 'button',
+            'name': name,
+        }).text(this.text(name)).click(action).appendTo(this.group);
+    }
+
+    focus() {
+        this.files.focus();
+    }
+
+    /** Show that files may be dropped here, or not any more. */
+    highlight(over) {
+        this.zone.toggleClass('bg-info', over);
+    }
+
+    /** Show the buttons that make sense now. */
+    update(upload, readonly) {
+        const {busy, files} = upload;
+        const focused = document.activeElement;
+        this.files.prop('disabled', busy || readonly);
+        this.folder.prop('disabled', busy || readonly);
+        this.send.toggle(
+            !busy && files.count('new', 'waiting') > 0 && !upload.packed)
+            .prop('disabled', files.count('new') > 0);
+        this.cancel.toggle(busy);
+        this.retry.toggle(!busy && files.count('failed') > 0);
+        this.clear.toggle(files.entries.length > 0 && !busy);
+        if (this.zone[0].contains(focused) &&
+                jQuery(focused).is(':hidden, :disabled')) {
+            // The focus must not leave the widget with its button
+            const next = [this.cancel, this.retry, this.files].find(
+                button => button.is(':visible:enabled'));
+            if (next) {
+                next.focus();
+            }
+        }
+    }
+}
+
+// --- widget/binary_dicom.mjs
+
+/* The widget `binary_dicom` of forms */
+
+// Milliseconds between two renderings
+const RENDERED = 100;
+
+/** Return the class of the widget; SAO must have been loaded. */
+function make_widget() {
     const BinaryDicom = Sao.class_(Sao.View.Form.Widget, {
         class_: 'form-binary-dicom',
         expand: true,
+
         init: function(view, attributes) {
             BinaryDicom._super.init.call(this, view, attributes);
-            this.text = translator(Sao.i18n.getlang());
+            const text = translator(Sao.i18n.getlang());
             this.el = jQuery('<div/>', {
                 'class': this.class_,
                 'role': 'group',
-                'aria-label': this.text('list'),
+                'aria-label': text('list'),
                 'name': attributes.name,
             });
-            this.rows = new Map();
-            this.announced = 0;
-            this._make_buttons();
-            this._make_progress();
-            this._make_table();
+            this.toolbar = new Toolbar(text, this.el, {
+                add: found => this._add(found),
+                send: () => this._run(this.upload.start()),
+                cancel: () => this.upload.cancel(),
+                retry: () => this._run(this.upload.retry()),
+                clear: () => this.upload.clear(),
+            });
+            this.labelled = this.toolbar.files;
+            this.status = new StatusPanel(text, this.el);
+            this.table = new FileTable(text, this.el);
             this._listen();
             this.upload = new Upload(
-                new Wire(Sao.Session.current_session, Sao.Session.renew),
-                this.text, () => this._changed());
-        },
-
-        _make_buttons: function() {
-            this.zone = jQuery('<div/>', {
-                'class': 'panel panel-default panel-body',
-            }).css('border-style', 'dashed').appendTo(this.el);
-            const group = jQuery('<div/>', {
-                'class': 'btn-toolbar',
-                'role': 'toolbar',
-            }).appendTo(this.zone);
-            const input = attributes => jQuery('<input/>', jQuery.extend({
-                'type': 'file',
-                'multiple': true,
-                'tabindex': -1,
-                'aria-hidden': true,
-            }, attributes)).hide().appendTo(this.zone);
-            this.input_files = input({});
-            this.input_folder = input({'webkitdirectory': true});
-            const button = (name, style, action) => jQuery('<button/>', {
-                'class': 'btn btn-sm ' + style,
-                'type': 'button',
-                'name': name,
-            }).text(this.text(name)).click(action).appendTo(group);
-            this.but_files = button(
-                'files', 'btn-default', () => this.input_files.click());
-            this.but_folder = button(
-                'folder', 'btn-default', () => this.input_folder.click());
-            this.but_send = button('send', 'btn-primary', () => this._run(
-                this.upload.start()));
-            this.but_cancel = button(
-                'cancel', 'btn-danger', () => this.upload.cancel());
-            this.but_retry = button('retry', 'btn-primary', () => this._run(
-                this.upload.retry()));
-            this.but_clear = button('clear', 'btn-link', () => {
-                this.upload.clear();
-                this.but_files.focus();
-            });
-            jQuery('<p/>', {
-                'class': 'help-block',
-            }).css('margin-bottom', 0).text(this.text('drop'))
-                .appendTo(this.zone);
-            this.labelled = this.but_files;
-        },
-
-        _make_progress: function() {
-            this.bar = jQuery('<div/>', {
-                'class': 'progress-bar',
-                'role': 'progressbar',
-                'aria-valuemin': 0,
-                'aria-valuemax': 100,
-                'aria-label': this.text('list'),
-            });
-            this.progress = jQuery('<div/>', {
-                'class': 'progress',
-            }).append(this.bar).hide().appendTo(this.el);
-            // Changes of what is announced are few, of what is seen many
-            this.status = jQuery('<p/>', {
-                'class': 'status',
-                'aria-hidden': true,
-            }).appendTo(this.el);
-            this.live = jQuery('<p/>', {
-                'class': 'sr-only',
-                'role': 'status',
-                'aria-live': 'polite',
-            }).appendTo(this.el);
-        },
-
-        _make_table: function() {
-            this.scroll = jQuery('<div/>', {
-                'tabindex': 0,
-                'role': 'region',
-                'aria-label': this.text('list'),
-            }).css({
-                'max-height': '40vh',
-                'overflow': 'auto',
-            }).hide().appendTo(this.el);
-            const table = jQuery('<table/>', {
-                'class': 'table table-condensed',
-            }).appendTo(this.scroll);
-            const head = jQuery('<tr/>').appendTo(
-                jQuery('<thead/>').appendTo(table));
-            for (const name of ['name', 'size', 'patient', 'state']) {
-                jQuery('<th/>', {'scope': 'col'}).text(this.text(name))
-                    .appendTo(head);
-            }
-            this.body = jQuery('<tbody/>').appendTo(table);
-            this.more = jQuery('<p/>', {'class': 'more text-muted'})
-                .appendTo(this.scroll);
+                new Connection(
+                    Sao.Session.current_session, Sao.Session.renew),
+                text, () => this._changed());
         },
 
         _listen: function() {
-            for (const input of [this.input_files, this.input_folder]) {
-                input.change(() => {
-                    this._add(Array.from(input[0].files, file => ({
-                        path: file.webkitRelativePath || file.name,
-                        file: file})).sort(by_path));
-                    // The same may be chosen again
-                    input.val('');
-                });
-            }
             this.el.on('dragover dragenter', event => {
                 event.preventDefault();
                 event.stopPropagation();
-                this.zone.addClass('bg-info');
+                this.toolbar.highlight(true);
             });
             this.el.on('dragleave drop', () => {
-                this.zone.removeClass('bg-info');
+                this.toolbar.highlight(false);
             });
             this.el.on('drop', event => {
                 event.preventDefault();
                 event.stopPropagation();
                 if (!this._readonly) {
-                    this._run(this._drop(event.originalEvent.dataTransfer));
+                    this._run(read_dropped(
+                        event.originalEvent.dataTransfer,
+                        found => this._add(found)));
                 }
             });
-        },
-
-        _drop: async function(transfer) {
-            // They are gone with the event
-            const entries = Array.from(transfer.items || [])
-                .filter(item => item.kind === 'file')
-                .map(item => item.webkitGetAsEntry());
-            if (!entries.length || !entries.every(Boolean)) {
-                this._add(Array.from(
-                    transfer.files, file => ({path: file.name, file: file})));
-                return;
-            }
-            let found = [];
-            for await (const item of walk(entries)) {
-                found.push(item);
-                if (found.length === BATCH) {
-                    this._add(found);
-                    found = [];
-                }
-            }
-            this._add(found);
         },
 
         _add: function(found) {
@@ -1067,7 +1590,7 @@
         },
 
         focus: function() {
-            this.but_files.focus();
+            this.toolbar.focus();
         },
 
         _changed: function() {
@@ -1080,44 +1603,22 @@
         },
 
         _render: function() {
-            const upload = this.upload;
             if (this.attached && !this.el[0].isConnected) {
                 // The form was closed
-                upload.cancel();
+                this.upload.cancel();
                 return;
             }
             this.attached = this.el[0].isConnected;
             this._set_value();
-            this._render_buttons();
-            this._render_progress();
-            this._render_rows();
-        },
-
-        _render_buttons: function() {
-            const upload = this.upload;
-            const focused = document.activeElement;
-            const busy = upload.busy;
-            const some = upload.entries.length > 0;
-            this.but_files.prop('disabled', busy || this._readonly);
-            this.but_folder.prop('disabled', busy || this._readonly);
-            this.but_send.toggle(
-                !busy && upload.count('new', 'waiting') > 0 &&
-                !upload.packed)
-                .prop('disabled', upload.count('new') > 0);
-            this.but_cancel.toggle(busy);
-            this.but_retry.toggle(!busy && upload.count('failed') > 0);
-            this.but_clear.toggle(some && !busy);
-            if (this.zone[0].contains(focused) &&
-                    jQuery(focused).is(':hidden, :disabled')) {
-                // Whoever uses the keyboard is not thrown out
-                [this.but_cancel, this.but_retry, this.but_files].find(
-                    button => button.is(':visible:enabled')).focus();
-            }
+            this.toolbar.update(this.upload, this._readonly);
+            this.status.update(this.upload);
+            this.table.update(this.upload.files);
         },
 
         _set_value: function() {
             const record = this.record;
             const value = this.upload.value;
+            // Packed files are large: they are compared by identity
             const key = value && (value.length > 100 ?
                 value : new TextDecoder().decode(value));
             if (record && this.field && (key !== (this.key || null))) {
@@ -1125,134 +1626,48 @@
                 this.field.set_client(record, value);
             }
         },
-
-        _render_progress: function() {
-            const upload = this.upload;
-            const count = upload.entries.length;
-            const percent = Math.floor(100 * upload.progress);
-            this.progress.toggle(upload.busy);
-            this.bar.css('width', percent + '%')
-                .attr('aria-valuenow', percent);
-            const told = [];
-            if (count) {
-                told.push(this.text('total', {
-                    count: count,
-                    size: Sao.common.humanize(upload.bytes, 'B')}));
-                for (const state of [
-                        'stored', 'present', 'refused', 'skipped', 'failed']) {
-                    if (upload.count(state)) {
-                        told.push(this.text('counts', {
-                            state: this.text(state),
-                            count: upload.count(state)}));
-                    }
-                }
-                if (upload.patients.size > 1) {
-                    told.push(this.text(
-                        'several', {count: upload.patients.size}));
-                }
-                told.push(this._advice());
-            }
-            told.push(upload.problem);
-            this._tell(told.filter(Boolean).join('\n'));
-        },
-
-        _advice: function() {
-            const upload = this.upload;
-            if (upload.busy) {
-                return this.text('progress', {
-                    done: upload.entries.length - upload.count(
-                        'new', 'waiting', 'sending'),
-                    count: upload.entries.length,
-                    percent: Math.floor(100 * upload.progress)});
-            }
-            if (upload.packed) {
-                return this.text('packed');
-            }
-            if (upload.count('failed')) {
-                return this.text('unfinished', {count: upload.left});
-            }
-            if (upload.count('new')) {
-                return this.text('new');
-            }
-            if (upload.count('waiting')) {
-                return this.text('ready');
-            }
-            return upload.value ? this.text('finished') : '';
-        },
-
-        _tell: function(told) {
-            if (this.status.text() === told) {
-                return;
-            }
-            this.status.css('white-space', 'pre-line').text(told);
-            const now = Date.now();
-            if (!this.upload.busy || (now - this.announced > ANNOUNCED)) {
-                this.announced = now;
-                this.live.text(told);
-            }
-        },
-
-        _render_rows: function() {
-            const entries = this.upload.rows();
-            const shown = new Map(entries.map(entry => [
-                entry, this.rows.get(entry) || this._make_row(entry)]));
-            for (const [entry, row] of this.rows) {
-                if (!shown.has(entry)) {
-                    row.el.remove();
-                }
-            }
-            let next = this.body[0].firstChild;
-            for (const [entry, row] of shown) {
-                this._fill_row(row, entry);
-                if (row.el === next) {
-                    next = next.nextSibling;
-                } else {
-                    this.body[0].insertBefore(row.el, next);
-                }
-            }
-            this.rows = shown;
-            this.scroll.toggle(entries.length > 0);
-            const left = this.upload.entries.length - entries.length;
-            this.more.text(left ? this.text('more', {count: left}) : '');
-        },
-
-        // Names and tags come from elsewhere: they are text, never HTML
-        _make_row: function(entry) {
-            const el = document.createElement('tr');
-            const cells = {};
-            for (const name of ['name', 'size', 'patient', 'state']) {
-                cells[name] = document.createElement(
-                    name === 'name' ? 'th' : 'td');
-                el.appendChild(cells[name]);
-            }
-            cells.name.scope = 'row';
-            cells.name.style.wordBreak = 'break-all';
-            cells.name.style.fontWeight = 'normal';
-            cells.name.textContent = shorten(entry.path);
-            cells.size.textContent = Sao.common.humanize(entry.size, 'B');
-            cells.size.style.whiteSpace = 'nowrap';
-            return {el: el, cells: cells};
-        },
-
-        _fill_row: function(row, entry) {
-            const set = (cell, text) => {
-                if (cell.textContent !== text) {
-                    cell.textContent = text;
-                }
-            };
-            const percent = entry.size ?
-                Math.floor(100 * entry.loaded / entry.size) : 0;
-            set(row.cells.patient, entry.identity || '');
-            set(row.cells.state, [
-                this.text(entry.state, {percent: percent}), entry.reason,
-            ].filter(Boolean).join(': '));
-            row.el.dataset.state = entry.state;
-            row.el.className = WRONG.has(entry.state) ? 'danger' :
-                entry.state === 'skipped' ? 'text-muted' :
-                    DONE.has(entry.state) ? 'success' : '';
-        },
     });
+    return BinaryDicom;
+}
 
-    Sao.View.Form.BinaryDicom = BinaryDicom;
-    Sao.View.FormXMLViewParser.WIDGETS.binary_dicom = BinaryDicom;
+// --- widget/namespace.mjs
+
+/* The attribute of views that names a widget which not all clients have */
+
+const CLIENT = 'urn:health_orthanc:client';
+
+/** Let SAO's parser of views read widgets named in our namespace, too. */
+function read_namespace() {
+    const parser = Sao.View.XMLViewParser.prototype;
+    const node_attributes = parser._node_attributes;
+    parser._node_attributes = function(node) {
+        const attributes = node_attributes.call(this, node);
+        const widget = node.getAttributeNS(CLIENT, 'widget');
+        if (widget && (widget in Sao.View.FormXMLViewParser.WIDGETS)) {
+            attributes.widget = widget;
+        }
+        return attributes;
+    };
+}
+
+// --- custom.mjs
+
+/* The widget `binary_dicom` for Tryton's web client: it sends many files,
+   folders and archives one by one to the upload routes of health_orthanc.
+
+   The file lies beside the client's `index.html`; doc/uploads.md describes
+   how to install it. */
+
+if (typeof module !== 'undefined') {
+    // For the tests, which run without a browser
+    module.exports = {Aborted, Connection, LoggedOut, PACKED_LIMIT, Upload};
+}
+
+if (typeof Sao !== 'undefined') {
+    read_namespace();
+    Sao.View.Form.BinaryDicom = make_widget();
+    Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
+        Sao.View.Form.BinaryDicom;
+}
+
 }());

@@ -180,13 +180,13 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
         tmp_path / 'three', 3, MUSTER.puid, MUSTER.in_dicom())
     before = stored(clinic, MUSTER.puid)
     form.choose_by_keyboard(paths)
-    form.expect_told("3 files", "Look at the patients")
+    form.expect_told("Files: 3 (", "Check the patients")
     expect(form.rows('waiting')).to_have_count(3)
     expect(form.rows().first).to_contain_text(MUSTER.puid)
     assert stored(clinic, MUSTER.puid) == before
     form.client.choose('patient', "Muster", "Muster, Erika")
     form.button('send').press('Enter')
-    form.expect_told("Stored: 3", "All files are sent")
+    form.expect_told("Stored: 3", "All files have been sent")
     expect(form.button('files')).to_be_focused()
     assert stored(clinic, MUSTER.puid) == before + 3
     form.client.press("Check")
@@ -206,14 +206,14 @@ def test_many_files_and_a_folder_are_dropped(form, clinic, tmp_path):
     inner[0].rename(nested / 'I0')
     (folder / 'README.TXT').write_text("passed over")
     form.drop(*paths, folder)
-    form.expect_told(f"{MANY + 4} files", "images of 2 patients")
-    form.expect_told("Passed over: 1")
+    form.expect_told(f"Files: {MANY + 4} (", "2 different patients")
+    form.expect_told("Skipped: 1")
     # The others are counted only
     expect(form.rows()).to_have_count(200)
     expect(form.client.within(f'{WIDGET} .more')).to_have_text(
-        f"{MANY + 4 - 200} more files are not listed.")
+        f"Files not listed: {MANY + 4 - 200}")
     form.send()
-    form.expect_told(f"Stored: {MANY + 3}", "All files are sent")
+    form.expect_told(f"Stored: {MANY + 3}", "All files have been sent")
     assert stored(clinic, 'MANY') == MANY
     assert stored(clinic, 'FOLDER') == 3
     form.go_on()
@@ -229,10 +229,10 @@ def test_a_folder_is_chosen_with_a_bad_file_in_it(form, clinic, tmp_path):
     paths[1].write_bytes(paths[1].read_bytes()[:200])
     paths[2].write_bytes(b'')
     form.choose(folder, 'folder')
-    form.expect_told("4 files", "Passed over: 1")
+    form.expect_told("Files: 4 (", "Skipped: 1")
     expect(form.rows('waiting').nth(1)).to_contain_text("cannot be read")
     form.send()
-    form.expect_told("Stored: 2", "Refused: 1", "All files are sent")
+    form.expect_told("Stored: 2", "Refused: 1", "All files have been sent")
     expect(form.rows('stored').first).to_contain_text(HOSTILE)
     expect(form.rows('refused')).to_contain_text("I001")
     assert stored(clinic, 'BAD') == 2
@@ -248,10 +248,10 @@ def test_a_zip_is_dropped(form, clinic, tmp_path):
                 'DICOM/I1': paths[0].read_bytes(),
                 'DICOM/I2': paths[1].read_bytes(), 'VIEWER.EXE': b'MZ'}))
     form.drop(disc)
-    expect(form.rows('waiting')).to_contain_text("Archive")
+    expect(form.rows('waiting')).to_contain_text("ZIP archive")
     form.send()
-    form.expect_told("All files are sent")
-    expect(form.rows('stored')).to_contain_text("Stored: 2, Passed over: 1")
+    form.expect_told("All files have been sent")
+    expect(form.rows('stored')).to_contain_text("Stored: 2, Skipped: 1")
     assert stored(clinic, 'DISC') == 2
     form.client.press("Check")
     form.client.expect_column("File", *[
@@ -265,12 +265,12 @@ def test_a_zip_is_dropped(form, clinic, tmp_path):
 def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'stop', SOME, 'STOP'))
     send_half(form, form.button('cancel').click)
-    form.expect_told("Not sent: ", "files are not sent")
+    form.expect_told("Not sent: ", "Files not sent: ")
     expect(form.rows('failed').first).to_contain_text("Stopped")
     count = stored(clinic, 'STOP')
     assert SOME // 2 <= count < SOME
     form.send('retry')
-    form.expect_told("All files are sent")
+    form.expect_told("All files have been sent")
     assert stored(clinic, 'STOP') == SOME
     # Whoever closes the form stops it, too
     form.button('clear').click()
@@ -286,13 +286,13 @@ def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
 def test_orthanc_stops_in_the_middle(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'gone', SOME, 'GONE'))
     send_half(form, clinic.orthanc.kill)
-    form.expect_told("Not sent: ", "files are not sent")
+    form.expect_told("Not sent: ", "Files not sent: ")
     expect(form.rows('failed').first).to_contain_text("Check the port")
     clinic.orthanc.start(clinic.orthanc.port)
     count = stored(clinic, 'GONE')
     assert 0 < count < SOME
     form.send('retry')
-    form.expect_told("All files are sent")
+    form.expect_told("All files have been sent")
     assert stored(clinic, 'GONE') == SOME
     form.go_on()
     form.close()
@@ -316,7 +316,7 @@ def test_the_session_expires_in_the_middle(form, clinic, tmp_path):
     assert stored(clinic, 'LOGIN') < SOME
     password.fill(PASSWORD)
     password.press('Enter')
-    form.expect_told(f"Stored: {SOME}", "All files are sent")
+    form.expect_told(f"Stored: {SOME}", "All files have been sent")
     assert stored(clinic, 'LOGIN') == SOME
     form.go_on()
     form.expect_message(f"Files stored: {SOME}")
@@ -326,10 +326,10 @@ def test_the_session_expires_in_the_middle(form, clinic, tmp_path):
 def test_images_of_somebody_else_wait_for_a_person(form, clinic, tmp_path):
     form.choose(images(
             tmp_path / 'other', 2, MUSTER.puid, MUSTER.in_dicom()))
-    form.expect_told("Look at the patients")
+    form.expect_told("Check the patients")
     form.client.choose('patient', "Ejemplo", "Ejemplo Núñez, Juan José")
     form.send()
-    form.expect_told("All files are sent")
+    form.expect_told("All files have been sent")
     form.client.press("Check")
     form.client.expect_column("Chosen Patient", *["Contradicts"] * 2)
     expect(form.client.field('contradictions')).not_to_have_value('')
@@ -347,7 +347,7 @@ def test_without_the_routes_files_go_through_the_form(
             status=404, body=''))
     form.choose(images(tmp_path / 'packed', 2, 'PACKED'))
     form.send()
-    form.expect_told("The files go with the next page.")
+    form.expect_told("will be sent when you continue")
     form.client.press("Check")
     form.client.expect_column("Patient ID", "PACKED", "PACKED")
     form.client.press("Upload")

@@ -1,17 +1,18 @@
 /* SPDX-FileCopyrightText: 2026 health_orthanc contributors
    SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* What the widget does with files and with the server, without a browser. */
+/* The built file, without a browser: uploads from the first file to the last,
+   and what it adds to the web client */
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const {test} = require('node:test');
+const vm = require('node:vm');
 
-const custom = require('../../sao_custom/custom.js');
+const FILE = require.resolve('../../sao_custom/custom.js');
+const custom = require(FILE);
 
-const SESSION = {
-    database: 'clinic', session: 'one',
-    get_auth() { return this.session; }};
 const READY = {
     state: 'ready', patient_name: "Betz, Ana", patient_id: '1',
     birth_date: '1985-10-04', sex: 'F', modality: 'CT'};
@@ -23,7 +24,7 @@ const blobs = (...contents) => contents.map(
     (content, index) => ({path: `f/${index}`, file: new Blob([content])}));
 const decoded = value => value && new TextDecoder().decode(value);
 
-// The routes; what they answer to files is told one by one
+// The upload routes; `answers` holds the answers to the next files
 class Server {
     constructor() {
         this.headers = READY;
@@ -80,54 +81,7 @@ class Server {
     }
 }
 
-const states = upload => upload.entries.map(entry => entry.state);
-
-test("files are packed as other clients do", async() => {
-    const data = await (await custom.pack(
-        [new Blob(['ab']), new Blob([''])])).arrayBuffer();
-    assert.deepEqual([...new Uint8Array(data)], [
-        0x4D, 0x55, 0x4C, 0x54, 2, 0, 0, 0, 0, 0, 0, 0, 0x61, 0x62,
-        0, 0, 0, 0, 0, 0, 0, 0]);
-});
-
-test("folders are read to their end", async() => {
-    const file = path => ({
-        isDirectory: false, fullPath: path,
-        file: (resolve, reject) => path.endsWith('/13') ?
-            reject(new DOMException('gone', 'NotFoundError')) :
-            resolve(path)});
-    const folder = (path, children) => ({
-        isDirectory: true, fullPath: path,
-        createReader: () => ({
-            readEntries: resolve => resolve(children.splice(0, 100))})});
-    const many = Array.from({length: 250}, (_, i) => file(`/a/b/${i}`));
-    const found = [];
-    for await (const item of custom.walk([
-            folder('/a', [folder('/a/b', many), file('/a/x')]), file('/y')])) {
-        found.push(item);
-    }
-    assert.equal(found.length, 252);
-    assert.deepEqual(found[0], {path: 'a/b/0', file: '/a/b/0'});
-    assert.deepEqual(found[13], {path: 'a/b/13', file: null});
-    assert.deepEqual(
-        found.slice(-2).map(item => item.path), ['a/x', 'y']);
-});
-
-test("all texts are there in each language", () => {
-    const placeholders = text => (text.match(/\{\w+\}/g) || []).sort();
-    const {en} = custom.TEXTS;
-    assert.deepEqual(Object.keys(custom.TEXTS), ['en', 'de', 'es', 'fr']);
-    for (const found of Object.values(custom.TEXTS)) {
-        assert.deepEqual(Object.keys(found), Object.keys(en));
-        for (const key in en) {
-            assert.deepEqual(placeholders(found[key]), placeholders(en[key]));
-        }
-    }
-    assert.equal(
-        custom.translator('de_AT')('more', {count: 3}),
-        "3 weitere Dateien sind nicht aufgeführt.");
-    assert.equal(custom.translator('xx')('send'), "Send");
-});
+const states = upload => upload.files.entries.map(entry => entry.state);
 
 test("files are sent, a few at a time", async() => {
     const server = new Server();
@@ -143,7 +97,8 @@ test("files are sent, a few at a time", async() => {
     assert.equal(
         decoded(upload.value), `TRANSFER ${'f'.repeat(32)} 0`);
     assert.equal(upload.progress, 1);
-    assert.equal(upload.entries[0].identity, "Betz, Ana · 1 · 1985-10-04 · F");
+    assert.equal(
+        upload.files.entries[0].identity, "Betz, Ana · 1 · 1985-10-04 · F");
 });
 
 test("what holds no image stays here", async() => {
@@ -164,7 +119,8 @@ test("a header that is longer is read again", async() => {
         {state: 'refused', reason: 'cut'} : READY;
     const upload = server.upload(blobs('x'.repeat(30000), 'y'));
     await upload.identify();
-    assert.deepEqual(upload.entries.map(entry => entry.reason), ['', 'cut']);
+    assert.deepEqual(
+        upload.files.entries.map(entry => entry.reason), ['', 'cut']);
     assert.deepEqual(server.sizes, [30000]);
     // The route has the last word
     assert.deepEqual(states(upload), ['waiting', 'waiting']);
@@ -179,12 +135,12 @@ test("what failed is sent again, and nothing else", async() => {
     await upload.start();
     assert.deepEqual(
         states(upload), ['stored', 'failed', 'refused', 'stored']);
-    assert.equal(upload.entries[1].reason, 'down');
+    assert.equal(upload.files.entries[1].reason, 'down');
     assert.match(decoded(upload.value), / 1$/);
     server.requests = [];
     await upload.retry();
     assert.deepEqual(server.requests, [[1, '?server=7']]);
-    assert.equal(upload.left, 0);
+    assert.equal(upload.files.left, 0);
 });
 
 test("nothing more is sent to a server that is gone", async() => {
@@ -196,11 +152,27 @@ test("nothing more is sent to a server that is gone", async() => {
         const upload = server.upload(blobs(...'abcdefghijkl'));
         await upload.start();
         assert.ok(server.requests.length <= 6);
-        assert.ok(upload.count('failed') >= 7);
-        assert.equal(upload.count('waiting', 'sending'), 0);
+        assert.ok(upload.files.count('failed') >= 7);
+        assert.equal(upload.files.count('waiting', 'sending'), 0);
         await upload.retry();
-        assert.equal(upload.count('stored'), 12);
+        assert.equal(upload.files.count('stored'), 12);
     }
+});
+
+test("what is added while files are sent is sent next", async() => {
+    const server = new Server();
+    const upload = server.upload(blobs(...'abcd'));
+    const promise = upload.start();
+    while (!server.requests.length) {
+        await new Promise(setImmediate);
+    }
+    upload.add(blobs('e'));
+    await promise;
+    await upload.identify();
+    assert.equal(upload.files.count('stored'), 4);
+    await upload.start();
+    assert.equal(upload.files.count('stored'), 5);
+    assert.match(decoded(upload.value), / 0$/);
 });
 
 test("a transfer can be stopped and carried on", async() => {
@@ -212,12 +184,12 @@ test("a transfer can be stopped and carried on", async() => {
     }
     upload.cancel();
     await promise;
-    const stored = upload.count('stored');
+    const stored = upload.files.count('stored');
     assert.ok(stored < 12);
-    assert.equal(upload.count('failed'), 12 - stored);
-    assert.equal(upload.entries[11].reason, 'canceled');
+    assert.equal(upload.files.count('failed'), 12 - stored);
+    assert.equal(upload.files.entries[11].reason, 'canceled');
     await upload.retry();
-    assert.equal(upload.count('stored'), 12);
+    assert.equal(upload.files.count('stored'), 12);
 });
 
 test("another server or a lost transfer gets all files", async() => {
@@ -235,7 +207,7 @@ test("another server or a lost transfer gets all files", async() => {
     await upload.start();
     assert.deepEqual(states(upload), ['failed', 'failed', 'failed']);
     await upload.retry();
-    assert.equal(upload.count('stored'), 3);
+    assert.equal(upload.files.count('stored'), 3);
 });
 
 test("another server is chosen while files are sent", async() => {
@@ -255,7 +227,7 @@ test("another server is chosen while files are sent", async() => {
     server.post = post;
     server.requests = [];
     await upload.retry();
-    assert.equal(upload.count('stored'), 4);
+    assert.equal(upload.files.count('stored'), 4);
     assert.ok(server.requests.every(([, path]) => path === '?server=8'));
 });
 
@@ -270,8 +242,8 @@ test("what is cleared does not count any more", async() => {
     upload.add(blobs('e'));
     await promise;
     await upload.identify();
-    assert.equal(upload.left, 1);
-    assert.equal(upload.count('failed', 'sending'), 0);
+    assert.equal(upload.files.left, 1);
+    assert.equal(upload.files.count('failed', 'sending'), 0);
 });
 
 test("without a route files go through the form", async() => {
@@ -305,110 +277,55 @@ test("what is removed meanwhile does not come back", async() => {
     upload.add(blobs('c'));
     await promise;
     assert.deepEqual(states(upload), ['waiting']);
-    assert.equal(upload.patients.size, 1);
+    assert.equal(upload.files.patients.size, 1);
 });
 
-test("a hundred thousand files are not all listed", () => {
-    const upload = new Server().upload(
-        Array.from({length: 100000}, () => blobs('a')[0]));
-    upload._set(upload.entries[99999], 'refused', '');
-    assert.equal(upload.rows().length, 201);
-    assert.equal(upload.rows()[0].number, 99999);
-});
-
-// A browser's request, answered by `respond`
-class Request {
-    constructor() {
-        this.headers = {};
-        this.upload = {};
-    }
-
-    open(method, url) {
-        this.url = url;
-    }
-
-    setRequestHeader(name, value) {
-        this.headers[name] = value;
-    }
-
-    abort() {
-        this.onabort();
-    }
-
-    send(body) {
-        this.body = body;
-        setImmediate(() => {
-            this.status = Request.respond(this);
-            this.response = {};
-            if (this.status) {
-                this.onload();
-            } else if (this.status === 0) {
-                this.onerror();
-            }
-        });
-    }
-}
-
-global.XMLHttpRequest = Request;
-
-test("an expired session is renewed once, and files go on", async() => {
-    const session = {...SESSION};
-    const sent = [];
-    let renewed = 0;
-    Request.respond = request => {
-        sent.push(request);
-        return request.headers.Authorization === 'Session two' ? 200 : 401;
+test("a user who does not log in again sends nothing more", async() => {
+    const refuse = async() => {
+        throw new custom.LoggedOut();
     };
-    let pending = null;
-    const log_in = async() => {
-        renewed += 1;
-        session.session = null;
-        await new Promise(setImmediate);
-        session.session = 'two';
-    };
-    // SAO asks once for all who ask meanwhile
-    const wire = new custom.Wire(
-        session, () => (pending = pending || log_in()));
-    const answers = await Promise.all(
-        ['a', 'b'].map(body => wire.post('', body)));
-    assert.deepEqual(answers.map(answer => answer.status), [200, 200]);
-    assert.equal(renewed, 1);
-    assert.deepEqual(
-        sent.map(request => request.body), ['a', 'b', 'a', 'b']);
-    assert.equal(sent[0].url, '/clinic/orthanc/upload');
-    assert.equal(sent[0].headers['X-Requested-With'], 'XMLHttpRequest');
-});
-
-test("a refusal that is not heard is asked for", async() => {
-    const session = {...SESSION};
-    Request.respond = request =>
-        request.headers.Authorization === 'Session two' ? 200 :
-            request.url.endsWith('/headers') ? 401 : 0;
-    const wire = new custom.Wire(session, async() => {
-        session.session = 'two';
-    });
-    assert.equal((await wire.post('', 'large')).status, 200);
-    Request.respond = () => 0;
-    assert.equal((await wire.post('', 'large')).status, 0);
-});
-
-test("who does not log in again sends nothing more", async() => {
-    Request.respond = () => 401;
-    const wire = new custom.Wire({...SESSION}, () => Promise.reject());
-    await assert.rejects(wire.post('', 'a'), custom.LoggedOut);
-    const upload = new custom.Upload(wire, texts, () => {});
+    const upload = new custom.Upload({post: refuse}, texts, () => {});
     upload.set_server(7);
     upload.add(blobs('a', 'b'));
     await upload.start();
     assert.deepEqual(states(upload), ['failed', 'failed']);
-    assert.equal(upload.entries[0].reason, 'logged_out');
+    assert.equal(upload.files.entries[0].reason, 'logged_out');
 });
 
-test("a request is aborted", async() => {
-    Request.respond = () => null;
-    const controller = new AbortController();
-    const promise = new custom.Wire({...SESSION}).post(
-        '', 'a', {signal: controller.signal});
-    controller.abort();
-    await assert.rejects(promise, custom.Aborted);
+// What the file adds to a web client that knows the widgets `binary`
+function load() {
+    const Sao = {
+        View: {
+            Form: {Widget: class {}},
+            FormXMLViewParser: {WIDGETS: {binary: class {}}},
+            XMLViewParser: class {},
+        },
+        class_: (parent, methods) => ({parent: parent, methods: methods}),
+    };
+    Sao.View.XMLViewParser.prototype._node_attributes = node => ({
+        widget: node.widget});
+    const page = vm.createContext({Sao: Sao});
+    vm.runInContext(fs.readFileSync(FILE, 'utf-8'), page);
+    return page;
+}
+
+test("the widget is all that a page gets", () => {
+    const {Sao, ...others} = load();
+    assert.deepEqual(others, {});
+    const widget = Sao.View.FormXMLViewParser.WIDGETS.binary_dicom;
+    assert.equal(widget.parent, Sao.View.Form.Widget);
+    assert.equal(Sao.View.Form.BinaryDicom, widget);
+});
+
+test("views name the widget in a namespace of their own", () => {
+    const parser = new (load().Sao.View.XMLViewParser)();
+    const widget = named => parser._node_attributes({
+        widget: 'binary',
+        getAttributeNS: (namespace, name) =>
+            namespace === 'urn:health_orthanc:client' && name === 'widget' ?
+                named : null,
+    }).widget;
+    assert.equal(widget('binary_dicom'), 'binary_dicom');
+    assert.equal(widget('of_a_newer_module'), 'binary');
+    assert.equal(widget(null), 'binary');
 });

@@ -33,7 +33,14 @@ module.exports = [
         },
     },
     {
-        files: ['sao_custom/**'],
+        // What must run without a browser knows nothing of the page
+        files: ['sao_custom/src/**'],
+        languageOptions: {globals: {...COMMON, ...names('XMLHttpRequest')}},
+    },
+    {
+        files: [
+            'sao_custom/custom.js', 'sao_custom/src/custom.mjs',
+            'sao_custom/src/widget/**'],
         languageOptions: {globals: {
             ...COMMON, ...names(
                 'Sao', 'XMLHttpRequest', 'document', 'jQuery', 'window')}},
@@ -46,5 +53,9 @@ module.exports = [
                 ...COMMON, ...names(
                     'Buffer', 'global', 'setImmediate', 'setTimeout')},
         },
+    },
+    {
+        files: ['**/*.mjs'],
+        languageOptions: {sourceType: 'module'},
     },
 ];

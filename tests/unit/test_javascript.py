@@ -5,12 +5,18 @@ import re
 
 from devtools import javascript
 from devtools.testing import cache_folder
+from devtools.tryton import ROOT
+
+TESTS = 'tests/javascript'
 
 
 def test_style():
-    javascript.lint(cache_folder(), 'sao_custom', 'tests/javascript')
+    javascript.lint(cache_folder(), 'sao_custom', TESTS)
 
 
-def test_behaviour():
-    told = javascript.run_tests('tests/javascript/custom.test.js')
-    assert re.search(r'pass [1-9]', told)
+def test_behavior():
+    paths = sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / TESTS).glob('*.test.*js'))
+    output = javascript.run_tests(*paths)
+    assert re.search(r'pass [1-9]', output)

@@ -1,0 +1,26 @@
+/* SPDX-FileCopyrightText: 2026 health_orthanc contributors
+   SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The widget `binary_dicom` for Tryton's web client: it sends many files,
+   folders and archives one by one to the upload routes of health_orthanc.
+
+   The file lies beside the client's `index.html`; doc/uploads.md describes
+   how to install it. */
+
+import {Aborted, Connection, LoggedOut} from './connection.mjs';
+import {PACKED_LIMIT} from './sender.mjs';
+import {Upload} from './upload.mjs';
+import {make_widget} from './widget/binary_dicom.mjs';
+import {read_namespace} from './widget/namespace.mjs';
+
+if (typeof module !== 'undefined') {
+    // For the tests, which run without a browser
+    module.exports = {Aborted, Connection, LoggedOut, PACKED_LIMIT, Upload};
+}
+
+if (typeof Sao !== 'undefined') {
+    read_namespace();
+    Sao.View.Form.BinaryDicom = make_widget();
+    Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
+        Sao.View.Form.BinaryDicom;
+}

@@ -1,0 +1,20 @@
+/* SPDX-FileCopyrightText: 2026 health_orthanc contributors
+   SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* The attribute of views that names a widget which not all clients have */
+
+const CLIENT = 'urn:health_orthanc:client';
+
+/** Let SAO's parser of views read widgets named in our namespace, too. */
+export function read_namespace() {
+    const parser = Sao.View.XMLViewParser.prototype;
+    const node_attributes = parser._node_attributes;
+    parser._node_attributes = function(node) {
+        const attributes = node_attributes.call(this, node);
+        const widget = node.getAttributeNS(CLIENT, 'widget');
+        if (widget && (widget in Sao.View.FormXMLViewParser.WIDGETS)) {
+            attributes.widget = widget;
+        }
+        return attributes;
+    };
+}
