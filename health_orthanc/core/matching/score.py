@@ -99,8 +99,8 @@ class Assessment:
     vetoes : tuple of Veto
     key : Key or None
     obstacle : Obstacle or None
-    has_received_id : bool
-        Whether the PUID is the PatientID or one of the other IDs.
+    is_among_other_ids : bool
+        Whether the PUID is one of the other IDs that were received.
     """
     candidate: Candidate
     score: int
@@ -109,7 +109,7 @@ class Assessment:
     vetoes: tuple[Veto, ...] = ()
     key: Key | None = None
     obstacle: Obstacle | None = None
-    has_received_id: bool = False
+    is_among_other_ids: bool = False
 
     def is_equal(self, *names: str) -> bool:
         "Return whether all these fields are"
@@ -141,10 +141,11 @@ class Assessment:
     def is_near_patient_id(self) -> bool:
         "Whether an identifier of the patient was received, or nearly so"
         found = self._comparison('patient_id')
-        return self.has_received_id or bool(found and (
+        return self.is_among_other_ids or bool(found and (
                 found.verdict is Verdict.EQUAL
                 or found.reason is Reason.SIMILAR
-                or is_mistyped(found.ours, found.theirs)))
+                or found.reason is Reason.OTHER_PATIENT
+                and is_mistyped(found.ours, found.theirs)))
 
     @property
     def names_person(self) -> bool:
@@ -245,7 +246,7 @@ def _assess(
         candidate, _score(counted), strength - VETO * len(vetoes),
         tuple(found), vetoes, key,
         _find_obstacle(patient, study, known.puids),
-        patient.puid in {study.patient_id, *study.other_patient_ids} - {''})
+        patient.puid in study.other_patient_ids - {''})
 
 
 def _score(counted: Sequence[tuple[int, float]]) -> int:
