@@ -90,11 +90,11 @@ def _complete_steps(study, request):
             return
         modalities = {s.modality for s in study.series}
         steps = [s for s in steps if s.modality in modalities]
-    acquired = {s.modality for s in study.series} - NOT_ACQUIRED - {None, ''}
-    asked = {s.modality for s in study.series}
+    modalities = {s.modality for s in study.series}
+    only_documents = bool(modalities) and modalities <= NOT_ACQUIRED
     for step in steps:
-        # Documents and reports are no examination, unless they are asked for
-        if not acquired and step.modality not in asked:
+        # Documents and reports are no examination, unless they are ordered
+        if only_documents and step.modality not in modalities:
             continue
         state = step.state
         Step.move([step], 'completed', ended_at=now())
