@@ -4,6 +4,7 @@
 import datetime as dt
 import logging
 import secrets
+from urllib.parse import urlsplit
 
 from sql import Null
 from sql.aggregate import Count
@@ -37,6 +38,13 @@ INTERACTIVE_TIMEOUT = 5
 def secret_keys():
     "Return the Fernet keys of the configuration, the newest first"
     return config.get('health_orthanc', 'fernet_key', default='').split()
+
+
+def _origin(url):
+    "Return scheme, host and port of a URL"
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {
+        'http': 80, 'https': 443}.get(parts.scheme)
 
 
 class Server(
@@ -260,9 +268,10 @@ class Server(
     @classmethod
     def write(cls, *args):
         actions = iter(args)
-        args, changed = [], []
+        args, changed, moved = [], [], []
         for servers, values in zip(actions, actions):
             values = cls._normalized(values)
+            moved.extend(cls._check_moved(servers, values))
             if values.keys() & cls._connection_fields and not (
                     values.keys() & {'validated'}):
                 values['validated'] = False
@@ -271,7 +280,35 @@ class Server(
         super().write(*args)
         cls._check_later([s for s in cls.browse(changed) if s.active])
         servers = cls.browse(sum(args[::2], []))
-        cls._cancel_plugin_keys([s for s in servers if not s.active])
+        # The plugin of one that was never reached has not spoken yet
+        cls._cancel_plugin_keys([
+                s for s in servers
+                if not s.active or s in moved and s.version])
+
+    @classmethod
+    def _check_moved(cls, servers, values):
+        """Return the servers that get another scheme, host or port.
+
+        Whoever answers there must not be given what another server is to be
+        given: the secrets have to be entered with the address.
+
+        Raises
+        ------
+        ServerValidationError
+        """
+        if not values.get('domain'):
+            return []
+        moved = [
+            s for s in servers
+            if s.domain and _origin(s.domain) != _origin(values['domain'])]
+        for server in moved:
+            for name in ['password', 'client_key']:
+                if getattr(server, f'sealed_{name}') and name not in values:
+                    raise ServerValidationError(gettext(
+                            'health_orthanc.msg_server_moved',
+                            server=server.rec_name,
+                            **cls.__names__(name)))
+        return moved
 
     @classmethod
     def write_progress(cls, server_id, **values):

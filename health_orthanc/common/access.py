@@ -50,17 +50,25 @@ class SealedText(_SealedMixin, fields.Text):
 
 
 class GuardedSearchMixin:
-    """Check the access to what a ``where`` clause compares
+    """Check the access to what a search compares and orders by
 
-    trytond checks the fields of dotted names but not those of such a clause.
+    trytond checks the fields of dotted names, but neither those of a
+    ``where`` clause nor that a relation is compared with a text or ordered
+    by: all of these tell what is in records that the user may not read.
     """
     __slots__ = ()
 
     @classmethod
-    def search(cls, domain, *args, **kwargs):
+    def search(
+            cls, domain, offset=0, limit=None, order=None, count=False,
+            **kwargs):
         if Transaction().check_access:
             _check_where(cls, domain)
-        return super().search(domain, *args, **kwargs)
+            for name, *_ in order or []:
+                _check_order(cls, name)
+        return super().search(
+            domain, offset=offset, limit=limit, order=order, count=count,
+            **kwargs)
 
 
 def _check_where(Model, domain, inside=False):
@@ -80,12 +88,50 @@ def _check_leaf(Model, clause, inside):
         FieldAccess.check(Model.__name__, [name], 'read')
     field = Model._fields[name]
     where = clause[1].endswith('where')
-    if not hasattr(field, 'get_target') or not (where or rest):
+    if not hasattr(field, 'get_target') or not (
+            where or rest or _has_text(clause[2])):
         return
     Target = field.get_target()
     ModelAccess.check(Target.__name__, 'read')
-    _check_where(
-        Target, [(rest, *clause[1:])] if rest else clause[2], inside=True)
+    if where or rest:
+        _check_where(
+            Target, [(rest, *clause[1:])] if rest else clause[2], inside=True)
+
+
+def _has_text(value):
+    "Return whether a relation is compared by the name of its records"
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_text, value))
+    return isinstance(value, str)
+
+
+def _check_order(Model, name):
+    pool = Pool()
+    FieldAccess = pool.get('ir.model.field.access')
+    name, _, rest = name.partition('.')
+    field = Model._fields.get(name)
+    if field is None:
+        return
+    FieldAccess.check(Model.__name__, [name], 'read')
+    if hasattr(field, 'get_target'):
+        Target = field.get_target()
+        pool.get('ir.model.access').check(Target.__name__, 'read')
+        _check_rules(Model, Target)
+        if rest:
+            _check_order(Target, rest)
+
+
+def _check_rules(Model, Target):
+    """Check that an order tells nothing of records that are not read.
+
+    Where the own records follow the same rules, whose relations are read
+    too, there are none.
+    """
+    Rule = Pool().get('ir.rule')
+    if Rule.domain_get(Target.__name__, mode='read') and not (
+            Rule.domain_get(Model.__name__, mode='read')):
+        raise AccessError(gettext(
+                'ir.msg_access_rule_error', **Target.__names__()))
 
 
 class GuardedMixin(GuardedSearchMixin):

@@ -6,6 +6,7 @@ It is read from the tables: a search looks at hundreds of patients of whom a
 few values are needed.
 """
 
+import datetime as dt
 from collections import defaultdict
 
 from sql import Literal, Union
@@ -62,11 +63,16 @@ def _patient_facts(ids, active):
     if active:
         where &= Coalesce(patient.active, True)
         where &= Coalesce(party.active, True)
+    certificate = pool.get('gnuhealth.death_certificate').__table__()
     rows = _rows(patient.join(
-            party, condition=patient.party == party.id).select(
+            party, condition=patient.party == party.id).join(
+            certificate, 'LEFT',
+            condition=party.death_certificate == certificate.id).select(
             patient.id, patient.party, patient.biological_sex, party.ref,
             party.lastname, party.name, party.dob, party.est_dob,
-            party.gender, where=where))
+            party.gender,
+            Coalesce(patient.active, True) & Coalesce(party.active, True),
+            party.deceased, certificate.dod, where=where))
     parties = [row[1] for row in rows]
     names, other_ids = _names_and_ids(parties)
     return {
@@ -79,9 +85,19 @@ def _patient_facts(ids, active):
             birth_date_estimated=bool(estimated),
             biological_sex=_SEXES.get(sex, ''),
             gender=_SEXES.get(gender, ''),
-            other_ids=frozenset(other_ids.get(party, set()) - {puid}))
-        for id_, party, sex, puid, lastname, name, dob, estimated, gender
-        in rows}
+            other_ids=frozenset(other_ids.get(party, set()) - {puid}),
+            active=bool(is_active),
+            deceased=bool(deceased),
+            died_on=_date(died_at))
+        for id_, party, sex, puid, lastname, name, dob, estimated, gender,
+        is_active, deceased, died_at in rows}
+
+
+def _date(moment):
+    # SQLite gives what is joined as text
+    if isinstance(moment, str):
+        moment = dt.datetime.fromisoformat(moment)
+    return moment.date() if moment else None
 
 
 def _names_and_ids(parties):

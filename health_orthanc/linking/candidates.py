@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections import defaultdict
 
-from sql import Literal, Union
+from sql import Literal, Null, Union
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -18,6 +18,7 @@ from ..core.matching.birth_dates import compare_birth_dates
 from ..core.matching.fields import (
     compare_patient_ids, compare_sex, received_values)
 from ..core.matching.names import compare_names
+from ..core.matching.search_keys import near_identifiers
 from ..core.matching.verdicts import Verdict
 from .attributes import order_attributes, patient_attributes
 
@@ -40,6 +41,8 @@ def study_attributes(study):
     return StudyAttributes(
         study_uid=study.study_instance_UID or '',
         accession_number=study.accession_number or '',
+        requested_accession_numbers=_texts(attributes, 'AccessionNumber'),
+        requested_study_uids=_texts(attributes, 'StudyInstanceUID'),
         step_ids=_texts(attributes, 'ScheduledProcedureStepID'),
         procedure_ids=_texts(attributes, 'RequestedProcedureID'),
         patient_name=study.patient_name or '',
@@ -49,6 +52,7 @@ def study_attributes(study):
                     clean_text(text) for text in _text(
                         notified, 'OtherPatientIDs').split('\\')))),
         birth_date=study.patient_birth_date,
+        birth_date_text=_malformed(study, 'PatientBirthDate'),
         sex=study.patient_sex or '',
         modalities=frozenset(
             s.modality for s in study.series if s.modality),
@@ -59,6 +63,15 @@ def study_attributes(study):
         texts=frozenset(
             text for text in notified.get('Texts') or []
             if isinstance(text, str)) | _own_texts(study))
+
+
+def _malformed(study, keyword):
+    "Return what the images hold in place of a proper value"
+    for line in (study.malformed_tags or '').splitlines():
+        name, _, text = line.partition(': ')
+        if name == keyword:
+            return clean_text(text)
+    return ''
 
 
 def _text(values, name):
@@ -110,6 +123,7 @@ def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
     for search, ids in zip(
             doubtful, PatientKey.alike([s.study for s in doubtful])):
         search.patients |= ids
+    _assign_near(doubtful)
     patients.update(patient_attributes(
             set().union(*(s.patients for s in searches)) - patients.keys()))
     _assign_awaited(searches, order_window)
@@ -124,11 +138,10 @@ class _Search:
         self.study = study
         self.orders = set()
         self.patients = set()
-        numbers, ids = (
-            {study.accession_number},
-            {study.patient_id, *study.other_patient_ids})
+        numbers = study.accession_numbers
+        ids = {study.patient_id, *study.other_patient_ids}
         self.keys = {
-            'study_instance_uid': {study.study_uid},
+            'study_instance_uid': study.study_uids,
             'merge_id': received_values(study),
             'accession_number': numbers,
             'accession_alias': numbers,
@@ -194,6 +207,25 @@ def _assign_keyed(searches):
                         search.orders.add(order)
 
 
+# Identifiers that are looked for in one statement
+_NEAR_LIMIT = 8000
+
+
+def _assign_near(searches):
+    "Give each study the patients whose PUID is one typing error away"
+    by_value = defaultdict(list)
+    for search in searches:
+        for value in near_identifiers(search.study.patient_id):
+            by_value[value].append(search)
+    query = _keyed()['puid']
+    for values in grouped_slice(sorted(by_value), _NEAR_LIMIT):
+        for _, value, _, patient in _rows([
+                    query('puid', list(some))
+                    for some in grouped_slice(list(values))]):
+            for search in by_value[value]:
+                search.patients.add(patient)
+
+
 def _keyed():
     "Return what makes the query for values of each kind of key"
     pool = Pool()
@@ -203,14 +235,20 @@ def _keyed():
     party = pool.get('party.party').__table__()
     code = pool.get('gnuhealth.person_alternative_identification').__table__()
     of_step = step.join(request, condition=step.request == request.id)
-    of_party = patient.join(party, condition=patient.party == party.id)
+    replacement = pool.get('gnuhealth.patient').__table__()
+    # Whoever was replaced by another patient is that one
+    of_party = patient.join(
+        party, condition=patient.party == party.id).join(
+        replacement, 'LEFT',
+        condition=replacement.party == party.replaced_by)
     of_duplicate = patient.join(
         party, condition=party.replaced_by == patient.party)
     of_code = patient.join(code, condition=code.party == patient.party)
 
-    def query(source, column, order, patient):
+    def query(source, column, order, patient, where=Literal(True)):
         return lambda name, values: source.select(
-            Literal(name), column, order, patient, where=column.in_(values))
+            Literal(name), column, order, patient,
+            where=column.in_(values) & where)
     nothing = Literal(0)
     return {
         **{name: query(
@@ -219,7 +257,9 @@ def _keyed():
                 'study_instance_uid', 'merge_id', 'accession_number',
                 'accession_alias']},
         'step_id': query(of_step, step.step_id, request.id, request.patient),
-        'puid': query(of_party, party.ref, nothing, patient.id),
+        'puid': query(
+            of_party, party.ref, nothing, patient.id,
+            replacement.id == Null),
         'replaced_puid': query(of_duplicate, party.ref, nothing, patient.id),
         'other_id': query(of_code, code.code, nothing, patient.id),
         }
@@ -233,15 +273,23 @@ def _assign_awaited(searches, window):
     dates = [s.study.date for s in searches]
     start = dt.datetime.combine(min(dates), dt.time()) - window
     end = dt.datetime.combine(max(dates), dt.time()) + window
-    request = Pool().get('gnuhealth.imaging.test.request').__table__()
+    pool = Pool()
+    request = pool.get('gnuhealth.imaging.test.request').__table__()
+    step = pool.get('gnuhealth.imaging.procedure.step').__table__()
     by_patient = defaultdict(list)
     for ids in grouped_slice(
             sorted(set().union(*(s.patients for s in searches)))):
-        for id_, patient, date in _rows([request.select(
-                        request.id, request.patient, request.date,
+        for id_, patient, date in _rows([
+                    source.select(
+                        request.id, request.patient, date,
                         where=request.patient.in_(list(ids))
                         & (request.state == 'requested')
-                        & (request.date >= start) & (request.date < end))]):
+                        & (date >= start) & (date < end))
+                    for source, date in [
+                        (request, request.date),
+                        (request.join(
+                                step, condition=step.request == request.id),
+                            step.scheduled_at)]]):
             by_patient[patient].append((id_, date))
     for search in searches:
         day = dt.datetime.combine(search.study.date, dt.time())

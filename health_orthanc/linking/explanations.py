@@ -23,6 +23,10 @@ DOUBTS = [
     (Doubt.DIFFERENCE.value, "Something Differs"),
     (Doubt.NO_KEY.value, "No Number of an Order"),
     (Doubt.IDENTITY.value, "Person Hardly Known"),
+    (Doubt.OPEN_ORDER.value, "Open Order Fits"),
+    (Doubt.INACTIVE.value, "Patient Deactivated"),
+    (Doubt.DECEASED.value, "Patient Deceased"),
+    (Doubt.UNBORN.value, "Study before Birth"),
     ]
 VERDICTS = [
     ('equal', "Equal"),

@@ -13,6 +13,7 @@ from trytond.transaction import without_check_access
 
 from ..common.transaction import now
 from ..orders.states import OPEN_STATES
+from ..core.matching.fields import NOT_ACQUIRED
 from .candidates import study_attributes
 from .key_image import has_images_of_people
 
@@ -89,7 +90,12 @@ def _complete_steps(study, request):
             return
         modalities = {s.modality for s in study.series}
         steps = [s for s in steps if s.modality in modalities]
+    modalities = {s.modality for s in study.series}
+    only_documents = bool(modalities) and modalities <= NOT_ACQUIRED
     for step in steps:
+        # Documents and reports are no examination, unless they are ordered
+        if only_documents and step.modality not in modalities:
+            continue
         state = step.state
         Step.move([step], 'completed', ended_at=now())
         Step.write([step], {'study': study.id, 'state_before': state})

@@ -13,7 +13,9 @@ from trytond.transaction import Transaction
 from ..core.worklist import item as worklist
 from ..orders.states import OPEN_STATES
 
-__all__ = ['RecordView', 'patient_identity', 'rendering', 'template_data']
+__all__ = [
+    'REACHABLE', 'RecordView', 'patient_identity', 'rendering',
+    'template_data']
 
 # The step that is being rendered and the time zones of institutions
 _current = ContextVar('worklist_current', default=(None, None))
@@ -40,13 +42,47 @@ def rendering(step, zones=None):
         _current.reset(token)
 
 
-# Of these only the name is shown: the rest is no matter of an order, and
-# may be secret
-_OPAQUE = ('ir.', 'res.', 'gnuhealth.orthanc.')
+# What templates may reach from ``my``: who writes one need not be allowed to
+# read the record that is shown, and everybody who may read the order, and
+# each device, sees what comes of it. Of other models only the name is shown.
+REACHABLE = {
+    'gnuhealth.imaging.test.request': {
+        'accession_number', 'accession_alias', 'comment', 'context', 'date',
+        'doctor', 'merge_id', 'patient', 'request', 'request_line',
+        'requested_at', 'requested_test', 'state', 'steps',
+        'study_instance_uid', 'urgent', 'worklist_status'},
+    'gnuhealth.imaging.procedure.step': {
+        'description', 'duration', 'institution', 'laterality', 'location',
+        'modality', 'number', 'performing_physician', 'scheduled_at',
+        'scheduled_end', 'state', 'station_aetitle', 'station_name',
+        'step_id'},
+    'gnuhealth.imaging.test': {
+        'aetitle', 'code', 'name', 'orthanc_duration', 'orthanc_location',
+        'orthanc_modality', 'orthanc_station_name',
+        'orthanc_step_description', 'test_type'},
+    'gnuhealth.imaging.test.type': {'code', 'name'},
+    'gnuhealth.patient': {
+        'age', 'biological_sex', 'critical_summary', 'dob', 'gender',
+        'lastname', 'name', 'party', 'puid'},
+    'party.party': {
+        'dob', 'est_dob', 'gender', 'is_person', 'lastname', 'name',
+        'person_names', 'ref'},
+    'gnuhealth.person_name': {
+        'family', 'given', 'prefix', 'suffix', 'use'},
+    'gnuhealth.healthprofessional': {
+        'code', 'institution', 'main_specialty', 'party'},
+    'gnuhealth.hp_specialty': {'specialty'},
+    'gnuhealth.specialty': {'code', 'name'},
+    'gnuhealth.institution': {'code', 'party'},
+    'gnuhealth.pathology': {'code', 'name'},
+    }
 
 
 class RecordView:
-    """A record for templates: its fields can be read, all else is hidden.
+    """A record for templates: what is `REACHABLE` of it can be read.
+
+    All else is hidden. Other modules give templates what they need besides as
+    variables of `get_worklist_template_data()`.
 
     Text is made safe as values of variables are.  There are no files.
 
@@ -78,12 +114,8 @@ class RecordView:
 def _is_shown(Record, name):
     if name in {'id', 'rec_name'}:
         return True
-    field = Record._fields.get(name)
-    return (
-        field is not None and field._type != 'binary'
-        and not Record.__name__.startswith(_OPAQUE)
-        # It would hold itself
-        and name != 'worklist_text')
+    return name in REACHABLE.get(Record.__name__, ()) and (
+        name in Record._fields)
 
 
 def _view(value, kind):

@@ -126,6 +126,9 @@ class RemoteServer:
         return values
 
     def write(self, **values: Any) -> None:
+        if 'domain' in values:
+            # Another address needs the password again
+            values.setdefault('password', self.orthanc.password)
         self.hospital.write(inside.SERVER, [self.id], **values)
 
     def studies(self, *fields: str) -> list[dict]:

@@ -3,18 +3,21 @@
 """Studies that are easily given to the wrong patient or order."""
 
 import datetime as dt
+import json
 
 from trytond.modules.health_orthanc.core.matching.decisions import Doubt
 from trytond.modules.health_orthanc.core.matching.score import Veto
+from trytond.modules.health_orthanc.linking.explanations import DOUBTS
 from trytond.modules.health_orthanc.linking.link import evaluate
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 
 from .tools import (
-    STUDY, OrthancTestCase, create_order, create_patient, create_series,
-    create_server, create_study, match_study)
+    SERIES, STUDY, OrthancTestCase, create_order, create_patient,
+    create_series, create_server, create_study, match_study)
 
 BIRTH = dt.date(1964, 8, 12)
+REQUEST = 'gnuhealth.imaging.test.request'
 
 
 class HardCasesTestCase(OrthancTestCase):
@@ -227,3 +230,122 @@ class HardCasesTestCase(OrthancTestCase):
         self.assertEqual(
             evaluate(study).candidates[0].candidate.patient.key,
             order.patient.id)
+
+    def series(self, study, *modalities):
+        "Give a study series of these modalities and no others"
+        Series = Pool().get(SERIES)
+        Series.delete(list(study.series))
+        for modality in modalities:
+            create_series(study, modality=modality)
+        return study
+
+    @with_transaction()
+    def test_documents_leave_the_step_open(self):
+        for modalities in [['DOC'], ['SR'], ['PR', 'KO'], ['OT']]:
+            with self.subTest(modalities=modalities):
+                order = self.order()
+                study = match_study(
+                    self.series(self.study(order), *modalities))
+                self.assertEqual(study.request, order)
+                self.assertEqual(study.link_status, 'auto_certain')
+                self.assertEqual(order.state, 'requested')
+                self.assertEqual(order.steps[0].state, 'scheduled')
+                # The images come to the scanned requisition
+                create_series(study, modality='CT')
+                match_study(study)
+                self.assertEqual(
+                    Pool().get(REQUEST)(order.id).state, 'done')
+
+    @with_transaction()
+    def test_documents_that_are_ordered_complete_the_step(self):
+        order = self.order()
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        Step.write(list(order.steps), {'modality': 'OT'})
+        match_study(self.series(self.study(order), 'OT'))
+        self.assertEqual(Pool().get(REQUEST)(order.id).state, 'done')
+
+    @with_transaction()
+    def test_an_open_order_waits_whatever_number_came(self):
+        for number in [
+                'X-4711', None, 'SITE-{}', '{}-CT', '{}\\X-4712', 'strip']:
+            with self.subTest(number=number):
+                order = self.order()
+                own = order.accession_number
+                if number == 'strip':
+                    number = own.lstrip('GH0')
+                elif number:
+                    number = number.format(own)
+                study = match_study(self.foreign(
+                        order, accession_number=number))
+                if number and own in number.split('\\'):
+                    self.assertLinked(study, order)
+                    continue
+                self.assertNotSure(study, order)
+                self.assertEqual(study.link_status, 'auto_unsure')
+                self.assertIn(study, Pool().get(STUDY).queue())
+
+    @with_transaction()
+    def test_numbers_in_the_request_attributes(self):
+        for keyword in ['AccessionNumber', 'StudyInstanceUID']:
+            with self.subTest(keyword=keyword):
+                order = self.order()
+                value = {
+                    'AccessionNumber': order.accession_number,
+                    'StudyInstanceUID': order.study_instance_uid}[keyword]
+                study = match_study(self.foreign(
+                        order, notified_facts=json.dumps({'Series': [{
+                                'RequestAttributes': [{keyword: value}]}]})))
+                self.assertLinked(study, order)
+
+    @with_transaction()
+    def test_a_replaced_patient_is_the_replacement(self):
+        old, new = self.order(), create_patient(dob=BIRTH)
+        Party = Pool().get('party.party')
+        party = old.patient.party
+        Party.write([party], {'replaced_by': new.party.id, 'active': False})
+        study = match_study(self.foreign(old, accession_number=None))
+        self.assertNotEqual(study.link_status, 'auto_certain')
+        found = [a.candidate.patient.key
+            for a in evaluate(study).candidates]
+        self.assertIn(new.id, found)
+        self.assertNotEqual(study.patient, old.patient)
+
+    @with_transaction()
+    def test_deactivated_and_deceased_patients(self):
+        Party = Pool().get('party.party')
+        for values, doubt in [
+                ({'active': False}, Doubt.INACTIVE),
+                ({'deceased': True}, Doubt.DECEASED)]:
+            with self.subTest(doubt=doubt):
+                patient = create_patient(dob=BIRTH)
+                order = create_order(patient, requested=True)
+                Party.write([patient.party], values)
+                study = match_study(self.study(order))
+                self.assertNotSure(study)
+                self.assertEqual(evaluate(study).doubt, doubt)
+                self.assertEqual(
+                    dict(DOUBTS)[study.doubt], dict(DOUBTS)[doubt.value])
+
+    @with_transaction()
+    def test_a_birth_date_in_another_form(self):
+        for text, status in [
+                ('1964-08-12', 'auto_certain'), ('12.08.1964', 'auto_certain'),
+                ('13.08.1964', 'auto_unsure'), ('August', 'auto_unsure')]:
+            with self.subTest(text=text):
+                order = self.order()
+                study = match_study(self.study(
+                        order, patient_birth_date=None,
+                        malformed_tags=f'PatientBirthDate: {text}'))
+                self.assertEqual(study.link_status, status)
+
+    @with_transaction()
+    def test_the_owner_of_a_mistyped_puid_is_listed(self):
+        patient = create_patient("Muster", "Erika", ref='PAT0001234')
+        for typed in ['PAT0001243', 'PAT000123', 'PAT0001235']:
+            with self.subTest(typed=typed):
+                study = create_study(
+                    create_server(), patient_id=typed,
+                    patient_name='Kaum^Lesbar')
+                self.assertIn(patient.id, [
+                        a.candidate.patient.key
+                        for a in evaluate(study).candidates])

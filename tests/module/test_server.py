@@ -200,7 +200,10 @@ class SecretsTestCase(OrthancTestCase):
         "Return the credentials that Orthanc is sent"
         with FakeOrthanc() as orthanc:
             script_orthanc(orthanc)
-            server = write(server, domain=orthanc.url, user='reader')
+            # As if it had always been there
+            server.write_progress(
+                server.id, domain=orthanc.url, user='reader')
+            server = refetched(server)
             with server.get_client() as client:
                 client.system()
             header = orthanc.received[0].headers['Authorization']
@@ -226,6 +229,55 @@ class SecretsTestCase(OrthancTestCase):
         self.assertEqual(caught.exception.message, describe('secret'))
         self.assertNotIn('sesame', str(caught.exception))
         self.assertNotIn('not-a-key', str(caught.exception))
+
+    @with_transaction()
+    def test_another_address_takes_no_secret_along(self):
+        for secrets, missing in [
+                ({'password': 'sesame'}, 'password'),
+                ({'client_key': 'KEY'}, 'client_key')]:
+            server = create_server(**secrets)
+            for url in [
+                    'http://127.0.0.1:10/', 'https://127.0.0.1:9/',
+                    'http://127.0.0.2:9/']:
+                with self.subTest(url=url, secret=missing):
+                    with self.assertRaises(ServerValidationError) as caught:
+                        write(server, domain=url)
+                    self.assertIn(server.label, caught.exception.message)
+                    with self.assertRaises(ServerValidationError):
+                        write(server, domain=url, **{missing: MASK})
+            self.assertEqual(queued('check_connection'), [])
+            self.assertEqual(
+                refetched(server).domain, server.domain)
+
+    @with_transaction()
+    def test_another_address_takes_what_is_entered_with_it(self):
+        server = create_server(password='sesame', client_key='KEY')
+        server = write(
+            server, domain='http://127.0.0.1:10', password='open',
+            client_key=None)
+        self.assertEqual(server.domain, 'http://127.0.0.1:10')
+        self.assertEqual(unseal(server.sealed_password), 'open')
+        self.assertIsNone(server.sealed_client_key)
+        self.assertEqual(queued('check_connection'), [server.id])
+
+    @with_transaction()
+    def test_another_path_of_the_same_address_keeps_them(self):
+        server = create_server(
+            domain='http://127.0.0.1:9/a', password='sesame')
+        server = write(server, domain='http://127.0.0.1:9/b/')
+        self.assertEqual(unseal(server.sealed_password), 'sesame')
+
+    @with_transaction()
+    def test_another_address_needs_another_plugin_key(self):
+        server = create_server(version='1.12.7')
+        server.new_plugin_key()
+        Application = Pool().get('res.user.application')
+        keys = [('user.login', '=', server.plugin_login),
+            ('state', '=', 'validated')]
+        write(server, domain='http://127.0.0.1:9/path')
+        self.assertEqual(Application.search(keys, count=True), 1)
+        write(server, domain='http://127.0.0.1:10')
+        self.assertEqual(Application.search(keys, count=True), 0)
 
     @with_transaction()
     def test_does_not_show_in_a_record(self):

@@ -710,21 +710,34 @@ class MyTestCase(OrthancTestCase):
                         getattr(view, name)
 
     @with_transaction()
-    def test_secrets_and_files_are_hidden(self):
+    def test_what_is_no_matter_of_an_order_is_hidden(self):
         view, order = self.view()
-        study = view.patient.orthanc_studies[0]
-        self.assertEqual(str(study.server), study.server.rec_name)
         for record, names in [
-                (view.create_uid, ['password', 'password_hash', 'sessions']),
-                (study.server, ['user', 'password', 'sealed_password']),
-                (study, ['thumbnail']),
-                (view.patient.party, ['photo']),
-                (view, ['worklist_text'])]:
+                (view, [
+                        'worklist_text', 'create_uid', 'write_uid',
+                        'replaces']),
+                (view.patient, [
+                        'orthanc_studies', 'orthanc_patients', 'diseases',
+                        'medications', 'lab_test_ids', 'create_uid']),
+                (view.patient.party, [
+                        'photo', 'internal_user', 'addresses',
+                        'contact_mechanisms', 'alternative_ids']),
+                (view.doctor.party, ['internal_user']),
+                (view.steps[0], ['study', 'rejected_by'])]:
             for name in names:
                 with self.subTest(record=str(record), name=name):
                     with self.assertRaises(AttributeError):
                         getattr(record, name)
-        self.assertEqual(str(view.create_uid), order.create_uid.rec_name)
+
+    @with_transaction()
+    def test_all_that_is_reachable_is_there(self):
+        pool = Pool()
+        for model, names in worklist_data.REACHABLE.items():
+            with self.subTest(model=model):
+                self.assertLessEqual(names, pool.get(model)._fields.keys())
+                self.assertFalse({
+                        n for n in names
+                        if pool.get(model)._fields[n]._type == 'binary'})
 
     @with_transaction()
     def test_what_is_not_there_is_told(self):

@@ -25,7 +25,10 @@ class StudyAttributes:
     study_uid : str
         StudyInstanceUID (0020,000D)
     accession_number : str
-        (0008,0050)
+        (0008,0050), several values as they were received
+    requested_accession_numbers, requested_study_uids : frozenset of str
+        Those of the RequestAttributesSequence of every series (PS3.3
+        Table 10-9), which count like those of the study.
     step_ids, procedure_ids : frozenset of str
         ScheduledProcedureStepID (0040,0009) and RequestedProcedureID
         (0040,1001) of the RequestAttributesSequence of every series
@@ -37,6 +40,8 @@ class StudyAttributes:
     other_patient_ids : frozenset of str
         OtherPatientIDs (0010,1000) and those of OtherPatientIDsSequence
     birth_date : date or None
+    birth_date_text : str
+        What was received in place of a date of DICOM.
     sex : str
         ``'M'`` or ``'F'``; anything else is unknown.
     modalities : frozenset of str
@@ -64,6 +69,21 @@ class StudyAttributes:
     station_aetitles: frozenset[str] = frozenset()
     station_names: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    requested_accession_numbers: frozenset[str] = frozenset()
+    requested_study_uids: frozenset[str] = frozenset()
+    birth_date_text: str = ''
+
+    @property
+    def accession_numbers(self) -> frozenset[str]:
+        "Each accession number that was received"
+        own = (part.strip() for part in self.accession_number.split('\\'))
+        return frozenset(filter(None, own)) | self.requested_accession_numbers
+
+    @property
+    def study_uids(self) -> frozenset[str]:
+        "Each study UID that was received"
+        return frozenset(filter(None, [self.study_uid])
+            ) | self.requested_study_uids
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +106,11 @@ class PatientAttributes:
         where no biological sex is known, and never contradicts.
     other_ids : frozenset of str
         Other identifiers that the patient has, of whomever.
+    active : bool
+        Whether the record may be used.
+    deceased : bool
+    died_on : date or None
+        The day of death, if it is known.
     """
     key: Hashable
     puid: str = ''
@@ -95,6 +120,9 @@ class PatientAttributes:
     biological_sex: str = ''
     gender: str = ''
     other_ids: frozenset[str] = frozenset()
+    active: bool = True
+    deceased: bool = False
+    died_on: dt.date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,15 @@
 """Whether two birth dates may be one with a slip of the pen."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
+from contextlib import suppress
 
-from .verdicts import Finding, Reason
+from .verdicts import Finding, Reason, Verdict
 
-__all__ = ['SLIP', 'compare_birth_dates', 'find_slip']
+__all__ = [
+    'SLIP', 'compare_birth_date_texts', 'compare_birth_dates', 'find_slip',
+    'read_birth_dates']
 
 # How much two dates agree that differ by a slip
 SLIP = 0.5
@@ -43,6 +47,56 @@ def compare_birth_dates(
         return Finding.differs(Reason.ESTIMATED)
     slip = find_slip(ours, theirs)
     return Finding.differs(slip, SLIP if slip else 0)
+
+
+def compare_birth_date_texts(
+        ours: dt.date | None, theirs: str, estimated: bool = False
+        ) -> Finding:
+    """Compare a birth date with a text that is no date of DICOM.
+
+    It is read as people write dates. What cannot be read is a difference that
+    a person has to look at, never a contradiction.
+    """
+    dates = read_birth_dates(theirs)
+    if not dates:
+        return Finding.differs(Reason.UNREADABLE_DATE, SLIP)
+    findings = [compare_birth_dates(ours, d, estimated) for d in dates]
+    best = max(findings, key=lambda f: (f.agreement or 0, f.verdict.value))
+    if len(dates) > 1 and best.verdict is Verdict.EQUAL:
+        # Day and month may be meant the other way round
+        return Finding.partial(Reason.DAY_MONTH, 1)
+    return best
+
+
+_DATE_ORDERS = [
+    # Year first is never ambiguous; points are written in German and Slavic
+    # countries, day first
+    (re.compile(r'(?P<y>\d{4})[-./ ](?P<m>\d{1,2})[-./ ](?P<d>\d{1,2})'),),
+    (re.compile(r'(?P<d>\d{1,2})[. ] ?(?P<m>\d{1,2})[. ] ?(?P<y>\d{4})'),),
+    (
+        re.compile(r'(?P<d>\d{1,2})[-/](?P<m>\d{1,2})[-/](?P<y>\d{4})'),
+        re.compile(r'(?P<m>\d{1,2})[-/](?P<d>\d{1,2})[-/](?P<y>\d{4})')),
+    ]
+
+
+def read_birth_dates(text: str) -> list[dt.date]:
+    """Return the dates that a text may mean, the likeliest first.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``1988-09-09``, ``09.09.1988`` or ``9/9/1988``.
+    """
+    for patterns in _DATE_ORDERS:
+        found = []
+        for pattern in patterns:
+            match = pattern.fullmatch(text.strip())
+            if match:
+                with suppress(ValueError):
+                    found.append(dt.date(*(int(match[k]) for k in 'ymd')))
+        if found:
+            return list(dict.fromkeys(found))
+    return []
 
 
 def _is_placeholder(date: dt.date) -> bool:

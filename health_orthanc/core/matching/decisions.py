@@ -37,6 +37,10 @@ class Doubt(enum.Enum):
     DIFFERENCE = 'difference'  # not all agrees
     NO_KEY = 'no_key'  # nothing leads to this order but the patient
     IDENTITY = 'identity'  # too little is known of who it is
+    OPEN_ORDER = 'open_order'  # an open order fits that has another number
+    INACTIVE = 'inactive'  # the record of the patient is deactivated
+    DECEASED = 'deceased'  # the patient died before
+    UNBORN = 'unborn'  # the patient was born later
 
 
 # Between what a hospital may set the thresholds: none makes a machine more
@@ -81,10 +85,11 @@ class Thresholds:
         How many where only the PUID leads to the patient; it and the name
         must be among them.
     candidates : int
-        How many are kept for people to choose from.
+        How many are kept for people to choose from, besides those to whom a
+        key or an identifier leads.
     candidate_strength : float
         From where on a candidate is worth to be shown; name and birth date
-        always are.
+        always are, and so is an identifier, or one next to it.
     """
     review_score: int = 60
     review_strength: float = 38
@@ -135,11 +140,12 @@ def decide(
     eligible = [
         a for a in assessments
         if not a.candidate.order or a.order_key or a.candidate.order.open]
-    shown = tuple(
+    shown = [
         a for a in eligible
         if a.order_key or a.strength >= thresholds.candidate_strength
         # Perhaps somebody else's ID was typed
-        or a.is_equal('name', 'birth_date'))[:thresholds.candidates]
+        or a.is_equal('name', 'birth_date') or a.is_near_patient_id]
+    shown = _first(shown, thresholds.candidates)
     if not eligible:
         return Decision(Status.UNLINKED, None, (), Doubt.NOBODY)
     best, others = eligible[0], eligible[1:]
@@ -152,6 +158,17 @@ def decide(
     status = Status.UNSURE if doubt else Status.CERTAIN
     shown = (best, *(a for a in shown if a is not best))
     return Decision(status, best, shown, doubt)
+
+
+def _first(found: Sequence[Assessment], limit: int) -> tuple[Assessment, ...]:
+    """Return the first of those found, and all that a key leads to.
+
+    Whoever owns the identifier, or one next to it, is always shown.
+    """
+    kept = [
+        a for number, a in enumerate(found)
+        if number < limit or a.order_key or a.is_near_patient_id]
+    return tuple(kept)
 
 
 def _why_unlinked(
@@ -187,9 +204,15 @@ def _settle_orders(
 def _why_unsure(
         best: Assessment, others: Sequence[Assessment],
         thresholds: Thresholds) -> Doubt | None:
+    if best.obstacle:
+        return Doubt(best.obstacle.value)
     if any(a.order_key and not _is_same_order(a, best) for a in others):
         return Doubt.OTHER_KEY
-    if not best.is_equal('patient_id') and any(
+    if any(
+            _is_other_patient(best, a) and a.is_equal('patient_id')
+            for a in others):
+        return Doubt.RIVAL
+    if not best.owns_patient_id and any(
             _is_other_patient(best, a) and a.is_equal('name', 'birth_date')
             for a in others):
         return Doubt.NAMESAKE
@@ -200,15 +223,29 @@ def _why_unsure(
             and best.strength - a.strength < thresholds.margin
             for a in others):
         return Doubt.RIVAL
-    if best.score < 100 or Verdict.DIFFERS in best.identity or (
-            not best.is_equal('name')):
+    if best.score < 100 or Verdict.DIFFERS in best.identity or not (
+            best.is_equal('name') or _is_name_dispensable(best)):
         return Doubt.DIFFERENCE
+    if not best.candidate.order and any(
+            not _is_other_patient(best, a) and a.may_be_ordered
+            for a in others):
+        return Doubt.OPEN_ORDER
     return _why_no_key(best, thresholds)
+
+
+def _is_name_dispensable(best: Assessment) -> bool:
+    """Return whether all but a name of lost letters identifies somebody.
+
+    The console knows fewer letters than the hospital writes names with.
+    """
+    return best.has_lost_letters and (
+        best.key in {Key.STUDY_UID, Key.ACCESSION_NUMBER}
+        and best.identity.count(Verdict.EQUAL) >= 3)
 
 
 def _why_no_key(best: Assessment, thresholds: Thresholds) -> Doubt | None:
     equal = best.identity.count(Verdict.EQUAL)
-    by_puid = best.is_equal('patient_id')
+    by_puid = best.owns_patient_id
     if best.candidate.order:
         if not best.order_key:
             return Doubt.NO_KEY

@@ -3,6 +3,7 @@
 """How each field of a study compares with that of a patient or an order."""
 
 import datetime as dt
+import re
 from collections.abc import Collection, Sequence
 
 from rapidfuzz.distance import OSA
@@ -13,13 +14,14 @@ from .folding import fold_words
 from .verdicts import Finding, Reason
 
 __all__ = [
-    'compare_accession_numbers', 'compare_dates', 'compare_descriptions',
-    'compare_merge_id', 'compare_modalities', 'compare_patient_ids',
-    'compare_sex', 'compare_stations', 'compare_step_ids',
-    'compare_study_uids', 'received_values']
+    'NOT_ACQUIRED', 'compare_accession_numbers', 'compare_dates',
+    'compare_descriptions', 'compare_merge_id', 'compare_modalities',
+    'compare_patient_ids', 'compare_sex', 'compare_stations',
+    'compare_step_ids', 'compare_study_uids', 'is_mistyped',
+    'received_values']
 
 # Of objects that are made from images, or of anything (PS3.3 C.7.3.1.1.1)
-_NOT_ACQUIRED = frozenset("""
+NOT_ACQUIRED = frozenset("""
     SR KO PR OT SEG REG DOC FID RTSTRUCT RTPLAN RTDOSE RTRECORD PLAN RWV STAIN
     ASMT M3D TEXTUREMAP AU HC""".split())
 _PROJECTION = frozenset({'CR', 'DX', 'RG'})
@@ -31,7 +33,9 @@ def compare_patient_ids(
         issuers: Collection[str] = ()) -> Finding:
     """Compare the PatientID with the PUID.
 
-    Nobody's PUID is missing, as is what another hospital has issued.
+    Nobody's PUID is missing, as is what another hospital has issued. Another
+    identifier is equal for `Reason.OTHER_ID`: it supports a match, and never
+    decides.
 
     Parameters
     ----------
@@ -47,6 +51,9 @@ def compare_patient_ids(
         issuers and study.issuer and study.issuer not in issuers)
     if theirs == ours and not is_foreign:
         return Finding.equal()
+    # Whoever owns the PUID comes before whoever has it as another identifier
+    if theirs in puids and not is_foreign:
+        return Finding.differs(Reason.OTHER_PATIENT)
     if ours in study.other_patient_ids or (
             theirs and theirs in patient.other_ids):
         return Finding.equal(Reason.OTHER_ID)
@@ -54,15 +61,13 @@ def compare_patient_ids(
         return Finding.missing()
     if is_foreign:
         return Finding.missing(Reason.FOREIGN_ID)
-    if theirs in puids:
-        return Finding.differs(Reason.OTHER_PATIENT)
-    if _is_mistyped(ours, theirs):
+    if is_mistyped(ours, theirs):
         return Finding.differs(Reason.SIMILAR, 0.5)
     # Also a merge ID that a workstation has put there
     return Finding.missing(Reason.FOREIGN_ID)
 
 
-def _is_mistyped(one: str, other: str) -> bool:
+def is_mistyped(one: str, other: str) -> bool:
     "Return whether one letter or digit was mistyped, or case and spaces"
     if min(len(one), len(other)) < 4:
         return False
@@ -90,17 +95,25 @@ def _known_sex(sex: str | None) -> str | None:
 
 
 def compare_study_uids(
-        ours: str, theirs: str, known: Collection[str]) -> Finding:
+        ours: str, theirs: Collection[str], known: Collection[str]) -> Finding:
     """Compare StudyInstanceUIDs.
 
     Many modalities give their own, which is missing unless it is `known`,
     for it is another order's then.
+
+    Parameters
+    ----------
+    ours : str
+    theirs : collection of str
+        That of the study and those of its RequestAttributesSequence.
+    known : collection of str
+        Those of all orders that are compared.
     """
     if not ours or not theirs:
         return Finding.missing()
-    if ours == theirs:
+    if ours in theirs:
         return Finding.equal()
-    if theirs in known:
+    if not set(theirs).isdisjoint(known):
         return Finding.differs(Reason.OTHER_ORDER)
     return Finding.missing(Reason.OWN_UID)
 
@@ -109,7 +122,7 @@ def compare_merge_id(
         study: StudyAttributes, order: OrderAttributes) -> Finding:
     "Look for it as the whole of any value, but where it counts already"
     merge_id = order.merge_id
-    if not merge_id or study.study_uid == order.study_uid:
+    if not merge_id or order.study_uid in study.study_uids:
         return Finding.missing()
     return (
         Finding.equal() if merge_id in received_values(study)
@@ -120,23 +133,52 @@ def received_values(study: StudyAttributes) -> set[str]:
     "Return what may be a merge ID: all values, and their components"
     values = {
         study.study_uid, study.patient_id, study.accession_number,
-        study.description, *study.other_patient_ids, *study.texts}
+        study.description, *study.other_patient_ids, *study.texts,
+        *study.requested_accession_numbers, *study.requested_study_uids}
     return values | {
         part for value in [*values, study.patient_name]
         for part in value.replace('^', '\\').split('\\')}
 
 
-def compare_accession_numbers(order: OrderAttributes, theirs: str) -> Finding:
+def compare_accession_numbers(
+        order: OrderAttributes, theirs: Collection[str]) -> Finding:
+    """Compare the accession numbers of an order with those received.
+
+    One of several values is enough. A number with a prefix or suffix of the
+    site, or one that has lost its letters or leading zeros, is similar.
+
+    Parameters
+    ----------
+    order : OrderAttributes
+    theirs : collection of str
+        Each value that was received.
+    """
     ours = order.accession_number
     if not theirs or not (ours or order.aliases):
         return Finding.missing()
-    if theirs == ours:
+    if ours in theirs:
         return Finding.equal()
-    if theirs in order.aliases:
+    if not order.aliases.isdisjoint(theirs):
         return Finding.equal(Reason.ALIAS)
-    if _is_mistyped(ours, theirs):
+    if any(
+            is_mistyped(number, their) or _has_lost_parts(number, their)
+            for number in {ours, *order.aliases} - {''} for their in theirs):
         return Finding.differs(Reason.SIMILAR, 0.5)
     return Finding.differs()
+
+
+# Of a number that is a part of another one
+_LEAST_CHARACTERS = 4
+
+
+def _has_lost_parts(one: str, other: str) -> bool:
+    "Return whether letters, zeros, a prefix or suffix make the difference"
+    short, long = sorted(map(_compact, [one, other]), key=len)
+    if len(short) >= _LEAST_CHARACTERS and (
+            long.startswith(short) or long.endswith(short)):
+        return True
+    digits = [re.sub(r'\D', '', text).lstrip('0') for text in [one, other]]
+    return bool(digits[0]) and digits[0] == digits[1]
 
 
 def compare_step_ids(
@@ -159,7 +201,7 @@ def compare_step_ids(
 def compare_modalities(
         steps: Sequence[StepAttributes], theirs: Collection[str]) -> Finding:
     ours = {s.modality for s in steps} - {'', 'OT'}
-    theirs = set(theirs) - _NOT_ACQUIRED - {''}
+    theirs = set(theirs) - NOT_ACQUIRED - {''}
     if not ours or not theirs:
         return Finding.missing()
     if ours & theirs:

@@ -7,6 +7,8 @@ neither do particles (de, van, al-), hyphens and spaces between the parts of a
 name, nor whether Müller is written Mueller or Muller.
 """
 
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,8 +64,59 @@ def compare_names(
 
     What comes nearest of all names and groups of the PN counts; names in one
     script are asked before those in two.
+
+    ``?``, ``_`` and U+FFFD are letters that were lost on the way: each agrees
+    with any one letter, for `Reason.UNKNOWN_LETTERS`. A name of which fewer
+    than half the letters are known is missing.
     """
-    return compare_groups(ours, name_groups(theirs))
+    finding = compare_groups(ours, name_groups(theirs))
+    if finding.verdict is Verdict.EQUAL or not (
+            theirs and _UNKNOWN_LETTER.search(theirs)):
+        return finding
+    return _compare_damaged(ours, theirs)
+
+
+_UNKNOWN_LETTER = re.compile('[?_\ufffd]')
+_DAMAGED_WORD = re.compile(r'(?:[^\W_]|[?_\ufffd])+')
+
+
+def _compare_damaged(ours: Sequence[NameGroup], theirs: str) -> Finding:
+    name = parse_person_name(theirs)
+    text = ' '.join(
+        part for part in [
+            name.alphabetic.family, name.alphabetic.given,
+            name.alphabetic.middle] if part) if name else ''
+    letters = re.sub(r'[\W_]', '', text.replace('_', '?'))
+    unknown = len(_UNKNOWN_LETTER.findall(text))
+    if len(letters) < unknown:
+        return Finding.missing(Reason.UNKNOWN_LETTERS)
+    words = _DAMAGED_WORD.findall(text)
+    for group in ours:
+        own = re.findall(r'[^\W_]+', unicodedata.normalize(
+                'NFC', f'{group.family} {group.given} {group.middle}'))
+        if len(own) == len(words) and _fit(words, own):
+            return Finding.equal(Reason.UNKNOWN_LETTERS)
+    return Finding.differs()
+
+
+def _fit(damaged: Sequence[str], words: Sequence[str]) -> bool:
+    "Return whether damaged words are words, in any order"
+    left = list(words)
+    # Those of which the most is known first
+    for one in sorted(
+            damaged, key=lambda word: len(_UNKNOWN_LETTER.findall(word))):
+        found = next((w for w in left if _is_damaged(one, w)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return True
+
+
+def _is_damaged(damaged: str, word: str) -> bool:
+    "Return whether a word becomes the other one by losing letters"
+    return len(damaged) == len(word) and all(
+        _UNKNOWN_LETTER.match(one) or fold_words(one) == fold_words(letter)
+        for one, letter in zip(damaged, word))
 
 
 def compare_groups(

@@ -22,17 +22,17 @@ from dataclasses import dataclass, field
 from ..dicom.values import display_names
 from .attributes import (
     Candidate, OrderAttributes, PatientAttributes, StudyAttributes)
-from .birth_dates import compare_birth_dates
+from .birth_dates import compare_birth_date_texts, compare_birth_dates
 from .fields import (
     compare_accession_numbers, compare_dates, compare_descriptions,
     compare_merge_id, compare_modalities, compare_patient_ids, compare_sex,
-    compare_stations, compare_step_ids, compare_study_uids)
+    compare_stations, compare_step_ids, compare_study_uids, is_mistyped)
 from .names import compare_names
 from .verdicts import Comparison, Finding, Reason, Verdict
 
 __all__ = [
-    'Assessment', 'DATE_WINDOW', 'Key', 'ORDER_KEYS', 'VETO', 'Veto',
-    'WEIGHTS', 'WIDEST_DATE_WINDOW', 'assess']
+    'Assessment', 'DATE_WINDOW', 'Key', 'ORDER_KEYS', 'Obstacle', 'VETO',
+    'Veto', 'WEIGHTS', 'WIDEST_DATE_WINDOW', 'assess']
 
 WEIGHTS = {
     'study_uid': 40,
@@ -64,6 +64,14 @@ class Veto(enum.Enum):
     BIRTH_DATE = 'birth_date'  # differs by more than a slip
 
 
+class Obstacle(enum.Enum):
+    "Why no machine may be certain of a patient, whatever agrees"
+    INACTIVE = 'inactive'  # the record is deactivated
+    UNBORN = 'unborn'  # the study was made before the birth
+    DECEASED = 'deceased'  # it was made after the death
+    OTHER_PUID = 'rival'  # another patient's PUID is among the other IDs
+
+
 class Key(enum.Enum):
     "What leads to a candidate, the best first"
     STUDY_UID = 'study_uid'
@@ -90,6 +98,9 @@ class Assessment:
         In the order of `WEIGHTS`; those of an order only where there is one.
     vetoes : tuple of Veto
     key : Key or None
+    obstacle : Obstacle or None
+    is_among_other_ids : bool
+        Whether the PUID is one of the other IDs that were received.
     """
     candidate: Candidate
     score: int
@@ -97,12 +108,63 @@ class Assessment:
     comparisons: tuple[Comparison, ...]
     vetoes: tuple[Veto, ...] = ()
     key: Key | None = None
+    obstacle: Obstacle | None = None
+    is_among_other_ids: bool = False
 
     def is_equal(self, *names: str) -> bool:
         "Return whether all these fields are"
         equal = {
             c.field for c in self.comparisons if c.verdict is Verdict.EQUAL}
         return equal.issuperset(names)
+
+    def differs(self, name: str) -> bool:
+        "Return whether a field differs by more than slips explain"
+        found = self._comparison(name)
+        return bool(
+            found and found.verdict is Verdict.DIFFERS
+            and found.reason is None)
+
+    def _comparison(self, name: str) -> Comparison | None:
+        return next((c for c in self.comparisons if c.field == name), None)
+
+    @property
+    def owns_patient_id(self) -> bool:
+        """Whether the PUID of the patient was received.
+
+        Any other identifier supports a match, and never decides.
+        """
+        found = self._comparison('patient_id')
+        return bool(
+            found and found.verdict is Verdict.EQUAL and found.reason is None)
+
+    @property
+    def is_near_patient_id(self) -> bool:
+        "Whether an identifier of the patient was received, or nearly so"
+        found = self._comparison('patient_id')
+        return self.is_among_other_ids or bool(found and (
+                found.verdict is Verdict.EQUAL
+                or found.reason is Reason.SIMILAR
+                or found.reason is Reason.OTHER_PATIENT
+                and is_mistyped(found.ours, found.theirs)))
+
+    @property
+    def names_person(self) -> bool:
+        "Whether name and birth date are equal, and the sex does not differ"
+        return self.is_equal('name', 'birth_date') and not self.differs('sex')
+
+    @property
+    def has_lost_letters(self) -> bool:
+        "Whether most letters of the name that was received are unknown"
+        found = self._comparison('name')
+        return bool(found and found.reason is Reason.UNKNOWN_LETTERS)
+
+    @property
+    def may_be_ordered(self) -> bool:
+        "Whether the order is open, and of such a study at that time"
+        order = self.candidate.order
+        return bool(
+            order and order.open and not self.differs('modality')
+            and not self.differs('date'))
 
     @property
     def identity(self) -> list[Verdict]:
@@ -141,7 +203,12 @@ def assess(
         frozenset(c.order.study_uid for c in candidates if c.order) - {''},
         date_window, frozenset(issuers))
     assessments = [_assess(study, c, known) for c in candidates]
-    return sorted(assessments, key=_rank)
+    # An ID is mistyped or picked wrongly more easily than all the rest
+    doubtful = any(
+        a.owns_patient_id and a.differs('name') for a in assessments)
+    return sorted(
+        assessments,
+        key=lambda a: (not (doubtful and a.names_person), *_rank(a)))
 
 
 def _rank(assessment: Assessment) -> tuple[float, int, bool]:
@@ -177,7 +244,9 @@ def _assess(
     strength = sum(w * (2 * agreement - 1) for w, agreement in counted)
     return Assessment(
         candidate, _score(counted), strength - VETO * len(vetoes),
-        tuple(found), vetoes, key)
+        tuple(found), vetoes, key,
+        _find_obstacle(patient, study, known.puids),
+        patient.puid in study.other_patient_ids - {''})
 
 
 def _score(counted: Sequence[tuple[int, float]]) -> int:
@@ -228,13 +297,23 @@ def _compare_patient(
         display_names(study.patient_name),
         compare_names(patient.names, study.patient_name))
     comparisons.add(
-        'birth_date', _iso(patient.birth_date), _iso(study.birth_date),
-        compare_birth_dates(
-            patient.birth_date, study.birth_date,
-            patient.birth_date_estimated))
+        'birth_date', _iso(patient.birth_date),
+        _iso(study.birth_date) or study.birth_date_text,
+        _compare_birth_date(patient, study))
     comparisons.add(
         'sex', patient.biological_sex or patient.gender, study.sex,
         compare_sex(patient, study.sex))
+
+
+def _compare_birth_date(
+        patient: PatientAttributes, study: StudyAttributes) -> Finding:
+    if study.birth_date or not study.birth_date_text:
+        return compare_birth_dates(
+            patient.birth_date, study.birth_date,
+            patient.birth_date_estimated)
+    return compare_birth_date_texts(
+        patient.birth_date, study.birth_date_text,
+        patient.birth_date_estimated)
 
 
 def _find_vetoes(
@@ -251,6 +330,24 @@ def _find_vetoes(
     return tuple(vetoes)
 
 
+def _find_obstacle(
+        patient: PatientAttributes, study: StudyAttributes,
+        puids: frozenset[str]) -> Obstacle | None:
+    if not patient.active:
+        return Obstacle.INACTIVE
+    if study.date and patient.birth_date and (
+            not patient.birth_date_estimated
+            and study.date < patient.birth_date):
+        return Obstacle.UNBORN
+    # Without a date of death any study may have been made after it
+    if patient.deceased and not (
+            study.date and patient.died_on and study.date <= patient.died_on):
+        return Obstacle.DECEASED
+    if study.other_patient_ids & (puids - {patient.puid}):
+        return Obstacle.OTHER_PUID
+    return None
+
+
 # --- The order ------------------------------------------------------------
 
 
@@ -261,12 +358,13 @@ def _compare_order(
     comparisons.add(
         'study_uid', order.study_uid, study.study_uid,
         compare_study_uids(
-            order.study_uid, study.study_uid, known.study_uids))
+            order.study_uid, study.study_uids, known.study_uids))
     comparisons.add(
         'merge_id', order.merge_id, '', compare_merge_id(study, order))
     comparisons.add(
-        'accession_number', order.accession_number, study.accession_number,
-        compare_accession_numbers(order, study.accession_number))
+        'accession_number', order.accession_number,
+        _listed(study.accession_numbers),
+        compare_accession_numbers(order, study.accession_numbers))
     identified = comparisons.is_equal('patient_id') or comparisons.is_equal(
         'name', 'birth_date')
     for name, ours, theirs in [

@@ -3,6 +3,7 @@
 """By what to look for the patient of a study in an index."""
 
 import datetime as dt
+import string
 from collections.abc import Iterable
 from itertools import combinations
 
@@ -10,7 +11,9 @@ from ..dicom.values import NameGroup
 from .birth_dates import find_slip
 from .folding import fold_words, romanised, sound_of
 
-__all__ = ['birth_date_variants', 'name_keys']
+__all__ = ['birth_date_variants', 'name_keys', 'near_identifiers']
+
+_ALPHABET = string.ascii_uppercase
 
 # Of longer names the first words, and of longer keys the first letters: an
 # index takes no more
@@ -39,6 +42,44 @@ def _keys_of_name(group: NameGroup) -> set[str]:
 def _sounds(text: str) -> list[str]:
     words = romanised(fold_words(text))
     return [sound_of(w) or w for w in words if len(w) > 1][:_WORDS]
+
+
+# Longer identifiers have too many neighbors to look for
+_LONGEST_IDENTIFIER = 16
+_SHORTEST_IDENTIFIER = 4
+
+
+def near_identifiers(text: str) -> frozenset[str]:
+    """Return the identifiers that are one typing error away.
+
+    One character differs, is missing or too many, or two that stand side by
+    side are swapped. Digits become digits, and letters letters.
+
+    Parameters
+    ----------
+    text : str
+        A PatientID (0010,0020).
+
+    Returns
+    -------
+    frozenset of str
+        Without the text; empty where it is too short or too long.
+    """
+    if not _SHORTEST_IDENTIFIER <= len(text) <= _LONGEST_IDENTIFIER:
+        return frozenset()
+    letters = (
+        _ALPHABET if any(c.isupper() for c in text) else _ALPHABET.lower())
+    found = set()
+    for i, character in enumerate(text):
+        found.add(text[:i] + text[i + 1:])
+        if i:
+            found.add(text[:i - 1] + character + text[i - 1] + text[i + 1:])
+        for other in string.digits if character.isdigit() else letters:
+            found.add(text[:i] + other + text[i + 1:])
+            found.add(text[:i] + other + text[i:])
+    found |= {text + other for other in (
+            string.digits if text[-1].isdigit() else letters)}
+    return frozenset(found - {text})
 
 
 def birth_date_variants(date: dt.date) -> frozenset[dt.date]:

@@ -22,6 +22,7 @@ class Reason(enum.Enum):
     # Of names
     SWAPPED = 'swapped'  # family and given name, all else equal
     OTHER_NAME = 'other_name'  # a maiden name, a nickname: not the official
+    UNKNOWN_LETTERS = 'unknown_letters'  # ? where letters were lost
     PART = 'part'  # one side has only some of the words, or initials
     SCRIPT = 'script'  # other letters, that read alike
     UNREADABLE_SCRIPT = 'unreadable_script'  # letters that tell no sound
@@ -35,6 +36,7 @@ class Reason(enum.Enum):
     CALENDAR = 'calendar'  # years of the Buddhist Era
     ESTIMATED = 'estimated'  # in GNU Health, from an age
     PLACEHOLDER = 'placeholder'  # a date that stands for none
+    UNREADABLE_DATE = 'unreadable_date'  # no form that is known
     # Of patient IDs
     OTHER_ID = 'other_id'  # not the first identifier of a side
     FOREIGN_ID = 'foreign_id'  # that nobody has here
