@@ -51,6 +51,10 @@ class Target:
 TARGETS = [
     Target('orthanc_plugin/health_orthanc.py',
         'orthanc_plugin/src/health_orthanc.py'),
+    Target('scripts/sync_orthanc_server.py',
+        'scripts/src/sync_orthanc_server.py', executable=True),
+    Target('scripts/update_worklists_database.py',
+        'scripts/src/update_worklists_database.py', executable=True),
     ]
 
 
