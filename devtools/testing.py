@@ -138,9 +138,11 @@ class Runner:
         self._start = time.monotonic()
 
     def check_style(self) -> None:
-        for tool, *arguments in [['flake8'], ['isort', '--check', '--quiet']]:
+        for tool, *arguments in [
+                ['flake8', '.'], ['isort', '--check', '--quiet', '.'],
+                ['mypy']]:
             _title(tool)
-            if self._call([sys.executable, '-m', tool, *arguments, '.']):
+            if self._call([sys.executable, '-m', tool, *arguments]):
                 self._failed = True
                 self._counts['errors'] += 1
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep a folder of worklist files in step with the orders of GNU Health.
+# gnuhealth-orthanc 5.0.50
+# Built from scripts/src by ./dev build; do not edit
+"""Keep a folder of worklist files up to date with the orders in GNU Health.
 
 Each open procedure step has one file gnuhealth-….wl in the folder, for the
-worklists plugin of Orthanc or for wlmscpfs of dcmtk. Only what changed is
-written, only what is closed is removed; other files are left alone.
+worklists plugin of Orthanc or for wlmscpfs of dcmtk. Only files that have
+changed are written, only those of closed steps are removed; all other files
+are left alone.
 """
-
 import argparse
 import base64
 import configparser
@@ -32,219 +34,138 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pydicom
 from pydicom.charset import convert_encodings, encode_string
 from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import PersonName
 
-EPILOG = """\
-What is not given is taken from the environment (TRYTON_URL, TRYTON_DATABASE,
-TRYTON_USER, TRYTON_PASSWORD), then from the section [gnuhealth] of a file
-(url, database, user, password or password_file) that is named by -c or
-GNUHEALTH_CONNECTION, or is /etc/gnuhealth/connection.conf. By default the URL
-is http://127.0.0.1:8000 and the user admin. A password given with -P can be
-seen by other users of this machine for a moment: prefer one of the others.
+# --- command_line -----------------------------------------------------
+# The password in the command line of a process.
 
-An order that is done is on no worklist, so -m changes nothing.
 
-exit codes: 0 the files are in step; 1 some could not be written or removed;
-2 wrong usage, or GNU Health refuses; 3 GNU Health cannot be reached, or does
-not answer as it should; 4 another run is at work on the folder. Whenever it
-is not 0 the last good files are still there.
-"""
-DONE, NOT_WRITTEN, UNUSABLE, NO_ANSWER, BUSY = range(5)
-METHOD = 'model.gnuhealth.imaging.procedure.step.get_worklist'
-PREFIX, SUFFIX = 'gnuhealth-', '.wl'
-NAME = re.compile(PREFIX + r'[A-Za-z0-9_-]{1,64}')
-MANIFEST = '.gnuhealth-worklist.json'
-MANIFEST_VERSION = 1
-LOCK = '.gnuhealth-worklist.lock'
-STAGING = '.gnuhealth-worklist.tmp'
-WLMSCPFS_LOCK = 'lockfile'
-WLMSCPFS_PATIENCE = 5  # seconds that queries may hold up the new files
-CONNECT_TIMEOUT = 10  # seconds
-MAXIMUM_ANSWER = 256 * 2 ** 20  # bytes of one page
-CONVERSION_TIMEOUT = 30  # seconds for one call of dump2dcm
-LONGEST_LINE = 65536  # that dump2dcm accepts
-REFUSED_PAUSE = 60  # seconds, for failed logins are counted by GNU Health
-NAMED = 5  # files that one message names
+def hide_argument(text: str) -> None:
+    """Overwrite a text in the arguments that the system shows of the process.
+
+    It does so on Linux only.
+    """
+    try:
+        import ctypes
+        fields = Path('/proc/self/stat').read_text().rpartition(')')[2]
+        # proc(5): fields 48 and 49; the first one here is the third.
+        start, end = map(int, fields.split()[45:47])
+        shown = ctypes.string_at(start, end - start) if start else b''
+        blank = shown.replace(os.fsencode(text), b'x' * len(os.fsencode(text)))
+        ctypes.memmove(start, blank, len(shown))
+    except (ImportError, OSError, ValueError):
+        pass  # --help warns of -P
+
+
+# --- failures ---------------------------------------------------------
+# Failures that end a script with a message and an exit code.
+
+
+class Failure(Exception):
+    """The work could not be done; the text says why.
+
+    Attributes
+    ----------
+    code : int
+        The exit code.
+    """
+    code = 1
+
+
+class Unusable(Failure):
+    """Nothing could be started."""
+    code = 2
+
+
+# --- connection -------------------------------------------------------
+# The connection to GNU Health: options, environment and file.
+
 CONNECTION_FILE = Path('/etc/gnuhealth/connection.conf')
 CONNECTION = {
     'url': 'http://127.0.0.1:8000', 'database': None, 'user': 'admin'}
 SECRETS = ['password', 'password_file']
-# What the script of this name in GNU Health 4 has left in the folder
-FORMER = re.compile(r'[0-9a-f]{32}\.(wl|dump)')
-# A line of dump2dcm: everything before the value, the VR, value, the rest
-LINE = re.compile(
-    r'(\s*\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)\s+([A-Z]{2})\s+\[)(.*)(\].*)')
-# What would otherwise print values
-logging.getLogger('pydicom').addHandler(logging.NullHandler())
-logging.getLogger('pydicom').propagate = False
+CONNECTION_HELP = """\
+Options that are not given are taken from the environment (TRYTON_URL,
+TRYTON_DATABASE, TRYTON_USER, TRYTON_PASSWORD), then from the section
+[gnuhealth] of a file (url, database, user, password or password_file). This
+file is named by -c or GNUHEALTH_CONNECTION, or is
+/etc/gnuhealth/connection.conf. By default the URL is http://127.0.0.1:8000
+and the user is admin.\
+"""
 
 
-class Failure(Exception):
-    "Nothing is changed but what was; the text says why"
-    code = NOT_WRITTEN
-
-
-class Unusable(Failure):
-    code = UNUSABLE
-
-
-class NoAnswer(Failure):
-    code = NO_ANSWER
-
-
-class Busy(Failure):
-    code = BUSY
-
-
-class Ended(BaseException):
-    "A signal asks to end"
-
-
-def main(arguments=None):
-    options = parse(arguments)
-    warnings.simplefilter('ignore')
-    try:
-        with ended_by_signals():
-            work(options)
-    except Failure as error:
-        tell(error)
-        return error.code
-    except Ended as ended:
-        return DONE if options.watch else 128 + ended.args[0]
-    return DONE
-
-
-def work(options):
-    folder = Folder(
-        options.worklists, options.mode, not options.no_dump2dcm)
-    former = len(folder.former())
-    if former and not options.regenerate:
-        tell(f"{former} files are there from GNU Health 4: -r removes them.")
-    with Client(options) as client:
-        if options.dry_run:
-            update(client, folder, options)
-            return
-        with folder.locked():
-            if options.watch:
-                watch(client, folder, options)
-            else:
-                update(client, folder, options)
-
-
-def parse(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '-w', '--worklists', '--worklists-db', type=Path, metavar='FOLDER',
-        default='/var/lib/orthanc/worklists',
-        help="the folder of the files; it has to be there "
-        "(default: %(default)s)")
-    add_connection(parser)
-    parser.add_argument(
-        '-s', '--watch', '--seconds', type=float, metavar='SECONDS',
-        help="go on, looking for changes every so many seconds")
-    parser.add_argument(
-        '-r', '--regenerate', action='store_true',
-        help="write all files anew, and remove those that the script of this "
-        "name in GNU Health 4 has left")
-    parser.add_argument(
-        '-m', '--handle-done-state', action='store_true',
-        help=argparse.SUPPRESS)
-    parser.add_argument(
-        '--full', action='store_true',
-        help="ask for all open steps, not only for what changed")
-    parser.add_argument(
-        '--no-dump2dcm', action='store_true',
-        help="write what GNU Health made of the templates as it is: faster, "
-        "and dcmtk is not needed")
-    parser.add_argument(
-        '--mode', type=file_mode, default=0o644, metavar='OCTAL',
-        help="permissions of the files (default: 644)")
-    parser.add_argument(
-        '--timeout', type=float, default=60, metavar='SECONDS',
-        help="how long GNU Health may take to answer (default: %(default)s)")
-    parser.add_argument(
-        '-n', '--dry-run', action='store_true',
-        help="tell what would be done, and change nothing")
-    parser.add_argument(
-        '-v', '--verbose', action='store_true',
-        help="name each file; what dump2dcm complains of may hold patient "
-        "data")
-    options = parser.parse_args(arguments)
-    if options.password:
-        hide_argument(options.password)
-    settle(options, parser)
-    if options.watch is not None and not 1 <= options.watch <= 86400:
-        parser.error("--watch needs 1 to 86400 seconds")
-    if options.watch and options.dry_run:
-        parser.error("--watch and --dry-run do not go together")
-    if not 0 < options.timeout <= 86400:
-        parser.error("--timeout needs a positive number")
-    if options.handle_done_state:
-        tell("Orders that are done are on no worklist: -m changes nothing.")
-    return options
-
-
-def add_connection(parser):
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--url', '--server-url', metavar='URL',
-        help="where GNU Health's server is")
+        help="the URL of GNU Health's server")
     parser.add_argument(
         '-H', '--hostname', metavar='HOST',
-        help="in place of a URL (default: localhost)")
+        help="host name, instead of a URL (default: localhost)")
     parser.add_argument(
-        '-p', '--port', type=int, help="in place of a URL (default: 8000)")
-    parser.add_argument('-d', '--database')
-    parser.add_argument('-u', '--user')
-    parser.add_argument('-P', '--password', '--passwd')
+        '-p', '--port', type=int,
+        help="port, instead of a URL (default: 8000)")
+    parser.add_argument(
+        '-d', '--database', help="the database of GNU Health")
+    parser.add_argument('-u', '--user', help="the login (default: admin)")
+    parser.add_argument(
+        '-P', '--password', '--passwd', help="the password; see below")
     parser.add_argument(
         '--password-file', type=Path, metavar='FILE',
         help="a file whose first line is the password")
     parser.add_argument(
         '-c', '--connection', type=Path, metavar='FILE',
-        help="a file that tells all of these")
+        help="a file with these options")
 
 
-def settle(options, parser):
-    "Complete the connection from the environment, then from a file"
+def complete_connection(
+        options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Complete the options from the environment, then from the file.
+
+    The password is removed from the environment, so that the programs that
+    the script starts do not receive it.
+    """
     if options.hostname or options.port:
         if options.url:
-            parser.error("give a URL, or host and port")
+            parser.error("give either a URL or host and port")
         host = options.hostname or 'localhost'
         options.url = f'http://{host}:{options.port or 8000}'
-    names = [*CONNECTION, *SECRETS]
-    # Children have no use for the password
     environ = {
-        name: os.environ.pop(f'TRYTON_{name.upper()}', None)
-        if name == 'password' else os.environ.get(f'TRYTON_{name.upper()}')
-        for name in names}
-    sources = [vars(options).copy(), environ, read_connection(options, parser)]
+        name: os.environ.get(f'TRYTON_{name.upper()}')
+        for name in [*CONNECTION, *SECRETS]}
+    os.environ.pop('TRYTON_PASSWORD', None)
+    sources = [
+        vars(options).copy(), environ, read_connection_file(options, parser)]
     for name, default in CONNECTION.items():
         values = [source.get(name) for source in sources]
         setattr(options, name, next(filter(None, values), default))
-    # A password is not mixed with the file of another source
+    # Both come from the same source: a password of one source must not be
+    # replaced by the file of another.
     chosen = next((s for s in sources if any(map(s.get, SECRETS))), {})
     for name in SECRETS:
         setattr(options, name, chosen.get(name))
     if not options.database:
         parser.error(
-            "name the database with -d, TRYTON_DATABASE or in a file")
+            "give the database with -d, TRYTON_DATABASE or in a file")
 
 
-def read_connection(options, parser):
-    "Return what the file of the connection tells, if there is one"
+def read_connection_file(
+        options: argparse.Namespace, parser: argparse.ArgumentParser
+        ) -> dict[str, str]:
+    """Return the values of the file, none if there is no file."""
     path = options.connection or os.environ.get('GNUHEALTH_CONNECTION')
     file = configparser.ConfigParser(interpolation=None)
     try:
@@ -258,273 +179,204 @@ def read_connection(options, parser):
     except OSError as error:
         parser.error(f"{path or CONNECTION_FILE}: {error.strerror}")
     except (KeyError, UnicodeDecodeError, configparser.Error):
-        # What it says may hold the password
+        # The text of the error may hold the password.
         parser.error(
             f"{path or CONNECTION_FILE} has no usable section [gnuhealth]")
 
 
-def file_mode(text):
-    mode = int(text, 8)
-    if not 0o400 <= mode <= 0o777:
-        raise ValueError
-    return mode
-
-
-file_mode.__name__ = 'file mode'  # for the message of argparse
-
-
-def hide_argument(text):
-    "Blank it in what the system shows as the arguments of this process"
-    try:
-        import ctypes
-        fields = Path('/proc/self/stat').read_text().rpartition(')')[2]
-        # proc(5): fields 48 and 49, the state being the third
-        start, end = map(int, fields.split()[45:47])
-        shown = ctypes.string_at(start, end - start) if start else b''
-        blank = shown.replace(os.fsencode(text), b'x' * len(os.fsencode(text)))
-        ctypes.memmove(start, blank, len(shown))
-    except (ImportError, OSError, ValueError):
-        pass  # Not Linux: --help warns of -P
-
-
-def tell(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def ended_by_signals():
-    def end(number, frame):
-        raise Ended(number)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-
-
-def watch(client, folder, options):
-    "Update again and again, telling of a failure when it begins and ends"
-    trouble = None
-    for number in itertools.count():
-        pause, problem = options.watch, None
+def read_password(options: argparse.Namespace) -> str:
+    """Return the password of the options, of its file, or typed in."""
+    if options.password_file:
         try:
-            update(client, folder, options)
-        except Unusable as error:
-            if not number:
-                raise
-            problem, pause = str(error), max(pause, REFUSED_PAUSE)
-        except Failure as error:
-            problem = str(error)
-        if problem and problem != trouble:
-            tell(problem)
-        elif trouble and not problem:
-            tell("The files are in step again.")
-        trouble = problem
-        time.sleep(pause)
+            with Path(options.password_file).open() as file:
+                return file.readline().rstrip('\r\n')
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unusable(
+                "The password file cannot be read: "
+                f"{getattr(error, 'strerror', 'it is not text')}.") from None
+    if options.password is not None:
+        return options.password
+    if not sys.stdin.isatty():
+        raise Unusable("Give the password: see --help.")
+    return getpass.getpass()
 
 
-def update(client, folder, options):
-    """Bring the folder in step once
+# --- dicom_file -------------------------------------------------------
+# Worklist files read and compared.
+
+TEXTS = {'LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'}
+ESCAPE = b'\x1b'
+STEP = Tag('ScheduledProcedureStepSequence')
+PATIENT_ID = Tag('PatientID')
+
+# pydicom would log values that hold patient data.
+logging.getLogger('pydicom').addHandler(logging.NullHandler())
+logging.getLogger('pydicom').propagate = False
+
+
+class BadDicom(ValueError):
+    """A file is not a worklist file."""
+
+
+def read_dicom(data: bytes) -> Dataset:
+    """Return the dataset of a worklist file.
 
     Raises
     ------
-    Failure
-        If not all is in step, after what could be done was done.
+    BadDicom
+        If it has not one scheduled procedure step and a Patient ID.
     """
-    manifest = (
-        Manifest(client.source) if options.regenerate
-        else folder.read_manifest(client.source))
-    intact = folder.intact(manifest)
-    since = manifest.index if len(intact) == len(manifest.files) else 0
-    listing = fetch(client, 0 if options.full else since, set(manifest.files))
-    plan = folder.plan(listing, manifest, intact, options.regenerate)
-    if options.dry_run:
-        report(plan, options, "would be ")
-        return
-    problems = folder.carry_out(plan, manifest, options.verbose)
-    if options.regenerate:
-        problems += folder.remove_former()
-        options.regenerate = bool(problems)
-    if not options.watch or plan.written or plan.removed:
-        report(plan, options)
-    if problems:
-        raise Failure(' '.join(problems))
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        elements = flatten(dataset)
+    except Exception:
+        # pydicom raises many types of errors for damaged files.
+        raise BadDicom from None
+    _, patient_id = elements.get((PATIENT_ID,), ('', ''))
+    if elements.get((STEP,)) != 1 or not patient_id:
+        raise BadDicom
+    return dataset
 
 
-def report(plan, options, tense=""):
-    if options.verbose:
-        for what in ['written', 'removed']:
-            for name in sorted(getattr(plan, what)):
-                print(f"{name}{SUFFIX}: {tense}{what}")
-    print(
-        f"{len(plan.listing.open)} open: {len(plan.written)} {tense}written, "
-        f"{len(plan.removed)} {tense}removed", flush=True)
+def flatten(
+        dataset: Dataset, path: tuple[int, ...] = ()
+        ) -> dict[tuple[int, ...], Any]:
+    """Return VR and value of each element by its path of tags.
 
-
-# What GNU Health says
-
-
-@dataclass(frozen=True)
-class Entry:
-    "An open step, and what its file has to hold"
-    id: str
-    index: int
-    name: str
-    kind: str
-    text: str
-    charset: str
-    dicom: bytes
-
-    @classmethod
-    def from_answer(cls, value):
-        "Raise ValueError, KeyError or TypeError if it cannot be one"
-        entry = cls(str(value['id']), **{
-                name: value[name] for name in cls.__annotations__
-                if name != 'id'})
-        for name, kind in cls.__annotations__.items():
-            if not isinstance(getattr(entry, name), kind):
-                raise TypeError
-        if not NAME.fullmatch(entry.name):
-            raise ValueError
-        return entry
-
-    @property
-    def digest(self):
-        parts = [self.kind, self.text, self.charset]
-        digest = hashlib.sha256(self.dicom)
-        for part in parts:
-            digest.update(b'\0' + part.encode('utf-8', 'surrogatepass'))
-        return digest.hexdigest()
-
-
-@dataclass
-class Listing:
-    """All open steps
-
-    Attributes
-    ----------
-    fresh : bool
-        Nothing that was known before holds any longer.
-    entries : dict
-        Those that were asked for, by id.
-    open : set
-        The ids of all, with or without an entry.
+    For a sequence it is the number of its items.  File meta information,
+    group lengths, padding and the way in which a text switches between
+    character sets are no part of it.
     """
-    index: int = 0
-    fresh: bool = False
-    entries: dict = field(default_factory=dict)
-    open: set = field(default_factory=set)
+    elements: dict[tuple[int, ...], Any] = {}
+    for tag in dataset.keys():
+        if not tag.element:
+            continue
+        element = dataset.get_item(tag)
+        if element.VR == 'SQ':
+            items = dataset[tag].value or []
+            elements[(*path, tag)] = len(items)
+            for number, item in enumerate(items):
+                elements.update(flatten(item, (*path, tag, number)))
+            continue
+        elements[(*path, tag)] = (
+            element.VR, normalize_value(dataset, tag, element))
+    return elements
 
 
-def fetch(client, since, known):
-    "Return what changed after the index `since`, or all"
-    listing = read_pages(client, since)
-    if not listing.fresh and listing.open - known - listing.entries.keys():
-        # Steps are open that no file is known of
-        listing = read_pages(client, 0)
-    if listing.fresh and listing.open - listing.entries.keys():
-        raise NoAnswer("The answer of GNU Health is not complete.")
-    return listing
+def normalize_value(dataset: Dataset, tag: BaseTag, element: Any) -> str:
+    """Return the values without padding, decoded if they are text."""
+    value = element.value
+    if not isinstance(value, bytes):
+        return str(value)
+    if element.VR in TEXTS and (not value.isascii() or ESCAPE in value):
+        decoded = dataset[tag].value
+        if not isinstance(decoded, MultiValue):
+            decoded = [decoded]
+        text = '\\'.join(str(one).strip(' ') for one in decoded)
+        if '\ufffd' not in text:
+            return text
+    parts = value.decode('latin-1').split('\\')
+    return '\\'.join(part.strip(' \0') for part in parts)
 
 
-def read_pages(client, since):
-    listing = Listing(fresh=not since)
-    while True:
-        page = client.call(METHOD, since, {})
-        try:
-            more = add_page(listing, page, since)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise NoAnswer(
-                "GNU Health answered something else than a worklist."
-                ) from None
-        if not more:
-            return listing
-        since = listing.index
+def differences(expected: Dataset, found: Dataset) -> list[str]:
+    """Return the keywords of the elements that differ."""
+    left, right = flatten(expected), flatten(found)
+    tags = {
+        BaseTag(path[-1]) for path in {**left, **right}
+        if left.get(path) != right.get(path)}
+    return sorted({keyword_for_tag(tag) or str(tag) for tag in tags})
 
 
-def add_page(listing, page, since):
-    "Return whether there is more after this page"
-    if since and not page['since']:
-        listing.entries.clear()
-        listing.fresh = True
-    elif page['since'] != since:
-        raise ValueError
-    for value in page['entries']:
-        entry = Entry.from_answer(value)
-        listing.entries[entry.id] = entry
-    listing.index = int(page['index'])
-    if not page['more']:
-        listing.open = set(map(str, page['open']))
-        return False
-    if listing.index <= page['since']:
-        raise ValueError  # It would never end
-    return True
+# --- json_rpc ---------------------------------------------------------
+# A client of Tryton's JSON-RPC that needs nothing of Tryton.
+#
+# Answers are limited in size and time, so that a server or proxy that fails
+# cannot stop the script.
+
+CONNECT_TIMEOUT = 10  # seconds
+MAXIMUM_ANSWER = 256 * 2 ** 20  # bytes
+
+
+class NoAnswer(Failure):
+    """GNU Health cannot be reached, or does not answer as it should."""
+    code = 3
 
 
 class Client:
-    """A session with GNU Health, by JSON-RPC
+    """A session with GNU Health.
 
-    Each call has a connection of its own and ends, whatever the other side
-    does, after the time limit.
+    Each call has a connection of its own, which is closed after the time
+    limit at the latest.
+
+    Attributes
+    ----------
+    source : str
+        Identifies the database; indexes of another one are meaningless.
     """
 
-    def __init__(self, options):
+    def __init__(self, options: argparse.Namespace):
         parts = urlsplit(options.url)
         try:
             host, port = parts.hostname, parts.port
         except ValueError:
             host = port = None
         if parts.scheme not in {'http', 'https'} or not host:
-            raise Unusable("The URL of GNU Health is none.")
+            raise Unusable("The URL of GNU Health is not valid.")
         self._secure = parts.scheme == 'https'
-        self._address = host, port
+        self._host, self._port = host, port
         self._path = f"{parts.path.rstrip('/')}/{quote(options.database)}/"
         self._user = options.user
         self._password = read_password(options)
         self._timeout = options.timeout
-        self._session = None
-        # Indexes of another database mean nothing
+        self._session: str | None = None
         self.source = f'{host}:{port or parts.scheme}{self._path}'
 
-    def __enter__(self):
+    def __enter__(self) -> 'Client':
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._session:
             try:
                 self._post('common.db.logout')
             except Failure:
-                pass  # The session ends by itself
+                pass  # GNU Health ends the session after a while.
 
-    def call(self, method, *parameters):
+    def call(self, method: str, *parameters: Any) -> Any:
+        """Return the result of a method, after a login if one is needed.
+
+        Raises
+        ------
+        Unusable
+            If GNU Health refuses the user or the call.
+        NoAnswer
+            If there is no complete answer, or an internal error.
+        """
         if self._session:
             status, result = self._post(method, *parameters)
             if status != 401:
                 return result
-        # None yet, or it has ended
+        # There is no session yet, or it has ended.
         self._login()
         status, result = self._post(method, *parameters)
         if status == 401:
             raise Unusable("GNU Health does not accept its own session.")
         return result
 
-    def _login(self):
+    def _login(self) -> None:
         self._session = None
         status, result = self._post(
             'common.db.login', self._user, {'password': self._password})
         if status == 401 or not result:
-            raise Unusable("GNU Health does not accept user or password.")
+            raise Unusable("GNU Health does not accept the user or password.")
         try:
             number, key = result[:2]
             self._session = ':'.join([self._user, str(number), str(key)])
         except (KeyError, TypeError, ValueError):
             raise NoAnswer("GNU Health did not start a session.") from None
 
-    def _post(self, method, *parameters):
-        "Return the status, 200 or 401, and the result"
+    def _post(self, method: str, *parameters: Any) -> tuple[int, Any]:
+        """Return the HTTP status, 200 or 401, and the result."""
         body = json.dumps({'id': 1, 'method': method, 'params': parameters})
         headers = {'Content-Type': 'application/json', 'Connection': 'close'}
         if self._session:
@@ -540,12 +392,14 @@ class Client:
             return status, None
         if status != 200:
             raise refusal(status)
-        return status, result_of(answer)
+        return status, parse_result(answer)
 
-    def _exchange(self, body, headers):
-        connection = self._connection()
-        # The limit of the socket is one for each read
-        guard = threading.Timer(self._timeout, hang_up, [connection])
+    def _exchange(
+            self, body: bytes, headers: Mapping[str, str]
+            ) -> tuple[int, bytes]:
+        connection = self._connect()
+        # The time limit of a socket applies to each read.
+        guard = threading.Timer(self._timeout, shut_down, [connection])
         guard.daemon = True
         guard.start()
         try:
@@ -562,42 +416,53 @@ class Client:
             guard.cancel()
             connection.close()
 
-    def _connection(self):
+    def _connect(self) -> http.client.HTTPConnection:
         timeout = min(CONNECT_TIMEOUT, self._timeout)
         if self._secure:
             return http.client.HTTPSConnection(
-                *self._address, timeout=timeout,
+                self._host, self._port, timeout=timeout,
                 context=ssl.create_default_context())
-        return http.client.HTTPConnection(*self._address, timeout=timeout)
+        return http.client.HTTPConnection(
+            self._host, self._port, timeout=timeout)
 
 
-def hang_up(connection):
+def shut_down(connection: http.client.HTTPConnection) -> None:
+    """End a connection at once, whatever another thread waits for."""
     sock = connection.sock
     if sock:
         try:
-            # TLS would wait for the other side
+            # The method of a TLS socket would wait for the other side.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         except OSError:
-            pass  # It has been closed
+            pass  # It is closed already.
 
 
-def refusal(status):
+def refusal(status: int) -> Failure:
+    """Return the failure of an HTTP status."""
     if status == 403:
-        return Unusable("GNU Health does not show this user the worklist.")
+        return Unusable(
+            "GNU Health does not allow this user to read the worklist.")
     if status == 404:
         return Unusable("GNU Health has no such database.")
     if 300 <= status < 400:
         return Unusable(
-            f"GNU Health answered {status}: it is at another URL.")
+            f"GNU Health answered {status}: it has another URL.")
     return NoAnswer(f"GNU Health answered {status}.")
 
 
-def result_of(answer):
+def parse_result(answer: bytes) -> Any:
+    """Return the result of a call.
+
+    Raises
+    ------
+    Unusable, NoAnswer
+        If the answer is an error, or no JSON-RPC.
+    """
     try:
-        answer = json.loads(answer, object_hook=decode_bytes)
-        if 'error' not in answer:
-            return answer['result']
-        error = answer['error']
+        data = json.loads(answer, object_hook=decode_bytes)
+        if 'error' not in data:
+            return data['result']
+        error = data['error']
     except (KeyError, TypeError, ValueError, RecursionError):
         raise NoAnswer("GNU Health did not answer in JSON-RPC.") from None
     try:
@@ -606,455 +471,310 @@ def result_of(answer):
         kind = message = None
     if kind == 'UserError':
         raise Unusable(f"GNU Health refused: {message}")
-    # What else it says may hold data of patients
-    raise NoAnswer("GNU Health failed; its log tells why.")
+    # Other errors may hold patient data.
+    raise NoAnswer("GNU Health reported an error; see its log.")
 
 
-def decode_bytes(value):
+def decode_bytes(value: dict[str, Any]) -> Any:
+    """Decode Tryton's JSON object for bytes."""
     if value.get('__class__') != 'bytes':
         return value
     return base64.b64decode(value['base64'])
 
 
-def read_password(options):
-    if options.password_file:
+# --- locks ------------------------------------------------------------
+# Locks of the folder: against other runs, and against queries.
+
+LOCK = '.gnuhealth-worklist.lock'
+WLMSCPFS_LOCK = 'lockfile'
+WLMSCPFS_PATIENCE = 5  # seconds that queries may delay the new files
+
+
+class Busy(Failure):
+    """Another run is using the folder."""
+    code = 4
+
+
+@contextmanager
+def exclude_other_runs(folder: Path) -> Iterator[None]:
+    """Lock the folder; the lock ends with the process.
+
+    Raises
+    ------
+    Busy, Unusable, Failure
+        If the folder is locked, or its file cannot be opened.
+    """
+    try:
+        number = os.open(
+            folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError as error:
+        raise Unusable(f"{folder}: {error.strerror}.") from None
+    except OSError as error:
+        raise Failure(f"{folder}: {error.strerror}.") from None
+    try:
         try:
-            with Path(options.password_file).open() as file:
-                return file.readline().rstrip('\r\n')
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unusable(
-                "The password file cannot be read: "
-                f"{getattr(error, 'strerror', 'it is no text')}") from None
-    if options.password is not None:
-        return options.password
-    if not sys.stdin.isatty():
-        raise Unusable("Give the password: see --help.")
-    return getpass.getpass()
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy("Another run is using the folder.") from None
+        yield
+    finally:
+        os.close(number)
 
 
-# The folder
+@contextmanager
+def pause_queries(folder: Path) -> Iterator[None]:
+    """Let wlmscpfs wait, if it uses the folder.
+
+    A query that takes too long is not waited for.
+    """
+    try:
+        file = (folder / WLMSCPFS_LOCK).open('r+b')
+    except OSError:
+        yield
+        return
+    with file:
+        deadline = time.monotonic() + WLMSCPFS_PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                # dcmtk locks with fcntl(2), which does not notice flock(2).
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in {errno.EAGAIN, errno.EACCES}:
+                    break  # The file system has no locks.
+                time.sleep(0.05)
+        yield
+
+
+# --- worklist ---------------------------------------------------------
+# The worklist as GNU Health sends it.
+
+METHOD = 'model.gnuhealth.imaging.procedure.step.get_worklist'
+PREFIX, SUFFIX = 'gnuhealth-', '.wl'
+NAME = re.compile(PREFIX + r'[A-Za-z0-9_-]{1,64}')
+
+
+@dataclass(frozen=True)
+class WorklistItem:
+    """An open step, and the content of its file.
+
+    Attributes
+    ----------
+    id
+        Of the step in GNU Health.
+    index
+        Of its last change, in GNU Health's numbering of all changes.
+    name
+        Of the file, without its suffix.
+    kind
+        Of the template: ``dump2dcm`` or ``json``.
+    text, charset
+        The filled-in template, and its Specific Character Set.
+    dicom
+        The file as GNU Health has made it.
+    """
+    id: str
+    index: int
+    name: str
+    kind: str
+    text: str
+    charset: str
+    dicom: bytes
+
+    @classmethod
+    def from_answer(cls, value: Any) -> 'WorklistItem':
+        """Return the item of a decoded JSON object.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If the object is not a worklist item.
+        """
+        item = cls(
+            str(value['id']), value['index'], value['name'], value['kind'],
+            value['text'], value['charset'], value['dicom'])
+        texts = [item.name, item.kind, item.text, item.charset]
+        if not all(isinstance(text, str) for text in texts) \
+                or not isinstance(item.index, int) \
+                or not isinstance(item.dicom, bytes):
+            raise TypeError
+        if not NAME.fullmatch(item.name):
+            raise ValueError
+        return item
+
+    @property
+    def digest(self) -> str:
+        """Of all that its file is made from."""
+        digest = hashlib.sha256(self.dicom)
+        for part in [self.kind, self.text, self.charset]:
+            digest.update(b'\0' + part.encode('utf-8', 'surrogatepass'))
+        return digest.hexdigest()
+
+
+@dataclass
+class Listing:
+    """The open steps, and those items that have changed.
+
+    Attributes
+    ----------
+    index : int
+        Of the last change that is included.
+    complete : bool
+        Whether the items are those of all open steps.
+    items : dict
+        Changed items by the id of the step.
+    open : set
+        The ids of all open steps.
+    """
+    index: int = 0
+    complete: bool = False
+    items: dict[str, WorklistItem] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+
+
+def fetch(client: Client, since: int, known: Collection[str]) -> Listing:
+    """Return the changes after the index `since`, or the complete worklist.
+
+    Parameters
+    ----------
+    known
+        The ids of the steps whose files are known.  If others are open and
+        have not changed, the worklist is complete.
+
+    Raises
+    ------
+    NoAnswer
+        If GNU Health's answer is not a worklist.
+    """
+    listing = read_pages(client, since)
+    if not listing.complete and listing.open - set(known) - set(listing.items):
+        listing = read_pages(client, 0)
+    if listing.complete and listing.open - set(listing.items):
+        raise NoAnswer("The answer of GNU Health is not complete.")
+    return listing
+
+
+def read_pages(client: Client, since: int) -> Listing:
+    listing = Listing(complete=not since)
+    while True:
+        page = client.call(METHOD, since, {})
+        try:
+            more = add_page(listing, page, since)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise NoAnswer(
+                "The answer of GNU Health is not a worklist.") from None
+        if not more:
+            return listing
+        since = listing.index
+
+
+def add_page(listing: Listing, page: Any, since: int) -> bool:
+    """Add a page of the answer; return whether another one follows."""
+    if since and not page['since']:
+        listing.items.clear()
+        listing.complete = True
+    elif page['since'] != since:
+        raise ValueError
+    for value in page['entries']:
+        item = WorklistItem.from_answer(value)
+        listing.items[item.id] = item
+    listing.index = int(page['index'])
+    if not page['more']:
+        listing.open = set(map(str, page['open']))
+        return False
+    if listing.index <= page['since']:
+        raise ValueError  # The pages would never end.
+    return True
+
+
+# --- manifest ---------------------------------------------------------
+# The record of the files that a run has written.
+
+MANIFEST = '.gnuhealth-worklist.json'
+MANIFEST_VERSION = 1
+FILE_KEYS = ['name', 'entry', 'file']
+
+FileRecord = dict[str, str]
 
 
 @dataclass
 class Manifest:
-    """What a run left for the next one
+    """The files of a folder.
 
     Attributes
     ----------
     source : str
-        Where the steps come from.
+        Identifies the database of GNU Health.
     index : int
-        Of the last change that all files are in step with.
+        Of the last change in GNU Health that all files include.
     files : dict
-        By the step's id: `name`, the digest of the `entry`, the digest of
-        the `file`.
+        Records by the id of the step: the `name`, the digest of the worklist
+        item (`entry`) and that of the `file`.
     """
     source: str
     index: int = 0
-    files: dict = field(default_factory=dict)
+    files: dict[str, FileRecord] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps({
+                'version': MANIFEST_VERSION, 'source': self.source,
+                'index': self.index, 'files': self.files}, sort_keys=True)
 
 
-@dataclass
-class Plan:
-    """What has to be done
+def read_manifest(folder: Path, source: str) -> Manifest:
+    """Return the manifest of a folder, an empty one if it cannot be used.
 
-    Attributes
-    ----------
-    entries : list
-        Those whose files have to be written.
-    removed : set
-        Names of files.
-    files : dict
-        Of the manifest, without those of `entries`.
+    The index of another database is not used.
     """
-    listing: Listing
-    entries: list
-    removed: set
-    files: dict
-
-    def __post_init__(self):
-        self.written = {entry.name for entry in self.entries}
-
-
-@dataclass
-class Staged:
-    "A file that waits for its place, or the reason why there is none"
-    entry: Entry
-    path: Path = None
-    digest: str = None
-    remark: str = None
-    problem: str = None
-
-
-class Folder:
-
-    def __init__(self, path, mode=0o644, dump2dcm=True):
-        if not path.is_dir():
-            raise Unusable(f"There is no folder {path}.")
-        self._path = path
-        self._mode = mode
-        self._dump2dcm = dump2dcm
-        self._staging = path / STAGING
-
-    def _file(self, name):
-        return self._path / (name + SUFFIX)
-
-    @contextmanager
-    def locked(self):
-        "Keep other runs away; the lock ends with the process"
-        try:
-            number = os.open(
-                self._path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
-                0o600)
-        except PermissionError as error:
-            raise Unusable(f"{self._path}: {error.strerror}.") from None
-        except OSError as error:
-            raise Failure(f"{self._path}: {error.strerror}.") from None
-        try:
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy("Another run is at work on the folder.") from None
-            # Of a run that was killed
-            shutil.rmtree(self._staging, ignore_errors=True)
-            yield
-        finally:
-            os.close(number)
-
-    def read_manifest(self, source):
-        "Return an empty one where there is none that can be used"
-        manifest = Manifest(source)
-        try:
-            value = json.loads((self._path / MANIFEST).read_bytes())
-            if value['version'] != MANIFEST_VERSION:
-                return manifest
-            files = {
-                id: {key: str(file[key]) for key in FILE_KEYS}
-                for id, file in value['files'].items()}
-            if all(NAME.fullmatch(file['name']) for file in files.values()):
-                manifest.files = files
-                if value['source'] == source:
-                    manifest.index = int(value['index'])
-        except (OSError, AttributeError, KeyError, TypeError, ValueError):
-            pass  # All files are compared instead
-        return manifest
-
-    def intact(self, manifest):
-        "Return the ids of the steps whose files are as they were written"
-        return {
-            id for id, file in manifest.files.items()
-            if self._digest(self._file(file['name'])) == file['file']}
-
-    @staticmethod
-    def _digest(path):
-        try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError:
-            return None
-
-    def plan(self, listing, manifest, intact, anew=False):
-        entries, files = [], {}
-        for id in sorted(listing.open):
-            entry, file = listing.entries.get(id), manifest.files.get(id)
-            if entry is None:
-                files[id] = file
-            elif id in intact and (file['name'], file['entry']) == (
-                    entry.name, entry.digest):
-                files[id] = file
-            elif not anew and self._holds(entry):
-                files[id] = record(entry, self._digest(self._file(entry.name)))
-            else:
-                entries.append(entry)
-        names = [entry.name for entry in entries]
-        names += [file['name'] for file in files.values()]
-        if len(set(names)) < len(names):
-            raise NoAnswer("GNU Health answered one name for two files.")
-        present = {
-            path.name.removesuffix(SUFFIX)
-            for path in self._path.glob(f'{PREFIX}*{SUFFIX}')}
-        return Plan(listing, entries, present - set(names), files)
-
-    def former(self):
-        "Return what the script of GNU Health 4 has left"
-        return [
-            path for path in self._path.glob('*')
-            if FORMER.fullmatch(path.name)]
-
-    def remove_former(self):
-        "Return what went wrong"
-        try:
-            for path in self.former():
-                path.unlink()
-        except OSError as error:
-            return [self._failed(error)]
-        return []
-
-    def _holds(self, entry):
-        "Tell whether the file is right, although we do not remember it"
-        try:
-            found = read_dicom(self._file(entry.name).read_bytes())
-            return not differences(read_dicom(entry.dicom), found)
-        except (OSError, BadDicom):
-            return False
-
-    def carry_out(self, plan, manifest, verbose):
-        "Do what can be done, and return what went wrong"
-        try:
-            staged = self._stage(plan.entries)
-            tell_remarks(staged, verbose)
-            problems = self._publish(staged, plan)
-            for file in staged:
-                if file.problem:
-                    plan.written.discard(file.entry.name)
-                    if old := manifest.files.get(file.entry.id):
-                        plan.files[file.entry.id] = old
-                else:
-                    plan.files[file.entry.id] = record(
-                        file.entry, file.digest)
-            problems += [file.problem for file in staged if file.problem]
-            self._allow_reading(plan.files)
-            new = Manifest(manifest.source, plan.listing.index, plan.files)
-            if problems:
-                # To be asked for again
-                new.index = 0 if plan.listing.fresh else manifest.index
-            if new != manifest:
-                problems += self._write_manifest(new)
-        finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
-        return summary(problems)
-
-    def _stage(self, entries):
-        "Write the files beside the folder's own, until the disk is full"
-        if not entries:
-            return []
-        try:
-            self._staging.mkdir(mode=0o700)
-        except OSError as error:
-            return [
-                Staged(entry, problem=self._failed(error))
-                for entry in entries]
-        executor = ThreadPoolExecutor(os.cpu_count())
-        full = threading.Event()
-        try:
-            return list(executor.map(
-                    lambda entry: self._stage_one(entry, full), entries))
-        finally:
-            executor.shutdown(cancel_futures=True)
-
-    def _stage_one(self, entry, full):
-        staged = Staged(entry)
-        if full.is_set():
-            staged.problem = self._failed(OSError(errno.ENOSPC, ''))
-            return staged
-        path = self._staging / (entry.name + SUFFIX)
-        try:
-            expected = read_dicom(entry.dicom)
-            wanted = self._dump2dcm and entry.kind == 'dump2dcm'
-            if wanted:
-                staged.remark = convert(entry, expected, path)
-            if not wanted or staged.remark:
-                path.unlink(missing_ok=True)
-                path.write_bytes(entry.dicom)
-            path.chmod(self._mode)
-            with path.open('rb') as file:
-                os.fsync(file)
-            staged.digest = self._digest(path)
-            staged.path = path
-        except BadDicom:
-            staged.problem = f"GNU Health sent no DICOM for {entry.name}."
-        except OSError as error:
-            full.set()
-            staged.problem = self._failed(error)
-            path.unlink(missing_ok=True)
-        return staged
-
-    def _failed(self, error):
-        return f"Cannot write in {self._path}: {os.strerror(error.errno)}."
-
-    def _publish(self, staged, plan):
-        "Put the files in their places, and remove those of closed steps"
-        problems = []
-        with self._no_queries():
-            for name in sorted(plan.removed):
-                try:
-                    self._file(name).unlink(missing_ok=True)
-                except OSError as error:
-                    plan.removed.discard(name)
-                    problems.append(
-                        f"Cannot remove {name}{SUFFIX}: {error.strerror}.")
-            for file in staged:
-                if file.problem:
-                    continue
-                try:
-                    file.path.replace(self._file(file.entry.name))
-                except OSError as error:
-                    file.problem = self._failed(error)
-        return problems
-
-    @contextmanager
-    def _no_queries(self):
-        "Let wlmscpfs wait, but do not wait for ever on it"
-        try:
-            file = (self._path / WLMSCPFS_LOCK).open('r+b')
-        except OSError:
-            yield
-            return
-        with file:
-            deadline = time.monotonic() + WLMSCPFS_PATIENCE
-            while time.monotonic() < deadline:
-                try:
-                    # dcmtk locks by fcntl(2), which knows nothing of flock(2)
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if error.errno not in {errno.EAGAIN, errno.EACCES}:
-                        break  # A file system without
-                    time.sleep(0.05)
-            yield
-
-    def _allow_reading(self, files):
-        "A file that Orthanc cannot read makes the whole query fail"
-        for file in files.values():
-            path = self._file(file['name'])
-            try:
-                if stat.S_IMODE(path.stat().st_mode) != self._mode:
-                    path.chmod(self._mode)
-            except OSError:
-                pass  # Missing, or on a file system that has no modes
-
-    def _write_manifest(self, manifest):
-        value = {
-            'version': MANIFEST_VERSION, 'source': manifest.source,
-            'index': manifest.index, 'files': manifest.files}
-        try:
-            self._staging.mkdir(mode=0o700, exist_ok=True)
-            path = self._staging / MANIFEST
-            path.touch(mode=0o600)
-            with path.open('w') as file:
-                json.dump(value, file, sort_keys=True)
-                file.flush()
-                os.fsync(file)
-            path.replace(self._path / MANIFEST)
-        except OSError as error:
-            return [self._failed(error)]
-        return []
-
-
-FILE_KEYS = ['name', 'entry', 'file']
-
-
-def record(entry, digest):
-    return dict(zip(FILE_KEYS, [entry.name, entry.digest, digest]))
-
-
-def summary(problems):
-    "Return each problem once, and not too many"
-    problems = list(dict.fromkeys(problems))
-    if len(problems) > NAMED:
-        return problems[:NAMED] + [f"({len(problems) - NAMED} more.)"]
-    return problems
-
-
-def tell_remarks(staged, verbose):
-    "Warn of files that were written without dump2dcm, by the reason"
-    files = {}
-    for file in staged:
-        if file.remark:
-            reason, _, detail = file.remark.partition('\n')
-            files.setdefault(reason, []).append(file.entry.name)
-            if verbose and detail:
-                tell(f"{file.entry.name}{SUFFIX}: {detail}")
-    for reason, names in files.items():
-        more = f" and {len(names) - NAMED} more" * (len(names) > NAMED)
-        tell(
-            f"Warning: {reason}. Written without it: "
-            f"{', '.join(names[:NAMED])}{more}.")
-
-
-# DICOM
-
-
-class BadDicom(ValueError):
-    "Not a file of a worklist"
-
-
-def read_dicom(data):
-    "Return the dataset of a file that holds one procedure step"
+    manifest = Manifest(source)
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        elements = flatten(dataset)
-    except Exception:
-        # pydicom raises whatever its parts raise on damaged files
-        raise BadDicom from None
-    _, patient_id = elements.get((PATIENT_ID,), ('', ''))
-    if elements.get((STEP,)) != 1 or not patient_id:
-        raise BadDicom
-    return dataset
+        value = json.loads((folder / MANIFEST).read_bytes())
+        if value['version'] != MANIFEST_VERSION:
+            return manifest
+        files = {
+            id_: {key: str(file[key]) for key in FILE_KEYS}
+            for id_, file in value['files'].items()}
+        if all(NAME.fullmatch(file['name']) for file in files.values()):
+            manifest.files = files
+            if value['source'] == source:
+                manifest.index = int(value['index'])
+    except (OSError, AttributeError, KeyError, TypeError, ValueError):
+        pass  # Without a manifest all files are compared.
+    return manifest
 
 
-TEXTS = {'LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'}
-ESCAPE = b'\x1b'
-STEP = Tag('ScheduledProcedureStepSequence')
-PATIENT_ID = Tag('PatientID')
+def make_record(item: WorklistItem, digest: str | None) -> FileRecord:
+    """Return the record of a file with this digest."""
+    return {'name': item.name, 'entry': item.digest, 'file': digest or ''}
 
 
-def flatten(dataset, path=()):
-    """Return VR and value by the path of tags
+# --- dump2dcm ---------------------------------------------------------
+# The program dump2dcm of dcmtk, which makes files from templates.
 
-    For a sequence the number of its items. File meta information, group
-    lengths and padding say nothing, nor does the way in which a text switches
-    between character sets.
+CONVERSION_TIMEOUT = 30  # seconds for one call
+LONGEST_LINE = 65536  # that dump2dcm accepts
+MAXIMUM_KEYWORDS = 5  # in one message
+# A line of dump2dcm: everything before the value, the VR, value, the rest
+LINE = re.compile(
+    r'(\s*\([0-9A-Fa-f]{4},[0-9A-Fa-f]{4}\)\s+([A-Z]{2})\s+\[)(.*)(\].*)')
+
+
+def convert(item: WorklistItem, expected: Dataset, path: Path) -> str | None:
+    """Let dump2dcm write a file, and compare it with the expected dataset.
+
+    Returns
+    -------
+    str or None
+        Why the file cannot be used, in one line; what follows in other lines
+        may hold patient data.  None if it can be used.
     """
-    elements = {}
-    for tag in dataset.keys():
-        if not tag.element:
-            continue
-        element = dataset.get_item(tag)
-        if element.VR == 'SQ':
-            items = dataset[tag].value or []
-            elements[(*path, tag)] = len(items)
-            for number, item in enumerate(items):
-                elements.update(flatten(item, (*path, tag, number)))
-            continue
-        elements[(*path, tag)] = (element.VR, plain(dataset, tag, element))
-    return elements
-
-
-def plain(dataset, tag, element):
-    "Return values without padding, decoded if they are text"
-    value = element.value
-    if not isinstance(value, bytes):
-        return str(value)
-    if element.VR in TEXTS and (not value.isascii() or ESCAPE in value):
-        decoded = dataset[tag].value
-        if not isinstance(decoded, MultiValue):
-            decoded = [decoded]
-        text = '\\'.join(str(one).strip(' ') for one in decoded)
-        if '\ufffd' not in text:
-            return text
-    parts = value.decode('latin-1').split('\\')
-    return '\\'.join(part.strip(' \0') for part in parts)
-
-
-def differences(expected, found):
-    "Return keywords of the elements that are not the same in both"
-    expected, found = flatten(expected), flatten(found)
-    paths = [
-        path for path in {**expected, **found}
-        if expected.get(path) != found.get(path)]
-    return sorted({
-            keyword_for_tag(path[-1]) or str(path[-1]) for path in paths})
-
-
-def convert(entry, expected, path):
-    "Let dump2dcm write the file; return why that cannot be used, or None"
     program = shutil.which('dump2dcm')
     if not program:
         return "dump2dcm is not installed"
     try:
-        text = encode_dump(entry.text, entry.charset)
+        text = encode_dump(item.text, item.charset)
     except (LookupError, ValueError):
-        return "a text does not fit its character set"
+        return "a text cannot be written in its character set"
     try:
         ended = subprocess.run(
             [program, '+te', '+l', str(LONGEST_LINE), '/dev/stdin', path],
@@ -1062,24 +782,30 @@ def convert(entry, expected, path):
             timeout=CONVERSION_TIMEOUT, start_new_session=True)
         detail = ended.stdout.decode('utf-8', 'replace').strip()
     except (OSError, subprocess.SubprocessError) as error:
-        return f"dump2dcm does not run\n{type(error).__name__}"
-    # It ends with 0 also after errors of the text
+        return f"dump2dcm cannot be run\n{type(error).__name__}"
+    # Its exit code is 0 also after errors in the text.
     if ended.returncode or not path.exists():
         return f"dump2dcm failed\n{detail}"
     try:
         changed = differences(expected, read_dicom(path.read_bytes()))
     except BadDicom:
-        return f"dump2dcm wrote something else\n{detail}"
+        return f"dump2dcm did not write a worklist file\n{detail}"
     if changed:
-        return f"dump2dcm changed {', '.join(changed[:NAMED])}\n{detail}"
+        keywords = ', '.join(changed[:MAXIMUM_KEYWORDS])
+        return f"dump2dcm changed {keywords}\n{detail}"
     return None
 
 
-def encode_dump(text, charset):
-    """Return the input of dump2dcm in DICOM's character set
+def encode_dump(text: str, charset: str) -> bytes:
+    """Return the input of dump2dcm in a Specific Character Set.
 
-    Each value is encoded by itself, because code extensions end with it
+    Each value is encoded on its own, because code extensions end with it
     (PS3.5 6.1.2.5).
+
+    Raises
+    ------
+    LookupError, ValueError
+        If the character set is unknown, or lacks a character.
     """
     encodings = convert_encodings(charset.split('\\'))
     lines = []
@@ -1088,7 +814,7 @@ def encode_dump(text, charset):
         if not match:
             lines.append(line.encode('ascii', 'replace'))
             continue
-        # A comment may hold anything
+        # A comment after the value may hold any character.
         before, vr, value, after = match.groups()
         values = b'\\'.join(
             PersonName(part).encode(encodings) if vr == 'PN'
@@ -1097,6 +823,602 @@ def encode_dump(text, charset):
         lines.append(
             before.encode() + values + after.encode('ascii', 'replace'))
     return b'\n'.join(lines)
+
+
+# --- staging ----------------------------------------------------------
+# New files, written in a folder of their own before they are published.
+
+STAGING = '.gnuhealth-worklist.tmp'
+
+
+@dataclass
+class StagedFile:
+    """A new file, or the reason why there is none.
+
+    Attributes
+    ----------
+    path, digest
+        Of the file, if there is one.
+    remark
+        Why dump2dcm did not write it, as `convert` says.
+    problem
+        Why there is no file.
+    """
+    item: WorklistItem
+    path: Path | None = None
+    digest: str | None = None
+    remark: str | None = None
+    problem: str | None = None
+
+
+class Staging:
+    """The folder of the new files, below that of the worklist.
+
+    Parameters
+    ----------
+    folder
+        Of the worklist.
+    mode
+        The permissions of new files.
+    dump2dcm
+        Whether dump2dcm writes the files of its templates.
+    """
+
+    def __init__(self, folder: Path, mode: int, dump2dcm: bool):
+        self._folder = folder
+        self._path = folder / STAGING
+        self._mode = mode
+        self._dump2dcm = dump2dcm
+
+    def remove(self) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
+
+    def write_files(self, items: Sequence[WorklistItem]) -> list[StagedFile]:
+        """Write the files of items; no more after the disk is full."""
+        if not items:
+            return []
+        try:
+            self._path.mkdir(mode=0o700)
+        except OSError as error:
+            problem = describe_write_error(self._folder, error)
+            return [StagedFile(item, problem=problem) for item in items]
+        executor = ThreadPoolExecutor(os.cpu_count())
+        full = threading.Event()
+        try:
+            return list(executor.map(
+                    lambda item: self._write_file(item, full), items))
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+    def _write_file(
+            self, item: WorklistItem, full: threading.Event) -> StagedFile:
+        staged = StagedFile(item)
+        if full.is_set():
+            staged.problem = describe_write_error(
+                self._folder, OSError(errno.ENOSPC, ''))
+            return staged
+        path = self._path / (item.name + SUFFIX)
+        try:
+            expected = read_dicom(item.dicom)
+            wanted = self._dump2dcm and item.kind == 'dump2dcm'
+            if wanted:
+                staged.remark = convert(item, expected, path)
+            if not wanted or staged.remark:
+                path.unlink(missing_ok=True)
+                path.write_bytes(item.dicom)
+            path.chmod(self._mode)
+            with path.open('rb') as file:
+                os.fsync(file)
+            staged.digest = digest_file(path)
+            staged.path = path
+        except BadDicom:
+            staged.problem = (
+                f"GNU Health sent no DICOM file for {item.name}.")
+        except OSError as error:
+            full.set()
+            staged.problem = describe_write_error(self._folder, error)
+            path.unlink(missing_ok=True)
+        return staged
+
+    def write_text(self, text: str, target: Path) -> None:
+        """Replace a file that only its owner can read.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the former file is unchanged.
+        """
+        self._path.mkdir(mode=0o700, exist_ok=True)
+        path = self._path / target.name
+        path.touch(mode=0o600)
+        with path.open('w') as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file)
+        path.replace(target)
+
+
+def digest_file(path: Path) -> str | None:
+    """Return the digest of a file, None if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def describe_write_error(folder: Path, error: OSError) -> str:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return f"Cannot write in {folder}: {reason}."
+
+
+# --- messages ---------------------------------------------------------
+# Messages for the user, on standard error.
+
+MAXIMUM_NAMED = 5  # files or problems that one message names
+
+
+def print_error(text: object) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def shorten(problems: Iterable[str]) -> list[str]:
+    """Return each problem once, and only some of many."""
+    different = list(dict.fromkeys(problems))
+    if len(different) > MAXIMUM_NAMED:
+        more = len(different) - MAXIMUM_NAMED
+        return different[:MAXIMUM_NAMED] + [f"({more} more.)"]
+    return different
+
+
+def warn_of_remarks(staged: Sequence[StagedFile], verbose: bool) -> None:
+    """Print why files were written without dump2dcm.
+
+    Parameters
+    ----------
+    verbose
+        Whether to print details too, which may hold patient data.
+    """
+    files: dict[str, list[str]] = {}
+    for file in staged:
+        if file.remark:
+            reason, _, detail = file.remark.partition('\n')
+            files.setdefault(reason, []).append(file.item.name)
+            if verbose and detail:
+                print_error(f"{file.item.name}{SUFFIX}: {detail}")
+    for reason, names in files.items():
+        more = f" and {len(names) - MAXIMUM_NAMED} more" \
+            * (len(names) > MAXIMUM_NAMED)
+        print_error(
+            f"Warning: {reason}. Written without it: "
+            f"{', '.join(names[:MAXIMUM_NAMED])}{more}.")
+
+
+# --- folder -----------------------------------------------------------
+# The folder of the worklist files.
+
+# Files of the script of this name in GNU Health 4
+FORMER = re.compile(r'[0-9a-f]{32}\.(wl|dump)')
+
+
+@dataclass
+class Plan:
+    """The changes that a folder needs.
+
+    Attributes
+    ----------
+    listing
+        What GNU Health has sent.
+    items
+        Those whose files have to be written.
+    removed
+        The names of files that have to be removed.
+    files
+        The records of files that stay as they are.
+    written
+        The names of files that are written.
+    """
+    listing: Listing
+    items: list[WorklistItem]
+    removed: set[str]
+    files: dict[str, FileRecord]
+    written: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.written = {item.name for item in self.items}
+
+
+class Folder:
+    """The folder of the worklist files.
+
+    Parameters
+    ----------
+    path
+        Of the folder, which must exist.
+    mode
+        The permissions of the files.
+    dump2dcm
+        Whether dump2dcm writes the files of its templates.
+    """
+
+    def __init__(self, path: Path, mode: int = 0o644, dump2dcm: bool = True):
+        if not path.is_dir():
+            raise Unusable(f"There is no folder {path}.")
+        self._path = path
+        self._mode = mode
+        self._staging = Staging(path, mode, dump2dcm)
+
+    def _file(self, name: str) -> Path:
+        return self._path / (name + SUFFIX)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of the folder."""
+        with exclude_other_runs(self._path):
+            # A run that was killed may have left it.
+            self._staging.remove()
+            yield
+
+    def read_manifest(self, source: str) -> Manifest:
+        return read_manifest(self._path, source)
+
+    def find_intact(self, manifest: Manifest) -> set[str]:
+        """Return the ids of the steps whose files have not been changed."""
+        return {
+            id_ for id_, file in manifest.files.items()
+            if digest_file(self._file(file['name'])) == file['file']}
+
+    def make_plan(
+            self, listing: Listing, manifest: Manifest, intact: set[str],
+            regenerate: bool = False) -> Plan:
+        """Compare the folder with the open steps.
+
+        Parameters
+        ----------
+        intact
+            The ids of the steps whose files have not been changed.
+        regenerate
+            Whether files are written again that are right.
+
+        Raises
+        ------
+        NoAnswer
+            If two steps have the same file.
+        """
+        items = []
+        files: dict[str, FileRecord] = {}
+        for id_ in sorted(listing.open):
+            item, file = listing.items.get(id_), manifest.files.get(id_)
+            if item is None:
+                files[id_] = manifest.files[id_]
+            elif file and id_ in intact and (file['name'], file['entry']) == (
+                    item.name, item.digest):
+                files[id_] = file
+            elif not regenerate and self._holds(item):
+                files[id_] = make_record(
+                    item, digest_file(self._file(item.name)))
+            else:
+                items.append(item)
+        names = [item.name for item in items]
+        names += [file['name'] for file in files.values()]
+        if len(set(names)) < len(names):
+            raise NoAnswer("GNU Health sent the same name for two files.")
+        present = {
+            path.name.removesuffix(SUFFIX)
+            for path in self._path.glob(f'{PREFIX}*{SUFFIX}')}
+        return Plan(listing, items, present - set(names), files)
+
+    def find_former(self) -> list[Path]:
+        """Return the files of the script of GNU Health 4."""
+        return [
+            path for path in self._path.glob('*')
+            if FORMER.fullmatch(path.name)]
+
+    def remove_former(self) -> list[str]:
+        """Remove the files of GNU Health 4; return what failed."""
+        try:
+            for path in self.find_former():
+                path.unlink()
+        except OSError as error:
+            return [describe_write_error(self._path, error)]
+        return []
+
+    def _holds(self, item: WorklistItem) -> bool:
+        """Return whether a file is right that is not in the manifest."""
+        try:
+            found = read_dicom(self._file(item.name).read_bytes())
+            return not differences(read_dicom(item.dicom), found)
+        except (OSError, BadDicom):
+            return False
+
+    def carry_out(
+            self, plan: Plan, manifest: Manifest, verbose: bool) -> list[str]:
+        """Make the changes that can be made; return what failed.
+
+        The sets of the plan are left with what was written and removed.
+        """
+        try:
+            staged = self._staging.write_files(plan.items)
+            warn_of_remarks(staged, verbose)
+            problems = self._publish(staged, plan)
+            for file in staged:
+                if file.problem:
+                    plan.written.discard(file.item.name)
+                    if old := manifest.files.get(file.item.id):
+                        plan.files[file.item.id] = old
+                else:
+                    plan.files[file.item.id] = make_record(
+                        file.item, file.digest)
+            problems += [file.problem for file in staged if file.problem]
+            self._restore_modes(plan.files)
+            new = Manifest(manifest.source, plan.listing.index, plan.files)
+            if problems:
+                # The next run asks for the same changes.
+                new.index = 0 if plan.listing.complete else manifest.index
+            if new != manifest:
+                problems += self._write_manifest(new)
+        finally:
+            self._staging.remove()
+        return shorten(problems)
+
+    def _publish(
+            self, staged: Sequence[StagedFile], plan: Plan) -> list[str]:
+        """Replace files, and remove those of closed steps."""
+        problems = []
+        with pause_queries(self._path):
+            for name in sorted(plan.removed):
+                try:
+                    self._file(name).unlink(missing_ok=True)
+                except OSError as error:
+                    plan.removed.discard(name)
+                    problems.append(
+                        f"Cannot remove {name}{SUFFIX}: {error.strerror}.")
+            for file in staged:
+                if file.path is None:
+                    continue
+                try:
+                    file.path.replace(self._file(file.item.name))
+                except OSError as error:
+                    file.problem = describe_write_error(self._path, error)
+        return problems
+
+    def _restore_modes(self, files: dict[str, FileRecord]) -> None:
+        """Set the permissions of files where they were changed.
+
+        A query fails if Orthanc cannot read one of the files.
+        """
+        for file in files.values():
+            path = self._file(file['name'])
+            try:
+                if stat.S_IMODE(path.stat().st_mode) != self._mode:
+                    path.chmod(self._mode)
+            except OSError:
+                pass  # It is missing, or the file system has no modes.
+
+    def _write_manifest(self, manifest: Manifest) -> list[str]:
+        try:
+            self._staging.write_text(
+                manifest.to_json(), self._path / MANIFEST)
+        except OSError as error:
+            return [describe_write_error(self._path, error)]
+        return []
+
+
+# --- signals ----------------------------------------------------------
+# Signals that end the script in an orderly way.
+
+
+class Terminated(BaseException):
+    """A signal asks the script to end.
+
+    Attributes
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def raise_on_signals() -> Iterator[None]:
+    """Raise `Terminated` on SIGINT, SIGTERM and SIGHUP.
+
+    Afterwards these are ignored, so that the process ends with its exit code.
+    """
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated(number)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+
+# --- update_worklists_database ----------------------------------------
+
+EPILOG = f"""\
+{CONNECTION_HELP} A password given with -P is visible to other
+users of this machine for a moment: prefer another way.
+
+Orders that are done are not on a worklist, so -m changes nothing.
+
+exit codes: 0 the files are up to date; 1 some files could not be written or
+removed; 2 wrong usage, or GNU Health refuses; 3 GNU Health cannot be reached,
+or does not answer as it should; 4 another run is using the folder. With any
+code but 0 the last good files are still there.
+"""
+REFUSED_PAUSE = 60  # seconds, for GNU Health counts failed logins
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse_options(arguments)
+    warnings.simplefilter('ignore')
+    try:
+        with raise_on_signals():
+            run(options)
+    except Failure as error:
+        print_error(error)
+        return error.code
+    except Terminated as terminated:
+        return 0 if options.watch else 128 + terminated.number
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Update the folder once, or until a signal."""
+    folder = Folder(
+        options.worklists, options.mode, not options.no_dump2dcm)
+    former = len(folder.find_former())
+    if former and not options.regenerate:
+        print_error(
+            f"{former} files are there from GNU Health 4: -r removes them.")
+    with Client(options) as client:
+        if options.dry_run:
+            update(client, folder, options)
+            return
+        with folder.locked():
+            if options.watch:
+                watch(client, folder, options)
+            else:
+                update(client, folder, options)
+
+
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        '-w', '--worklists', '--worklists-db', type=Path, metavar='FOLDER',
+        default='/var/lib/orthanc/worklists',
+        help="the folder of the files, which must exist "
+        "(default: %(default)s)")
+    add_connection_options(parser)
+    parser.add_argument(
+        '-s', '--watch', '--seconds', type=float, metavar='SECONDS',
+        help="repeat, pausing for so many seconds")
+    parser.add_argument(
+        '-r', '--regenerate', action='store_true',
+        help="write all files again, and remove those of the script of this "
+        "name in GNU Health 4")
+    parser.add_argument(
+        '-m', '--handle-done-state', action='store_true',
+        help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--full', action='store_true',
+        help="request all open steps, not only those that have changed")
+    parser.add_argument(
+        '--no-dump2dcm', action='store_true',
+        help="write the files as GNU Health has made them from the "
+        "templates: this is faster and does not need dcmtk")
+    parser.add_argument(
+        '--mode', type=parse_mode, default=0o644, metavar='OCTAL',
+        help="permissions of the files (default: 644)")
+    parser.add_argument(
+        '--timeout', type=float, default=60, metavar='SECONDS',
+        help="how long to wait for an answer of GNU Health "
+        "(default: %(default)s)")
+    parser.add_argument(
+        '-n', '--dry-run', action='store_true',
+        help="print what would be done, and change nothing")
+    parser.add_argument(
+        '-v', '--verbose', action='store_true',
+        help="name each file, and print the messages of dump2dcm, which may "
+        "hold patient data")
+    options = parser.parse_args(arguments)
+    if options.password:
+        hide_argument(options.password)
+    complete_connection(options, parser)
+    if options.watch is not None and not 1 <= options.watch <= 86400:
+        parser.error("--watch needs 1 to 86400 seconds")
+    if options.watch and options.dry_run:
+        parser.error("--watch and --dry-run cannot be combined")
+    if not 0 < options.timeout <= 86400:
+        parser.error("--timeout needs a positive number of seconds")
+    if options.handle_done_state:
+        print_error(
+            "Orders that are done are not on a worklist: -m changes nothing.")
+    return options
+
+
+def parse_mode(text: str) -> int:
+    mode = int(text, 8)
+    if not 0o400 <= mode <= 0o777:
+        raise ValueError
+    return mode
+
+
+parse_mode.__name__ = 'file mode'  # for the message of argparse
+
+
+def watch(
+        client: Client, folder: Folder, options: argparse.Namespace) -> None:
+    """Update the folder again and again.
+
+    A failure is printed when it begins or changes, and when it has ended.
+    """
+    printed = None
+    for number in itertools.count():
+        pause, problem = options.watch, None
+        try:
+            update(client, folder, options)
+        except Unusable as error:
+            if not number:
+                raise
+            problem, pause = str(error), max(pause, REFUSED_PAUSE)
+        except Failure as error:
+            problem = str(error)
+        if problem and problem != printed:
+            print_error(problem)
+        elif printed and not problem:
+            print_error("The files are up to date again.")
+        printed = problem
+        time.sleep(pause)
+
+
+def update(
+        client: Client, folder: Folder, options: argparse.Namespace) -> None:
+    """Update the folder once.
+
+    Raises
+    ------
+    Failure
+        If a file is not up to date, after all others were updated.
+    """
+    manifest = (
+        Manifest(client.source) if options.regenerate
+        else folder.read_manifest(client.source))
+    intact = folder.find_intact(manifest)
+    since = manifest.index if len(intact) == len(manifest.files) else 0
+    listing = fetch(
+        client, 0 if options.full else since, manifest.files.keys())
+    plan = folder.make_plan(listing, manifest, intact, options.regenerate)
+    if options.dry_run:
+        print_summary(plan, options, "would be ")
+        return
+    problems = folder.carry_out(plan, manifest, options.verbose)
+    if options.regenerate:
+        problems += folder.remove_former()
+        options.regenerate = bool(problems)
+    if not options.watch or plan.written or plan.removed:
+        print_summary(plan, options)
+    if problems:
+        raise Failure(' '.join(problems))
+
+
+def print_summary(
+        plan: Plan, options: argparse.Namespace, tense: str = "") -> None:
+    if options.verbose:
+        for what in ['written', 'removed']:
+            for name in sorted(getattr(plan, what)):
+                print(f"{name}{SUFFIX}: {tense}{what}")
+    print(
+        f"{len(plan.listing.open)} open: {len(plan.written)} {tense}written, "
+        f"{len(plan.removed)} {tense}removed", flush=True)
 
 
 if __name__ == '__main__':

@@ -129,7 +129,7 @@ def queue_file(orthanc: Orthanc) -> Path:
 
 def ready(orthanc: Orthanc) -> None:
     """Wait until the plugin follows the changes."""
-    says(orthanc, 'GNU Health is told of studies')
+    says(orthanc, 'GNU Health is notified of studies')
 
 
 def says(orthanc: Orthanc, words: str) -> None:
@@ -226,7 +226,7 @@ def test_what_was_there_before_is_not_told(his, notify):
 def test_without_a_server_nothing_is_told(his, notify):
     orthanc = notify(Server='')
     assert lines(orthanc, '"Server" is missing')
-    assert not lines(orthanc, 'told of studies;')
+    assert not lines(orthanc, 'notified of studies')
 
 
 def test_a_deleted_study_is_told(his, notify):
@@ -271,7 +271,8 @@ def test_gnu_health_is_down_while_images_arrive(his, notify):
     told(his, before)
     his.stop()
     study = send(orthanc, new_study())
-    says(orthanc, 'GNU Health is not told of studies, Connection refused; 1')
+    says(orthanc, 'GNU Health cannot be notified of studies: '
+        'Connection refused; 1 pending')
     orthanc.delete('studies', before)
     queued(orthanc, 'deleted', 'stable')
     his.start()
@@ -279,7 +280,7 @@ def test_gnu_health_is_down_while_images_arrive(his, notify):
     assert told(his, before, 2)[1]['kind'] == 'deleted'
     settled(orthanc)
     assert len(his.events) == 3
-    assert len(lines(orthanc, 'is told of studies;')) == 2
+    assert len(lines(orthanc, 'is notified of studies;')) == 2
 
 
 @pytest.fixture(scope='module')
@@ -300,11 +301,12 @@ def delete_one(orthanc: Orthanc) -> str:
 
 
 @pytest.mark.parametrize(('trouble', 'words'), [
-        (wire.status(401), 'it refuses the key (status 401)'),
-        (wire.status(404), 'it knows no such database or route'),
+        (wire.status(401), 'GNU Health rejects the key (status 401)'),
+        (wire.status(404), 'has no such database or route'),
         (wire.status(500), '(status 500)'),
-        (wire.reply(b'{"received": "all"}'), 'does not tell'),
-        (lambda handler: handler.peer.stopping.wait(5), 'no answer in time'),
+        (wire.reply(b'{"received": "all"}'), 'has no "received"'),
+        (lambda handler: handler.peer.stopping.wait(5),
+            'does not answer in time'),
         ])
 def test_trouble_is_waited_for(shared, trouble, words):
     his, orthanc = shared
@@ -316,7 +318,7 @@ def test_trouble_is_waited_for(shared, trouble, words):
     told(his, study, 2)
     settled(orthanc)
     line, = lines(orthanc, words)
-    assert '; 1 wait, the first since ' in line
+    assert '; 1 pending, the oldest since ' in line
     assert len(his.events_of(study)) == 2
 
 
@@ -357,7 +359,7 @@ def test_an_event_that_is_refused_does_not_hold_up_others(shared):
     his.refuses = lambda event: event['study'] == bad
     his.notify_trouble = None
     told(his, good, 2)
-    says(orthanc, f'of study {bad} is refused by GNU Health')
+    says(orthanc, f'of study {bad} is refused: GNU Health rejects the request')
     assert wait_until(
         lambda: [row[0] for row in pending(orthanc)] == [bad], TIMEOUT)
     told(his, delete_one(orthanc), 2)

@@ -3,7 +3,6 @@
 """What modalities get of the worklist files: from Orthanc, from wlmscpfs."""
 
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from devtools.dicom import STEP, FindFailed, find_worklist
 from devtools.process import Process, free_port
 from devtools.tryton import ROOT
+from scripts.src.locks import pause_queries
 
 from .fake_gnuhealth import DATABASE, PASSWORD, FakeGnuHealth, make_step
 from .worklist_script import SCRIPT, TIMEOUT, runner
@@ -192,8 +192,7 @@ else:
 def test_queries_wait_while_files_are_changed(folder):
     (folder / 'lockfile').touch()
     query = [sys.executable, '-c', SHARED, folder / 'lockfile']
-    script = runpy.run_path(str(SCRIPT))
-    with script['Folder'](folder)._no_queries():
+    with pause_queries(folder):
         assert subprocess.check_output(query, input=b'') == b'busy\n'
     assert subprocess.check_output(query, input=b'') == b'free\n'
 

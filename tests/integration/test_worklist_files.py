@@ -322,8 +322,8 @@ def test_open_step_without_a_known_file_is_asked_for(health, folder, run):
         ('exit 1', "dump2dcm failed"),
         ('exit 0', "dump2dcm failed"),
         ('kill -9 $$', "dump2dcm failed"),
-        ('echo Müller >"${@: -1}"', "dump2dcm wrote something else"),
-        (': >"${@: -1}"', "dump2dcm wrote something else"),
+        ('echo Müller >"${@: -1}"', "dump2dcm did not write a worklist file"),
+        (': >"${@: -1}"', "dump2dcm did not write a worklist file"),
         ('sed s/PUID1/PUID2/ | /usr/bin/dump2dcm "$@"',
             "dump2dcm changed PatientID"),
         ('sed s/nne/ne/ | /usr/bin/dump2dcm "$@"',
@@ -599,7 +599,7 @@ def test_one_bad_entry_does_not_stop_the_others(
     health.open(2, dicom=dicom)
     before = contents(folder)
     ended = run(expected=1)
-    assert "GNU Health sent no DICOM for gnuhealth-2." in ended.stderr
+    assert "GNU Health sent no DICOM file for gnuhealth-2." in ended.stderr
     assert files(folder) == ['gnuhealth-2.wl', 'gnuhealth-3.wl']
     assert contents(folder)['gnuhealth-2.wl'] == before['gnuhealth-2.wl']
     # It is asked for again although its index has been seen
@@ -835,7 +835,7 @@ def test_watch_survives_failures(health, folder, start):
     assert process.returncode == 0
     assert process.log.read_text().splitlines() == [
         "GNU Health answered 500.", "1 open: 1 written, 0 removed",
-        "The files are in step again.", "2 open: 1 written, 0 removed"]
+        "The files are up to date again.", "2 open: 1 written, 0 removed"]
 
 
 def test_watch_with_a_wrong_password_ends(start):

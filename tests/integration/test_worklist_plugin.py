@@ -316,7 +316,7 @@ def test_names_arrive_whole(his, serve):
                 PatientName=name, PatientID=f'P{number}',
                 charset=charset or 'ISO_IR 192'))
     orthanc = serve()
-    says(orthanc, f'{len(NAMES)} entries are served')
+    says(orthanc, f'{len(NAMES)} worklist items are served')
     for number, (name, _) in enumerate(NAMES):
         for pattern in [name, name[:2] + '*', name.split('=')[-1]]:
             answers = {
@@ -331,7 +331,7 @@ def test_modalities_get_their_own_steps(his, serve):
     his.put(1, numbered(1, ScheduledStationAETitle='CT1'))
     his.put(2, numbered(2, ScheduledStationAETitle='CT2'))
     orthanc = serve(section={'FilterCallingAet': True})
-    says(orthanc, '2 entries are served')
+    says(orthanc, '2 worklist items are served')
     assert ids(orthanc, calling='CT1') == ['S1']
     assert ids(orthanc, calling='CT2') == ['S2']
     assert ids(orthanc, calling='MR1') == []
@@ -342,7 +342,7 @@ def test_modalities_that_orthanc_does_not_know_are_refused(his, serve):
     orthanc = serve(configuration={
             'DicomAlwaysAllowFindWorklist': False,
             'DicomModalities': {'ct': ['CT1', '127.0.0.1', 104]}})
-    says(orthanc, '1 entries are served')
+    says(orthanc, '1 worklist item is served')
     assert ids(orthanc, calling='CT1') == ['S1']
     with pytest.raises(FindFailed):
         ids(orthanc, calling='STRANGER')
@@ -350,7 +350,7 @@ def test_modalities_that_orthanc_does_not_know_are_refused(his, serve):
 
 def test_changes_are_followed(his, serve):
     orthanc = serve()
-    says(orthanc, '0 entries are served')
+    says(orthanc, '0 worklist items are served')
     assert ids(orthanc) == []
     his.put(1, numbered(1))
     his.put(2, numbered(2))
@@ -366,20 +366,20 @@ def test_a_thousand_entries_in_pages(his, serve):
     for number in range(1000):
         his.put(number, numbered(number))
     orthanc = serve()
-    says(orthanc, '1000 entries are served')
+    says(orthanc, '1000 worklist items are served')
     assert ids(orthanc) == [f'S{number}' for number in range(1000)]
 
 
 # --- Trouble ------------------------------------------------------------
 
 TROUBLES = {
-    'it refuses the key (status 401)': wire.status(401),
+    'GNU Health rejects the key (status 401)': wire.status(401),
     '(status 500)': wire.status(500),
     'not JSON': wire.reply(b'<html>Doe^Jane'),
-    'it is no object': wire.reply(b'[]'),
-    'its answer is cut': wire.cut,
-    'its answer is too large': wire.reply(b' ' * 70_000_000),
-    'no answer in time': lambda handler: handler.peer.stopping.wait(10),
+    'the answer is not an object': wire.reply(b'[]'),
+    'the answer is incomplete': wire.cut,
+    'the answer is too large': wire.reply(b' ' * 70_000_000),
+    'does not answer in time': lambda handler: handler.peer.stopping.wait(10),
     }
 
 
@@ -397,9 +397,9 @@ def test_trouble_leaves_the_list(his, serve, words):
     his.trouble = None
     becomes(orthanc, 'S1', 'S2')
     # Once when it began, once when it ended.
-    line, = lines(orthanc, 'no list from GNU Health')
-    assert words in line and '1 entries are served' in line
-    assert len(lines(orthanc, 'GNU Health answers')) == 2
+    line, = lines(orthanc, 'the worklist cannot be updated')
+    assert words in line and '1 worklist item is served' in line
+    assert len(lines(orthanc, 'connected to GNU Health')) == 2
 
 
 def test_gnu_health_is_stopped_and_started(his, serve):
@@ -407,7 +407,7 @@ def test_gnu_health_is_stopped_and_started(his, serve):
     orthanc = serve()
     becomes(orthanc, 'S1')
     his.stop()
-    says(orthanc, 'Connection refused; 1 entries are served')
+    says(orthanc, 'Connection refused; 1 worklist item is served')
     assert ids(orthanc) == ['S1']
     his.close(1)
     his.put(2, numbered(2))
@@ -431,7 +431,7 @@ def test_queries_do_not_wait_for_gnu_health(his, serve):
 def test_no_list_is_a_failure(his, serve):
     his.trouble = wire.status(500)
     orthanc = serve()
-    says(orthanc, 'queries fail, because there is no list')
+    says(orthanc, 'queries fail: there is no worklist')
     assert fails(orthanc)
     his.trouble = None
     becomes(orthanc)
@@ -442,7 +442,7 @@ def test_a_list_that_is_too_old_is_a_failure(his, serve):
     orthanc = serve(section={'MaximumAge': 3})
     becomes(orthanc, 'S1')
     his.stop()
-    says(orthanc, 'queries fail, because the list is older')
+    says(orthanc, 'queries fail: the worklist is older')
     assert fails(orthanc)
     his.start()
     becomes(orthanc, 'S1')
@@ -466,7 +466,7 @@ def test_a_restart_without_gnu_health(his, serve, tmp_path, end):
     end(orthanc)
     orthanc.start()
     assert ids(orthanc) == ['S1', 'S2']
-    assert lines(orthanc, '2 worklist entries from the cache file')
+    assert lines(orthanc, '2 worklist items loaded from the cache file')
     his.close(1)
     his.start()
     becomes(orthanc, 'S2')
@@ -475,7 +475,7 @@ def test_a_restart_without_gnu_health(his, serve, tmp_path, end):
 def test_a_stop_keeps_the_last_changes(his, serve, tmp_path):
     """The file is written at most every few seconds, and at the end."""
     orthanc = serve(tmp_path)
-    says(orthanc, '0 entries are served')
+    says(orthanc, '0 worklist items are served')
     his.put(1, numbered(1))
     becomes(orthanc, 'S1')
     his.stop()
@@ -507,7 +507,7 @@ def test_another_database_is_not_served_the_old_list(his, serve, tmp_path):
     orthanc.stop()
     orthanc.configuration['HealthOrthanc']['Database'] = 'other'
     orthanc.start()
-    says(orthanc, 'it knows no such database')
+    says(orthanc, 'GNU Health has no such database')
     assert fails(orthanc)
 
 
@@ -541,8 +541,8 @@ def test_a_missing_section_is_named(his):
 def test_keys_that_are_not_known_are_named(his, serve):
     his.put(1, numbered(1))
     orthanc = serve(section={'Databse': 'x', 'Foo': 1})
-    assert lines(orthanc, '"Databse" is not known, is "Database" meant?')
-    assert lines(orthanc, '"Foo" is not known')
+    assert lines(orthanc, '"Databse" is unknown; did you mean "Database"?')
+    assert lines(orthanc, '"Foo" is unknown')
     becomes(orthanc, 'S1')
 
 
@@ -554,5 +554,5 @@ def test_the_first_plugin_answers(his, serve, tmp_path, plugins, expected):
     orthanc = serve(plugins=plugins, configuration={
             'Worklists': {'Enable': True, 'Database': str(tmp_path)}})
     assert lines(orthanc, "Orthanc's own worklists plugin is enabled")
-    says(orthanc, '1 entries are served')
+    says(orthanc, '1 worklist item is served')
     assert ids(orthanc) == expected

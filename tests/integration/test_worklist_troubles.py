@@ -156,7 +156,7 @@ def test_gnu_health_is_slow(site, good):
     """It takes ten seconds; the plugin waits for two, modalities never."""
     with paused(site.server):
         start = time.monotonic()
-        says(site.live, 'no answer in time')
+        says(site.live, 'does not answer in time')
         assert site.seen() == {good}
         ended = site.update('--timeout', '1', expected=NO_ANSWER)
         assert "cannot be reached" in ended.stderr
@@ -169,7 +169,8 @@ def test_the_key_is_cancelled(site, good):
     """A new key is taken without a restart."""
     new = connect_plugin(site.server)['Key']
     try:
-        says(site.live, 'it refuses the key or its user (status 403)')
+        says(site.live,
+            'GNU Health rejects the key or its user (status 403)')
         step = site.cancel()
         assert step in step_ids(find_worklist(site.live.dicom_port))
     finally:

@@ -1,23 +1,35 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What GNU Health is told by the file that Orthanc loads, without Orthanc."""
+"""The notifications of the plugin, against a scripted GNU Health."""
+import dataclasses
 import json
 import re
 import sqlite3
 import stat
 import threading
 import time
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from devtools.process import wait_until
+from orthanc_plugin.src import change_follower
+from orthanc_plugin.src.archive import Archive
+from orthanc_plugin.src.back_off import BackOff
+from orthanc_plugin.src.change_follower import ChangeFollower
+from orthanc_plugin.src.gnuhealth import HttpError
+from orthanc_plugin.src.notification_queue import NO_CURSOR, NotificationQueue
+from orthanc_plugin.src.notification_sender import NotificationSender
+from orthanc_plugin.src.notifier import Notifier
+from orthanc_plugin.src.plugin import Plugin
+from orthanc_plugin.src.settings import Settings
+from orthanc_plugin.src.study_summary import summarize_study
+from orthanc_plugin.src.times import format_orthanc_time
 from tests.integration.fake_his import FakeHis
 from tests.unit import fake_orthanc as wire
 
-from .test_worklist_plugin import GOOD, SECRET, load, read
+from .plugin_host import SECRET, Host
 
 DAY = 24 * 60 * 60
 QUIET = 30
@@ -33,8 +45,8 @@ class Clock:
         return self.now
 
 
-class Archive:
-    """The part of an Orthanc that the plugin asks.
+class FakeArchive(Host):
+    """An Orthanc that the plugin asks.
 
     Attributes
     ----------
@@ -57,7 +69,7 @@ class Archive:
         self.asked: list[str] = []
         self.broken = False
 
-    def RestApiGet(self, path: str) -> bytes:
+    def get(self, path: str) -> bytes:
         self.asked.append(path)
         if self.broken:
             raise RuntimeError('Doe^Jane')
@@ -73,7 +85,7 @@ class Archive:
             answer = self.tags[path.split('/')[2]]
         return json.dumps(answer).encode()
 
-    def RestApiPost(self, path: str, body: str) -> bytes:
+    def post(self, path: str, body: str) -> bytes:
         assert path == '/tools/bulk-content'
         if self.broken:
             raise RuntimeError('Doe^Jane')
@@ -121,13 +133,13 @@ class Archive:
             self.tags[f'{one}.0'] = {'0010,0021': 'GNU'}
             self.change('NewInstance', f'{one}.0')
 
-    def settle(self, study: str) -> None:
+    def make_stable(self, study: str) -> None:
         self.studies[study]['IsStable'] = True
         self.change('StableStudy', study)
 
     def arrive(self, study: str, series: int = 1) -> None:
         self.add(study, series)
-        self.settle(study)
+        self.make_stable(study)
 
     def delete(self, study: str) -> None:
         del self.studies[study]
@@ -136,31 +148,14 @@ class Archive:
             if entry['ID'].partition('.')[0] != study]
 
 
-@pytest.fixture(scope='module')
-def loaded() -> Iterator[types.ModuleType]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        yield load(monkeypatch, {})
-
-
-@pytest.fixture
-def plugin(loaded) -> Iterator[types.ModuleType]:
-    loaded.orthanc.log.clear()
-    yield loaded
-    for line in loaded.orthanc.log:
-        assert not re.search(f'{SECRET}|Doe|Jane', line)
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def archive(plugin, clock) -> Archive:
-    archive = Archive(clock)
-    plugin.orthanc.RestApiGet = archive.RestApiGet
-    plugin.orthanc.RestApiPost = archive.RestApiPost
-    return archive
+def archive(plugin_log, clock) -> FakeArchive:
+    return FakeArchive(clock)
 
 
 @pytest.fixture
@@ -172,11 +167,10 @@ def his() -> Iterator[FakeHis]:
 class Site:
     """An Orthanc with its queue, and GNU Health."""
 
-    def __init__(self, plugin, archive: Archive, his: FakeHis, path: Path):
-        self.plugin = plugin
+    def __init__(self, archive: FakeArchive, his: FakeHis, path: Path):
         self.archive = archive
         self.his = his
-        self.settings = plugin.Settings(
+        self.settings = Settings(
             url=his.url, database=his.database, key=SECRET, server='main',
             timeout=2, stable_age=60, notification_file=str(path))
         self.restart()
@@ -184,23 +178,21 @@ class Site:
     def restart(self) -> None:
         """Start the plugin anew; the one before is as if killed."""
         clock = self.archive.clock
-        self.queue = self.plugin.Queue(
-            self.settings.notification_file, clock)
-        asked = self.plugin.Archive()
-        self.follower = self.plugin.Follower(
-            self.settings, self.queue, asked, clock)
-        self.messenger = self.plugin.Messenger(
-            self.settings, self.queue, asked)
+        self.queue = NotificationQueue(self.settings.notification_file, clock)
+        archive = Archive(self.archive)
+        self.follower = ChangeFollower(
+            self.settings, self.queue, archive, clock)
+        self.sender = NotificationSender(self.settings, self.queue, archive)
 
     def follow(self) -> None:
         while self.follower.follow():
             pass
 
     def work(self) -> list[tuple[str, str]]:
-        """Follow and tell; return kind and study of what was received."""
+        """Follow and send; return kind and study of what was received."""
         before = len(self.his.events)
         self.follow()
-        while self.messenger.tell():
+        while self.sender.send():
             pass
         return [(event['kind'], event['study'])
             for event in self.his.events[before:]]
@@ -210,16 +202,16 @@ class Site:
 
 
 @pytest.fixture
-def site(plugin, archive, his, tmp_path) -> Iterator[Site]:
-    site = Site(plugin, archive, his, tmp_path / 'queue.db')
+def site(archive, his, tmp_path) -> Iterator[Site]:
+    site = Site(archive, his, tmp_path / 'queue.db')
     site.follow()
     yield site
     site.queue.close()
 
 
 @pytest.fixture
-def queue(plugin, clock, tmp_path):
-    queue = plugin.Queue(str(tmp_path / 'queue.db'), clock)
+def queue(clock, tmp_path):
+    queue = NotificationQueue(str(tmp_path / 'queue.db'), clock)
     yield queue
     queue.close()
 
@@ -230,10 +222,10 @@ def studies(waiting) -> list[str]:
 
 # --- The queue ----------------------------------------------------------
 
-def test_a_queue_outlives_its_process(plugin, queue, clock, tmp_path):
+def test_a_queue_outlives_its_process(queue, clock, tmp_path):
     assert queue.cursor is None and queue.due(20) == []
-    queue.follow(7, 'T', ['a', 'b'], ['c'], QUIET)
-    other = plugin.Queue(str(tmp_path / 'queue.db'), clock)
+    queue.add_changes(7, 'T', ['a', 'b'], ['c'], QUIET)
+    other = NotificationQueue(str(tmp_path / 'queue.db'), clock)
     assert other.cursor == 7
     assert studies(other.due(20)) == ['a', 'b']
     assert other.due(20) == queue.due(20)
@@ -241,15 +233,15 @@ def test_a_queue_outlives_its_process(plugin, queue, clock, tmp_path):
 
 
 def test_a_study_has_one_event(queue, clock):
-    queue.put(['a', 'b'], 'stable')
+    queue.add(['a', 'b'], 'stable')
     first, _ = queue.due(20)
     clock.now += 1
-    queue.put(['a'], 'deleted')
+    queue.add(['a'], 'deleted')
     b, second = queue.due(20)
     assert (b.study, second.study) == ('b', 'a')
     assert second.event != first.event
     assert second.changed == first.changed + 1
-    # What was told meanwhile is not the newest.
+    # What was sent in the meantime is not the newest.
     queue.remove([first])
     queue.postpone([first])
     assert studies(queue.due(20)) == ['b', 'a']
@@ -258,24 +250,24 @@ def test_a_study_has_one_event(queue, clock):
     assert queue.count() == (0, None)
 
 
-def test_events_are_named_apart(plugin, queue, clock, tmp_path):
-    other = plugin.Queue(str(tmp_path / 'other.db'), clock)
+def test_events_are_named_apart(queue, clock, tmp_path):
+    other = NotificationQueue(str(tmp_path / 'other.db'), clock)
     for one in [queue, other]:
-        one.put(['a'], 'stable')
+        one.add(['a'], 'stable')
     (first,), (second,) = queue.due(1), other.due(1)
     assert first.event != second.event
     assert first.event.endswith('-1') and second.event.endswith('-1')
     queue.remove([first])
-    queue.put(['a'], 'stable')
+    queue.add(['a'], 'stable')
     assert queue.due(1)[0].event != first.event
     other.close()
 
 
 def test_what_grows_waits(queue, clock):
-    queue.follow(1, 'T', [], ['a'], QUIET)
-    assert queue.due(20) == [] and queue.pause() == QUIET
+    queue.add_changes(1, 'T', [], ['a'], QUIET)
+    assert queue.due(20) == [] and queue.seconds_until_due() == QUIET
     clock.now += QUIET - 1
-    queue.follow(2, 'T', [], ['a'], QUIET)
+    queue.add_changes(2, 'T', [], ['a'], QUIET)
     clock.now += QUIET - 1
     assert queue.due(20) == []
     clock.now += 1
@@ -284,97 +276,97 @@ def test_what_grows_waits(queue, clock):
 
 
 def test_a_late_image_holds_a_stable_study_back(queue, clock):
-    queue.put(['a'], 'stable')
-    queue.follow(1, 'T', [], ['a'], QUIET)
+    queue.add(['a'], 'stable')
+    queue.add_changes(1, 'T', [], ['a'], QUIET)
     assert queue.due(20) == []
-    queue.follow(2, 'T', ['a'])
+    queue.add_changes(2, 'T', ['a'])
     assert studies(queue.due(20)) == ['a']
 
 
 def test_order_is_kept(queue):
-    queue.put(['a', 'b', 'c'], 'stable')
-    queue.put(['a'], 'stable')
+    queue.add(['a', 'b', 'c'], 'stable')
+    queue.add(['a'], 'stable')
     assert studies(queue.due(20)) == ['b', 'c', 'a']
     assert studies(queue.due(2)) == ['b', 'c']
 
 
 def test_failures_are_tried_later_and_later(queue, clock):
-    queue.put(['a'], 'stable')
+    queue.add(['a'], 'stable')
     pauses = []
     for _ in range(12):
         waiting = queue.due(20)
         queue.postpone(waiting)
         assert queue.due(20) == []
-        pauses.append(queue.pause())
-        clock.now += queue.pause()
+        pauses.append(queue.seconds_until_due())
+        clock.now += queue.seconds_until_due()
     assert pauses == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]
     assert queue.due(20)[0].attempts == 12
     # Something newer begins anew.
-    queue.put(['a'], 'stable')
+    queue.add(['a'], 'stable')
     assert queue.due(20)[0].attempts == 0
 
 
 def test_what_is_refused_comes_last_and_alone(queue, clock):
-    queue.put(['a', 'b'], 'stable')
+    queue.add(['a', 'b'], 'stable')
     pauses = []
     for _ in range(10):
         while waiting := queue.due(20):
             for one in waiting:
-                queue.refuse(one)
-        pauses.append(queue.pause())
-        clock.now += queue.pause()
+                queue.mark_refused(one)
+        pauses.append(queue.seconds_until_due())
+        clock.now += queue.seconds_until_due()
     assert pauses[:3] == [300, 600, 1200] and pauses[-1] == DAY
-    queue.put(['c'], 'stable')
+    queue.add(['c'], 'stable')
     assert studies(queue.due(20)) == ['c']
     queue.remove(queue.due(20))
     one, = queue.due(20)
     assert one.study == 'a' and one.refused
     # A start tries all of them, and at once.
-    queue.refuse(one)
-    queue.start(5)
+    queue.mark_refused(one)
+    queue.make_due(5)
     assert studies(queue.due(20)) == ['a', 'b']
 
 
 def test_a_start_waits_only_for_what_grows(queue, clock):
-    queue.follow(1, 'T', ['a'], ['b'], 1000)
+    queue.add_changes(1, 'T', ['a'], ['b'], 1000)
     queue.postpone(queue.due(20))
-    queue.start(5)
-    assert studies(queue.due(20)) == ['a'] and queue.pause() == 0
+    queue.make_due(5)
+    assert studies(queue.due(20)) == ['a'] and queue.seconds_until_due() == 0
     clock.now += 5
     assert set(studies(queue.due(20))) == {'a', 'b'}
 
 
 def test_a_clock_that_is_set_back(queue, clock):
-    queue.put(['a'], 'stable')
+    queue.add(['a'], 'stable')
     queue.postpone(queue.due(20))
     clock.now -= 365 * DAY
     assert studies(queue.due(20)) == ['a']
 
 
 def test_a_scan_keeps_its_place(queue):
-    queue.follow(7, 'T7')
+    queue.add_changes(7, 'T7')
     assert queue.scan is None
     queue.start_scan(3)
     assert queue.cursor == 3
     assert (queue.scan.since, queue.scan.position) == ('T7', 0)
-    queue.scanned(100, ['a'], ['b'], QUIET)
+    queue.add_scanned(100, ['a'], ['b'], QUIET)
     assert queue.scan.position == 100
     assert studies(queue.due(20)) == ['a']
     # One more reason: the earlier time, from the start
-    queue.follow(9, 'T9')
+    queue.add_changes(9, 'T9')
     queue.start_scan()
     assert (queue.scan.since, queue.scan.position) == ('T7', 0)
     assert queue.cursor == 9
-    queue.scanned(None, [], [], QUIET)
+    queue.add_scanned(None, [], [], QUIET)
     assert queue.scan is None
 
 
-def test_only_orthanc_can_read_the_file(plugin, clock, tmp_path):
+def test_only_orthanc_can_read_the_file(clock, tmp_path):
     path = tmp_path / 'queue.db'
     path.touch(0o666)
     path.chmod(0o666)
-    queue = plugin.Queue(str(path), clock)
-    queue.put(['a'], 'stable')
+    queue = NotificationQueue(str(path), clock)
+    queue.add(['a'], 'stable')
     files = list(tmp_path.iterdir())
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert len(files) == 3
@@ -383,7 +375,7 @@ def test_only_orthanc_can_read_the_file(plugin, clock, tmp_path):
 
 @pytest.mark.parametrize('content', [b'garbage' * 1000, None])
 def test_a_damaged_file_is_kept_aside(
-        plugin, clock, tmp_path, content):
+        plugin_log, clock, tmp_path, content):
     path = tmp_path / 'queue.db'
     if content is None:
         with sqlite3.connect(path) as connection:
@@ -392,25 +384,25 @@ def test_a_damaged_file_is_kept_aside(
     else:
         path.write_bytes(content)
     used = path.stat().st_mtime
-    queue = plugin.Queue(str(path), clock)
-    assert queue.cursor == plugin.NO_CURSOR
+    queue = NotificationQueue(str(path), clock)
+    assert queue.cursor == NO_CURSOR
     assert (tmp_path / 'queue.db.damaged').exists()
-    assert 'is damaged' in plugin.orthanc.log[-1]
+    assert 'is damaged' in plugin_log[-1]
     queue.start_scan(5)
-    assert queue.scan.since == plugin.orthanc_time(used - DAY)
+    assert queue.scan.since == format_orthanc_time(used - DAY)
     queue.close()
 
 
-def test_a_file_that_cannot_be_used_is_tried_again(plugin, clock, tmp_path):
+def test_a_file_that_cannot_be_used_is_tried_again(clock, tmp_path):
     folder = tmp_path / 'folder'
-    queue = plugin.Queue(str(folder / 'queue.db'), clock)
+    queue = NotificationQueue(str(folder / 'queue.db'), clock)
     with pytest.raises(OSError):
-        queue.put(['a'], 'stable')
+        queue.add(['a'], 'stable')
     folder.mkdir()
-    queue.put(['a'], 'stable')
+    queue.add(['a'], 'stable')
     assert studies(queue.due(20)) == ['a']
     with pytest.raises(sqlite3.Error):
-        queue.put([None], 'stable')
+        queue.add([None], 'stable')
     assert studies(queue.due(20)) == ['a']
     queue.close()
 
@@ -418,7 +410,7 @@ def test_a_file_that_cannot_be_used_is_tried_again(plugin, clock, tmp_path):
 def test_threads_share_a_queue(queue):
     def put(letter: str) -> None:
         for number in range(50):
-            queue.put([f'{letter}{number}'], 'deleted')
+            queue.add([f'{letter}{number}'], 'deleted')
     threads = [threading.Thread(target=put, args=[letter]) for letter in 'ab']
     for thread in threads:
         thread.start()
@@ -431,19 +423,19 @@ def test_threads_share_a_queue(queue):
 
 # --- Following Orthanc --------------------------------------------------
 
-def test_the_first_start_ever_begins_now(plugin, archive, his, tmp_path):
+def test_the_first_start_ever_begins_now(archive, his, tmp_path):
     archive.arrive('old')
-    site = Site(plugin, archive, his, tmp_path / 'queue.db')
+    site = Site(archive, his, tmp_path / 'queue.db')
     assert site.work() == []
     archive.arrive('new')
     assert site.work() == [('study', 'new')]
     site.queue.close()
 
 
-def test_what_is_stable_is_told_at_once(site):
+def test_a_stable_study_is_sent_at_once(site):
     site.archive.add('a')
     assert site.work() == []
-    site.archive.settle('a')
+    site.archive.make_stable('a')
     assert site.work() == [('study', 'a')]
     assert site.work() == []
     # A late image, in the same page as what makes it stable
@@ -455,11 +447,11 @@ def test_images_after_the_stable_study_are_waited_for(site):
     site.archive.arrive('a')
     site.archive.add('a')
     assert site.work() == []
-    site.archive.settle('a')
+    site.archive.make_stable('a')
     assert site.work() == [('study', 'a')]
 
 
-def test_what_is_never_called_stable_is_told_when_it_is_quiet(site):
+def test_a_study_never_called_stable_is_sent_when_it_stops_to_grow(site):
     for _ in range(4):
         site.archive.add('a')
         assert site.work() == []
@@ -485,9 +477,9 @@ def test_a_killed_orthanc_waits_less(site):
     assert site.work() == []
 
 
-def test_many_changes_are_read_in_pages(site, plugin, monkeypatch):
-    monkeypatch.setattr(plugin, 'CHANGES_PAGE', 4)
-    monkeypatch.setattr(plugin, 'PAGES_AT_ONCE', 3)
+def test_many_changes_are_read_in_pages(site, monkeypatch):
+    monkeypatch.setattr(change_follower, 'CHANGES_PAGE', 4)
+    monkeypatch.setattr(change_follower, 'PAGES_AT_ONCE', 3)
     for number in range(20):
         site.archive.arrive(f's{number}')
     asked = len(site.archive.asked)
@@ -497,7 +489,7 @@ def test_many_changes_are_read_in_pages(site, plugin, monkeypatch):
     assert len(site.work()) == 20
 
 
-def test_deleted_studies_are_told(site):
+def test_deletions_are_sent(site):
     site.archive.arrive('a')
     site.archive.arrive('b')
     site.work()
@@ -518,22 +510,22 @@ def test_deleted_studies_are_told(site):
     site.archive.add('b')
     site.follower.add_deleted('b')
     assert site.work() == []
-    site.archive.settle('b')
+    site.archive.make_stable('b')
     assert site.work() == [('study', 'b')]
 
 
 def test_a_deletion_that_cannot_be_written_is_kept(
-        site, plugin, monkeypatch):
-    put = site.queue.put
+        site, monkeypatch):
+    add = site.queue.add
 
     def fail(*args):
         raise sqlite3.OperationalError("disk full")
-    monkeypatch.setattr(site.queue, 'put', fail)
+    monkeypatch.setattr(site.queue, 'add', fail)
     with pytest.raises(sqlite3.Error):
         site.follower.add_deleted('a')
     with pytest.raises(sqlite3.Error):
         site.follow()
-    monkeypatch.setattr(site.queue, 'put', put)
+    monkeypatch.setattr(site.queue, 'add', add)
     assert site.work() == [('deleted', 'a')]
     assert site.work() == []
 
@@ -550,7 +542,7 @@ def test_a_log_that_is_cleared_while_we_look(site):
 def test_a_log_that_is_cleared_while_we_do_not(site):
     site.archive.add('before')
     site.pass_time(60)
-    site.archive.settle('before')
+    site.archive.make_stable('before')
     site.work()
     site.pass_time(10)
     site.archive.arrive('a')
@@ -561,8 +553,8 @@ def test_a_log_that_is_cleared_while_we_do_not(site):
     assert site.work() == []
 
 
-def test_another_database_of_orthanc(site, plugin, monkeypatch):
-    monkeypatch.setattr(plugin, 'SCAN_PAGE', 15)
+def test_another_database_of_orthanc(site, monkeypatch):
+    monkeypatch.setattr(change_follower, 'SCAN_PAGE', 15)
     for number in range(3):
         site.archive.arrive(f'old{number}')
     site.work()
@@ -585,8 +577,8 @@ def test_another_database_of_orthanc(site, plugin, monkeypatch):
 
 
 def test_a_scan_misses_none_where_others_are_deleted(
-        site, plugin, monkeypatch):
-    monkeypatch.setattr(plugin, 'SCAN_PAGE', 20)
+        site, monkeypatch):
+    monkeypatch.setattr(change_follower, 'SCAN_PAGE', 20)
     for number in range(45):
         site.archive.arrive(f's{number}')
     site.archive.log.clear()
@@ -614,19 +606,20 @@ def test_the_log_may_lack_what_was_deleted(site):
 
 
 @pytest.mark.parametrize('last', [7, 2**62])
-def test_the_counter_of_other_versions(plugin, last):
+def test_the_counter_of_other_versions(last):
     answers = {
         'since': {'Changes': [], 'Done': True, 'Last': last},
         'last': {'Changes': [], 'Done': True, 'Last': 7},
         }
-    plugin.orthanc.RestApiGet = lambda path: json.dumps(
+    host = Host()
+    host.get = lambda path: json.dumps(
         answers[re.split('[?=]', path)[1]]).encode()
-    assert plugin.Archive().counter() == 7
+    assert Archive(host).last_change() == 7
 
 
-# --- Facts --------------------------------------------------------------
+# --- The summary of a study --------------------------------------------
 
-def test_facts_are_those_of_orthanc_and_of_the_images(plugin, archive):
+def test_facts_are_those_of_orthanc_and_of_the_images(archive):
     archive.add('1.2', series=2)
     archive.tags['1.2.0.0'] = {
         '0010,0020': 'not the one of Orthanc', '0010,0021': 'GNU',
@@ -634,7 +627,8 @@ def test_facts_are_those_of_orthanc_and_of_the_images(plugin, archive):
         '0040,0275': [{'0040,0009': 'S1', '0040,1001': ''}, {}],
         '0040,1001': 'x' * 129, '0009,1001': None, '0020,0010': ''}
     archive.studies['1.2']['PatientMainDicomTags']['PatientID'] = 'P1'
-    facts = plugin.study_facts(plugin.Archive(), archive.studies['1.2'])
+    facts = summarize_study(
+        Archive(archive), archive.studies['1.2'])
     assert facts == {
         'StudyInstanceUID': '1.2', 'PatientName': "Doe^Jane",
         'PatientID': 'P1', 'IssuerOfPatientID': 'GNU',
@@ -651,18 +645,19 @@ def test_facts_are_those_of_orthanc_and_of_the_images(plugin, archive):
 
 @pytest.mark.parametrize('tags', [
         None, {}, {'0040,0275': 'Doe'}, {'0040,0275': None}])
-def test_facts_of_images_that_cannot_be_read(plugin, archive, tags):
+def test_facts_of_images_that_cannot_be_read(archive, tags):
     archive.add('1.2')
     if tags is None:
         del archive.tags['1.2.0.0']
     else:
         archive.tags['1.2.0.0'] = tags
-    facts = plugin.study_facts(plugin.Archive(), archive.studies['1.2'])
+    facts = summarize_study(
+        Archive(archive), archive.studies['1.2'])
     assert facts['PatientName'] == "Doe^Jane"
     assert facts['Series'][0]['RequestAttributes'] == []
 
 
-def test_facts_are_bounded(plugin, site):
+def test_facts_are_bounded(site):
     site.archive.add('a', series=600)
     for number in range(600):
         site.archive.tags[f'a.{number}.0'] = {
@@ -671,7 +666,7 @@ def test_facts_are_bounded(plugin, site):
             '0010,1000': 'x' * 100_000,
             '0008,1010': '\U0001f600' * 5000,
             }
-    site.archive.settle('a')
+    site.archive.make_stable('a')
     assert site.work() == [('study', 'a')]
     request, = site.his.told
     assert request.size <= 1_000_000
@@ -681,7 +676,7 @@ def test_facts_are_bounded(plugin, site):
     assert 10 < len(facts['Series']) < 500
 
 
-# --- Telling GNU Health -------------------------------------------------
+# --- Sending --------------------------------------------------------------
 
 def test_requests_are_bounded(site):
     for number in range(50):
@@ -708,18 +703,18 @@ TROUBLES = {
     'status 302': wire.redirect('http://127.0.0.1:9/'),
     'status 304': wire.status(304),
     'not JSON': wire.reply(b'<html>Doe^Jane'),
-    'does not tell': wire.reply_json([]),
-    'not tell': wire.reply_json({'received': None}),
-    'cut': wire.cut,
+    'has no "received"': wire.reply_json([]),
+    'no "received"': wire.reply_json({'received': None}),
+    'incomplete': wire.cut,
     'not HTTP': wire.raw(b'Doe^Jane\r\n\r\n'),
     }
 
 
 @pytest.mark.parametrize('words', TROUBLES)
-def test_trouble_keeps_the_event(site, plugin, words):
+def test_trouble_keeps_the_event(site, words):
     site.archive.arrive('a')
     site.his.notify_trouble = TROUBLES[words]
-    with pytest.raises(plugin.HttpError, match=words):
+    with pytest.raises(HttpError, match=words):
         site.work()
     event, = site.queue.due(20)
     site.his.notify_trouble = None
@@ -727,17 +722,17 @@ def test_trouble_keeps_the_event(site, plugin, words):
     assert site.his.events[0]['event'] == event.event
 
 
-def test_a_stopped_server_keeps_the_event(site, plugin):
+def test_a_stopped_server_keeps_the_event(site):
     site.archive.arrive('a')
     site.his.stop()
-    with pytest.raises(plugin.HttpError, match='refused'):
+    with pytest.raises(HttpError, match='refused'):
         site.work()
     site.his.start()
     assert site.work() == [('study', 'a')]
 
 
 @pytest.mark.parametrize('status', [400, 413])
-def test_what_is_refused_is_found_out(site, plugin, status):
+def test_what_is_refused_is_found_out(site, plugin_log, status):
     for study in 'abc':
         site.archive.arrive(study)
     site.his.refuses = lambda event: event['study'] == 'b'
@@ -747,22 +742,22 @@ def test_what_is_refused_is_found_out(site, plugin, status):
             receive(*args))
     assert site.work() == [('study', 'a'), ('study', 'c')]
     assert [len(request.events) for request in site.his.told] == [3, 1, 1, 1]
-    assert [line for line in plugin.orthanc.log if 'of study b' in line]
+    assert [line for line in plugin_log if 'of study b' in line]
     assert site.work() == []
     # Later it does not bother the others, and is not said again.
     site.pass_time(300)
     site.archive.arrive('d')
     assert site.work() == [('study', 'd')]
     assert [len(request.events) for request in site.his.told[4:]] == [1, 1]
-    assert len([line for line in plugin.orthanc.log if 'refused' in line]) \
+    assert len([line for line in plugin_log if 'refused' in line]) \
         == 1
-    # What is new of it is told at once.
+    # A newer event is sent at once.
     site.his.refuses = lambda event: False
     site.archive.arrive('b')
     assert site.work() == [('study', 'b')]
 
 
-def test_what_is_not_named_is_told_later(site):
+def test_an_event_that_is_not_acknowledged_is_sent_later(site):
     site.archive.arrive('a')
     site.archive.arrive('b')
     site.his.ignores = lambda event: event['study'] == 'a'
@@ -773,11 +768,11 @@ def test_what_is_not_named_is_told_later(site):
     assert site.work() == [('study', 'a')]
 
 
-def test_a_lost_answer_does_not_change_the_event(site, plugin):
+def test_a_lost_answer_does_not_change_the_event(site):
     site.archive.arrive('a')
     site.his.losing = 3
     for _ in range(3):
-        with pytest.raises(plugin.HttpError):
+        with pytest.raises(HttpError):
             site.work()
         site.restart()
     assert site.work() == [('study', 'a')]
@@ -785,7 +780,7 @@ def test_a_lost_answer_does_not_change_the_event(site, plugin):
     assert len(site.his.events_of('a')) == 1
 
 
-def test_something_newer_while_it_is_told(site):
+def test_a_newer_event_while_one_is_sent(site):
     """The answer to the older event does not remove it."""
     site.archive.arrive('a')
     receive = site.his.receive
@@ -800,13 +795,13 @@ def test_something_newer_while_it_is_told(site):
     assert len(site.his.events_of('a')) == 2
 
 
-def test_a_study_that_cannot_be_read_does_not_hold_up_others(site, plugin):
+def test_a_study_that_cannot_be_read_does_not_hold_up_others(site, plugin_log):
     for study in 'ab':
         site.archive.arrive(study)
     site.archive.resources['a.0'] = {'Doe': 'Jane'}
     assert site.work() == [('study', 'b')]
-    line, = [line for line in plugin.orthanc.log if 'cannot be read' in line]
-    assert 'study a cannot be read (KeyError in line' in line
+    line, = [line for line in plugin_log if 'cannot be made' in line]
+    assert 'of study a cannot be made (KeyError in line' in line
     site.pass_time(2)
     assert site.work() == []
     site.archive.arrive('a')
@@ -815,12 +810,12 @@ def test_a_study_that_cannot_be_read_does_not_hold_up_others(site, plugin):
 
 # --- The thread ---------------------------------------------------------
 
-def test_the_back_off_doubles(plugin, clock):
-    back_off = plugin.BackOff(clock)
+def test_the_back_off_doubles(clock):
+    back_off = BackOff(clock)
     assert back_off.rest == 0
     rests = []
     for _ in range(10):
-        back_off.longer()
+        back_off.start()
         rests.append(back_off.rest)
     assert rests == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     clock.now += 299
@@ -828,34 +823,34 @@ def test_the_back_off_doubles(plugin, clock):
     clock.now += 1
     assert back_off.rest == 0
     back_off.reset()
-    back_off.longer()
+    back_off.start()
     assert back_off.rest == 2
 
 
 @pytest.fixture
-def notifier(plugin, site):
-    return plugin.Notifier(site.settings)
+def notifier(site, archive):
+    return Notifier(site.settings, archive)
 
 
 def rounds(notifier, count: int = 3) -> None:
     for _ in range(count):
-        notifier._round()
-        notifier._tell()
+        notifier._work()
+        notifier._log_change()
 
 
-def test_trouble_is_said_when_it_begins_and_ends(
-        plugin, archive, his, notifier):
-    log = plugin.orthanc.log
+def test_problems_are_logged_when_they_begin_and_end(
+        plugin_log, archive, his, notifier):
+    log = plugin_log
     rounds(notifier)
-    assert [line.partition(': ')[2] for line in log] == [
-        'GNU Health is told of studies; 0 wait']
+    assert log == [
+        'GNU Health is notified of studies; 0 pending']
     log.clear()
     his.notify_trouble = wire.status(500)
     archive.arrive('a')
     rounds(notifier)
     line, = log
-    assert 'not told of studies, it cannot answer (status 500); 1 wait, ' \
-        'the first since 20' in line
+    assert 'cannot be notified of studies: GNU Health reports an error ' \
+        '(status 500); 1 pending, the oldest since 20' in line
     log.clear()
     # It is not asked again before its time, but Orthanc is followed.
     his.notify_trouble = None
@@ -863,17 +858,17 @@ def test_trouble_is_said_when_it_begins_and_ends(
     rounds(notifier)
     assert not log and not his.events
     assert notifier._queue.count()[0] == 2
-    notifier.hurry()
+    notifier.retry_now()
     rounds(notifier)
     line, = log
-    assert line.endswith('GNU Health is told of studies; 0 wait')
+    assert line.endswith('GNU Health is notified of studies; 0 pending')
     assert len(his.events) == 2
     notifier._queue.close()
 
 
 def test_faults_do_not_end_the_thread(
-        plugin, archive, his, notifier, monkeypatch):
-    log = plugin.orthanc.log
+        plugin_log, archive, his, notifier, monkeypatch):
+    log = plugin_log
     rounds(notifier)
     log.clear()
     archive.broken = True
@@ -889,9 +884,9 @@ def test_faults_do_not_end_the_thread(
     rounds(notifier)
     assert 'the notification file cannot be used: disk is full' in log[-1]
     fail(KeyError('Doe^Jane'))
-    notifier._queue.put(['a'], 'deleted')
+    notifier._queue.add(['a'], 'deleted')
     rounds(notifier)
-    # What is known is told nevertheless.
+    # What is known is sent nevertheless.
     assert his.events_of('a')
     assert re.search(r'KeyError in line \d+', log[-1])
     monkeypatch.undo()
@@ -900,67 +895,38 @@ def test_faults_do_not_end_the_thread(
     notifier._queue.close()
 
 
-def test_what_orthanc_calls(plugin, site, his, archive):
-    served = plugin.Plugin(plugin.Settings(**{
-                **vars(site.settings), 'notify': True}))
-    change, level = plugin.orthanc.ChangeType, plugin.orthanc.ResourceType
-    served.on_change(change.DELETED, level.STUDY, 'a')
-    served.on_change(change.DELETED, level.SERIES, 'b')
-    served.on_change(change.STABLE_STUDY, level.STUDY, 'c')
-    notifier = served._notifier
+def test_studies_are_taken_note_of(site, his, archive):
+    plugin = Plugin(
+        dataclasses.replace(site.settings, notify=True), archive)
+    plugin.add_deleted('a')
+    plugin.add_stable('c')
+    notifier = plugin._notifier
     assert notifier._wake.is_set()
     assert notifier._follower._stable == {'c'}
     assert studies(notifier._queue.due(20)) == ['a']
-
-    def fail(study):
-        raise KeyError('Doe^Jane')
-    notifier._follower.add_stable = fail
-    served.on_change(change.STABLE_STUDY, level.STUDY, 'c')
-    assert 'KeyError in line' in plugin.orthanc.log[-1]
     notifier._queue.close()
 
 
-def test_the_thread_starts_and_ends(plugin, site, his, archive):
-    notifier = plugin.Notifier(site.settings)
+def test_a_deletion_that_cannot_be_written_is_no_error_of_orthanc(
+        site, archive, monkeypatch):
+    notifier = Notifier(site.settings, archive)
+
+    def fail(*args):
+        raise sqlite3.OperationalError("disk full")
+    with monkeypatch.context() as patch:
+        patch.setattr(notifier._queue, 'add', fail)
+        notifier.add_deleted('a')
+    assert notifier._wake.is_set()
+    notifier._work()
+    assert site.his.events_of('a')
+    notifier._queue.close()
+
+
+def test_the_thread_starts_and_ends(site, his, archive):
+    notifier = Notifier(site.settings, archive)
     notifier.start()
     archive.arrive('a')
-    notifier.on_study(plugin.orthanc.ChangeType.STABLE_STUDY, 'a')
+    notifier.add_stable('a')
     assert wait_until(lambda: his.events_of('a'), 20)
     notifier.stop()
     assert not notifier._thread.is_alive()
-
-
-# --- Settings -----------------------------------------------------------
-
-@pytest.mark.parametrize(('change', 'notify', 'words'), [
-        ({}, True, None),
-        ({'Notify': True}, True, None),
-        ({'Notify': False}, False, None),
-        ({'Server': ''}, False, '"Server" is missing'),
-        ({'Server': '', 'Notify': True}, False, '"Server" is missing'),
-        ({'Server': '', 'Notify': False}, False, None),
-        ])
-def test_a_server_is_needed(
-        plugin, change: Mapping, notify: bool, words: str | None):
-    values, errors, doubts = read(plugin, {**GOOD, **change})
-    assert not errors
-    assert values.notify is notify
-    assert [words in doubt for doubt in doubts] == [True] * bool(words)
-
-
-def test_the_file_can_be_elsewhere(plugin):
-    assert read(plugin, GOOD)[0].notification_file \
-        == '/var/lib/orthanc/db/health_orthanc-notifications.db'
-    values, errors, _ = read(
-        plugin, {**GOOD, 'NotificationFile': '/srv/q.db'}, StableAge=5)
-    assert not errors
-    assert values.notification_file == '/srv/q.db'
-    assert values.stable_age == 5
-
-
-@pytest.mark.parametrize('change', [
-        {'Notify': 'yes'}, {'NotificationFile': 7}, {'NotificationFile': ''}])
-def test_what_is_wrong_is_named(plugin, change):
-    _, errors, _ = read(plugin, {**GOOD, **change})
-    name, = change
-    assert len(errors) == 1 and f'"{name}"' in errors[0]

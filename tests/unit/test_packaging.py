@@ -5,6 +5,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -39,18 +40,24 @@ def _sources() -> list[Path]:
 def wheel(tmp_path_factory) -> Path:
     """Our wheel, built from a copy without leftovers."""
     folder = tmp_path_factory.mktemp('wheel')
+    return _build('--wheel', folder, [MODULE])
+
+
+def _build(kind: str, folder: Path, folders: list[str]) -> Path:
+    """Return a distribution of these folders."""
     source = folder / 'source'
-    shutil.copytree(
-        ROOT / MODULE, source / MODULE,
-        ignore=shutil.ignore_patterns('__pycache__'))
+    for name in folders:
+        shutil.copytree(
+            ROOT / name, source / name,
+            ignore=shutil.ignore_patterns('__pycache__'))
     for name in [
-            'COPYRIGHT', 'LICENSE', 'MANIFEST.in', 'README.md',
+            'CHANGELOG', 'COPYRIGHT', 'LICENSE', 'MANIFEST.in', 'README.md',
             'pyproject.toml', 'setup.cfg']:
         shutil.copy(ROOT / name, source)
-    _run(sys.executable, '-m', 'build', '--no-isolation', '--wheel',
-        '--outdir', folder, source)
-    wheel, = folder.glob('*.whl')
-    return wheel
+    _run(sys.executable, '-m', 'build', '--no-isolation', kind,
+        '--outdir', folder / 'dist', source)
+    distribution, = (folder / 'dist').iterdir()
+    return distribution
 
 
 @pytest.fixture(scope='module')
@@ -96,6 +103,21 @@ def test_wheel_holds_the_licence(wheel):
         licence, = [
             name for name in archive.namelist() if name.endswith('/LICENSE')]
         assert archive.read(licence) == (ROOT / 'LICENSE').read_bytes()
+
+
+def test_sdist_holds_what_is_installed_by_hand(tmp_path):
+    """With the modules that the plugin and the scripts are built from."""
+    folders = ['orthanc_plugin', 'sao_custom', 'scripts']
+    sdist = _build('--sdist', tmp_path, [*folders, MODULE])
+    with tarfile.open(sdist) as archive:
+        names = {name.partition('/')[2] for name in archive.getnames()}
+    expected = {
+        str(path.relative_to(ROOT)) for folder in folders
+        for path in (ROOT / folder).rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts}
+    assert 'orthanc_plugin/src/matching.py' in expected
+    assert 'scripts/src/connection.py' in expected
+    assert expected <= names
 
 
 @pytest.fixture
