@@ -12,13 +12,23 @@ local HANDED_OVER = '0040,0270'
 local CHARACTER_SET = '0008,0005'
 local PREGNANCY_STATUS = '0010,21c0'
 
+-- Group lengths and private elements are keys of nothing: consoles send
+-- them all the same, and Orthanc refuses a query that has one in the item.
+local function isNoKey(tag)
+  local group, element = string.match(tag, '^(%x+),(%x+)$')
+  return group ~= nil and (
+    element == '0000' or tonumber(group, 16) % 2 == 1)
+end
+
 function IncomingWorklistRequestFilter(query, origin)
   local steps = query[STEPS]
   local step = type(steps) == 'table' and steps[1]
   if type(step) == 'table' then
     local asked = {}
     for tag, value in pairs(step) do
-      if type(value) == 'string' and value ~= '' and tag ~= CHARACTER_SET then
+      if isNoKey(tag) then
+        step[tag] = nil
+      elseif type(value) == 'string' and value ~= '' and tag ~= CHARACTER_SET then
         -- A lone wildcard asks for nothing, and Orthanc refuses it for dates.
         if value ~= '*' then
           asked[tag] = value

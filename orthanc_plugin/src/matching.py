@@ -3,6 +3,7 @@
 """Matching of worklist queries (PS3.4 C.2.2.2)."""
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import re
 import unicodedata
@@ -13,6 +14,7 @@ STEPS = '0040,0100'
 START_DATE = '0040,0002'
 START_TIME = '0040,0003'
 STATION = '0040,0001'
+ZONE = '0008,0201'
 # The key in which health_orthanc.lua passes those of the step's item.
 HANDED_OVER = '0040,0270'
 
@@ -64,7 +66,7 @@ KEYS_MATCHED = {
 # Keys that may have a value in a query, but are not for matching.
 KEYS_IGNORED = {
     '0008,0005',  # SpecificCharacterSet
-    '0008,0201',  # TimezoneOffsetFromUTC
+    ZONE,
     }
 WITHOUT_WILDCARDS = {'DS', 'UI', 'US'}
 
@@ -95,8 +97,13 @@ def compile_query(
     Raises
     ------
     QueryError
-        If a date or a time is not valid.
+        If a date, a time or a time zone is not valid.
     """
+    zone = asked.get(ZONE)
+    if isinstance(zone, str) and not _is_universal(zone):
+        return _compile_zone(zone.strip(' \0'), compile_query(
+                {tag: value for tag, value in asked.items() if tag != ZONE},
+                case_sensitive, ignored))
     asked = {
         tag: value for tag, value in asked.items()
         if tag not in KEYS_IGNORED and not _is_universal(value)}
@@ -116,6 +123,49 @@ def compile_query(
         else:
             tests.append(_compile_element(tag, value, case_sensitive))
     return all_of(tests)
+
+
+def _compile_zone(zone: str, matches: DatasetTest) -> DatasetTest:
+    """Return the test of a query whose dates and times are in a time zone.
+
+    TimezoneOffsetFromUTC of the query holds for its dates and times, that of
+    an item for the item's own (PS3.4 K.4.1.1.3).
+    """
+    asked = _parse_offset(zone)
+    if asked is None:
+        raise QueryError(f"the value of key {ZONE} is not a time zone")
+
+    def test(item: Dataset) -> bool:
+        own = _parse_offset(item.get(ZONE))
+        if own is None or own == asked:
+            return matches(item)
+        return matches({**item, STEPS: [
+                    _shift(step, asked - own)
+                    for step in item.get(STEPS) or []]})
+    return test
+
+
+def _parse_offset(text: object) -> dt.timedelta | None:
+    """Return an offset such as ``+0530``, None if it is not valid."""
+    found = isinstance(text, str) and OFFSET.fullmatch(text.strip(' \0'))
+    if not found:
+        return None
+    sign, hours, minutes = found.groups()
+    offset = dt.timedelta(hours=int(hours), minutes=int(minutes))
+    return -offset if sign == '-' else offset
+
+
+def _shift(step: Dataset, by: dt.timedelta) -> Dataset:
+    """Return the item of a step with its start in another time zone."""
+    try:
+        date, _ = _parse_moment(START_DATE, str(step.get(START_DATE)))
+        time, _ = _parse_moment(START_TIME, str(step.get(START_TIME)))
+        start = dt.datetime.strptime(date + time, '%Y%m%d%H%M%S%f') + by
+    except (QueryError, ValueError, OverflowError):
+        # What has no valid start has none elsewhere.
+        return step
+    return {
+        **step, START_DATE: f'{start:%Y%m%d}', START_TIME: f'{start:%H%M%S}'}
 
 
 def _is_universal(value: object) -> bool:
@@ -234,6 +284,7 @@ def _split_name(name: str, case_sensitive: bool) -> list[str]:
     return [group.strip(' ').rstrip('^') for group in name.split('=')]
 
 
+OFFSET = re.compile(r'([+-])(\d\d)([0-5]\d)', re.A)
 DATE = re.compile(r'(\d{4})\.?(\d\d)\.?(\d\d)', re.A)
 TIME = re.compile(
     r'(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6}))?)?)?', re.A)

@@ -22,7 +22,8 @@ def compile_orthanc_filter(
     """
     tests = []
     for tag, value in asked.items():
-        if isinstance(value, str) and value:
+        # A group length (gggg,0000) tells of the query, and is no key.
+        if isinstance(value, str) and value and not tag.endswith(',0000'):
             tests.append(_compile_key(tag, value, case_sensitive))
     return all_of(tests)
 

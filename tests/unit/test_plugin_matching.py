@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orthanc_plugin.src.matching import (
-    STEPS, QueryError, compile_query, compile_wildcards)
+    START_DATE, START_TIME, STEPS, QueryError, compile_query,
+    compile_wildcards)
 from orthanc_plugin.src.orthanc_matching import compile_orthanc_filter
 
 HELD = {
@@ -246,3 +247,51 @@ def test_many_wildcards_end():
         ])
 def test_what_orthanc_keeps(asked, expected):
     assert compile_orthanc_filter(asked)(HELD[STEPS][0]) is expected
+
+
+# --- Time zones and what is no key
+
+
+def zoned(start, offset='+0100'):
+    date, time = start.split()
+    return {
+        '0008,0201': offset,
+        STEPS: [{START_DATE: date, START_TIME: time}]}
+
+
+@pytest.mark.parametrize(('offset', 'date', 'time', 'found'), [
+        ('+0100', '20260304', '1500', True),
+        ('-1000', '20260304', '0400', True),
+        ('-1000', '20260304', '1500', False),
+        ('+0530', '20260304', '1930', True),
+        ('+1200', '20260305', '0200', True),
+        ('+1200', '20260304', '0200', False),
+        ('', '20260304', '1500', True),
+        ('*', '20260304', '1500', True),
+        ])
+def test_dates_and_times_are_in_the_zone_of_the_query(
+        offset, date, time, found):
+    query = {'0008,0201': offset, STEPS: [
+            {START_DATE: date, START_TIME: f'{time}-{time}'}]}
+    assert compile_query(query)(zoned('20260304 150000')) is found
+
+
+@pytest.mark.parametrize('offset', ['junk', '0100', '+01', '+0160', '+25:00'])
+def test_a_zone_that_is_none_is_refused(offset):
+    with pytest.raises(QueryError):
+        compile_query({'0008,0201': offset, STEPS: [
+                    {START_DATE: '20260304'}]})
+
+
+def test_an_item_without_a_zone_is_taken_as_it_is():
+    query = {'0008,0201': '-1000', STEPS: [{START_DATE: '20260304'}]}
+    item = zoned('20260304 150000')
+    del item['0008,0201']
+    assert compile_query(query)(item)
+
+
+def test_group_lengths_are_no_keys():
+    item = {START_DATE: '20260304', '0008,0060': 'CT'}
+    asked = {'0008,0000': '28', '0040,0000': '100', '0008,0060': 'CT'}
+    assert compile_orthanc_filter(asked)(item)
+    assert compile_query(asked)(item)
