@@ -97,8 +97,11 @@ def find_worklist(
 def run_findscu(
         port: int, keys: Iterable[str], *options: str,
         aet: str = 'ORTHANC', calling: str = 'FINDSCU',
-        encoding: str = 'utf-8', timeout: float = FIND_TIMEOUT) -> str:
+        encoding: str = 'utf-8', timeout: float = FIND_TIMEOUT,
+        files: Iterable[Path] = ()) -> str:
     """Ask with exactly these ``path=value`` and return findscu's output.
+
+    `files` are queries in DICOM files, one after the other.
 
     Raises
     ------
@@ -110,8 +113,9 @@ def run_findscu(
     for key in keys:
         command += ['-k', key.encode(encoding, 'surrogateescape')]
     process = subprocess.run(
-        [*command, LOOPBACK, str(port)], stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+        [*command, LOOPBACK, str(port), *map(str, files)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, timeout=timeout)
     output = process.stdout.decode('utf-8', 'replace')
     if SUCCESS not in output:
         raise FindFailed(output)

@@ -22,8 +22,7 @@ def compile_orthanc_filter(
     """
     tests = []
     for tag, value in asked.items():
-        # A group length (gggg,0000) tells of the query, and is no key.
-        if isinstance(value, str) and value and not tag.endswith(',0000'):
+        if isinstance(value, str) and value:
             tests.append(_compile_key(tag, value, case_sensitive))
     return all_of(tests)
 

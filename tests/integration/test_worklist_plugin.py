@@ -4,13 +4,15 @@
 import json
 import re
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pydicom
 import pytest
 
-from devtools.dicom import STEP, FindFailed, find_worklist
+from devtools.dicom import STEP, FindFailed, find_worklist, run_findscu
 from devtools.orthanc import Orthanc
 from devtools.process import wait_until
 from devtools.tryton import ROOT
@@ -214,6 +216,51 @@ QUERIES = [
 @pytest.mark.parametrize(('query', 'expected'), QUERIES, ids=repr)
 def test_queries(hospital, query, expected):
     assert ids(hospital, query) == [f'S{number}' for number in expected]
+
+
+CONSOLE_QUERY = """\
+(0008,0005) CS [ISO_IR 100]
+(0010,0010) PN [{name}]
+(0010,0020) LO []
+(0040,0100) SQ
+(fffe,e000) na
+(0008,0060) CS [{modality}]
+(0009,0010) LO [VENDOR]
+(0009,1001) LO [private]
+(0040,0001) AE []
+(0040,0002) DA []
+(0040,0009) SH []
+(fffe,e00d) na
+(fffe,e0dd) na
+"""
+
+
+@pytest.mark.parametrize(('name', 'modality', 'expected'), [
+        ('', '', '123'), ('', 'CT', '13'), ('doe*', 'MR', '2'),
+        ('doe*', 'US', '')])
+def test_queries_of_consoles_that_send_group_lengths(
+        hospital, request, tmp_path, name, modality, expected):
+    """As raw bytes: libraries leave out what these consoles send.
+
+    Without the Lua file Orthanc would cut the item out of the answer, which
+    is worse than no answer.
+    """
+    text, query, answers = (
+        tmp_path / name for name in ['query.txt', 'query.dcm', 'answers'])
+    text.write_text(CONSOLE_QUERY.format(name=name, modality=modality))
+    subprocess.run(
+        ['dump2dcm', '+te', '+g', '+l', '65536', text, query], check=True,
+        stdin=subprocess.DEVNULL, timeout=60)
+    assert b'\x08\0\0\0UL\x04\0' in query.read_bytes()
+    answers.mkdir()
+    run_findscu(
+        hospital.dicom_port, [], '-X', '-od', str(answers), files=[query])
+    found = {
+        pydicom.dcmread(path, force=True).ScheduledProcedureStepSequence[0]
+        .ScheduledProcedureStepID for path in answers.iterdir()}
+    with_lua = request.node.callspec.params['hospital']
+    assert found == {
+        f'S{number}' for number in (expected if with_lua else '')}
 
 
 # Orthanc cuts or refuses these by itself.
