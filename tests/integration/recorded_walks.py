@@ -31,7 +31,7 @@ from devtools.testing import cache_folder
 from devtools.tryton import MODULE, ROOT, Tryton
 
 PLUGIN = ROOT / 'orthanc_plugin' / 'health_orthanc.py'
-TIMEOUT = 60
+TIMEOUT = 120
 PATIENT = 'gnuhealth.patient'
 # Seconds after which Orthanc calls a study stable
 STABLE_AGE = 1
@@ -142,6 +142,7 @@ class Site:
                 'Key': self.health.key,
                 'Server': self.health.identifier,
                 'RefreshInterval': 1,
+                'Timeout': TIMEOUT,
                 'CacheFile': '',
                 'NotificationFile': str(folder / 'notifications.db'),
                 }}
