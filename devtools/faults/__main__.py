@@ -24,8 +24,8 @@ from .plan import KINDS
 from .run import Result, run_plans
 
 HEAD = [
-    'seed', 'orders', 'what happens', 'told', 'brought', 'kept', 'processed',
-    'killed', 'min', 's', 'settled', 'verdict']
+    'seed', 'orders', 'plan', 'sent', 'received', 'stored', 'processed',
+    'killed', 'min', 's', 'recovery', 'verdict']
 
 
 def print_row(result: Result) -> str:
@@ -42,14 +42,14 @@ def print_totals(results: Sequence[Result], seconds: float) -> Iterator[str]:
     yield (
         f"{len(results)} plans, {sum(r.plan.orders for r in results)} orders,"
         f" {sum(len(r.kills) for r in results)} kills,"
-        f" {sum(r.told for r in results)} events told,"
-        f" {sum(r.brought for r in results)} brought,"
-        f" {sum(r.kept for r in results)} kept: {len(failed)} failed"
+        f" {sum(r.told for r in results)} events sent,"
+        f" {sum(r.brought for r in results)} received,"
+        f" {sum(r.kept for r in results)} stored: {len(failed)} failed"
         f" in {seconds:.0f} s")
     settled = sorted(r.settled for r in results)
     yield (
-        f"- all was right {statistics.median(settled):.1f} s (at most"
-        f" {settled[-1]:.1f} s) after everything ran again")
+        f"- recovery after {statistics.median(settled):.1f} s (at most"
+        f" {settled[-1]:.1f} s)")
     for kind, words in KINDS.items():
         count = sum(kind in r.plan.kinds for r in results)
         yield f"- {words}: in {count} plans"

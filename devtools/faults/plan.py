@@ -24,8 +24,8 @@ KINDS = {
     'O first': "both are down, Orthanc is started first",
     'G first': "both are down, GNU Health is started first",
     'five': "each event is delivered five times",
-    'worker': "the worker is killed on its own",
-    'told': "a part is to be killed after the next notification",
+    'worker': "only the workers are killed",
+    'told': "a process is killed after the next notification",
     }
 
 

@@ -141,7 +141,7 @@ QUIRKS = {
     'case': ("a name in another case", {'wlmscpfs'}),
     'folding': ("`STRASSE` for *Straße*", {'files', 'wlmscpfs'}),
     'foreign': (
-        "a key that is none of worklists (study description, age)",
+        "a key that is not a worklist attribute (study description, age)",
         {'files'}),
     'ignored': (
         "study UID, step ID, location, descriptions of procedure and step",
