@@ -95,11 +95,10 @@ class MessagesTestCase(OrthancTestCase):
             path.read_text()
             for path in Path(core.__file__).parent.glob('*.py')
             if path.stem in {
-                'charsets', 'completion', 'dump', 'expressions', 'safety',
-                'template_lines', 'templates', 'times', 'worklist'})
+                'completion', 'dump', 'item', 'safety', 'template', 'times'})
         calls = re.findall(
-            r"""(?:(?:Template|Worklist)Error|Refused|_error|append)"""
-            r"""\(\s*\(?'([a-z_]+)'"""
+            r"""(?:(?:Template|Worklist)Error\(|_error\(|append\(|return\s)"""
+            r"""\s*\(?'([a-z_]+)'[,)]"""
             r"""|kind\s=\s'([a-z_]+)'\sif\s.*?else\s'([a-z_]+)'""", source)
         return {kind for found in calls for kind in found if kind}
 

@@ -23,7 +23,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from .safety import LENGTHS, WorklistError, safe_value
-from .templates import UNKNOWN, TemplateError, unmask
+from .template import UNKNOWN, TemplateError, unmask
 
 __all__ = ['parse_dump', 'parse_json', 'texts_of', 'to_dump', 'to_json']
 
@@ -81,7 +81,7 @@ def parse_dump(text: str, masked: bool = False) -> Dataset:
     Parameters
     ----------
     masked : bool
-        The text comes of `templates.render_text`: what looks like a bracket
+        The text comes of `template.render_text`: what looks like a bracket
         in a comment is one, and refused.
 
     Raises

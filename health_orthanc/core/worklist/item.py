@@ -20,7 +20,7 @@ from .dicom_file import differences, encode_text, to_file
 from .dump import parse_dump, parse_json, to_dump, to_json
 from .safety import WorklistError, person_name, safe_text, safe_value
 from .samples import FULL, SPARSE, Sample
-from .templates import (
+from .template import (
     UNKNOWN, Template, TemplateError, compile_template, render_text)
 from .times import LocalStart, local_start, patient_age
 
@@ -201,7 +201,7 @@ def check_template(
     names = set(names)
     for name in sorted(template.names - VARIABLES - names):
         raise TemplateError(
-            'template_name', template.line_of(name), name)
+            'template_name', template.find_line(name), name)
     completed: dict[str, None] = {}
     for values, is_full in [(FULL, True), (SPARSE, False)]:
         variables = _safe_variables(

@@ -4,7 +4,7 @@
 
 from collections.abc import Iterator
 
-from .templates import UNKNOWN
+from .template import UNKNOWN
 
 __all__ = ['FULL', 'SPARSE', 'Sample']
 
