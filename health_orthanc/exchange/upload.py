@@ -14,10 +14,10 @@ from ..common.transaction import in_transaction
 from ..core.dicom.headers import Header, Reason, Unusable
 from ..core.matching.attributes import StudyAttributes
 from ..core.matching.verdicts import Verdict
-from ..core.orthanc.client import Unreadable
 from ..core.orthanc.errors import (
     ConnectionFailed, ConnectionRefused, Forbidden, InstanceRefused,
     OrthancError, TimedOut, Unauthorized)
+from ..core.orthanc.upload import Unreadable
 from ..linking.link import assess_choice
 from ..synchronization.engine import Engine
 
