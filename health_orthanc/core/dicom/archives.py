@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from .headers import (
     ARCHIVES, HEAD_LIMIT, Header, Reason, Unusable, read_header)
@@ -139,7 +139,8 @@ class _Part(Item):
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        yield self.content()
+        # It has what is read from a binary file, though not its type
+        yield cast(BinaryIO, self.content())
 
     def content(self) -> '_Slice':
         return _Slice(self._file, self._start, self.size)
@@ -174,7 +175,7 @@ class _Member(Item):
             yield file
 
     @contextmanager
-    def _reading(self) -> Iterator[BinaryIO]:
+    def _reading(self) -> Iterator[IO[bytes]]:
         if self.reason:
             raise Unusable(self.reason)
         try:

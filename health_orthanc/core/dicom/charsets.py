@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Specific Character Set (0008,0005): PS3.3 C.12.1.1.2, PS3.5 §6.1."""
+"""Specific Character Set (0008,0005): PS3.3 C.12.1.1.2, PS3.5 §6.1.
+
+Text is decoded by pydicom, but not encoded: pydicom 3.0 writes no escape
+sequence before Chinese characters (ISO 2022 IR 58), and Latin-1 beside other
+sets without a designation (``./dev bench encoding``).
+"""
 
 import re
 from collections.abc import Iterator
@@ -118,7 +123,7 @@ class Charset:
         g0: _Set | None = None
         for index, character in enumerate(text):
             found, encoded = self._find(character)
-            if found is None and encoded is None:
+            if encoded is None:
                 raise UnicodeEncodeError(
                     'dicom', text, index, index + 1, self.term)
             if g0 is not None and found is not g0:

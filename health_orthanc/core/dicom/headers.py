@@ -9,7 +9,7 @@ import datetime as dt
 import enum
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydicom.charset import convert_encodings, decode_bytes
@@ -180,7 +180,7 @@ def _read_meta(data: bytes) -> tuple[dict[int, RawDataElement], int]:
 
 
 def _elements(
-        data: bytes, little: bool, tags: Sequence[int],
+        data: bytes, little: bool, tags: Iterable[int],
         last: int) -> tuple[dict[int, RawDataElement], int]:
     file = io.BytesIO(data)
     found = {}
@@ -209,7 +209,8 @@ def _header(elements: dict[int, RawDataElement]) -> Header:
         birth_date = parse_date(values['birth_date'])
     except ValueError:
         birth_date = None
-    return Header(**{**values, 'birth_date': birth_date})
+    texts = {k: v for k, v in values.items() if k != 'birth_date'}
+    return Header(**texts, birth_date=birth_date)
 
 
 def _text(

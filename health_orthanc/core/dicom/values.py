@@ -117,7 +117,9 @@ class NameGroup:
     @classmethod
     def parse(cls, text: str) -> 'NameGroup':
         parts = [' '.join(part.split()) for part in text.split('^')]
-        return cls(*parts[:4], suffix=_join(' ', *parts[4:]))
+        parts += [''] * (4 - len(parts))
+        family, given, middle, prefix, *suffixes = parts
+        return cls(family, given, middle, prefix, _join(' ', *suffixes))
 
     def __bool__(self) -> bool:
         return any([

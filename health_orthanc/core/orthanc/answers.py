@@ -9,17 +9,17 @@ from typing import Any
 from .errors import UnexpectedAnswer
 
 __all__ = [
-    'error_message', 'is_identifier', 'parse_identifier', 'parse_json',
-    'parse_resources']
+    'error_message', 'find_identifier', 'is_identifier', 'parse_identifier',
+    'parse_json', 'parse_resources']
 
 # Anything else could lead to another resource
 _IDENTIFIER = re.compile(r'[A-Za-z0-9_-]+')
 _PHRASE = re.compile(r'[A-Za-z][A-Za-z ,.()/-]{0,99}')
 
 
-def is_identifier(value: object) -> bool:
+def is_identifier(value: str) -> bool:
     """Return whether a value can be one name in a path of Orthanc."""
-    return isinstance(value, str) and bool(_IDENTIFIER.fullmatch(value))
+    return _IDENTIFIER.fullmatch(value) is not None
 
 
 def parse_json(type_: type, body: bytes, name: str) -> Any:
@@ -34,10 +34,14 @@ def parse_json(type_: type, body: bytes, name: str) -> Any:
 
 
 def parse_identifier(body: bytes, name: str) -> str:
-    id_ = parse_json(dict, body, name).get('ID')
-    if not is_identifier(id_):
+    return find_identifier(parse_json(dict, body, name), 'ID', name)
+
+
+def find_identifier(answer: dict[str, Any], key: str, name: str) -> str:
+    value = answer.get(key)
+    if not isinstance(value, str) or not is_identifier(value):
         raise UnexpectedAnswer('shape', name)
-    return id_
+    return value
 
 
 def parse_resources(body: bytes, name: str) -> list[dict[str, Any]]:

@@ -146,10 +146,11 @@ def _check_anchor(
         return LogState.REPLACED if between else LogState.CONTINUED
     if not page.done and page.last < cursor.index:
         return LogState.DOUBTFUL
-    if newest.date is None or any(c.date is None for c in between):
+    dates = [change.date for change in between if change.date is not None]
+    if newest.date is None or len(dates) < len(between):
         return LogState.DOUBTFUL
     # A restored database has given the numbers anew, later
-    if any(c.date > newest.date for c in between):
+    if any(date > newest.date for date in dates):
         return LogState.REPLACED
     return LogState.CONTINUED
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 from .answers import (
     error_message, is_identifier, parse_identifier, parse_json,
@@ -230,9 +231,11 @@ class OrthancClient:
             If there is no such instance or frame.
         """
         _check_range(frame, 0)
-        size = [('width', width), ('height', height)]
-        size = [(name, value) for name, value in size if value is not None]
-        for _, value in size:
+        size = {
+            name: value for name, value in [
+                ('width', width), ('height', height)]
+            if value is not None}
+        for value in size.values():
             _check_range(value, 1, MAXIMUM_IMAGE_SIZE)
         image = self._call(
             'GET',
@@ -549,7 +552,8 @@ def _session(
         session.mount(scheme, adapter)
     if user:
         # Given text, requests would make it Latin-1.
-        session.auth = user.encode(), (password or '').encode()
+        session.auth = HTTPBasicAuth(
+            user.encode(), (password or '').encode())
     return session
 
 

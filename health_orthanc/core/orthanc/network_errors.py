@@ -4,7 +4,7 @@
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
@@ -32,7 +32,7 @@ def translate_error(error: BaseException, name: str) -> OrthancError:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     "Yield an error and those that it wraps."
-    todo, seen = [error], set()
+    todo, seen = [error], set[int]()
     while todo:
         cause = todo.pop()
         if id(cause) in seen:
@@ -53,7 +53,9 @@ def _tls_error(error: Any, name: str) -> OrthancError:
 
 
 # In order: the first type that is found among the causes tells.
-_TRANSLATIONS = [
+_TRANSLATIONS: list[tuple[
+        type[BaseException] | tuple[type[BaseException], ...],
+        Callable[[Any, str], OrthancError]]] = [
     (ssl.SSLError, _tls_error),
     ((requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError),
         lambda _, name: InvalidAddress('host', name)),

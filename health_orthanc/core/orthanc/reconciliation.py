@@ -196,7 +196,8 @@ class Wanted:
 
     def __post_init__(self) -> None:
         for tags, keys in self.exceptions:
-            self._by_key.update((tuple(key), tags) for key in keys)
+            # In JSON, the keys are lists
+            self._by_key.update(((uid, id_), tags) for uid, id_ in keys)
 
     def changes(self, image: Image) -> Mapping[str, str | None]:
         return self._by_key.get(image.key, self.tags)
@@ -258,8 +259,9 @@ def plan_correction(
     tags = spelled(identity, images)
     if any(image.tags.get(ISSUER) for image in images):
         # The PatientID would be another hospital's
-        tags = {**tags, ISSUER: None}
-    wanted = Wanted(tags)
+        wanted = Wanted({**tags, ISSUER: None})
+    else:
+        wanted = Wanted(tags)
     if any(i.tags.get('PatientID', '') == identity['PatientID']
             for i in images):
         same = all(wanted.result(image) == image.tags for image in images)

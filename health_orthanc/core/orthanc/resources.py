@@ -54,7 +54,7 @@ class Change:
     def from_json(cls, json: Any) -> 'Change':
         "Raise MalformedResource unless it has number, type and resource."
         seq = _mapping(json).get('Seq')
-        if not _is_integer(seq):
+        if seq is None or not _is_integer(seq):
             raise MalformedResource("a change without Seq")
         return cls(
             seq=seq,
@@ -351,9 +351,13 @@ _TIMESTAMP = re.compile(
 
 def _timestamp(value: Any) -> dt.datetime | None:
     "Return what Orthanc writes as ``yyyymmddThhmmss``"
+    found = _TIMESTAMP.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = map(int, found.groups())
     try:
-        return dt.datetime(*map(int, _TIMESTAMP.fullmatch(value).groups()))
-    except (AttributeError, TypeError, ValueError):
+        return dt.datetime(year, month, day, hour, minute, second)
+    except ValueError:
         return None
 
 

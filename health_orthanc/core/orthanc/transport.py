@@ -122,7 +122,7 @@ class _Response(http.client.HTTPResponse):
 _BLOCK = 2**18
 
 
-class _ConnectionMixin:
+class _HTTPConnection(urllib3.connection.HTTPConnection):
     response_class = _Response
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -130,12 +130,12 @@ class _ConnectionMixin:
         self.blocksize = _BLOCK
 
 
-class _HTTPConnection(_ConnectionMixin, urllib3.connection.HTTPConnection):
-    pass
+class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Response
 
-
-class _HTTPSConnection(_ConnectionMixin, urllib3.connection.HTTPSConnection):
-    pass
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.blocksize = _BLOCK
 
 
 class _HTTPPool(urllib3.HTTPConnectionPool):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from .answers import is_identifier
+from .answers import find_identifier
 from .errors import InstanceRefused, UnexpectedAnswer
 
 __all__ = ['InstanceContent', 'StoredInstance', 'Unreadable']
@@ -40,13 +40,14 @@ class StoredInstance:
         """
         name = 'POST /instances'
         status = str(answer.get('Status'))
-        ids = [answer.get(key) for key in ['ID', 'ParentStudy']]
         if status == 'FilteredOut':
             raise InstanceRefused('filtered', name, 200)
-        if status not in _STORED or not all(
-                is_identifier(id_) for id_ in ids):
+        if status not in _STORED:
             raise UnexpectedAnswer('shape', name)
-        return cls(*ids, is_new=_STORED[status])
+        return cls(
+            find_identifier(answer, 'ID', name),
+            find_identifier(answer, 'ParentStudy', name),
+            is_new=_STORED[status])
 
 
 class Unreadable(Exception):

@@ -143,7 +143,10 @@ def _step_item(dataset: Dataset) -> Dataset:
 
 @lru_cache(maxsize=1024)
 def _tag(keyword: str) -> BaseTag:
-    return BaseTag(tag_for_keyword(keyword))
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return BaseTag(tag)
 
 
 def text_of(part: Dataset, keyword: str) -> str:
@@ -152,10 +155,15 @@ def text_of(part: Dataset, keyword: str) -> str:
     return '\\'.join(texts_of(element)) if element is not None else ''
 
 
-def set_value(part: Dataset, keyword: str, value: object) -> None:
+def set_value(
+        part: Dataset, keyword: str, value: str | list[Dataset]) -> None:
     "Set an element to a safe text, or to items"
     vr, _ = representation(keyword)
-    if vr == 'US':
-        value = int(value) if value else None
     tag = _tag(keyword)
-    part[tag] = DataElement(tag, vr, value, validation_mode=config.IGNORE)
+    part[tag] = DataElement(
+        tag, vr, _number(value) if vr == 'US' else value,
+        validation_mode=config.IGNORE)
+
+
+def _number(value: str | list[Dataset]) -> int | None:
+    return int(value) if isinstance(value, str) and value else None

@@ -9,7 +9,7 @@ here as they are meant; its options ``+te +l 65536`` let long ones through.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,7 +17,7 @@ from pydicom import config
 from pydicom.datadict import (
     dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_for_tag,
     tag_for_keyword)
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
@@ -64,10 +64,13 @@ class _Key:
     many: bool
 
 
+_Elements = MutableMapping[BaseTag, DataElement | RawDataElement]
+
+
 @dataclass
 class _Level:
     "A dataset that is being read, and the sequence in it that is open"
-    elements: dict[BaseTag, DataElement] = field(default_factory=dict)
+    elements: _Elements = field(default_factory=dict)
     open: _Key | None = None
     items: list[Dataset] = field(default_factory=list)
 
@@ -199,11 +202,12 @@ def _safe(key: _Key, text: str) -> str:
     return safe_value(name, text.split('\\'))
 
 
-def _new(key: _Key, value: object) -> DataElement:
-    if key.vr in _NUMBERS:
-        value = value or None
+def _new(
+        key: _Key,
+        value: str | Sequence[int] | Sequence[Dataset]) -> DataElement:
     return DataElement(
-        key.tag, key.vr, value, validation_mode=config.IGNORE,
+        key.tag, key.vr, value if value or key.vr not in _NUMBERS else None,
+        validation_mode=config.IGNORE,
         # Saves a third of the time
         already_converted=key.vr in _STRINGS and '\\' not in value)
 
@@ -262,7 +266,7 @@ def _gather_step(content: dict[str, object]) -> None:
 def _read_object(content: dict[str, object], depth: int) -> Dataset:
     if depth > _DEEPEST:
         raise TemplateError('result_sequence')
-    elements = {}
+    elements: _Elements = {}
     for name, value in content.items():
         name = unmask(name)
         tag = tag_for_keyword(name)
@@ -287,9 +291,10 @@ def _read_items(name: str, value: object, depth: int) -> list[Dataset]:
 
 def _json_text(name: str, value: object) -> str:
     values = value if isinstance(value, list) else [value]
-    if not all(one is None or isinstance(one, str) for one in values):
+    texts = [one or '' for one in values if isinstance(one, str | None)]
+    if len(texts) < len(values):
         raise TemplateError('result_value', None, name)
-    return '\\'.join(unmask(one or '') for one in values)
+    return '\\'.join(map(unmask, texts))
 
 
 def texts_of(element: DataElement) -> list[str]:
@@ -349,9 +354,10 @@ def _json_object(dataset: Dataset) -> dict[str, object]:
     content: dict[str, object] = {}
     for element in dataset:
         if element.VR == 'SQ':
-            value = [_json_object(item) for item in element.value]
+            content[element.keyword] = [
+                _json_object(item) for item in element.value]
         else:
             texts = texts_of(element)
-            value = texts if len(texts) > 1 else ''.join(texts)
-        content[element.keyword] = value
+            content[element.keyword] = (
+                texts if len(texts) > 1 else ''.join(texts))
     return content

@@ -18,7 +18,7 @@ from .completion import ROOT_KEYS, STEP_KEYS, complete, set_value, text_of
 from .default_template import DEFAULT_TEMPLATE
 from .dicom_file import differences, encode_text, to_file
 from .dump import parse_dump, parse_json, to_dump, to_json
-from .safety import WorklistError, person_name, safe_text, safe_value
+from .safety import Problem, WorklistError, person_name, safe_text, safe_value
 from .samples import FULL, SPARSE, Sample
 from .template import (
     UNKNOWN, Template, TemplateError, compile_template, render_text)
@@ -90,7 +90,7 @@ def render(
 
 
 def _safe_variables(variables: Mapping[str, Value]) -> dict[str, str]:
-    problems = []
+    problems: list[Problem] = []
     safe = {**dict.fromkeys(VARIABLES, ''), 'SpecificCharacterSet': UNICODE}
     for name, value in variables.items():
         try:
@@ -104,7 +104,7 @@ def _safe_variables(variables: Mapping[str, Value]) -> dict[str, str]:
 
 def _safe_variable(name: str, value: Value) -> str:
     if name == 'SpecificCharacterSet':
-        return _charset_term(value or UNICODE)
+        return _charset_term(value)
     if value is not None and not isinstance(value, str):
         value = _text_or_list(name, value)
     try:
@@ -125,9 +125,10 @@ def _text_or_list(name: str, value: object) -> str | Sequence[str]:
     raise WorklistError(('invalid', name))
 
 
-def _charset_term(text: str) -> str:
+def _charset_term(value: Value) -> str:
+    text = value if isinstance(value, str) or not value else '\\'.join(value)
     try:
-        return find_charset(text).term
+        return find_charset(text or UNICODE).term
     except ValueError:
         raise WorklistError(('charset', 'SpecificCharacterSet')) from None
 
@@ -203,7 +204,9 @@ def check_template(
         raise TemplateError(
             'template_name', template.find_line(name), name)
     completed: dict[str, None] = {}
-    for values, is_full in [(FULL, True), (SPARSE, False)]:
+    samples: list[tuple[Mapping[str, Value], bool]] = [
+        (FULL, True), (SPARSE, False)]
+    for values, is_full in samples:
         variables = _safe_variables(
             {**values, 'SpecificCharacterSet': charset})
         variables.update(dict.fromkeys(names, UNKNOWN if is_full else ''))

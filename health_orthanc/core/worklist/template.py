@@ -17,6 +17,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import cast
 
 from genshi.core import TEXT
 from genshi.template import (
@@ -151,7 +152,9 @@ def _is_plain_format(node: ast.AST) -> bool:
 
 
 def _called_name(node: ast.Call) -> str:
-    return getattr(node.func, 'id', None) or getattr(node.func, 'attr', '')
+    if isinstance(node.func, ast.Name):
+        return node.func.id
+    return getattr(node.func, 'attr', '')
 
 
 def _is_allowed_call(node: ast.Call) -> bool:
@@ -217,6 +220,8 @@ _CASES = {'when', 'otherwise'}
 _WITHOUT_VALUE = {'choose', 'otherwise'}
 # They run any code, or without end
 _REFUSED = {'python', 'include', 'def'}
+# What ast.parse raises
+_SYNTAX_ERRORS = MemoryError, RecursionError, SyntaxError, ValueError
 _DIRECTIVES = {*_CASES, 'choose', 'for', 'if', 'with'}
 _CONTROLS = re.compile(
     '[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff'
@@ -299,12 +304,13 @@ class _Lines:
                 not value and command not in _WITHOUT_VALUE):
             raise TemplateError('template_syntax', line, command)
         if command == 'for':
-            loop = _parse_python(f'for {value}: pass', line).body[0]
-            self._add(ast.unparse(loop.iter), line)
+            loop = _parse_python(f'for {value}: pass', line)[0]
+            if isinstance(loop, ast.For):
+                self._add(ast.unparse(loop.iter), line)
             iterated = value.partition(' in ')[2].strip()
             self._lines.setdefault(f'iter({iterated})', line)
         elif command == 'with':
-            for statement in _parse_python(value, line).body:
+            for statement in _parse_python(value, line):
                 if not isinstance(statement, ast.Assign):
                     raise TemplateError('template_syntax', line, value)
                 self._add(ast.unparse(statement.value), line)
@@ -313,14 +319,21 @@ class _Lines:
 
     def _add(self, code: str, line: int) -> None:
         if code not in self._lines:
-            _read_names(_parse_python(code, line, 'eval'), line)
+            _read_names(_parse_expression(code, line), line)
             self._lines[code] = line
 
 
-def _parse_python(code: str, line: int, mode: str = 'exec') -> ast.AST:
+def _parse_python(code: str, line: int) -> list[ast.stmt]:
     try:
-        return ast.parse(code, mode=mode)
-    except (MemoryError, RecursionError, SyntaxError, ValueError):
+        return ast.parse(code).body
+    except _SYNTAX_ERRORS:
+        raise TemplateError('template_syntax', line, code) from None
+
+
+def _parse_expression(code: str, line: int) -> ast.Expression:
+    try:
+        return ast.parse(code, mode='eval')
+    except _SYNTAX_ERRORS:
         raise TemplateError('template_syntax', line, code) from None
 
 
@@ -572,10 +585,13 @@ class _Loop(_Condition):
     __slots__ = ()
 
     def evaluate(self, context: Context) -> Iterator[object]:
-        return self._count(super().evaluate(context), context[_ITERATIONS])
+        # Genshi has put iter() around it
+        values = cast(Iterator[object], super().evaluate(context))
+        left = context[_ITERATIONS]
+        return self._count(values, left)
 
     def _count(
-            self, values: Iterable[object],
+            self, values: Iterator[object],
             left: list[int]) -> Iterator[object]:
         for value in values:
             left[0] -= 1
