@@ -11,7 +11,7 @@ from trytond.transaction import Transaction
 
 from ..common.exceptions import LinkVetoError
 from ..common.transaction import in_transaction
-from ..core.dicom.headers import Header, Reason, Unusable
+from ..core.dicom.file_header import Header, Reason, Unusable
 from ..core.matching.attributes import StudyAttributes
 from ..core.matching.verdicts import Verdict
 from ..core.orthanc.errors import (

@@ -7,8 +7,8 @@ from sql.conditionals import Coalesce
 
 from ..common.registration import around_registration
 from ..core.dicom.charsets import UNICODE, find_charset
+from ..core.worklist.element_values import WorklistError
 from ..core.worklist.item import check_template
-from ..core.worklist.safety import WorklistError
 from ..core.worklist.template import TemplateError
 from .tables import add_note, execute, is_older
 

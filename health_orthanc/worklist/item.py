@@ -20,7 +20,7 @@ from trytond.transaction import Transaction
 from ..common.locks import named_lock
 from ..common.transaction import in_transaction
 from ..core.worklist import item as worklist
-from ..core.worklist.safety import WorklistError
+from ..core.worklist.element_values import WorklistError
 from ..core.worklist.template import TemplateError
 from ..orders.states import OPEN_STATES
 from . import variables as worklist_data

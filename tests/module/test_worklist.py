@@ -95,7 +95,8 @@ class MessagesTestCase(OrthancTestCase):
             path.read_text()
             for path in Path(core.__file__).parent.glob('*.py')
             if path.stem in {
-                'completion', 'dump', 'item', 'safety', 'template', 'times'})
+                'completion', 'dump', 'element_values', 'item', 'template',
+                'times'})
         calls = re.findall(
             r"""(?:(?:Template|Worklist)Error\(|_error\(|append\(|return\s)"""
             r"""\s*\(?'([a-z_]+)'[,)]"""

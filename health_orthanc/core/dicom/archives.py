@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
-from .headers import (
+from .file_header import (
     ARCHIVES, HEAD_LIMIT, Header, Reason, Unusable, read_header)
 from .values import clean_text
 

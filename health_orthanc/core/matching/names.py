@@ -15,7 +15,8 @@ from itertools import product
 from rapidfuzz.distance import OSA
 
 from ..dicom.values import NameGroup, PersonName, parse_person_name
-from .folding import fold_words, romanised, script_of, sound_of
+from .normalization import (
+    find_consonants, find_script, normalize_words, romanize)
 from .verdicts import Finding, Reason, Verdict
 
 __all__ = ['compare_groups', 'compare_names', 'name_groups']
@@ -127,7 +128,7 @@ class _Writing:
         return cls(
             _without(family, _TITLES, _PARTICLES),
             _without(given, _TITLES, _GIVEN_PARTICLES),
-            (''.join(family), ''.join(given)), script_of(family + given))
+            (''.join(family), ''.join(given)), find_script(family + given))
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -144,8 +145,8 @@ def _writings(group: NameGroup) -> tuple[_Writing, ...]:
     given = f'{group.given} {group.middle}'
     found = []
     for umlauts in [False, True]:
-        family_words = fold_words(group.family, umlauts)
-        given_words = fold_words(given, umlauts)
+        family_words = normalize_words(group.family, umlauts)
+        given_words = normalize_words(given, umlauts)
         if not family_words and not given_words:
             return ()
         writing = _Writing.make(family_words, given_words)
@@ -269,8 +270,8 @@ def _word_likeness(
     if len(one) >= 3 and len(other) >= 3:
         if one.startswith(other) or other.startswith(one):
             likeness = max(likeness, _SOUNDS_ALIKE)
-        sound = sound_of(one)
-        if len(sound) > 1 and sound == sound_of(other):
+        sound = find_consonants(one)
+        if len(sound) > 1 and sound == find_consonants(other):
             likeness = max(likeness, _SOUNDS_ALIKE)
     return float(likeness) if likeness >= _SLIP else 0.0
 
@@ -286,7 +287,7 @@ def _compare_scripts(one: _Writing, other: _Writing) -> Finding:
 
 @lru_cache(maxsize=65536)
 def _read_alike(one: _Writing, other: _Writing) -> float:
-    "Return how much two names read alike once they are romanised"
+    "Return how much two names read alike once they are romanize"
     few, many = sorted(
         [_romanised(one), _romanised(other)],
         key=lambda w: (len(w.words), w.joined))
@@ -316,7 +317,7 @@ def _parts(writing: _Writing) -> list[tuple[str, str]]:
 
 
 def _sound_likeness(one: str, other: str) -> float:
-    one, other = sound_of(one), sound_of(other)
+    one, other = find_consonants(one), find_consonants(other)
     return float(OSA.normalized_similarity(one, other)) if one else 0.0
 
 
@@ -324,4 +325,4 @@ def _romanised(writing: _Writing) -> _Writing:
     if writing.script == 'LATIN':
         return writing
     return _Writing.make(
-        romanised(writing.family), romanised(writing.given))
+        romanize(writing.family), romanize(writing.given))

@@ -23,7 +23,7 @@ from ..dicom.values import display_names
 from .attributes import (
     Candidate, OrderAttributes, PatientAttributes, StudyAttributes)
 from .birth_dates import compare_birth_dates
-from .fields import (
+from .field_comparison import (
     compare_accession_numbers, compare_dates, compare_descriptions,
     compare_merge_id, compare_modalities, compare_patient_ids, compare_sex,
     compare_stations, compare_step_ids, compare_study_uids)

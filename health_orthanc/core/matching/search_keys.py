@@ -8,7 +8,7 @@ from itertools import combinations
 
 from ..dicom.values import NameGroup
 from .birth_dates import find_slip
-from .folding import fold_words, romanised, sound_of
+from .normalization import find_consonants, normalize_words, romanize
 
 __all__ = ['birth_date_variants', 'name_keys']
 
@@ -37,8 +37,8 @@ def _keys_of_name(group: NameGroup) -> set[str]:
 
 
 def _sounds(text: str) -> list[str]:
-    words = romanised(fold_words(text))
-    return [sound_of(w) or w for w in words if len(w) > 1][:_WORDS]
+    words = romanize(normalize_words(text))
+    return [find_consonants(w) or w for w in words if len(w) > 1][:_WORDS]
 
 
 def birth_date_variants(date: dt.date) -> frozenset[dt.date]:

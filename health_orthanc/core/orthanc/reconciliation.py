@@ -21,8 +21,8 @@ from anyascii import anyascii
 
 from ..dicom.charsets import UNICODE, find_charset
 from ..dicom.values import parse_date, parse_person_name
-from ..matching.folding import script_of
 from ..matching.identities import Identity, compare_identities
+from ..matching.normalization import find_script
 from ..matching.verdicts import Verdict
 from .client import OrthancClient
 from .errors import JobFailed, NotFound, TimedOut
@@ -425,7 +425,7 @@ def _holds(charset: str, text: str) -> bool:
 
 def _without_accents(text: str) -> str:
     return ''.join(
-        anyascii(c) if script_of(c) == 'LATIN' else c for c in text)
+        anyascii(c) if find_script(c) == 'LATIN' else c for c in text)
 
 
 @dataclass

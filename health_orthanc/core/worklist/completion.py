@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from .dump import STEP, texts_of
-from .safety import WorklistError, representation
+from .element_values import WorklistError, representation
 
 __all__ = ['ROOT_KEYS', 'STEP_KEYS', 'complete', 'set_value', 'text_of']
 

@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
-from .safety import LENGTHS, WorklistError, safe_value
+from .element_values import LENGTHS, WorklistError, safe_value
 from .template import UNKNOWN, TemplateError, unmask
 
 __all__ = ['parse_dump', 'parse_json', 'texts_of', 'to_dump', 'to_json']

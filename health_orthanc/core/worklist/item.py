@@ -18,7 +18,8 @@ from .completion import ROOT_KEYS, STEP_KEYS, complete, set_value, text_of
 from .default_template import DEFAULT_TEMPLATE
 from .dicom_file import differences, encode_text, to_file
 from .dump import parse_dump, parse_json, to_dump, to_json
-from .safety import Problem, WorklistError, person_name, safe_text, safe_value
+from .element_values import (
+    Problem, WorklistError, person_name, safe_text, safe_value)
 from .samples import FULL, SPARSE, Sample
 from .template import (
     UNKNOWN, Template, TemplateError, compile_template, render_text)

@@ -29,7 +29,7 @@ from genshi.template.directives import (
 from genshi.template.eval import Expression
 from genshi.template.interpolation import lex
 
-from .safety import SAFE_CHARACTERS
+from .element_values import SAFE_CHARACTERS
 
 __all__ = [
     'Template', 'TemplateError', 'UNKNOWN', 'compile_template',

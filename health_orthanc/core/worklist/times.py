@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .safety import WorklistError
+from .element_values import WorklistError
 
 __all__ = ['LocalStart', 'local_start', 'patient_age']
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from anyascii import anyascii
 
-__all__ = ['fold_words', 'romanised', 'script_of', 'sound_of']
+__all__ = ['normalize_words', 'romanize', 'find_script', 'find_consonants']
 
 _UMLAUTS = str.maketrans({
         'ä': 'ae', 'ö': 'oe', 'ü': 'ue', 'å': 'aa', 'ø': 'oe'})
@@ -20,7 +20,7 @@ _ARABIC_ARTICLE = re.compile(r'\bال(?=\w{2})')
 _KATAKANA = {code: code - 0x60 for code in range(0x30a1, 0x30f7)}
 
 
-def fold_words(text: str, umlauts: bool = False) -> tuple[str, ...]:
+def normalize_words(text: str, umlauts: bool = False) -> tuple[str, ...]:
     """Return the words of a text without case and accents.
 
     Latin letters become ASCII, half-width and full-width ones the same, and
@@ -40,7 +40,7 @@ def fold_words(text: str, umlauts: bool = False) -> tuple[str, ...]:
         text = text.translate(_KATAKANA).translate(_ARABIC)
         text = _ARABIC_ARTICLE.sub('ال ', text)
         text = ''.join(
-            anyascii(c) if script_of(c) == 'LATIN' else c for c in text)
+            anyascii(c) if find_script(c) == 'LATIN' else c for c in text)
     # Apostrophes belong to the word: O'Brien is OBRIEN on many consoles
     text = re.sub(r"['’`´ʻʼ]", '', text.casefold())
     return tuple(re.findall(r'[^\W_]+', text))
@@ -52,7 +52,7 @@ def _letter_script(letter: str) -> str:
     return {'HIRAGANA': 'KANA', 'KATAKANA': 'KANA'}.get(name, name)
 
 
-def script_of(words: Iterable[str]) -> str:
+def find_script(words: Iterable[str]) -> str:
     "Return the script of the first letter, or CJK if any letter is"
     scripts = [_letter_script(c) for word in words for c in word]
     if 'CJK' in scripts:
@@ -60,9 +60,9 @@ def script_of(words: Iterable[str]) -> str:
     return scripts[0] if scripts else ''
 
 
-def romanised(words: Iterable[str]) -> tuple[str, ...]:
+def romanize(words: Iterable[str]) -> tuple[str, ...]:
     "Return words as they are read, in ASCII"
-    return fold_words(anyascii(' '.join(words)))
+    return normalize_words(anyascii(' '.join(words)))
 
 
 _SOUNDS = (
@@ -70,6 +70,6 @@ _SOUNDS = (
 
 
 @lru_cache(maxsize=65536)
-def sound_of(word: str) -> str:
+def find_consonants(word: str) -> str:
     "Return the consonants that romanisations agree on"
     return re.sub(r'(.)\1+', r'\1', word.translate(_SOUNDS))

@@ -9,7 +9,7 @@ from rapidfuzz.distance import OSA
 
 from .attributes import (
     OrderAttributes, PatientAttributes, StepAttributes, StudyAttributes)
-from .folding import fold_words
+from .normalization import normalize_words
 from .verdicts import Finding, Reason
 
 __all__ = [
@@ -181,7 +181,7 @@ def compare_dates(
 
 
 def compare_descriptions(ours: str, theirs: str) -> Finding:
-    one, other = sorted(fold_words(ours)), sorted(fold_words(theirs))
+    one, other = sorted(normalize_words(ours)), sorted(normalize_words(theirs))
     if not one or not other:
         return Finding.missing()
     if one == other:
