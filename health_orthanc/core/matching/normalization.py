@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words without what different spellings of a name differ by."""
+"""Normalization of names for comparison."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ __all__ = ['normalize_words', 'romanize', 'find_script', 'find_consonants']
 
 _UMLAUTS = str.maketrans({
         'ä': 'ae', 'ö': 'oe', 'ü': 'ue', 'å': 'aa', 'ø': 'oe'})
-# Accents and Arabic vowel signs; a kana's voicing mark makes another name
+# Accents and Arabic vowel signs, but not the voicing marks of kana
 _MARKS = re.compile('[\u0300-\u036f\u064b-\u0655\u0670\u0640]')
 _ARABIC = str.maketrans('ىةٱ', 'يها')
 _ARABIC_ARTICLE = re.compile(r'\bال(?=\w{2})')
@@ -23,13 +23,19 @@ _KATAKANA = {code: code - 0x60 for code in range(0x30a1, 0x30f7)}
 def normalize_words(text: str, umlauts: bool = False) -> tuple[str, ...]:
     """Return the words of a text without case and accents.
 
-    Latin letters become ASCII, half-width and full-width ones the same, and
-    Katakana become Hiragana.
+    Latin letters become ASCII, half-width and full-width letters become the
+    same, and Katakana becomes Hiragana.
 
     Parameters
     ----------
+    text : str
     umlauts : bool
         Whether *ä* becomes *ae*, else *a*.
+
+    Returns
+    -------
+    tuple of str
+        In their order; titles and particles are included.
     """
     text = unicodedata.normalize('NFC', text).casefold()
     if not text.isascii():
@@ -41,7 +47,7 @@ def normalize_words(text: str, umlauts: bool = False) -> tuple[str, ...]:
         text = _ARABIC_ARTICLE.sub('ال ', text)
         text = ''.join(
             anyascii(c) if find_script(c) == 'LATIN' else c for c in text)
-    # Apostrophes belong to the word: O'Brien is OBRIEN on many consoles
+    # Many consoles write O'Brien as OBRIEN
     text = re.sub(r"['’`´ʻʼ]", '', text.casefold())
     return tuple(re.findall(r'[^\W_]+', text))
 
@@ -53,7 +59,14 @@ def _letter_script(letter: str) -> str:
 
 
 def find_script(words: Iterable[str]) -> str:
-    "Return the script of the first letter, or CJK if any letter is"
+    """Return the script of words, as Unicode names it.
+
+    Returns
+    -------
+    str
+        That of the first letter, as in ``'LATIN'``; ``'CJK'`` if any letter is
+        Chinese, ``'KANA'`` for both Japanese syllabaries, empty for no letter.
+    """
     scripts = [_letter_script(c) for word in words for c in word]
     if 'CJK' in scripts:
         return 'CJK'
@@ -61,7 +74,13 @@ def find_script(words: Iterable[str]) -> str:
 
 
 def romanize(words: Iterable[str]) -> tuple[str, ...]:
-    "Return words as they are read, in ASCII"
+    """Return words as they are pronounced, in ASCII.
+
+    Parameters
+    ----------
+    words : iterable of str
+        As `normalize_words` returns them.
+    """
     return normalize_words(anyascii(' '.join(words)))
 
 
@@ -71,5 +90,11 @@ _SOUNDS = (
 
 @lru_cache(maxsize=65536)
 def find_consonants(word: str) -> str:
-    "Return the consonants that romanisations agree on"
+    """Return the consonants that all romanizations of a word have in common.
+
+    Parameters
+    ----------
+    word : str
+        As `romanize` returns it.
+    """
     return re.sub(r'(.)\1+', r'\1', word.translate(_SOUNDS))

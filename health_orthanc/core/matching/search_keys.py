@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""By what to look for the patient of a study in an index."""
+"""Index keys to search the patient of a study."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -12,17 +12,27 @@ from .normalization import find_consonants, normalize_words, romanize
 
 __all__ = ['birth_date_variants', 'name_keys']
 
-# Of longer names the first words, and of longer keys the first letters: an
-# index takes no more
+# Only the first words of names and letters of keys: the size of an index
+# is limited
 _WORDS = 10
 _LETTERS = 80
 
 
 def name_keys(names: Iterable[NameGroup]) -> frozenset[str]:
-    """Return what names that are alike have at least one of in common.
+    """Return index keys of names.
 
-    Each key is made of the consonants of two words of a name. Order, accents,
-    vowels, romanisation, and the other words make no difference.
+    Names that are alike have at least one key in common. Each key is made of
+    the consonants of two words of a name: order, accents, vowels, romanization
+    and the other words make no difference.
+
+    Parameters
+    ----------
+    names : iterable of NameGroup
+
+    Returns
+    -------
+    frozenset of str
+        At most 80 characters each.
     """
     return frozenset().union(*map(_keys_of_name, names))
 
@@ -42,7 +52,10 @@ def _sounds(text: str) -> list[str]:
 
 
 def birth_date_variants(date: dt.date) -> frozenset[dt.date]:
-    "Return the date, and those that become it by a known slip"
+    """Return a birth date, and all dates that a typing error makes of it.
+
+    The errors are those of `birth_dates.find_slip`.
+    """
     digits = f'{date.year:04}{date.month:02}{date.day:02}'
     texts = {
         digits[:4] + digits[6:] + digits[4:6],
@@ -57,7 +70,7 @@ def birth_date_variants(date: dt.date) -> frozenset[dt.date]:
     found = set(filter(None, map(_date, texts)))
     days = {-1, 1}
     if (date.month, date.day) == (1, 1):
-        # It may stand for any day of the year
+        # It may mean any day of the year
         days |= set(range(366))
     found |= {
         dt.date.fromordinal(ordinal) for day in days

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client of Orthanc's REST API."""
+"""Client of Orthanc's REST API."""
 
 import hashlib
 import json
@@ -40,23 +40,23 @@ _LEVELS = {
     'instance': 'instances'}
 _STATUS = {
     401: Unauthorized, 403: Forbidden, 404: NotFound, 415: NoImage}
-# Bytes per second that an archive stores at least
+# Bytes per second that a server stores at least
 _STORING = 10 * 2**20
 
 
 class OrthancClient:
-    """A client of one Orthanc
+    """A client of one Orthanc server
 
-    All methods raise an `OrthancError`; what is meant to be there and is not
-    raises `NotFound`. Calls that only read are repeated after transient
-    errors, others never.
+    All methods raise `OrthancError`; `NotFound` if the resource does not
+    exist. Calls that only read are repeated after transient errors, others are
+    not.  It may be used by several threads.
 
     Parameters
     ----------
     url : str
     user, password : str, optional
     ca_certificates : str, optional
-        PEM; trusted besides the authorities of the system.
+        PEM; trusted in addition to the authorities of the system.
     client_certificate, client_key : str, optional
         PEM.
     connect_timeout : float
@@ -73,7 +73,14 @@ class OrthancClient:
     requests : int
         HTTP requests sent so far.
     maximum_size : int
-        Of the body of an answer, in bytes.
+        The largest body of an answer, in bytes.
+
+    Raises
+    ------
+    InvalidAddress
+        Of the URL.
+    InvalidCertificate
+        Of the PEM texts.
     """
     maximum_size = 256 * 2**20
     _pause = 0.25
@@ -104,15 +111,17 @@ class OrthancClient:
         self.close()
 
     def close(self) -> None:
+        """Close all connections; the client stays usable."""
         self._session.close()
 
     def probe(self) -> ServerInfo:
-        """Return what the server is.
+        """Return version, plugins and abilities of the server.
 
         Raises
         ------
         NotOrthanc
         TooOld
+        OrthancError
         """
         try:
             system = self.system()
@@ -123,11 +132,11 @@ class OrthancClient:
                 raise
             raise NotOrthanc(error.detail, error.request) from error
         except ServerFault as error:
-            # Orthanc never says so of its own page
+            # Orthanc never answers so for this page
             if error.status >= 500:
                 raise
             raise NotOrthanc('', error.request, error.status) from error
-        # A version that is too old is told before any other call fails.
+        # Report a version that is too old before another call fails
         ServerInfo.from_json(system, [])
         info = ServerInfo.from_json(system, self.plugins())
         if info.may_have_worklists:
@@ -140,56 +149,75 @@ class OrthancClient:
         except (Forbidden, NoWorklists):
             return False
         except OrthancError:
-            # What is wrong will be told when it is used
+            # The error will be reported when it is used
             pass
         return True
 
     def system(self) -> dict[str, Any]:
+        """Return the description of the server (``/system``)."""
         return self._get_json(dict, 'system')
 
     def plugins(self) -> list[str]:
+        """Return the names of the plugins."""
         return self._get_json(list, 'plugins')
 
     def statistics(self) -> dict[str, Any]:
+        """Return numbers of resources and disk space (``/statistics``)."""
         return self._get_json(dict, 'statistics')
 
     def changes(self, since: int, limit: int) -> ChangePage:
-        """Return the entries of the log of changes after a number.
+        """Return a page of the change log.
 
-        Deletions are no changes: the entries of what was deleted vanish.
+        Deletions are not logged: entries of deleted resources disappear.
 
         Parameters
         ----------
+        since : int
+            The number of the entry before the page.
         limit : int
-            At least 1.
+            Entries on the page, at least 1.
         """
         _check_range(limit, 1)
         return self._page(f'since={since}&limit={limit}')
 
     def last_change(self) -> ChangePage:
-        """Return the newest entry that is left in the log of changes.
+        """Return the newest entry in the change log.
 
-        It may be older than one that was seen before and whose resource is
-        gone.
+        It may be older than one that was read before, if that one's resource
+        was deleted.
         """
         return self._page('last')
 
     def list_studies(self, since: int, limit: int) -> list[dict[str, Any]]:
-        """Return some studies, the oldest first.
+        """Return a page of the studies, the oldest first.
 
-        Where one is deleted between two calls, the second passes over one.
+        If a study is deleted between two calls, the second one skips a study.
+
+        Parameters
+        ----------
+        since : int
+            Studies to skip.
+        limit : int
+            At least 1.
         """
         return self._list('studies', since, limit)
 
     def list_series(self, since: int, limit: int) -> list[dict[str, Any]]:
-        "Return some series, the oldest first, as `list_studies` does."
+        """Return a page of the series, as `list_studies` does."""
         return self._list('series', since, limit)
 
     def bulk_content(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """Return resources of any level in one request.
 
-        They come in the order asked for; those that are not there are left
-        out.
+        Parameters
+        ----------
+        ids : iterable of str
+            Orthanc ids.
+
+        Returns
+        -------
+        list of dict
+            In the order of the ids; those that do not exist are left out.
         """
         ids = list(ids)
         if not ids:
@@ -199,36 +227,40 @@ class OrthancClient:
         return parse_resources(answer, 'POST /tools')
 
     def study(self, orthanc_id: str) -> dict[str, Any]:
+        """Return a study, as Orthanc describes it."""
         return self._get_json(dict, 'studies', orthanc_id)
 
     def study_instances(self, orthanc_id: str) -> list[dict[str, Any]]:
+        """Return the instances of a study."""
         return self._get_resources('studies', orthanc_id, 'instances')
 
     def series_instances(self, orthanc_id: str) -> list[dict[str, Any]]:
+        """Return the instances of a series."""
         return self._get_resources('series', orthanc_id, 'instances')
 
     def frames(self, instance_id: str) -> int:
-        "Return how many frames there are: 1 also where there is no image."
+        """Return the number of frames, 1 for an instance without image."""
         return len(self._get_json(list, 'instances', instance_id, 'frames'))
 
     def rendered(
             self, instance_id: str, frame: int = 0,
             width: int | None = None, height: int | None = None) -> bytes:
-        """Return a frame as PNG, windowed as the instance says.
+        """Return a frame as PNG, with the window of the instance.
 
         Parameters
         ----------
+        instance_id : str
         frame : int
             From 0.
         width, height : int, optional
-            To fit in, in pixels, up to `MAXIMUM_IMAGE_SIZE`; the image keeps
-            its proportions and may be enlarged.
+            Pixels, up to `MAXIMUM_IMAGE_SIZE`. The image is scaled to fit, and
+            keeps its proportions.
 
         Raises
         ------
         NoImage
         NotFound
-            If there is no such instance or frame.
+            There is no such instance or frame.
         """
         _check_range(frame, 0)
         size = {
@@ -246,14 +278,19 @@ class OrthancClient:
         return image
 
     def archive(self, level: str, orthanc_id: str) -> Iterator[bytes]:
-        """Return a ZIP of a resource piece by piece, as it comes.
+        """Return a ZIP of a resource, piece by piece.
 
-        The read timeout is that between two pieces.  What goes wrong after
-        the first one is raised by the iterator.
+        The read timeout applies to each piece.  Errors after the first piece
+        are raised by the iterator.
 
         Parameters
         ----------
         level : {'patient', 'study', 'series'}
+        orthanc_id : str
+
+        Returns
+        -------
+        iterator of bytes
         """
         path = [_LEVELS[level], orthanc_id, 'archive']
         name = _name('GET', path)
@@ -277,29 +314,34 @@ class OrthancClient:
     def delete(self, level: str, orthanc_id: str) -> None:
         """Delete a resource and all below it.
 
-        After an error other than `NotFound` it may be there or not.
+        After an error other than `NotFound` it may be deleted or not.
 
         Parameters
         ----------
         level : {'patient', 'study', 'series', 'instance'}
+        orthanc_id : str
         """
-        # A kept connection may just have been closed at the other end, and
-        # this call has one attempt only.
+        # The server may just have closed a kept connection, and this call
+        # has only one attempt
         self._session.close()
         self._call('DELETE', [_LEVELS[level], orthanc_id], repeat=False)
 
     def store_instance(self, file: BinaryIO, size: int) -> StoredInstance:
-        """Send an instance, as it is read from a file.
+        """Upload an instance from a file.
 
         Parameters
         ----------
         file : binary file
-            From where it stands. If it can be sought, the call is repeated
-            after transient errors; that of which no answer came is then
-            already there.
+            Read from its position. If it is seekable, the call is repeated
+            after transient errors; an instance whose answer was lost is then
+            reported as already stored.
         size : int
-            Bytes that are sent. Fewer in the file, or an error while it is
-            read, leave nothing in the archive.
+            Bytes to send. If the file is shorter or cannot be read, nothing is
+            stored.
+
+        Returns
+        -------
+        StoredInstance
 
         Raises
         ------
@@ -308,7 +350,7 @@ class OrthancClient:
         """
         content = InstanceContent(file, size)
         if not content.repeatable:
-            # A kept connection may just have been closed at the other end
+            # The server may just have closed a kept connection
             self._session.close()
         path = ['instances']
         answer = self._call(
@@ -318,10 +360,18 @@ class OrthancClient:
             parse_json(dict, answer, _name('POST', path)))
 
     def patient(self, orthanc_id: str) -> dict[str, Any]:
+        """Return a patient, as Orthanc describes it."""
         return self._get_json(dict, 'patients', orthanc_id)
 
     def find_studies(self, study_uid: str, limit: int = 100) -> list[str]:
-        "Return the Orthanc ids of the studies with a StudyInstanceUID."
+        """Return the Orthanc ids of the studies with a StudyInstanceUID.
+
+        Parameters
+        ----------
+        study_uid : str
+        limit : int
+            The most ids that are returned.
+        """
         body = json.dumps({
                 'Level': 'Study', 'Query': {'StudyInstanceUID': study_uid},
                 'Expand': False, 'Since': 0, 'Limit': limit}).encode()
@@ -331,13 +381,16 @@ class OrthancClient:
         return [id_ for id_ in answer if isinstance(id_, str)]
 
     def series_tags(self, orthanc_id: str) -> dict[str, dict[str, Any]]:
-        "Return the tags of all instances of a series, by their Orthanc ids."
+        """Return the tags of all instances of a series, by Orthanc id."""
         return self._get_json(dict, 'series', orthanc_id, 'instances-tags')
 
     def frame_digest(self, instance_id: str) -> str | None:
-        """Return a digest of the first frame as it is stored.
+        """Return the SHA-256 of the first frame as it is stored.
 
-        It is None where there is no image.
+        Returns
+        -------
+        str or None
+            Hexadecimal; None if there is no image.
         """
         path = ['instances', instance_id, 'frames', '0', 'raw']
         try:
@@ -347,22 +400,23 @@ class OrthancClient:
         except ServerFault as error:
             if error.transient or error.status > 500:
                 raise
-            # What Orthanc answers where it finds no pixels
+            # Orthanc's answer if there are no pixels
             return None
         return hashlib.sha256(frame).hexdigest()
 
     def copy_instances(
             self, ids: Iterable[str], replace: Mapping[str, str],
             remove: Iterable[str] = ()) -> str:
-        """Start to copy instances under other tags, with all their UIDs.
+        """Start a job that copies instances with other tags and the same UIDs.
 
-        After an error it may be under way or not.
+        After an error the job may run or not.
 
         Parameters
         ----------
+        ids : iterable of str
         replace : mapping
-            Values by keyword, PatientID among them: an instance keeps its
-            Orthanc id otherwise and would be overwritten.
+            Values by keyword. PatientID must be among them: the copy would
+            have the same Orthanc id otherwise, and overwrite its source.
         remove : iterable of str
             Keywords.
 
@@ -385,18 +439,23 @@ class OrthancClient:
         return parse_identifier(answer, _name('POST', path))
 
     def job(self, id_: str) -> dict[str, Any]:
-        "Return how far a job is: `State` and `Progress`, in percent."
+        """Return the `State` of a job and its `Progress`, in percent."""
         return self._get_json(dict, 'jobs', id_)
 
     def delete_instances(self, ids: Iterable[str]) -> None:
-        "Delete instances; those that are not there are passed over."
+        """Delete instances; those that do not exist are ignored."""
         self._session.close()
         self._call(
             'POST', ['tools', 'bulk-delete'], repeat=False,
             body=json.dumps({'Resources': list(ids)}).encode())
 
     def worklists(self) -> Mapping[str, Identity | None]:
-        """Return what all entries of the worklist stand for, by their ids.
+        """Return the identity of each worklist item, by the item's Orthanc id.
+
+        Returns
+        -------
+        mapping
+            None for items whose identity is unknown.
 
         Raises
         ------
@@ -413,14 +472,14 @@ class OrthancClient:
             raise UnexpectedAnswer('shape', 'GET /worklists') from None
 
     def create_worklist(self, tags: Mapping[str, Any]) -> str:
-        """Make an entry of the worklist and return its id.
+        """Create a worklist item, and return its id.
 
-        After an error it may be there or not.
+        After an error it may exist or not.
 
         Parameters
         ----------
         tags : mapping
-            As `worklists_api.to_tags` returns.
+            As `worklists.to_tags` returns.
 
         Raises
         ------
@@ -436,22 +495,28 @@ class OrthancClient:
 
     def replace_worklist(
             self, orthanc_id: str, tags: Mapping[str, Any]) -> None:
-        """Give an entry of the worklist another content.
+        """Replace the content of a worklist item.
+
+        Parameters
+        ----------
+        orthanc_id : str
+        tags : mapping
+            As `worklists.to_tags` returns.
 
         Raises
         ------
         NotFound
-            There is no such entry.  Plugins may make it in place of that.
+            There is no such item. Some plugins create it instead.
         """
         self._call('PUT', ['worklists', orthanc_id], body=_worklist(tags))
 
     def delete_worklist(self, orthanc_id: str) -> None:
-        """Delete an entry of the worklist.
+        """Delete a worklist item.
 
         Raises
         ------
         NotFound
-            There is none, not any more perhaps.
+            There is no such item, or no longer.
         """
         self._call('DELETE', ['worklists', orthanc_id])
 
@@ -511,7 +576,7 @@ class OrthancClient:
         connect, read = self._timeouts
         if isinstance(request.data, InstanceContent):
             request.data.rewind()
-            # The end leaves time for all of it, however the time is spent
+            # The deadline includes the time for sending
             read = left
         try:
             with self._session.send(
@@ -536,7 +601,7 @@ class OrthancClient:
         return bytes(body)
 
     def _address(self, method: str, path: Sequence[str]) -> str:
-        # Anything else could lead to another resource.
+        # Anything else could lead to another resource
         if not all(is_identifier(name) for name in path):
             raise NotFound(request=_name(method, path))
         return '/'.join([self.url, *path])
@@ -551,14 +616,14 @@ def _session(
     for scheme in ['http://', 'https://']:
         session.mount(scheme, adapter)
     if user:
-        # Given text, requests would make it Latin-1.
+        # requests would encode text as Latin-1
         session.auth = HTTPBasicAuth(
             user.encode(), (password or '').encode())
     return session
 
 
 def _name(method: str, path: Sequence[str]) -> str:
-    "Return a call without the identifiers in it."
+    """Return the name of a call, without the identifiers in it."""
     return f"{method} /{path[0]}"
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Translation of errors of the network into those of the client."""
+"""Translation of network errors into those of the client."""
 
 import re
 import ssl
@@ -22,6 +22,15 @@ NETWORK_ERRORS = OSError, HTTPException, urllib3.exceptions.HTTPError
 
 
 def translate_error(error: BaseException, name: str) -> OrthancError:
+    """Return the error of ours for one of `NETWORK_ERRORS`.
+
+    Parameters
+    ----------
+    error : BaseException
+        Errors that it wraps are considered, too.
+    name : str
+        The call, as in ``'GET /studies'``.
+    """
     causes = list(_causes(error))
     for types, translate in _TRANSLATIONS:
         for cause in causes:
@@ -31,7 +40,7 @@ def translate_error(error: BaseException, name: str) -> OrthancError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    "Yield an error and those that it wraps."
+    """Yield an error and all that it wraps."""
     todo, seen = [error], set[int]()
     while todo:
         cause = todo.pop()
@@ -52,7 +61,7 @@ def _tls_error(error: Any, name: str) -> OrthancError:
     return ConnectionFailed(reason, name)
 
 
-# In order: the first type that is found among the causes tells.
+# The first type in this order that is among the causes
 _TRANSLATIONS: list[tuple[
         type[BaseException] | tuple[type[BaseException], ...],
         Callable[[Any, str], OrthancError]]] = [
@@ -61,7 +70,7 @@ _TRANSLATIONS: list[tuple[
         lambda _, name: InvalidAddress('host', name)),
     (TimeoutError, lambda _, name: TimedOut(request=name)),
     (ConnectionRefusedError, lambda _, name: ConnectionRefused(request=name)),
-    # A kind of timeout to urllib3
+    # For urllib3, it is a kind of timeout
     (urllib3.exceptions.NewConnectionError,
         lambda _, name: ConnectionFailed(request=name)),
     (urllib3.exceptions.TimeoutError, lambda _, name: TimedOut(request=name)),

@@ -18,11 +18,23 @@ MINIMUM_VERSION = (1, 10, 0)
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What an Orthanc says about itself
+    """The description of an Orthanc server
 
-    None of it identifies its database: `name` is what its administrator
-    has configured, mostly nothing.  `worklists` tells whether entries of
-    worklists can be sent to it.
+    Nothing in it identifies its database: `name` is configured by its
+    administrator, and mostly empty.
+
+    Attributes
+    ----------
+    version : str
+    api_version : int or None
+    dicom_aet : str
+    name : str
+    plugins : tuple of str
+    database_version : int or None
+    database_plugin, storage_plugin : str
+        Empty for Orthanc's own.
+    worklists : bool
+        Whether worklist items can be sent to it.
     """
     version: str
     api_version: int | None
@@ -36,12 +48,21 @@ class ServerInfo:
 
     @classmethod
     def from_json(cls, system: Any, plugins: Iterable[Any]) -> 'ServerInfo':
-        """
+        """Return the description from Orthanc's JSON.
+
+        Parameters
+        ----------
+        system : object
+            The answer to ``GET /system``.
+        plugins : iterable
+            The answer to ``GET /plugins``.
+
         Raises
         ------
         NotOrthanc
-            If `system` is not what an Orthanc answers.
+            The answer is not Orthanc's.
         TooOld
+            Its version is below `MINIMUM_VERSION`.
         """
         if not _is_orthanc(system):
             raise NotOrthanc()
@@ -60,6 +81,8 @@ class ServerInfo:
 
     @property
     def may_have_worklists(self) -> bool:
+        """bool : whether version and plugins can have a REST API for worklists
+        """
         return (
             _version_numbers(self.version) >= WORKLISTS_VERSION
             and not WORKLISTS_PLUGINS.isdisjoint(self.plugins))
@@ -71,7 +94,7 @@ def _is_orthanc(system: Any) -> bool:
 
 
 def _version_numbers(version: str) -> tuple[int, ...]:
-    "Return the numbers of a release; others are built from newer sources."
+    """Return the numbers of a release; builds from source are newer."""
     match = re.match(r'([0-9]{1,5})\.([0-9]{1,5})(?:\.([0-9]{1,5}))?', version)
     if not match:
         return (10**6,)

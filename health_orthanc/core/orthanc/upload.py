@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Upload of one instance: what is sent, and where it is then."""
+"""Upload of an instance: its content, and Orthanc's answer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ _STORED = {'Success': True, 'AlreadyStored': False}
 
 @dataclass(frozen=True, slots=True)
 class StoredInstance:
-    """Where an instance is that was sent
+    """An instance that was stored
 
     Attributes
     ----------
     orthanc_id, study_orthanc_id : str
     is_new : bool
-        Whether it was not there before.
+        False if it was stored before.
     """
     orthanc_id: str
     study_orthanc_id: str
@@ -31,11 +31,12 @@ class StoredInstance:
 
     @classmethod
     def from_json(cls, answer: dict[str, Any]) -> 'StoredInstance':
-        """
+        """Return the instance from Orthanc's answer.
+
         Raises
         ------
         InstanceRefused
-            A rule of the server keeps it out.
+            ``'filtered'``: a rule of the server rejects it.
         UnexpectedAnswer
         """
         name = 'POST /instances'
@@ -51,13 +52,20 @@ class StoredInstance:
 
 
 class Unreadable(Exception):
-    "What was to be sent cannot be read to its end"
+    """The content to upload cannot be read to its end"""
 
 
 class InstanceContent:
-    """What is sent as it is read
+    """The body of an upload, sent while it is read
 
-    To requests it has a length, without which it would be sent in chunks.
+    It has a length (`len`), without which requests would send it in chunks.
+
+    Parameters
+    ----------
+    file : binary file
+        Read from its position.
+    size : int
+        Bytes to send.
     """
 
     def __init__(self, file: BinaryIO, size: int):
@@ -68,9 +76,11 @@ class InstanceContent:
 
     @property
     def repeatable(self) -> bool:
+        """bool : whether it can be sent again"""
         return self._start is not None
 
     def rewind(self) -> None:
+        """Start again, if the file is seekable."""
         if self._start is not None:
             self._file.seek(self._start)
             self._left = self.len
@@ -80,13 +90,20 @@ class InstanceContent:
             yield chunk
 
     def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, none at the end.
+
+        Raises
+        ------
+        Unreadable
+            The file is shorter than its size, or cannot be read.
+        """
         size = self._left if size < 0 else min(size, self._left)
         if not size:
             return b''
         try:
             data = self._file.read(size)
         except Exception as error:
-            # Nothing of it is the connection's fault
+            # It is not an error of the connection
             raise Unreadable("cannot be read") from error
         if not data:
             raise Unreadable("shorter than told")

@@ -16,17 +16,17 @@ _HOST = re.compile(r'[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?'
 
 
 def normalize_url(text: str) -> str:
-    """Return the one way to write the address of an Orthanc.
+    """Return the URL of an Orthanc in its normal form.
 
-    It has a scheme, a host in lower case, a port unless it is the scheme's
-    own, the path prefix of a reverse proxy if there is one, and no slash at
-    the end.
+    It has a scheme, a host in lower case, a port if it is not the default of
+    the scheme, the path prefix of a reverse proxy if there is one, and no
+    trailing slash.
 
     Raises
     ------
     InvalidAddress
-        For any other scheme than HTTP and HTTPS, and for credentials, a
-        query or a fragment in it.
+        The scheme is not HTTP or HTTPS, or there are credentials, a query or a
+        fragment.
     """
     text = text.strip()
     if not text.isprintable() or re.search(r'[\s\\]', text):
@@ -80,6 +80,13 @@ def _prefix(path: str) -> str:
 
 
 def public_url(location: str) -> str:
+    """Return a URL without credentials, query and fragment.
+
+    Returns
+    -------
+    str
+        Empty if it cannot be parsed.
+    """
     try:
         parts = urlsplit(location)
     except ValueError:

@@ -86,7 +86,11 @@ _NODES = (
     ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp, ast.Add, ast.Sub,
     ast.Mod, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt,
     ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot, ast.List, ast.Tuple)
-_Problem = tuple[str, str]
+_METHODS = frozenset({
+        'capitalize', 'count', 'endswith', 'find', 'isalnum', 'isalpha',
+        'isdigit', 'isoformat', 'isspace', 'lower', 'lstrip', 'partition',
+        'removeprefix', 'removesuffix', 'rpartition', 'rsplit', 'rstrip',
+        'split', 'startswith', 'strip', 'title', 'upper'})
 
 
 def _read_names(tree: ast.AST, line: int | None) -> set[str]:
@@ -107,7 +111,7 @@ def _read_names(tree: ast.AST, line: int | None) -> set[str]:
         if isinstance(node, ast.Name) and id(node) not in functions}
 
 
-def _find_problem(node: ast.AST) -> _Problem | None:
+def _find_problem(node: ast.AST) -> tuple[str, str] | None:
     if not isinstance(node, _NODES):
         return 'template_python', type(node).__name__
     if isinstance(node, ast.Name):
@@ -165,50 +169,28 @@ def _is_allowed_call(node: ast.Call) -> bool:
         return node.func.id in _FUNCTIONS
     if not isinstance(node.func, ast.Attribute):
         return False
-    if node.func.attr == 'join':
-        # The length of a separator is multiplied
-        return _literal(node.func.value) is not None
-    allows = _METHODS.get(node.func.attr)
-    return allows is not None and allows(node.args)
+    texts = list(map(_literal, node.args))
+    match node.func.attr:
+        case 'join':
+            # The length of a separator is multiplied
+            return _literal(node.func.value) is not None
+        case 'replace':
+            # An empty text to replace would square the length
+            return bool(texts and texts[0]) and None not in texts
+        case 'strftime':
+            return len(texts) == 1 and texts[0] is not None and (
+                not re.search('%[^%a-zA-Z]', texts[0]))
+        case 'center' | 'ljust' | 'rjust' | 'zfill':
+            width = getattr(node.args[0], 'value', None) if texts else None
+            return isinstance(width, int) and width <= _MAX_WIDTH
+        case name:
+            return name in _METHODS
 
 
 def _literal(node: ast.AST) -> str | None:
     value = getattr(node, 'value', None)
     return value if isinstance(value, str) else None
 
-
-def _allow_any(arguments: list[ast.expr]) -> bool:
-    return True
-
-
-def _allow_replacement(arguments: list[ast.expr]) -> bool:
-    # An empty text to replace would square the length
-    texts = list(map(_literal, arguments))
-    return bool(texts and texts[0]) and None not in texts
-
-
-def _allow_width(arguments: list[ast.expr]) -> bool:
-    first = getattr(arguments[0], 'value', None) if arguments else None
-    return isinstance(first, int) and first <= _MAX_WIDTH
-
-
-def _allow_time_format(arguments: list[ast.expr]) -> bool:
-    texts = list(map(_literal, arguments))
-    return len(texts) == 1 and texts[0] is not None and (
-        not re.search('%[^%a-zA-Z]', texts[0]))
-
-
-_METHODS: dict[str, Callable[[list[ast.expr]], bool]] = {
-    **dict.fromkeys([
-            'capitalize', 'count', 'endswith', 'find', 'isalnum', 'isalpha',
-            'isdigit', 'isoformat', 'isspace', 'lower', 'lstrip',
-            'partition', 'removeprefix', 'removesuffix', 'rpartition',
-            'rsplit', 'rstrip', 'split', 'startswith', 'strip', 'title',
-            'upper'], _allow_any),
-    **dict.fromkeys(['center', 'ljust', 'rjust', 'zfill'], _allow_width),
-    'replace': _allow_replacement,
-    'strftime': _allow_time_format,
-    }
 
 # --- The lines of the source ---------------------------------------------
 
