@@ -40,7 +40,7 @@ class PeopleRates:
 class Culture:
     """How people are called somewhere
 
-    Each name is a tuple of its spellings: the own one, then the romanised or
+    Each name is a tuple of its spellings: the own one, then the romanized or
     simplified ones.
     """
     weight: int

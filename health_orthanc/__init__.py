@@ -61,7 +61,7 @@ def register():
         worklist.step.ProcedureStep,
         worklist.item.WorklistEntry,
         worklist.rest.Placement,
-        orders.configuration.WorklistConfiguration,
+        orders.worklist_configuration.WorklistConfiguration,
         linking.patient.Patient,
         linking.party.Party,
         linking.party.PersonName,

@@ -3,13 +3,15 @@
 """Images that are fetched when somebody looks at them, and never stored."""
 
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
+
+from cachetools import TTLCache, cached
 
 from trytond.model import fields
 from trytond.transaction import Transaction
 
 from ..core.orthanc.errors import NoImage, NotFound, OrthancError
-from ..core.orthanc.image_cache import ImageCache
 from ..core.orthanc.images import WITHOUT_IMAGES, study_thumbnail
 from ..core.secrets import SecretUnavailable
 
@@ -21,8 +23,8 @@ logger = logging.getLogger('trytond.modules.health_orthanc.image')
 IMAGES_LIMIT = 4
 THUMBNAIL_SIZE = 256  # pixels
 IMAGE_SIZE = 1024  # pixels
-# Whoever turns over frames comes back to them
-_cache = ImageCache(32 * 2**20, seconds=300)
+CACHE_SIZE = 32 * 2**20  # bytes
+CACHE_TIME = 300  # seconds
 
 
 def get_thumbnails(studies):
@@ -44,7 +46,7 @@ def get_images(instances):
     "Return a PNG or None for each instance's id"
     def fetch(client, key):
         *_, orthanc_id, frame = key
-        return _cache.get(key, lambda: client.rendered(
+        return _cached(key, lambda: client.rendered(
                 orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
 
     return _fetch(instances, [
@@ -69,7 +71,15 @@ def get_frame(instance, frame):
                 instance.orthanc_UID, frame, IMAGE_SIZE, IMAGE_SIZE)
 
     key = _key(instance.server, instance.orthanc_UID, frame)
-    return fields.Binary.cast(_cache.get(key, fetch))
+    return fields.Binary.cast(_cached(key, fetch))
+
+
+# Whoever pages through frames comes back to them
+@cached(
+    TTLCache(CACHE_SIZE, CACHE_TIME, getsizeof=len),
+    key=lambda key, fetch: key, lock=threading.Lock())
+def _cached(key, fetch):
+    return fetch()
 
 
 def _key(server, orthanc_id, frame=0):

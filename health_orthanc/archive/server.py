@@ -23,8 +23,9 @@ from ..common.application import APPLICATION
 from ..common.exceptions import (
     ServerDeleteError, ServerValidationError, describe)
 from ..common.registration import LayeredMixin
-from ..core.orthanc.client import OrthancClient, normalize_url
+from ..core.orthanc.client import OrthancClient
 from ..core.orthanc.errors import InvalidAddress, OrthancError
+from ..core.orthanc.url import normalize_url
 from ..core.secrets import MASK, SecretUnavailable, seal, unseal
 
 __all__ = ['Server']

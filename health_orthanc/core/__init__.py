@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module knows of Orthanc and DICOM, without Tryton"""
+"""Knowledge of DICOM and Orthanc in plain Python, without Tryton"""

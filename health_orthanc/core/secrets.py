@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets as they are kept in the database.
+"""Encryption of stored passwords.
 
-A stored secret says itself how it is kept: ``plain:…`` or ``fernet:…``.
+A stored secret begins with the way in which it is stored: ``plain:`` or
+``fernet:``.
 """
 
 from collections.abc import Sequence
@@ -16,21 +17,28 @@ _PLAIN, _FERNET = 'plain:', 'fernet:'
 
 
 class SecretUnavailable(Exception):
-    "The key that a secret was encrypted with is not configured"
+    """The key with which a secret was encrypted is not configured"""
 
 
 def seal(secret: str | None, keys: Sequence[str] = ()) -> str | None:
-    """Return the form of a secret that is stored.
+    """Return a secret in the form in which it is stored.
 
     Parameters
     ----------
+    secret : str or None
     keys : sequence of str
-        Fernet keys, the newest first; with none the secret is kept plain.
+        Fernet keys, the newest first. Without any, the secret is stored in
+        plain text.
+
+    Returns
+    -------
+    str or None
+        None for no secret.
 
     Raises
     ------
     SecretUnavailable
-        If a key is malformed.
+        A key is malformed.
     """
     if not secret:
         return None
@@ -42,10 +50,21 @@ def seal(secret: str | None, keys: Sequence[str] = ()) -> str | None:
 def unseal(stored: str | None, keys: Sequence[str] = ()) -> str | None:
     """Return the secret that `seal` has stored.
 
+    Parameters
+    ----------
+    stored : str or None
+    keys : sequence of str
+        Fernet keys; any of them may be the right one.
+
+    Returns
+    -------
+    str or None
+        None for no secret.
+
     Raises
     ------
     SecretUnavailable
-        If none of the keys opens it.
+        None of the keys decrypts it.
     """
     if not stored:
         return None
@@ -67,6 +86,6 @@ def _fernet(keys: Sequence[str]) -> MultiFernet:
     try:
         return MultiFernet([Fernet(key) for key in keys])
     except ValueError:
-        # The error is dropped: it could quote the key.
+        # The original error could quote the key
         raise SecretUnavailable(
             "a configured key is not a Fernet key") from None

@@ -21,7 +21,7 @@ from trytond.wsgi import app
 from ..common.routes import json_response
 from ..core.dicom.archives import (
     Limits, is_archive, list_items, list_parts, shown_name)
-from ..core.dicom.headers import HEAD_LIMIT, Unusable, read_header
+from ..core.dicom.file_header import HEAD_LIMIT, Unusable, read_header
 from ..core.secrets import SecretUnavailable
 from . import spool
 from . import upload_session as transfer

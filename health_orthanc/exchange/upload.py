@@ -11,13 +11,13 @@ from trytond.transaction import Transaction
 
 from ..common.exceptions import LinkVetoError
 from ..common.transaction import in_transaction
-from ..core.dicom.headers import Header, Reason, Unusable
+from ..core.dicom.file_header import Header, Reason, Unusable
 from ..core.matching.attributes import StudyAttributes
 from ..core.matching.verdicts import Verdict
-from ..core.orthanc.client import Unreadable
 from ..core.orthanc.errors import (
     ConnectionFailed, ConnectionRefused, Forbidden, InstanceRefused,
     OrthancError, TimedOut, Unauthorized)
+from ..core.orthanc.upload import Unreadable
 from ..linking.link import assess_choice
 from ..synchronization.engine import Engine
 

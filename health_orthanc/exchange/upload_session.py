@@ -12,7 +12,7 @@ import re
 
 from trytond.transaction import Transaction
 
-from ..core.dicom.headers import Header
+from ..core.dicom.file_header import Header
 from . import spool
 from .upload import Outcome
 

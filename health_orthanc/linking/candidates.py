@@ -15,7 +15,7 @@ from trytond.transaction import Transaction
 from ..core.dicom.values import clean_text
 from ..core.matching.attributes import Candidate, StudyAttributes
 from ..core.matching.birth_dates import compare_birth_dates
-from ..core.matching.fields import (
+from ..core.matching.field_comparison import (
     compare_patient_ids, compare_sex, received_values)
 from ..core.matching.names import compare_names
 from ..core.matching.search_keys import near_identifiers

@@ -4,7 +4,7 @@
 
 from trytond.i18n import gettext
 
-from ..core.dicom.display import visible_text
+from ..core.dicom.visible_text import visible_text
 from ..core.matching.decisions import Doubt
 from ..core.matching.verdicts import Verdict
 

@@ -12,8 +12,8 @@ from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
 from ..common.transaction import now
+from ..core.matching.field_comparison import NOT_ACQUIRED
 from ..orders.states import OPEN_STATES
-from ..core.matching.fields import NOT_ACQUIRED
 from .candidates import study_attributes
 from .key_image import has_images_of_people
 

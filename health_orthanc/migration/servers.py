@@ -16,8 +16,8 @@ from trytond.pool import Pool
 
 from ..archive.server import secret_keys
 from ..common.registration import around_registration
-from ..core.orthanc.client import normalize_url
 from ..core.orthanc.errors import InvalidAddress
+from ..core.orthanc.url import normalize_url
 from ..core.secrets import seal
 from .tables import add_note, count_rows, execute, is_older
 

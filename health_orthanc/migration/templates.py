@@ -7,9 +7,9 @@ from sql.conditionals import Coalesce
 
 from ..common.registration import around_registration
 from ..core.dicom.charsets import UNICODE, find_charset
+from ..core.worklist.element_values import WorklistError
 from ..core.worklist.item import check_template
-from ..core.worklist.safety import WorklistError
-from ..core.worklist.templates import TemplateError
+from ..core.worklist.template import TemplateError
 from .tables import add_note, execute, is_older
 
 __all__ = ['check_templates', 'convert_templates', 'prepare_templates']

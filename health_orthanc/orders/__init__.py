@@ -3,8 +3,9 @@
 """Orders, their procedure steps and results"""
 
 from . import (
-    configuration, institution, request, result, states, step, study_type)
+    institution, request, result, states, step, study_type,
+    worklist_configuration)
 
 __all__ = [
-    'configuration', 'institution', 'request', 'result', 'states', 'step',
-    'study_type']
+    'institution', 'request', 'result', 'states', 'step', 'study_type',
+    'worklist_configuration']

@@ -14,7 +14,7 @@ from trytond.transaction import without_check_access
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from ..common.access import RestrictedFormMixin, RestrictedWizardMixin
-from ..core.dicom.display import visible_text
+from ..core.dicom.visible_text import visible_text
 from ..core.matching.verdicts import Verdict
 from ..linking.explanations import (
     DOUBTS, VERDICTS, describe_comparison, describe_vetoes,

@@ -10,8 +10,8 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from ..archive.server import secret_keys
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import describe
-from ..core.orthanc.client import normalize_url
 from ..core.orthanc.errors import InvalidAddress, OrthancError
+from ..core.orthanc.url import normalize_url
 from ..core.secrets import SecretUnavailable, seal
 
 __all__ = [

@@ -16,7 +16,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import UploadError, describe, orthanc_errors
 from ..core.dicom.archives import Limits, list_items
-from ..core.dicom.headers import Unusable
+from ..core.dicom.file_header import Unusable
 from ..core.orthanc.errors import OrthancError
 from ..exchange import spool
 from ..exchange import upload_session as transfer

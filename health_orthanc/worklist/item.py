@@ -20,8 +20,8 @@ from trytond.transaction import Transaction
 from ..common.locks import named_lock
 from ..common.transaction import in_transaction
 from ..core.worklist import item as worklist
-from ..core.worklist.safety import WorklistError
-from ..core.worklist.templates import TemplateError
+from ..core.worklist.element_values import WorklistError
+from ..core.worklist.template import TemplateError
 from ..orders.states import OPEN_STATES
 from . import variables as worklist_data
 from .template import problem_text, problems_of

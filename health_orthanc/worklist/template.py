@@ -12,8 +12,8 @@ from ..common.access import GuardedMixin
 from ..common.exceptions import WorklistTemplateError
 from ..common.registration import LayeredMixin
 from ..core.worklist import item as worklist
-from ..core.worklist.safety import WorklistError
-from ..core.worklist.templates import TemplateError
+from ..core.worklist.element_values import WorklistError
+from ..core.worklist.template import TemplateError
 
 __all__ = [
     'WorklistTemplate', 'problem_text', 'problems_of']

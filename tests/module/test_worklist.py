@@ -98,8 +98,8 @@ class MessagesTestCase(OrthancTestCase):
                 *Path(core.__file__).parent.glob('*.py'),
                 Path(charsets.__file__)])
         calls = re.findall(
-            r"""(?:(?:Template|Worklist)Error|Refused|_error|append)"""
-            r"""\(\s*\(?'([a-z_]+)'"""
+            r"""(?:(?:Template|Worklist)Error\(|_error\(|append\(|return\s)"""
+            r"""\s*\(?'([a-z_]+)'[,)]"""
             r"""|kind\s=\s'([a-z_]+)'\sif\s.*?else\s'([a-z_]+)'""", source)
         return {kind for found in calls for kind in found if kind}
 

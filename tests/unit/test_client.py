@@ -17,13 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.orthanc.client import (
-    MAXIMUM_IMAGE_SIZE, OrthancClient, ServerInfo, StoredInstance, Unreadable,
-    normalize_url)
+    MAXIMUM_IMAGE_SIZE, OrthancClient)
 from trytond.modules.health_orthanc.core.orthanc.errors import (
     CertificateRejected, ConnectionFailed, ConnectionRefused, Forbidden,
     InstanceRefused, InvalidAddress, InvalidCertificate, NoImage, NotFound,
     NotOrthanc, OrthancError, Redirected, ServerFault, TimedOut, TooOld,
     Unauthorized, UnexpectedAnswer)
+from trytond.modules.health_orthanc.core.orthanc.server_info import ServerInfo
+from trytond.modules.health_orthanc.core.orthanc.upload import (
+    StoredInstance, Unreadable)
+from trytond.modules.health_orthanc.core.orthanc.url import normalize_url
 
 from devtools.certificates import Authority
 from tests.unit.fake_orthanc import (
@@ -516,10 +519,11 @@ def test_changes(peer, client, method, args, query):
     assert peer.received[0].query == query
 
 
-def test_change_counter(peer, client):
+def test_end_of_changes(peer, client):
     peer.script('/changes', reply_json(
             {'Changes': [], 'Done': True, 'Last': 25}))
-    assert client.change_counter() == 25
+    page = client.changes(2**62, 1)
+    assert (page.changes, page.done, page.last) == ((), True, 25)
 
 
 @pytest.mark.parametrize('answer', [

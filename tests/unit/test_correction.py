@@ -8,8 +8,8 @@ from trytond.modules.health_orthanc.core.orthanc.client import OrthancClient
 from trytond.modules.health_orthanc.core.orthanc.errors import (
     JobFailed, ServerFault, TimedOut)
 from trytond.modules.health_orthanc.core.orthanc.reconciliation import (
-    Correction, Holding, Image, Refused, Wanted, orthanc_id, plan_correction,
-    plan_restoration, spelled)
+    Correction, Holding, Image, Refused, Wanted, adapt_to_charset, orthanc_id,
+    plan_correction, plan_restoration)
 
 from .fake_orthanc import FakeOrthanc, reply_json, status
 
@@ -104,7 +104,8 @@ def test_ids_are_those_of_orthanc():
 def test_names_are_written_so_that_images_hold_them(
         charset, name, plain, found):
     identity = {'PatientID': 'X', 'PatientName': name}
-    assert spelled(identity, [image(charset, plain)]) == {**identity, **found}
+    tags = adapt_to_charset(identity, [image(charset, plain)])
+    assert tags == {**identity, **found}
 
 
 @pytest.mark.parametrize('identity', [
@@ -114,12 +115,13 @@ def test_names_are_written_so_that_images_hold_them(
         ])
 def test_what_cannot_be_written_is_refused(identity):
     with pytest.raises(Refused, match='charset'):
-        spelled(identity, [image('ISO_IR 192'), image('ISO_IR 100', False)])
+        adapt_to_charset(
+            identity, [image('ISO_IR 192'), image('ISO_IR 100', False)])
 
 
 def test_all_images_have_to_hold_the_name():
     identity = {'PatientID': 'X', 'PatientName': 'Müller'}
-    assert spelled(
+    assert adapt_to_charset(
         identity, [image('ISO_IR 100', False), image('ISO_IR 144', False)]
         )['PatientName'] == 'Muller'
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from trytond.modules.health_orthanc.core.worklist.dicom_file import differences
 from trytond.modules.health_orthanc.core.worklist.dump import (
     parse_dump, parse_json, to_dump, to_json)
-from trytond.modules.health_orthanc.core.worklist.safety import WorklistError
-from trytond.modules.health_orthanc.core.worklist.templates import (
+from trytond.modules.health_orthanc.core.worklist.element_values import (
+    WorklistError)
+from trytond.modules.health_orthanc.core.worklist.template import (
     TemplateError, compile_template, render_text)
 
 SEQUENCE = """\

@@ -2,59 +2,58 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from trytond.modules.health_orthanc.core.orthanc.image_cache import ImageCache
+from trytond.modules.health_orthanc.archive import preview
 
 
-class Archive:
-    "Counts what is fetched, at a time that is set"
+@pytest.fixture(autouse=True)
+def cache():
+    preview._cached.cache_clear()
+    yield preview._cached.cache
+    preview._cached.cache_clear()
 
-    def __init__(self, size=100):
-        self.time = 0
-        self.fetched = []
-        self._cache = ImageCache(size, 60, lambda: self.time)
 
-    def get(self, key, image=b'1234567890'):
-        def fetch():
-            self.fetched.append(key)
-            return image
-        return self._cache.get(key, fetch)
+def get(key, image=b'1234567890'):
+    """Return an image, and whether it was fetched"""
+    fetched = []
+
+    def fetch():
+        fetched.append(key)
+        return image
+    return preview._cached(key, fetch), bool(fetched)
 
 
 def test_an_image_is_fetched_once():
-    archive = Archive()
-    assert archive.get('a') == archive.get('a', b'other')
-    archive.get('b')
-    assert archive.fetched == ['a', 'b']
+    assert get('a') == (b'1234567890', True)
+    assert get('a', b'other') == (b'1234567890', False)
+    assert get('b') == (b'1234567890', True)
 
 
-def test_an_old_image_is_fetched_again():
-    archive = Archive()
-    archive.get('a')
-    archive.time = 60
-    assert archive.get('a', b'new') == b'new'
+def test_images_are_kept_for_five_minutes(cache):
+    assert cache.ttl == 300
+    get('a')
+    cache.expire(cache.timer() + 299)
+    assert not get('a')[1]
+    cache.expire(cache.timer() + 301)
+    assert get('a', b'new') == (b'new', True)
 
 
-def test_no_more_is_held_than_there_is_room_for():
-    archive = Archive(25)
-    for key in 'abaca':
-        archive.get(key)
-    assert archive.fetched == ['a', 'b', 'c']
-    archive.get('b')
-    assert archive.fetched == ['a', 'b', 'c', 'b']
+def test_images_take_no_more_memory_than_allowed(cache):
+    assert cache.maxsize == 32 * 2**20
+    for key in range(5):
+        get(key, b'x' * 10 * 2**20)
+        assert cache.currsize <= cache.maxsize
+    assert [key for key in range(5) if key in cache] == [2, 3, 4]
 
 
-def test_what_is_too_large_is_not_held():
-    archive = Archive(5)
-    assert archive.get('a') == archive.get('a')
-    assert archive.fetched == ['a', 'a']
+def test_an_image_that_is_too_large_is_not_kept(cache):
+    image = b'x' * (cache.maxsize + 1)
+    assert get('a', image) == get('a', image) == (image, True)
 
 
-def test_a_failure_is_not_held():
-    archive = Archive()
-
+def test_a_failure_is_not_kept():
     def fail():
         raise KeyError
 
     with pytest.raises(KeyError):
-        archive._cache.get('a', fail)
-    assert archive.get('a')
+        preview._cached('a', fail)
+    assert get('a')[1]

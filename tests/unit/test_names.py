@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.dicom.values import NameGroup
-from trytond.modules.health_orthanc.core.matching.folding import fold_words
 from trytond.modules.health_orthanc.core.matching.names import compare_names
+from trytond.modules.health_orthanc.core.matching.normalization import (
+    normalize_words)
 from trytond.modules.health_orthanc.core.matching.verdicts import (
     Reason, Verdict)
 
@@ -193,7 +194,7 @@ def test_a_name_is_equal_to_itself(family, given_name):
     name = NameGroup.parse(f'{family}^{given_name}'.replace('=', ''))
     finding = compare_names(
         [name], '^'.join([name.family, name.given, name.middle]))
-    words = fold_words(f'{name.family} {name.given} {name.middle}')
+    words = normalize_words(f'{name.family} {name.given} {name.middle}')
     if words:
         assert finding.verdict is EQUAL
 
@@ -201,5 +202,5 @@ def test_a_name_is_equal_to_itself(family, given_name):
 @settings(deadline=None)
 @given(st.text())
 def test_folded_words_are_folded(text):
-    words = fold_words(text)
-    assert fold_words(' '.join(words)) == words
+    words = normalize_words(text)
+    assert normalize_words(' '.join(words)) == words

@@ -290,8 +290,8 @@ def test_own_modules_are_imported_under_one_name(path):
 LAYERED = {
     'attributes', 'cron', 'item', 'patient', 'reconciliation', 'request',
     'result', 'routes', 'search_keys', 'series', 'server', 'step', 'study',
-    'study_type', 'template', 'deletion', 'dismissal', 'download', 'review',
-    'synchronization', 'upload', 'viewer', '__init__'}
+    'study_type', 'template', 'deletion', 'dismissal', 'download', 'preview',
+    'review', 'synchronization', 'upload', 'viewer', '__init__'}
 
 
 def test_one_basename_one_concept():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.worklist.templates import (
+from trytond.modules.health_orthanc.core.worklist.template import (
     TemplateError, compile_template, render_text, unmask)
 
 ANY_TEXT = st.text(st.characters(codec=None))

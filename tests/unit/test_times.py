@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.worklist.safety import WorklistError
+from trytond.modules.health_orthanc.core.worklist.element_values import (
+    WorklistError)
 from trytond.modules.health_orthanc.core.worklist.times import (
     LocalStart, local_start, patient_age)
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from trytond.modules.health_orthanc.core.dicom import archives as uploads
 from trytond.modules.health_orthanc.core.dicom.archives import (
     Limits, is_archive, list_items)
-from trytond.modules.health_orthanc.core.dicom.headers import Reason, Unusable
+from trytond.modules.health_orthanc.core.dicom.file_header import (
+    Reason, Unusable)
 
 from tests.unit.upload_samples import archive, dicom, pack
 

@@ -18,11 +18,11 @@ from trytond.modules.health_orthanc.core.worklist.default_template import (
     DEFAULT_TEMPLATE)
 from trytond.modules.health_orthanc.core.worklist.dicom_file import (
     differences, to_file)
+from trytond.modules.health_orthanc.core.worklist.element_values import (
+    WorklistError, person_name)
 from trytond.modules.health_orthanc.core.worklist.item import (
     KINDS, VARIABLES, Rendered, TemplateError, check_template, dump_bytes,
     render)
-from trytond.modules.health_orthanc.core.worklist.safety import (
-    WorklistError, person_name)
 
 from tests.unit.worklist_samples import HOSTILE, ORDER, STEP_NAMES
 

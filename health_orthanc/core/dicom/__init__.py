@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DICOM values and files"""
+"""DICOM values, character sets and files"""

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files that somebody sends at once.
+"""Files of an upload: a plain file, a ZIP archive, or several packed files.
 
-They come as one bare file, as a ZIP, or packed: ``MULT``, then the length of
-each file in 8 bytes, little-endian, and its content. A packed file may be a
-ZIP; an archive inside of an archive stays closed.
+The packed form is ``MULT``, then the length of each file in 8 bytes, little
+endian, and its content. A packed file may be a ZIP archive; archives inside
+of archives are not opened.
 
-What is compressed is only trusted as far as its limits: nothing is unpacked
-to find out how large it is, and nothing goes to a place that an archive names.
+Archives are not trusted: nothing is unpacked to find out its size, and
+nothing is written to a path that an archive names.
 """
 
 import errno
@@ -21,9 +21,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
-from .headers import (
+from .file_header import (
     ARCHIVES, HEAD_LIMIT, Header, Reason, Unusable, read_header)
 from .values import clean_text
 
@@ -34,9 +34,9 @@ _PACKED = b'MULT'
 _LENGTH = struct.Struct('<Q')
 _NAME_LIMIT = 200  # characters
 _CHUNK = 2**18  # bytes
-# Bytes up to which what is unpacked stays in memory
+# Unpacked files of up to so many bytes stay in memory
 _MEMORY_LIMIT = 2**22
-# Bytes that an archive may be read by: zipfile reads its directory at once
+# Largest single read, in bytes: zipfile reads a whole directory at once
 _READ_LIMIT = 2**23
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _UNIX = 3
@@ -44,10 +44,10 @@ _DRIVE = re.compile('[A-Za-z]:')
 
 
 class _BeforeBeginning(OSError):
-    "A place in a file that no file has"
+    """A position before the beginning of a file"""
 
 
-# What zipfile and zlib raise for archives that are not as they should be
+# What zipfile and zlib raise for damaged archives
 _DAMAGES = (
     _BeforeBeginning, zipfile.BadZipFile, zlib.error, struct.error, EOFError,
     IndexError, NotImplementedError, OverflowError, RuntimeError, ValueError)
@@ -55,16 +55,18 @@ _DAMAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is taken at once
+    """The limits of one upload
 
     Attributes
     ----------
     files : int
     file_size, total_size : int
-        Bytes of one file and of all, unpacked.
+        Bytes of one file and of all files, unpacked.
     ratio : int
-        How many times larger than packed they may be, where they are larger
-        than `harmless` bytes. Single images of one colour are beyond it.
+        The largest ratio of unpacked to packed size, for files of more than
+        `harmless` bytes. Even images of a single color can exceed it.
+    harmless : int
+        Bytes.
     """
     files: int = 50_000
     file_size: int = 4 * 2**30
@@ -74,17 +76,17 @@ class Limits:
 
 
 class Item:
-    """One of the files
+    """A file of an upload
 
     Attributes
     ----------
     name : str
-        To be shown: with its folders in an archive, a number where it has
-        none.
+        For people to read: with its folders in an archive, a number if it has
+        no name.
     size : int
-        Bytes, as far as is told.
+        Bytes, as declared.
     reason : Reason or None
-        Why it stays closed.
+        Why it cannot be opened.
     """
     __slots__ = ('name', 'size', 'reason')
 
@@ -96,6 +98,11 @@ class Item:
     def head(self, limit: int = HEAD_LIMIT) -> bytes:
         """Return the first bytes.
 
+        Parameters
+        ----------
+        limit : int
+            Bytes.
+
         Raises
         ------
         Unusable
@@ -104,9 +111,9 @@ class Item:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Open the file, all of it and nothing else, for reading.
+        """Open the whole file for reading, as a context.
 
-        It can be sought.
+        The file is seekable.
 
         Raises
         ------
@@ -116,7 +123,7 @@ class Item:
         yield
 
     def header(self) -> Header:
-        """Return what the file says it is.
+        """Return the header of the file.
 
         Raises
         ------
@@ -126,7 +133,7 @@ class Item:
 
 
 class _Part(Item):
-    "A part of a file"
+    """A part of a packed file"""
     __slots__ = ('_file', '_start')
 
     def __init__(self, name: str, size: int, file: BinaryIO, start: int):
@@ -139,14 +146,15 @@ class _Part(Item):
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        yield self.content()
+        # It is not a BinaryIO, but has all that is used of one
+        yield cast(BinaryIO, self.content())
 
     def content(self) -> '_Slice':
         return _Slice(self._file, self._start, self.size)
 
 
 class _Member(Item):
-    "A file in an archive"
+    """A member of a ZIP archive"""
     __slots__ = ('_archive', '_info')
 
     def __init__(
@@ -162,7 +170,7 @@ class _Member(Item):
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        # Whether it is whole is known at the end only
+        # Only at the end it is known to be complete
         with (io.BytesIO() if self.size <= _MEMORY_LIMIT
                 else tempfile.TemporaryFile()) as file:
             with self._reading() as packed:
@@ -174,7 +182,7 @@ class _Member(Item):
             yield file
 
     @contextmanager
-    def _reading(self) -> Iterator[BinaryIO]:
+    def _reading(self) -> Iterator[IO[bytes]]:
         if self.reason:
             raise Unusable(self.reason)
         try:
@@ -185,7 +193,7 @@ class _Member(Item):
 
 
 class _Slice(io.RawIOBase):
-    "A part of a file as a file of its own"
+    """A section of a file that is read like a file"""
 
     def __init__(
             self, file: BinaryIO, start: int, size: int,
@@ -231,26 +239,34 @@ class _Slice(io.RawIOBase):
 
 
 def is_archive(head: bytes) -> bool:
-    "Return whether other files are in a file that begins so"
+    """Return whether a file that begins so contains other files.
+
+    Parameters
+    ----------
+    head : bytes
+        At least its first 4 bytes.
+    """
     return head.startswith((_PACKED, *ARCHIVES))
 
 
 def list_items(
         file: BinaryIO, name: str = '',
         limits: Limits = Limits()) -> list[Item]:
-    """Return the files that are in a file, which may be the only one.
+    """Return the files in a file, which may be a plain one.
 
     Parameters
     ----------
     file : binary file
-        It can be sought, and stays open as long as the items are used.
+        It must be seekable, and open as long as the items are used.
     name : str
-        Of a bare file.
+        Of a plain file.
+    limits : Limits
 
     Raises
     ------
     Unusable
-        For all of them: nothing is there, or more or less than was told.
+        None of them can be used: the file is empty, or not as long as
+        declared.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -274,12 +290,18 @@ def list_items(
 
 
 def list_parts(file: BinaryIO, limits: Limits = Limits()) -> list[Item]:
-    """Return the files that are packed, of which archives stay closed.
+    """Return the files that are packed in a file; archives are not opened.
+
+    Parameters
+    ----------
+    file : binary file
+        It must be seekable, and open as long as the items are used.
+    limits : Limits
 
     Raises
     ------
     Unusable
-        It is not packed, or less is there than was told.
+        It is not packed, or shorter than declared.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -307,7 +329,7 @@ def _parts(file: BinaryIO, size: int, limits: Limits) -> Iterator[_Part]:
 
 
 def _opened(part: _Part, limits: Limits, alone: bool) -> list[Item]:
-    "Return what is in a part, or itself"
+    """Return the members of a part that is an archive, else the part."""
     if not part.head(4).startswith(ARCHIVES):
         if part.size > limits.file_size:
             part.reason = Reason.TOO_LARGE
@@ -317,7 +339,7 @@ def _opened(part: _Part, limits: Limits, alone: bool) -> list[Item]:
     except Unusable as error:
         if alone:
             raise
-        # The others have nothing to do with it
+        # The other files can still be used
         return [Item(part.name, part.size, error.reason)]
 
 
@@ -357,7 +379,7 @@ def _why_closed(info: zipfile.ZipInfo, limits: Limits) -> Reason | None:
         return Reason.LINK
     if info.flag_bits & _ENCRYPTED:
         return Reason.ENCRYPTED
-    # Others cannot be unpacked bit by bit
+    # Others cannot be unpacked in pieces
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         return Reason.METHOD
     if not info.file_size:
@@ -368,7 +390,7 @@ def _why_closed(info: zipfile.ZipInfo, limits: Limits) -> Reason | None:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    "Return a name, which many tools write in UTF-8 without saying so"
+    """Return the name of a member; many tools write UTF-8 without its flag."""
     name = info.orig_filename
     if not info.flag_bits & _UTF8:
         try:
@@ -379,6 +401,6 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def shown_name(name: str) -> str:
-    "Return a name in one line, its end where it is long"
+    """Return a file name in one line; a long one is cut at its beginning."""
     name = clean_text(name)
     return name if len(name) <= _NAME_LIMIT else '…' + name[1 - _NAME_LIMIT:]

@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Specific Character Set (0008,0005): PS3.3 C.12.1.1.2, PS3.5 §6.1."""
+"""Specific Character Set (0008,0005): PS3.3 C.12.1.1.2, PS3.5 §6.1.
+
+Text is decoded by pydicom, but not encoded: pydicom 3.0 writes no escape
+sequence before Chinese characters (ISO 2022 IR 58), and Latin-1 beside other
+sets without a designation (``./dev bench encoding``).
+"""
 
 import re
 from collections.abc import Iterator
@@ -43,14 +48,15 @@ _SPELLINGS = {
 
 @dataclass(frozen=True)
 class _Set:
-    """One of the sets between which a value may switch
+    """A set that escape sequences can designate
 
     Attributes
     ----------
+    codec : str
     escape : bytes
-        What designates it.
+        The escape sequence.
     g0 : bool
-        Whether it takes the place of ASCII, to which a run then returns.
+        Whether it replaces ASCII, which has to be designated again after it.
     """
     codec: str
     escape: bytes
@@ -79,13 +85,13 @@ class Charset:
     Attributes
     ----------
     term : str
-        As it is written, its values separated by backslashes.
+        The defined terms, separated by backslashes.
     codec : str
-        For a set without code extensions; empty for others.
+        Of a set without code extensions; empty for others.
     first : _Set or None
-        In use at the beginning of each value.
+        The set that is in use at the beginning of each value.
     sets : tuple
-        Those between which escape sequences switch.
+        All sets that escape sequences designate.
     """
     term: str
     codec: str = ''
@@ -97,9 +103,10 @@ class Charset:
 
         Parameters
         ----------
+        text : str
         delimiters : str
-            After each of these the first set is in use again (PS3.5
-            §6.1.2.5.3); for a PN ``^`` and ``=``, too.
+            Characters after which the first set is in use again (PS3.5
+            §6.1.2.5.3); for a PN, ``^`` and ``=`` as well.
 
         Raises
         ------
@@ -118,12 +125,12 @@ class Charset:
         g0: _Set | None = None
         for index, character in enumerate(text):
             found, encoded = self._find(character)
-            if found is None and encoded is None:
+            if encoded is None:
                 raise UnicodeEncodeError(
                     'dicom', text, index, index + 1, self.term)
             if g0 is not None and found is not g0:
                 yield _ASCII_G0
-                # G1 still holds what it held, but not every reader knows
+                # G1 is unchanged, but not every reader handles that
                 g0 = g1 = None
             if found is not None and found.g0:
                 if found is not g0:
@@ -148,16 +155,21 @@ class Charset:
 
 @lru_cache(maxsize=64)
 def find_charset(text: str) -> Charset:
-    """Return the set that a text names.
+    """Return the character set for a value of Specific Character Set.
 
-    Common misspellings are understood: ``IS0_IR`` with a digit zero, as GNU
-    Health 5.0 had it by default, and ``ISO_IR`` where code extensions ask for
-    ``ISO 2022 IR``.  Nothing stands for Unicode.
+    Common misspellings are accepted: ``IS0_IR`` with a digit zero, as GNU
+    Health 5.0 had it by default, and ``ISO_IR`` where code extensions require
+    ``ISO 2022 IR``.
+
+    Parameters
+    ----------
+    text : str
+        Terms separated by backslashes; empty for Unicode.
 
     Raises
     ------
     ValueError
-        There is no such set.
+        There is no such set, or not in this combination.
     """
     terms = [_correct(term) for term in (text or UNICODE).split('\\')]
     if len(terms) == 1:
@@ -197,7 +209,7 @@ def _single(term: str) -> Charset:
     if term in {'ISO_IR 6', 'ISO 2022 IR 6', ''}:
         return Charset('ISO_IR 6', 'ascii')
     if term in {*_DOUBLE_G0, *_DOUBLE_G1}:
-        # Often written without the empty first value that it needs
+        # Often written without the required empty first value
         return find_charset('\\' + term)
     one = _extension(term.replace('ISO_IR', 'ISO 2022 IR'))
     term = term.replace('ISO 2022 IR', 'ISO_IR')

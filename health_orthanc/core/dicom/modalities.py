@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a modality can be scheduled for (PS3.3 C.7.3.1.1.1).
+"""Modalities that can be scheduled (PS3.3 C.7.3.1.1.1).
 
-These are the terms that acquire something (PS3.16 CID 29) and ``OT``.  Those
-of documents and derived objects, as SR or SEG, are made from images and never
-scheduled; retired terms are left out.
+These are the terms for acquisition (PS3.16 CID 29), and ``OT``.  Documents and
+derived objects such as SR or SEG are made from images and not scheduled;
+retired terms are left out.
 """
 
 __all__ = ['MODALITIES', 'from_type_code']
@@ -64,8 +64,8 @@ MODALITIES: dict[str, str] = {
     'XC': "External-camera Photography",
     }
 
-# What people enter as the code of a study type and mean; GNU Health ships
-# its X-ray as XR.
+# Codes of study types that are in use for a modality; GNU Health has XR
+# for X-ray.
 _USUAL = {
     'ANGIO': 'XA',
     'BONE': 'BMD',
@@ -100,14 +100,18 @@ _USUAL = {
 
 
 def from_type_code(code: str | None) -> str | None:
-    """Return the modality that the code of a study type stands for.
+    """Return the modality for the code of a study type.
 
     Case, spaces and punctuation make no difference.
+
+    Parameters
+    ----------
+    code : str or None
 
     Returns
     -------
     str or None
-        A key of `MODALITIES`, or None where somebody has to choose.
+        A key of `MODALITIES`; None if somebody has to choose.
     """
     letters = ''.join(filter(str.isalnum, (code or '').upper()))
     return letters if letters in MODALITIES else _USUAL.get(letters)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DICOM values as Python has them (PS3.5 §6.2).
+"""Conversion of DICOM values into Python objects (PS3.5 §6.2).
 
 The parsers return None for an empty value and raise ValueError for a
-malformed one. Padding is no part of a value.
+malformed one. Padding does not belong to a value.
 """
 
 import datetime as dt
@@ -18,7 +18,7 @@ __all__ = [
     'is_short_string', 'is_uid', 'new_uid', 'parse_date', 'parse_integer',
     'parse_person_name', 'parse_time']
 
-# Neither controls nor halves of surrogate pairs can be stored or shown
+# Controls and lone surrogates can neither be stored nor shown
 _UNPRINTABLE = (
     dict.fromkeys([*range(0x20), *range(0x7f, 0xa0)], ' ')
     | dict.fromkeys(range(0xd800, 0xe000), '\ufffd'))
@@ -32,7 +32,8 @@ _UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*')
 
 
 def clean_text(text: str | None) -> str:
-    "Return text without padding and with control characters as spaces"
+    """Return text without padding, with control characters replaced by spaces.
+    """
     text = text or ''
     if not (text.isascii() and text.isprintable()):
         text = text.translate(_UNPRINTABLE)
@@ -40,7 +41,7 @@ def clean_text(text: str | None) -> str:
 
 
 def parse_date(text: str | None) -> dt.date | None:
-    "Return a DA, also of the older form ``yyyy.mm.dd``"
+    """Return the date of a DA; the old form ``yyyy.mm.dd`` is accepted."""
     value = clean_text(text)
     if not value:
         return None
@@ -52,9 +53,9 @@ def parse_date(text: str | None) -> dt.date | None:
 
 
 def parse_time(text: str | None) -> dt.time | None:
-    """Return a TM, also of the older form ``hh:mm:ss``.
+    """Return the time of a TM; the old form ``hh:mm:ss`` is accepted.
 
-    A leap second counts as the one before.
+    A leap second becomes the second before.
     """
     value = clean_text(text)
     if not value:
@@ -70,7 +71,7 @@ def parse_time(text: str | None) -> dt.time | None:
 
 
 def parse_integer(text: str | None) -> int | None:
-    "Return an IS, which has 32 bits"
+    """Return the number of an IS, which has 32 bits."""
     value = clean_text(text)
     if not value:
         return None
@@ -83,30 +84,34 @@ def parse_integer(text: str | None) -> int | None:
 
 
 def is_uid(text: str) -> bool:
-    "Whether the text is a UI, without padding (PS3.5 §9.1)"
+    """Return whether the text is a UI, without padding (PS3.5 §9.1)."""
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 def new_uid() -> str:
-    "Return a UI that nobody else has, made of a random UUID (PS3.5 §B.2)"
+    """Return a new, unique UI from a random UUID (PS3.5 §B.2)."""
     return str(generate_uid(prefix=None))
 
 
 def is_ae_title(text: str) -> bool:
-    "Whether the text is an AE, which is more than spaces"
+    """Return whether the text is an AE, which is not spaces only."""
     return _AE_TITLE.fullmatch(text) is not None and not text.isspace()
 
 
 def is_short_string(text: str) -> bool:
-    "Whether the text is an SH without need to change it"
+    """Return whether the text is a valid SH as it is."""
     return _SHORT_STRING.fullmatch(text) is not None and text == text.strip()
 
 
 @dataclass(frozen=True, slots=True)
 class NameGroup:
-    """The components of one writing of a name
+    """The components of one group of a PN (PS3.5 §6.2.1.1)
 
-    What stands behind the fifth component belongs to the suffix.
+    Components after the fifth are part of the suffix.
+
+    Attributes
+    ----------
+    family, given, middle, prefix, suffix : str
     """
     family: str = ''
     given: str = ''
@@ -116,8 +121,11 @@ class NameGroup:
 
     @classmethod
     def parse(cls, text: str) -> 'NameGroup':
+        """Return the components of a group, in which ``^`` separates them."""
         parts = [' '.join(part.split()) for part in text.split('^')]
-        return cls(*parts[:4], suffix=_join(' ', *parts[4:]))
+        parts += [''] * (4 - len(parts))
+        family, given, middle, prefix, *suffixes = parts
+        return cls(family, given, middle, prefix, _join(' ', *suffixes))
 
     def __bool__(self) -> bool:
         return any([
@@ -126,7 +134,7 @@ class NameGroup:
 
     @property
     def display(self) -> str:
-        "``Family, Prefix Given Middle, Suffix``"
+        """str : ``Family, Prefix Given Middle, Suffix``"""
         given = _join(' ', self.prefix, self.given, self.middle)
         if _is_east_asian(self.family):
             return _join(' ', self.family, given, self.suffix)
@@ -135,17 +143,22 @@ class NameGroup:
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    "A PN (PS3.5 §6.2.1)"
+    """A PN (PS3.5 §6.2.1)
+
+    Attributes
+    ----------
+    alphabetic, ideographic, phonetic : NameGroup
+    """
     alphabetic: NameGroup
     ideographic: NameGroup = NameGroup()
     phonetic: NameGroup = NameGroup()
 
     @property
     def display(self) -> str:
-        """The name as people write it.
+        """str : the name for people to read
 
-        The ideographic writing follows the alphabetic one in brackets; the
-        phonetic one is used where there is no other.
+        The ideographic group follows the alphabetic one in brackets; the
+        phonetic group is used if it is the only one.
         """
         first, second = self.alphabetic.display, self.ideographic.display
         if first and second:
@@ -156,15 +169,24 @@ class PersonName:
 def parse_person_name(text: str | None) -> PersonName | None:
     """Return a PN.
 
-    Every text is one: a name without ``^``, as many devices write it, is the
+    Every text is valid: a name without ``^``, as many devices write it, is the
     family name.
+
+    Parameters
+    ----------
+    text : str or None
+
+    Returns
+    -------
+    PersonName or None
+        None for an empty text.
     """
     groups = [NameGroup.parse(g) for g in clean_text(text).split('=')[:3]]
     return PersonName(*groups) if any(groups) else None
 
 
 def display_names(text: str | None) -> str:
-    "Return the names of a PN with many values as people write them"
+    """Return all names of a PN with several values, for people to read."""
     names = map(parse_person_name, (text or '').split('\\'))
     return '; '.join(name.display for name in names if name)
 

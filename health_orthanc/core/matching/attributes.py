@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a study, and of whom and what it may belong to.
+"""Attributes of studies, patients and orders that are compared.
 
-Text is as `values.clean_text` leaves it; what is unknown is empty or None.
+Texts are as `values.clean_text` returns them; unknown values are empty or
+None.
 """
 
 import datetime as dt
@@ -18,7 +19,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StudyAttributes:
-    """What the images say
+    """Attributes of a study, as received in its images
 
     Attributes
     ----------
@@ -31,14 +32,14 @@ class StudyAttributes:
         Table 10-9), which count like those of the study.
     step_ids, procedure_ids : frozenset of str
         ScheduledProcedureStepID (0040,0009) and RequestedProcedureID
-        (0040,1001) of the RequestAttributesSequence of every series
+        (0040,1001) in the RequestAttributesSequence of every series
         (PS3.3 C.7.3.1), and those of the study itself.
     patient_name : str
         The PN (0010,0010) with all its groups, as received.
     patient_id, issuer : str
         PatientID (0010,0020) and IssuerOfPatientID (0010,0021)
     other_patient_ids : frozenset of str
-        OtherPatientIDs (0010,1000) and those of OtherPatientIDsSequence
+        OtherPatientIDs (0010,1000) and those in OtherPatientIDsSequence
     birth_date : date or None
     birth_date_text : str
         What was received in place of a date of DICOM.
@@ -46,12 +47,14 @@ class StudyAttributes:
         ``'M'`` or ``'F'``; anything else is unknown.
     modalities : frozenset of str
         Of all series.
+    description : str
+        StudyDescription (0008,1030)
     date : date or None
         Of the study, by the modality's clock.
     station_aetitles, station_names : frozenset of str
         Of all series.
     texts : frozenset of str
-        Every other value that was received, for a merge ID may be in any.
+        All other values that were received: each may hold a merge ID.
     """
     study_uid: str = ''
     accession_number: str = ''
@@ -88,24 +91,24 @@ class StudyAttributes:
 
 @dataclass(frozen=True, slots=True)
 class PatientAttributes:
-    """What GNU Health says of a patient
+    """Attributes of a patient in GNU Health
 
     Attributes
     ----------
     key : hashable
-        What the record is found by, its id.
+        The id of the record.
     puid : str
     names : tuple of NameGroup
-        The official name first, then maiden, usual, old names, nicknames;
-        neither anonymous nor temporary ones.
+        The official name first, then maiden names, names in use, former names
+        and nicknames; no anonymous or temporary ones.
     birth_date : date or None
     birth_date_estimated : bool
-        Whether it was made from an age that somebody told.
+        Whether it was calculated from an age.
     biological_sex, gender : str
-        ``'M'`` or ``'F'``; anything else is unknown. The gender is compared
-        where no biological sex is known, and never contradicts.
+        ``'M'`` or ``'F'``; anything else is unknown. The gender is compared if
+        no biological sex is known, and is never a contradiction.
     other_ids : frozenset of str
-        Other identifiers that the patient has, of whomever.
+        Other identifiers of the patient, whoever has issued them.
     active : bool
         Whether the record may be used.
     deceased : bool
@@ -127,9 +130,14 @@ class PatientAttributes:
 
 @dataclass(frozen=True, slots=True)
 class StepAttributes:
-    """A scheduled procedure step (PS3.3 C.4.10)
+    """Attributes of a scheduled procedure step (PS3.3 C.4.10)
 
-    `date` is the local one of the institution.
+    Attributes
+    ----------
+    step_id, modality : str
+    date : date or None
+        In the time zone of the institution.
+    station_aetitle, station_name : str
     """
     step_id: str = ''
     modality: str = ''
@@ -140,19 +148,20 @@ class StepAttributes:
 
 @dataclass(frozen=True, slots=True)
 class OrderAttributes:
-    """A requested procedure (PS3.3 C.4.11)
+    """Attributes of an order, a requested procedure (PS3.3 C.4.11)
 
     Attributes
     ----------
     key : hashable
-        What the record is found by, its id.
+        The id of the record.
     study_uid, accession_number, merge_id, procedure_id : str
     aliases : frozenset of str
-        Accession numbers under which it was published before.
+        Accession numbers under which it was on the worklist before.
     steps : tuple of StepAttributes
     description : str
     open : bool
-        Whether images are still awaited. Others are found by a key only.
+        Whether images are still expected. Other orders are candidates only if
+        a key leads to them.
     """
     key: Hashable
     study_uid: str = ''
@@ -167,6 +176,12 @@ class OrderAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    "A patient, and an order of that patient's if the study may be its"
+    """A patient, with an order of that patient if there is one
+
+    Attributes
+    ----------
+    patient : PatientAttributes
+    order : OrderAttributes or None
+    """
     patient: PatientAttributes
     order: OrderAttributes | None = None

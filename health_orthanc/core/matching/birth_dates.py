@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether two birth dates may be one with a slip of the pen."""
+"""Comparison of birth dates, with the usual typing errors."""
 
 import datetime as dt
 import re
@@ -13,9 +13,9 @@ __all__ = [
     'SLIP', 'compare_birth_date_texts', 'compare_birth_dates', 'find_slip',
     'read_birth_dates']
 
-# How much two dates agree that differ by a slip
+# Agreement of two dates that differ by a typing error
 SLIP = 0.5
-# Years by which an estimated date may be wrong
+# Tolerance of an estimated date, in years
 _ESTIMATE = 5
 _OLDEST_YEAR = 1880
 _BUDDHIST_ERA = 543
@@ -26,14 +26,19 @@ def compare_birth_dates(
         estimated: bool = False) -> Finding:
     """Compare a birth date of GNU Health with a PatientBirthDate.
 
-    A difference with no reason is more than any known slip.
+    A difference without a reason cannot be explained by a typing error.
 
     Parameters
     ----------
     ours, theirs : date or None
-        1 January 1900 and what is older than anybody are taken for unknown.
+        1 January 1900, and years in which nobody alive was born, count as
+        unknown.
     estimated : bool
-        Whether `ours` was made from an age.
+        Whether `ours` was calculated from an age.
+
+    Returns
+    -------
+    Finding
     """
     if not ours or not theirs:
         return Finding.missing()
@@ -104,7 +109,13 @@ def _is_placeholder(date: dt.date) -> bool:
 
 
 def find_slip(one: dt.date, other: dt.date) -> Reason | None:
-    "Return how one date becomes the other by a single known slip"
+    """Return the single typing error that makes one date of another.
+
+    Returns
+    -------
+    Reason or None
+        None if it takes more than one error.
+    """
     for reason, is_slip in _SLIPS.items():
         if is_slip(one, other):
             return reason

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a machine may do with the candidates of a study.
+"""Decision on a study: link, propose or leave unlinked.
 
-It is certain of an order only by a key of that order, and of a patient
-without an order only by the PUID, where all that could be compared agrees.
-What waits for a person for any other reason says so.
+A study is linked for certain to an order only by a key of that order, and to
+a patient without an order only by the PUID, if everything that could be
+compared agrees. Every other study waits for a person, with a reason.
 """
 
 import enum
@@ -19,32 +19,31 @@ __all__ = [
 
 
 class Status(enum.Enum):
-    "The link statuses that machines give"
+    """The link statuses that are set automatically"""
     CERTAIN = 'auto_certain'
     UNSURE = 'auto_unsure'
     UNLINKED = 'unlinked'
 
 
 class Doubt(enum.Enum):
-    "Why a study waits for a person, the gravest first"
-    NOBODY = 'nobody'  # there are no candidates
+    """The reason why a study waits for a person, the gravest first"""
+    NOBODY = 'nobody'  # no candidate
     VETO = 'veto'
-    FLOOR = 'floor'  # too little speaks for the best
-    TIE = 'tie'  # nothing tells two candidates apart
-    OTHER_KEY = 'other_key'  # some key leads to another order
+    FLOOR = 'floor'  # the best candidate is too weak
+    TIE = 'tie'  # two candidates are equally good
+    OTHER_KEY = 'other_key'  # a key leads to another order
     NAMESAKE = 'namesake'  # a second patient has this name and birth date
     RIVAL = 'rival'  # another candidate is nearly as good
-    DIFFERENCE = 'difference'  # not all agrees
-    NO_KEY = 'no_key'  # nothing leads to this order but the patient
-    IDENTITY = 'identity'  # too little is known of who it is
-    OPEN_ORDER = 'open_order'  # an open order fits that has another number
-    INACTIVE = 'inactive'  # the record of the patient is deactivated
-    DECEASED = 'deceased'  # the patient died before
-    UNBORN = 'unborn'  # the patient was born later
+    DIFFERENCE = 'difference'  # a field differs
+    NO_KEY = 'no_key'  # only the patient leads to the order
+    IDENTITY = 'identity'  # insufficient identity data
+    OPEN_ORDER = 'open_order'  # an open order fits, with another number
+    INACTIVE = 'inactive'  # the patient is deactivated
+    DECEASED = 'deceased'  # the patient died before the study
+    UNBORN = 'unborn'  # the patient was born after the study
 
 
-# Between what a hospital may set the thresholds: none makes a machine more
-# certain than their defaults do
+# Limits of the thresholds: none allows less certain links than the defaults
 BOUNDS = {
     'review_score': (50, 100),
     'margin': (15, 100),
@@ -56,40 +55,41 @@ BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From where on a machine acts; the hospital may set them
+    """The thresholds of decisions, which a hospital may set
 
-    What is certain always has a score of 100, and a name that agrees.
-
-    Raises
-    ------
-    ValueError
-        If one is out of its `BOUNDS`.
+    Independently of them, a certain link has a score of 100 and an equal name.
 
     Attributes
     ----------
     review_score : int
-        Below it nothing is proposed.
+        The least score of a proposal.
     review_strength : float
-        Neither where less than this speaks for a candidate. By default a
-        study UID or a PUID is enough, and so is a name with its birth date,
-        but not a name with the sex.
+        The least strength of a proposal. By default a study UID or a PUID is
+        enough, and so is a name with its birth date, but not a name with the
+        sex.
     margin : float
-        By how much the best must be stronger than the next other patient or
-        order to be certain.
+        By how much a certain candidate must be stronger than any other patient
+        or order.
     tie : float
-        By how much to be proposed at all.
+        By how much a proposed candidate must be.
     order_identity : int
-        How many of PUID, name, birth date and sex must be equal where a key
-        leads to the order; PUID or birth date must be among them.
+        How many of PUID, name, birth date and sex must be equal if a key leads
+        to the order; PUID or birth date must be among them.
     patient_identity : int
-        How many where only the PUID leads to the patient; it and the name
-        must be among them.
+        How many if only the PUID leads to the patient; it and the name must be
+        among them.
     candidates : int
-        How many are kept for people to choose from, besides those to whom a
-        key or an identifier leads.
+        How many candidates are kept for people to choose from, besides those
+        to whom a key or an identifier leads.
     candidate_strength : float
-        From where on a candidate is worth to be shown; name and birth date
-        always are, and so is an identifier, or one next to it.
+        The least strength of a candidate that is kept; those with equal name
+        and birth date always are, and so are those with the identifier or one
+        that is a typing error away.
+
+    Raises
+    ------
+    ValueError
+        A threshold is outside of its `BOUNDS`.
     """
     review_score: int = 60
     review_strength: float = 38
@@ -108,17 +108,17 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a machine does with a study
+    """What is done with a study
 
     Attributes
     ----------
     status : Status
     best : Assessment or None
-        What it is linked to; None if it stays unlinked.
+        The candidate that is linked; None if the study stays unlinked.
     candidates : tuple of Assessment
-        The best first, also those with a veto.
+        The best first, those with a veto included.
     doubt : Doubt or None
-        Why a person should look; None if certain.
+        Why a person should look; None if the link is certain.
     """
     status: Status
     best: Assessment | None
@@ -129,30 +129,35 @@ class Decision:
 def decide(
         assessments: Sequence[Assessment],
         thresholds: Thresholds = Thresholds()) -> Decision:
-    """Return what a machine may do.
+    """Return the decision on a study.
 
     Parameters
     ----------
     assessments : sequence of Assessment
-        Of one study, as `matching.assess` returns them.
+        Of one study, as `score.assess` returns them.
+    thresholds : Thresholds
+
+    Returns
+    -------
+    Decision
     """
-    # A closed order is only for what has its key
+    # A closed order needs a key that leads to it
     eligible = [
         a for a in assessments
         if not a.candidate.order or a.order_key or a.candidate.order.open]
-    shown = [
+    worth = [
         a for a in eligible
         if a.order_key or a.strength >= thresholds.candidate_strength
-        # Perhaps somebody else's ID was typed
+        # Perhaps another patient's ID was typed
         or a.is_equal('name', 'birth_date') or a.is_near_patient_id]
-    shown = _first(shown, thresholds.candidates)
+    shown = _first(worth, thresholds.candidates)
     if not eligible:
         return Decision(Status.UNLINKED, None, (), Doubt.NOBODY)
     best, others = eligible[0], eligible[1:]
     doubt = _why_unlinked(best, others, thresholds)
     if doubt:
         return Decision(Status.UNLINKED, None, shown, doubt)
-    best, doubt = _settle_orders(best, others, thresholds)
+    best, doubt = _choose_order(best, others, thresholds)
     doubt = doubt or _why_unsure(
         best, [a for a in eligible if a is not best], thresholds)
     status = Status.UNSURE if doubt else Status.CERTAIN
@@ -187,10 +192,10 @@ def _why_unlinked(
     return None
 
 
-def _settle_orders(
+def _choose_order(
         best: Assessment, others: Sequence[Assessment],
         thresholds: Thresholds) -> tuple[Assessment, Doubt | None]:
-    "Leave the order open where two of one patient are equally good"
+    """Choose no order if two of one patient are equally good."""
     patient = best.candidate.patient.key
     same = [a for a in others if a.candidate.patient.key == patient]
     if best.candidate.order and any(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the person in the images is the patient of the record."""
+"""Comparison of the patient in the images with the patient of the record."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ __all__ = ['Identity', 'IdentityComparison', 'compare_identities']
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is
+    """The data that identify a person
 
     Attributes
     ----------
     patient_id : str or None
-        The PUID, PatientID (0010,0020) in DICOM.
+        The PUID; in DICOM, PatientID (0010,0020).
     names : tuple of str
-        The ways in which the same name is written.
+        The same name in several spellings.
     birth_date : date or None
     sex : str or None
         ``'M'`` or ``'F'``; anything else is unknown.
@@ -34,7 +34,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class IdentityComparison:
-    "The verdicts on each field"
+    """The verdicts on the four fields of two identities
+
+    Attributes
+    ----------
+    patient_id, name, birth_date, sex : Verdict
+    """
     patient_id: Verdict
     name: Verdict
     birth_date: Verdict
@@ -42,22 +47,31 @@ class IdentityComparison:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
+        """tuple of Verdict : those on all four fields"""
         return (self.patient_id, self.name, self.birth_date, self.sex)
 
     @property
     def contradicts(self) -> bool:
-        "Whether some field says that these are two persons"
+        """bool : whether any field differs"""
         return Verdict.DIFFERS in self.verdicts
 
     @property
     def certain(self) -> bool:
-        "Whether every field is known on both sides and agrees"
+        """bool : whether all fields are known on both sides and equal"""
         return set(self.verdicts) == {Verdict.EQUAL}
 
 
 def compare_identities(
         record: Identity, images: Identity) -> IdentityComparison:
-    "Return the verdicts on each field of two identities"
+    """Return the verdicts on each field of two identities.
+
+    Parameters
+    ----------
+    record : Identity
+        The patient in GNU Health.
+    images : Identity
+        The patient that the images name.
+    """
     return IdentityComparison(
         patient_id=_compare(record.patient_id, images.patient_id),
         name=compare_groups(_groups(record), _groups(images)).verdict,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether two names are one person's (PN: PS3.5 §6.2.1).
+"""Comparison of names of persons (PN: PS3.5 §6.2.1).
 
 Case, accents, titles, suffixes and the order of words make no difference;
 neither do particles (de, van, al-), hyphens and spaces between the parts of a
@@ -17,18 +17,19 @@ from itertools import product
 from rapidfuzz.distance import OSA
 
 from ..dicom.values import NameGroup, PersonName, parse_person_name
-from .folding import fold_words, romanised, script_of, sound_of
+from .normalization import (
+    find_consonants, find_script, normalize_words, romanize)
 from .verdicts import Finding, Reason, Verdict
 
 __all__ = ['compare_groups', 'compare_names', 'name_groups']
 
-# How much a name agrees of which the other side has
+# Agreement of names, if the other side has
 _PART = 0.8  # a family and a given name, one of them perhaps an initial
 _ONE_WORD = 0.4
-_ALIKE = 0.75  # the same words, with slips
+_ALIKE = 0.75  # the same words, with typing errors
 _OTHER_SCRIPT = 0.75
-_RELATED = 0.2  # some words, as relatives have
-# From which likeness on a word may be another one with a slip
+_RELATED = 0.2  # some of the words, like relatives
+# Least likeness of a word with a typing error
 _SLIP = 0.6
 _SOUNDS_ALIKE = 0.85
 _READS_ALIKE = 0.7
@@ -41,33 +42,39 @@ _PARTICLES = frozenset("""
     ten la le las los el al ال bin ben ibn bint abu af av und st
     san""".split())
 _GIVEN_PARTICLES = frozenset("de del la las los".split())
-# Of which a single letter is an initial
+# Scripts in which a single letter is an initial
 _WITH_INITIALS = {'LATIN', 'CYRILLIC', 'GREEK'}
 
 
 def compare_names(
         ours: Sequence[NameGroup], theirs: str | None) -> Finding:
-    """Compare the names that somebody has with a PN, as received.
+    """Compare the names of a patient with a PN, as received.
 
-    Equal
-        are the words, in any order: with `Reason.SWAPPED` if family and given
-        name are exchanged, which is as good, since nobody is certain of a
-        patient by the name alone, and with `Reason.OTHER_NAME` if it is not
-        the first of `ours`.
-    Missing
-        is what the words of one side are only a part of (`Reason.PART`: the
-        second surname or the middle name left out, initials), and what is
-        written in another script: `Reason.SCRIPT` if it reads alike,
-        `Reason.UNREADABLE_SCRIPT` for Chinese characters that do not.
-    Differs
-        all else, with `Reason.SIMILAR` if slips explain it.
+    Parameters
+    ----------
+    ours : sequence of NameGroup
+        The official name first.
+    theirs : str or None
 
-    What comes nearest of all names and groups of the PN counts; names in one
-    script are asked before those in two.
+    Returns
+    -------
+    Finding
+        *Equal* if the words are the same in any order: with `Reason.SWAPPED`
+        if family and given name are exchanged, with `Reason.OTHER_NAME` if it
+        is not the first of `ours`, with `Reason.UNKNOWN_LETTERS` if letters
+        were lost: ``?``, ``_`` and U+FFFD agree with any one letter.
 
-    ``?``, ``_`` and U+FFFD are letters that were lost on the way: each agrees
-    with any one letter, for `Reason.UNKNOWN_LETTERS`. A name of which fewer
-    than half the letters are known is missing.
+        *Missing* if one side has only some of the words (`Reason.PART`:
+        without the second surname or the middle name, or with initials), if
+        the scripts differ: `Reason.SCRIPT` if both are pronounced alike,
+        `Reason.UNREADABLE_SCRIPT` for Chinese characters that are not, or if
+        fewer than half the letters are known (`Reason.UNKNOWN_LETTERS`).
+
+        *Different* otherwise, with `Reason.SIMILAR` if typing errors explain
+        it.
+
+        The best result of all names and all groups of the PN; names in the
+        same script go before those in two.
     """
     finding = compare_groups(ours, name_groups(theirs))
     if finding.verdict is Verdict.EQUAL or not (
@@ -115,13 +122,21 @@ def _fit(damaged: Sequence[str], words: Sequence[str]) -> bool:
 def _is_damaged(damaged: str, word: str) -> bool:
     "Return whether a word becomes the other one by losing letters"
     return len(damaged) == len(word) and all(
-        _UNKNOWN_LETTER.match(one) or fold_words(one) == fold_words(letter)
+        _UNKNOWN_LETTER.match(one)
+        or normalize_words(one) == normalize_words(letter)
         for one, letter in zip(damaged, word))
 
 
 def compare_groups(
         ours: Iterable[NameGroup], theirs: Sequence[NameGroup]) -> Finding:
-    "Compare names as `compare_names` does"
+    """Compare names as `compare_names` does.
+
+    Parameters
+    ----------
+    ours : iterable of NameGroup
+    theirs : sequence of NameGroup
+        The groups of a PN, as `name_groups` returns them.
+    """
     best: Finding | None = None
     for number, (our, their) in enumerate(product(ours, theirs)):
         finding = _compare_two(our, their)
@@ -135,7 +150,7 @@ def compare_groups(
 
 
 def _as_other_name(name: NameGroup) -> Finding:
-    "A nickname alone says little"
+    """Return the finding for another name; a nickname alone is weak."""
     if len(_writings(name)[0].words) > 1:
         return Finding.equal(Reason.OTHER_NAME)
     return Finding.partial(Reason.OTHER_NAME, _ONE_WORD)
@@ -153,7 +168,18 @@ def _nearness(finding: Finding) -> tuple[bool, bool, float]:
 
 @lru_cache(maxsize=4096)
 def name_groups(text: str | None) -> tuple[NameGroup, ...]:
-    "Return the groups of a PN that hold a name"
+    """Return the groups of a PN that hold a name.
+
+    Parameters
+    ----------
+    text : str or None
+        As received.
+
+    Returns
+    -------
+    tuple of NameGroup
+        Alphabetic, ideographic and phonetic, those that are not empty.
+    """
     name: PersonName | None = parse_person_name(text)
     if not name:
         return ()
@@ -163,10 +189,10 @@ def name_groups(text: str | None) -> tuple[NameGroup, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Writing:
-    """The words of a name, folded
+    """The normalized words of a name
 
-    `joined` are all words of the family name and of the given name, `family`
-    and `given` those that are neither titles nor particles.
+    `joined` has all words of the family name and of the given name; `family`
+    and `given` are without titles and particles.
     """
     family: tuple[str, ...]
     given: tuple[str, ...]
@@ -180,7 +206,7 @@ class _Writing:
         return cls(
             _without(family, _TITLES, _PARTICLES),
             _without(given, _TITLES, _GIVEN_PARTICLES),
-            (''.join(family), ''.join(given)), script_of(family + given))
+            (''.join(family), ''.join(given)), find_script(family + given))
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -193,12 +219,12 @@ class _Writing:
 
 @lru_cache(maxsize=65536)
 def _writings(group: NameGroup) -> tuple[_Writing, ...]:
-    "Return the ways to fold a name: of Müller, muller and mueller"
+    """Return the normalized forms: *muller* and *mueller* for Müller."""
     given = f'{group.given} {group.middle}'
     found = []
     for umlauts in [False, True]:
-        family_words = fold_words(group.family, umlauts)
-        given_words = fold_words(given, umlauts)
+        family_words = normalize_words(group.family, umlauts)
+        given_words = normalize_words(given, umlauts)
         if not family_words and not given_words:
             return ()
         writing = _Writing.make(family_words, given_words)
@@ -209,14 +235,14 @@ def _writings(group: NameGroup) -> tuple[_Writing, ...]:
 
 def _without(words: tuple[str, ...], *kinds: frozenset[str]
         ) -> tuple[str, ...]:
-    "Leave words out as long as there are others"
+    """Return the words that are not of these kinds, or all of them."""
     for kind in kinds:
         words = tuple(w for w in words if w not in kind) or words
     return words
 
 
 def _compare_two(one: NameGroup, other: NameGroup) -> Finding | None:
-    "Return None if one of them holds no name"
+    """Return the best finding, None if one of them holds no name."""
     best: Finding | None = None
     for pair in product(_writings(one), _writings(other)):
         finding = _compare_writings(*pair)
@@ -228,7 +254,7 @@ def _compare_two(one: NameGroup, other: NameGroup) -> Finding | None:
 
 
 def _compare_writings(one: _Writing, other: _Writing) -> Finding:
-    # Which is the first must make no difference
+    # The order must make no difference
     one, other = sorted(
         [one, other], key=lambda w: (len(w.words), w.family, w.given))
     if one.script != other.script:
@@ -255,7 +281,7 @@ def _compare_equal(one: _Writing, other: _Writing) -> Finding | None:
 
 
 def _same(one: Sequence[str], other: Sequence[str]) -> bool:
-    "Return whether the words are the same, joined or in any order"
+    """Return whether the words are equal, joined or in any order."""
     return ''.join(one) == ''.join(other) or sorted(one) == sorted(other)
 
 
@@ -277,7 +303,7 @@ def _compare_words(few: _Writing, many: _Writing) -> Finding:
 
 
 def _likeness_of_joined(few: _Writing, many: _Writing) -> float:
-    "Compare without spaces what has other spaces: VANDENBREG, van den Berg"
+    """Compare names whose spaces differ: VANDENBREG, van den Berg."""
     theirs = many.joined
     turned = few.joined[::-1]
     if few.is_structured and many.is_structured:
@@ -297,7 +323,7 @@ _INITIAL = 0.9
 def _assign(
         few: Sequence[str], many: Sequence[str], with_initials: bool
         ) -> list[float]:
-    "Return how much each of a few words is like one of many, nearest first"
+    """Return the likeness of each word to the most similar one of many."""
     pairs = sorted((
             (-_word_likeness(one, other, with_initials), one, i, other, j)
             for i, one in enumerate(few) for j, other in enumerate(many)))
@@ -322,8 +348,8 @@ def _word_likeness(
     if len(one) >= 3 and len(other) >= 3:
         if one.startswith(other) or other.startswith(one):
             likeness = max(likeness, _SOUNDS_ALIKE)
-        sound = sound_of(one)
-        if len(sound) > 1 and sound == sound_of(other):
+        sound = find_consonants(one)
+        if len(sound) > 1 and sound == find_consonants(other):
             likeness = max(likeness, _SOUNDS_ALIKE)
     return float(likeness) if likeness >= _SLIP else 0.0
 
@@ -339,9 +365,9 @@ def _compare_scripts(one: _Writing, other: _Writing) -> Finding:
 
 @lru_cache(maxsize=65536)
 def _read_alike(one: _Writing, other: _Writing) -> float:
-    "Return how much two names read alike once they are romanised"
+    """Return the likeness of two names once they are romanized."""
     few, many = sorted(
-        [_romanised(one), _romanised(other)],
+        [_romanize(one), _romanize(other)],
         key=lambda w: (len(w.words), w.joined))
     return max(_likeness_of_words(few, many), _likeness_of_sounds(few, many))
 
@@ -354,7 +380,7 @@ def _likeness_of_words(few: _Writing, many: _Writing) -> float:
 
 
 def _likeness_of_sounds(one: _Writing, other: _Writing) -> float:
-    "Compare consonants, for many scripts write no vowels"
+    """Compare consonants only: many scripts do not write vowels."""
     return max(
         min(_sound_likeness(family, theirs[i]),
             _sound_likeness(given, theirs[1 - i]))
@@ -363,18 +389,18 @@ def _likeness_of_sounds(one: _Writing, other: _Writing) -> float:
 
 
 def _parts(writing: _Writing) -> list[tuple[str, str]]:
-    "Return family and given name, with and without particles"
+    """Return family and given name, with and without particles."""
     return [
         writing.joined, (''.join(writing.family), ''.join(writing.given))]
 
 
 def _sound_likeness(one: str, other: str) -> float:
-    one, other = sound_of(one), sound_of(other)
+    one, other = find_consonants(one), find_consonants(other)
     return float(OSA.normalized_similarity(one, other)) if one else 0.0
 
 
-def _romanised(writing: _Writing) -> _Writing:
+def _romanize(writing: _Writing) -> _Writing:
     if writing.script == 'LATIN':
         return writing
     return _Writing.make(
-        romanised(writing.family), romanised(writing.given))
+        romanize(writing.family), romanize(writing.given))

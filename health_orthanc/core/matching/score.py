@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much speaks for it that a study belongs to a patient and an order.
+"""Score of a candidate: how well a study matches a patient and an order.
 
 Each field that is known on both sides counts with its weight in `WEIGHTS`
-times its agreement, from 0 to 1. The *score* is what they reach of what they
-could, in percent: 100 if and only if all of them agree, whichever are
-missing. It says nothing of how much there was to compare: that is the
-*strength*, what speaks for the candidate less what speaks against it, by
-which candidates are ranked.
+times its agreement, from 0 to 1. The *score* is the part that is reached of
+what could be reached, in percent: 100 if and only if all compared fields
+agree, however many are missing. It does not depend on how much could be
+compared. The *strength* does: it is what agrees less what differs, and ranks
+the candidates.
 
-Of a name of which one side has only a part the part counts, yet it does not
-agree in full. Description and station only tell the orders of a patient
-apart: they do not count where a key leads to the order.
+A name of which one side has only a part counts with its agreement, which is
+less than 1. Description and station only distinguish the orders of one
+patient: they do not count if a key leads to the order.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ from ..dicom.values import display_names
 from .attributes import (
     Candidate, OrderAttributes, PatientAttributes, StudyAttributes)
 from .birth_dates import compare_birth_date_texts, compare_birth_dates
-from .fields import (
+from .field_comparison import (
     compare_accession_numbers, compare_dates, compare_descriptions,
     compare_merge_id, compare_modalities, compare_patient_ids, compare_sex,
     compare_stations, compare_step_ids, compare_study_uids, is_mistyped)
@@ -50,18 +50,18 @@ WEIGHTS = {
     'station': 2,
     }
 _IDENTITY = ['patient_id', 'name', 'birth_date', 'sex']
-# What each veto takes from the strength
+# Penalty on the strength for each veto
 VETO = 30
 DATE_WINDOW = dt.timedelta(days=7)
-# The widest that a hospital may set it to
+# The largest value that a hospital may set
 WIDEST_DATE_WINDOW = dt.timedelta(days=31)
 
 
 class Veto(enum.Enum):
-    "Why no machine may link"
+    """A contradiction that excludes automatic linking"""
     PATIENT_ID = 'patient_id'  # it is another patient's PUID
     SEX = 'sex'  # male against female of biological sex
-    BIRTH_DATE = 'birth_date'  # differs by more than a slip
+    BIRTH_DATE = 'birth_date'  # differs by more than a typing error
 
 
 class Obstacle(enum.Enum):
@@ -73,7 +73,7 @@ class Obstacle(enum.Enum):
 
 
 class Key(enum.Enum):
-    "What leads to a candidate, the best first"
+    """The identifier that leads to a candidate, the most reliable first"""
     STUDY_UID = 'study_uid'
     MERGE_ID = 'merge_id'
     ACCESSION_NUMBER = 'accession_number'
@@ -86,7 +86,7 @@ ORDER_KEYS = frozenset(Key) - {Key.PATIENT_ID}
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What speaks for and against a candidate
+    """Score and comparisons of one candidate
 
     Attributes
     ----------
@@ -94,10 +94,13 @@ class Assessment:
     score : int
         From 0 to 100.
     strength : float
+        Weights of what agrees less those of what differs, and less a penalty
+        for each veto.
     comparisons : tuple of Comparison
-        In the order of `WEIGHTS`; those of an order only where there is one.
+        In the order of `WEIGHTS`; fields of an order only if there is one.
     vetoes : tuple of Veto
     key : Key or None
+        The most reliable identifier that is equal.
     obstacle : Obstacle or None
     is_among_other_ids : bool
         Whether the PUID is one of the other IDs that were received.
@@ -112,7 +115,13 @@ class Assessment:
     is_among_other_ids: bool = False
 
     def is_equal(self, *names: str) -> bool:
-        "Return whether all these fields are"
+        """Return whether all of these fields are equal.
+
+        Parameters
+        ----------
+        *names : str
+            Keys of `WEIGHTS`.
+        """
         equal = {
             c.field for c in self.comparisons if c.verdict is Verdict.EQUAL}
         return equal.issuperset(names)
@@ -168,13 +177,13 @@ class Assessment:
 
     @property
     def identity(self) -> list[Verdict]:
-        "The verdicts on patient ID, name, birth date and sex"
+        """list of Verdict : on patient ID, name, birth date and sex"""
         return [
             c.verdict for c in self.comparisons if c.field in _IDENTITY]
 
     @property
     def order_key(self) -> bool:
-        "Whether a key leads to the order, and not only to the patient"
+        """bool : whether a key leads to the order, not only to the patient"""
         return self.key in ORDER_KEYS
 
 
@@ -182,20 +191,25 @@ def assess(
         study: StudyAttributes, candidates: Iterable[Candidate],
         date_window: dt.timedelta = DATE_WINDOW,
         issuers: Collection[str] = ()) -> list[Assessment]:
-    """Return what speaks for each candidate, the best first.
+    """Return the assessments of all candidates, the best first.
 
     Parameters
     ----------
     study : StudyAttributes
     candidates : iterable of Candidate
-        Among them must be the patient whose PUID the PatientID is, and the
-        orders whose study UID or accession number the study has: that they
-        are somebody else's speaks against the others.
+        They must include the patient whose PUID is the PatientID, and the
+        orders whose study UID or accession number the study has: for all other
+        candidates, these are contradictions.
     date_window : timedelta
-        How far the date of a study may be from that of the step.
+        The largest difference between the dates of a study and of a step that
+        counts as equal.
     issuers : collection of str
-        What the IssuerOfPatientID may be for the PatientID to be a PUID. If
-        there are none, any may.
+        The values of IssuerOfPatientID with which a PatientID is a PUID; empty
+        for any.
+
+    Returns
+    -------
+    list of Assessment
     """
     candidates = list(candidates)
     known = _Known(
@@ -219,7 +233,7 @@ def _rank(assessment: Assessment) -> tuple[float, int, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    "What all candidates together tell of each, and what is set"
+    """Identifiers of all candidates, and settings"""
     puids: frozenset[str]
     study_uids: frozenset[str]
     date_window: dt.timedelta
@@ -250,7 +264,7 @@ def _assess(
 
 
 def _score(counted: Sequence[tuple[int, float]]) -> int:
-    "Return 100 only if all agree, 0 if there is nothing to compare"
+    """Return 100 only if everything agrees, 0 if nothing could be compared."""
     possible = sum(weight for weight, _ in counted)
     if not possible:
         return 0
@@ -262,7 +276,7 @@ def _score(counted: Sequence[tuple[int, float]]) -> int:
 
 @dataclass(slots=True)
 class _Comparisons:
-    "Those of a candidate so far"
+    """The comparisons of one candidate so far"""
     found: dict[str, Comparison] = field(default_factory=dict)
 
     def add(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""By what to look for the patient of a study in an index."""
+"""Index keys to search the patient of a study."""
 
 import datetime as dt
 import string
@@ -9,23 +9,33 @@ from itertools import combinations
 
 from ..dicom.values import NameGroup
 from .birth_dates import find_slip
-from .folding import fold_words, romanised, sound_of
+from .normalization import find_consonants, normalize_words, romanize
 
 __all__ = ['birth_date_variants', 'name_keys', 'near_identifiers']
 
 _ALPHABET = string.ascii_uppercase
 
-# Of longer names the first words, and of longer keys the first letters: an
-# index takes no more
+# Only the first words of names and letters of keys: the size of an index
+# is limited
 _WORDS = 10
 _LETTERS = 80
 
 
 def name_keys(names: Iterable[NameGroup]) -> frozenset[str]:
-    """Return what names that are alike have at least one of in common.
+    """Return index keys of names.
 
-    Each key is made of the consonants of two words of a name. Order, accents,
-    vowels, romanisation, and the other words make no difference.
+    Names that are alike have at least one key in common. Each key is made of
+    the consonants of two words of a name: order, accents, vowels, romanization
+    and the other words make no difference.
+
+    Parameters
+    ----------
+    names : iterable of NameGroup
+
+    Returns
+    -------
+    frozenset of str
+        At most 80 characters each.
     """
     return frozenset().union(*map(_keys_of_name, names))
 
@@ -40,8 +50,8 @@ def _keys_of_name(group: NameGroup) -> set[str]:
 
 
 def _sounds(text: str) -> list[str]:
-    words = romanised(fold_words(text))
-    return [sound_of(w) or w for w in words if len(w) > 1][:_WORDS]
+    words = romanize(normalize_words(text))
+    return [find_consonants(w) or w for w in words if len(w) > 1][:_WORDS]
 
 
 # Longer identifiers have too many neighbors to look for
@@ -83,7 +93,10 @@ def near_identifiers(text: str) -> frozenset[str]:
 
 
 def birth_date_variants(date: dt.date) -> frozenset[dt.date]:
-    "Return the date, and those that become it by a known slip"
+    """Return a birth date, and all dates that a typing error makes of it.
+
+    The errors are those of `birth_dates.find_slip`.
+    """
     digits = f'{date.year:04}{date.month:02}{date.day:02}'
     texts = {
         digits[:4] + digits[6:] + digits[4:6],
@@ -98,7 +111,7 @@ def birth_date_variants(date: dt.date) -> frozenset[dt.date]:
     found = set(filter(None, map(_date, texts)))
     days = {-1, 1}
     if (date.month, date.day) == (1, 1):
-        # It may stand for any day of the year
+        # It may mean any day of the year
         days |= set(range(366))
     found |= {
         dt.date.fromordinal(ordinal) for day in days

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How two values of one field compare, and why."""
+"""Results of the comparison of one field."""
 
 import enum
 from dataclasses import dataclass
@@ -9,58 +9,61 @@ __all__ = ['Comparison', 'Finding', 'Reason', 'Verdict']
 
 
 class Verdict(enum.Enum):
-    "What is unknown on either side is missing and never a difference."
+    """Whether two values are equal
+
+    A value that is unknown on one side is missing, and never a difference.
+    """
     EQUAL = 'equal'
     DIFFERS = 'differs'
     MISSING = 'missing'
 
 
 class Reason(enum.Enum):
-    "What a person should know beside the verdict"
+    """Explanation of a verdict, for the person who reviews it"""
     # Of any field
-    SIMILAR = 'similar'  # alike but for a slip of the pen
+    SIMILAR = 'similar'  # a typing error explains it
     # Of names
-    SWAPPED = 'swapped'  # family and given name, all else equal
-    OTHER_NAME = 'other_name'  # a maiden name, a nickname: not the official
-    UNKNOWN_LETTERS = 'unknown_letters'  # ? where letters were lost
-    PART = 'part'  # one side has only some of the words, or initials
-    SCRIPT = 'script'  # other letters, that read alike
-    UNREADABLE_SCRIPT = 'unreadable_script'  # letters that tell no sound
+    SWAPPED = 'swapped'  # family and given name are exchanged
+    OTHER_NAME = 'other_name'  # a maiden name or nickname
+    UNKNOWN_LETTERS = 'unknown_letters'  # letters were lost
+    PART = 'part'  # one side lacks words, or has initials
+    SCRIPT = 'script'  # another script, pronounced alike
+    UNREADABLE_SCRIPT = 'unreadable_script'  # cannot be compared by sound
     # Of birth dates
-    DAY_MONTH = 'day_month'  # swapped
-    DIGIT = 'digit'  # one is another
-    TRANSPOSED = 'transposed'  # two digits that stand side by side
-    CENTURY = 'century'
-    NEXT_DAY = 'next_day'
-    FIRST_OF_YEAR = 'first_of_year'  # stands for an unknown day
+    DAY_MONTH = 'day_month'  # day and month are exchanged
+    DIGIT = 'digit'  # one digit differs
+    TRANSPOSED = 'transposed'  # two adjacent digits
+    CENTURY = 'century'  # 100 years
+    NEXT_DAY = 'next_day'  # the day before or after
+    FIRST_OF_YEAR = 'first_of_year'  # 1 January for an unknown day
     CALENDAR = 'calendar'  # years of the Buddhist Era
-    ESTIMATED = 'estimated'  # in GNU Health, from an age
-    PLACEHOLDER = 'placeholder'  # a date that stands for none
-    UNREADABLE_DATE = 'unreadable_date'  # no form that is known
+    ESTIMATED = 'estimated'  # calculated from an age
+    PLACEHOLDER = 'placeholder'  # a date that means unknown
+    UNREADABLE_DATE = 'unreadable_date'  # in no known form
     # Of patient IDs
-    OTHER_ID = 'other_id'  # not the first identifier of a side
-    FOREIGN_ID = 'foreign_id'  # that nobody has here
-    OTHER_PATIENT = 'other_patient'  # somebody else has it
+    OTHER_ID = 'other_id'  # not the main identifier
+    FOREIGN_ID = 'foreign_id'  # unknown here
+    OTHER_PATIENT = 'other_patient'  # another patient's
     # Of orders
-    OWN_UID = 'own_uid'  # the modality gave one
-    OTHER_ORDER = 'other_order'  # it belongs to another one
-    ALIAS = 'alias'  # an accession number of before
-    BARE_STEP = 'bare_step'  # says nothing without the patient
-    KIND = 'kind'  # CR and DX: both are projection radiography
+    OWN_UID = 'own_uid'  # created by the modality
+    OTHER_ORDER = 'other_order'  # another order's
+    ALIAS = 'alias'  # a former accession number
+    BARE_STEP = 'bare_step'  # not unique without the patient
+    KIND = 'kind'  # both are projection radiography
     # Of sex
-    GENDER = 'gender'  # no biological sex is known
+    GENDER = 'gender'  # compared instead of the biological sex
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How two values compare
+    """Result of the comparison of two values
 
     Attributes
     ----------
     verdict : Verdict
     agreement : float or None
-        From 0 to 1, which only what is equal has; None where nothing could
-        be compared.
+        From 0 to 1; 1 only for equal values. None if nothing could be
+        compared.
     reason : Reason or None
     """
     verdict: Verdict
@@ -69,35 +72,53 @@ class Finding:
 
     @classmethod
     def equal(cls, reason: Reason | None = None) -> 'Finding':
+        """Return the finding for equal values, whose agreement is 1."""
         return cls(Verdict.EQUAL, 1.0, reason)
 
     @classmethod
     def differs(
             cls, reason: Reason | None = None, agreement: float = 0.0
             ) -> 'Finding':
+        """Return the finding for different values.
+
+        Parameters
+        ----------
+        reason : Reason, optional
+            None if no known error explains the difference.
+        agreement : float
+            From 0, less than 1.
+        """
         return cls(Verdict.DIFFERS, agreement, reason)
 
     @classmethod
     def missing(cls, reason: Reason | None = None) -> 'Finding':
+        """Return the finding for values that cannot be compared."""
         return cls(Verdict.MISSING, None, reason)
 
     @classmethod
     def partial(cls, reason: Reason, agreement: float) -> 'Finding':
-        "Of what one side has only a part of"
+        """Return the finding for a value of which one side has only a part.
+
+        Parameters
+        ----------
+        reason : Reason
+        agreement : float
+            From 0, less than 1.
+        """
         return cls(Verdict.MISSING, agreement, reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A field of a study beside that of a candidate
+    """A field of a study beside the same field of a candidate
 
     Attributes
     ----------
     field : str
-        A key of `matching.WEIGHTS`.
+        A key of `score.WEIGHTS`.
     ours, theirs : str
-        The value of GNU Health and that of DICOM for people to read, dates
-        as in ISO 8601.
+        The value in GNU Health and that in DICOM, for people to read; dates as
+        in ISO 8601.
     finding : Finding
     """
     field: str
@@ -107,12 +128,15 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
+        """Verdict : whether the values are equal"""
         return self.finding.verdict
 
     @property
     def reason(self) -> Reason | None:
+        """Reason or None : what explains the verdict"""
         return self.finding.reason
 
     @property
     def agreement(self) -> float | None:
+        """float or None : from 0 to 1, None if nothing was compared"""
         return self.finding.agreement

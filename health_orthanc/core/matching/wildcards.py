@@ -9,23 +9,34 @@ from functools import lru_cache
 
 __all__ = ['LEAST_CHARACTERS', 'is_specific', 'matches_any']
 
-# That a pattern must have beside its wildcards
+# Least number of characters beside wildcards
 LEAST_CHARACTERS = 2
 
 
 def is_specific(pattern: str) -> bool:
-    "Return whether a pattern says enough not to match nearly everything"
+    """Return whether a pattern excludes most texts.
+
+    It must have `LEAST_CHARACTERS` beside its wildcards.
+    """
     return len(re.sub(r'[*?\s]', '', pattern)) >= LEAST_CHARACTERS
 
 
 def matches_any(pattern: str, texts: Iterable[str | None]) -> bool:
-    "Return whether one of the texts is as the pattern says, in any case"
+    """Return whether a pattern matches one of several texts.
+
+    Parameters
+    ----------
+    pattern : str
+        Compared without case, with a whole text.
+    texts : iterable of str or None
+        Empty ones match nothing.
+    """
     match = _compiled(pattern).match
     return any(match(text.strip()) for text in texts if text)
 
 
 @lru_cache(256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # A bracket is one; expressions of `fnmatch` take no time to fail
+    # Brackets are literal; expressions of `fnmatch` fail fast
     expression = fnmatch.translate(pattern.strip().replace('[', '[[]'))
     return re.compile(expression, re.IGNORECASE)

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orthanc's REST API"""
+"""Client of Orthanc's REST API, and what is built upon it"""

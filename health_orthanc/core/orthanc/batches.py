@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading from a server while what was read before is dealt with."""
+"""Batches that are fetched ahead of their consumer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,15 @@ def read_ahead(
         size: int) -> Iterator[T]:
     """Yield what is fetched for the ids, batch by batch.
 
-    The consumer may take its time: the next batch is fetched meanwhile, by
-    another thread.
+    The next batch is fetched in another thread while the consumer works.
 
     Parameters
     ----------
+    fetch : callable
+        Takes a sequence of ids.
+    ids : sequence of str
     size : int
-        How many ids make a batch.
+        Ids in a batch.
     """
     batches = [ids[i:i + size] for i in range(0, len(ids), size)]
     if len(batches) <= 1:

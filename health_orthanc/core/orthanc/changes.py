@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading the change log of an Orthanc and its listings without gaps.
+"""Change log and listings of an Orthanc, read without gaps.
 
-Orthanc 1.10 has no identity of its own.  A few entries of its log are kept as
-anchors: an entry that is found again as it was, with nothing new before where
-the log was left, proves that it goes on there; another entry under its number,
-or a counter that is lower than before, proves that the database is another
-one.
+Orthanc 1.10 does not identify its database.  A few entries of its log are kept
+as anchors: if an anchor is found unchanged, and nothing new before the saved
+position, the log continues there; if another entry has its number, or the
+counter is lower than before, the database is another one.
 """
 
 import datetime as dt
@@ -25,20 +24,20 @@ __all__ = [
     'Cursor', 'Listing', 'ListingPage', 'LogState', 'Tally', 'change_pages',
     'check_log', 'current_cursor']
 
-# How many anchors are kept
+# Number of anchors that are kept
 ANCHORS = 8
-# How many entries behind an anchor are looked at
+# Number of entries after an anchor that are read
 _BEHIND = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far the change log was read
+    """The position up to which the change log was read
 
     Attributes
     ----------
     index : int
-        The highest sequence number that was dealt with.
+        The highest sequence number that was processed.
     anchors : tuple of Change
         Some entries up to it, the oldest first.
     """
@@ -47,18 +46,21 @@ class Cursor:
 
     @property
     def start(self) -> int:
-        "The number to read on from, so that the newest anchor comes first"
+        """int : the number after which to read on
+
+        The first entry after it is the newest anchor.
+        """
         return self.anchors[-1].seq - 1 if self.anchors else self.index
 
     def advanced(self, page: ChangePage) -> 'Cursor':
-        "Return the cursor behind a page"
+        """Return the cursor at the end of a page."""
         found = page.changes
         some = found[::max(len(found) // 4, 1)] + found[-1:]
         return Cursor(
             max(self.index, page.last), _thinned((*self.anchors, *some)))
 
     def dumps(self) -> str:
-        "Return the anchors as text"
+        """Return the anchors as JSON."""
         return json.dumps([
                 [a.seq, a.change_type, a.level, a.orthanc_id,
                     a.date.isoformat() if a.date else None]
@@ -66,7 +68,14 @@ class Cursor:
 
     @classmethod
     def loads(cls, index: int, text: str | None) -> 'Cursor':
-        "Return the cursor whose anchors `dumps` has written"
+        """Return a cursor from its index and what `dumps` has returned.
+
+        Parameters
+        ----------
+        index : int
+        text : str or None
+            None for no anchors.
+        """
         return cls(index, tuple(
                 Change(seq, type_, level, id_,
                     dt.datetime.fromisoformat(date) if date else None)
@@ -74,11 +83,11 @@ class Cursor:
 
 
 def _thinned(anchors: tuple[Change, ...]) -> tuple[Change, ...]:
-    "Return anchors that lie the closer, the newer they are"
+    """Return some of the anchors, more of the new than of the old ones."""
     found = sorted({a.seq: a for a in anchors}.values(), key=_seq)
     while len(found) > ANCHORS:
         distances = [found[-1].seq - a.seq + 1 for a in found]
-        # The oldest and the newest always stay
+        # The oldest and the newest are always kept
         crowded = min(
             range(1, len(found) - 1),
             key=lambda i: distances[i - 1] / distances[i + 1])
@@ -91,6 +100,7 @@ def _seq(change: Change) -> int:
 
 
 class LogState(enum.Enum):
+    """The state of a change log since it was read last"""
     CONTINUED = 'continued'
     REPLACED = 'replaced'
     DOUBTFUL = 'doubtful'
@@ -99,17 +109,23 @@ class LogState(enum.Enum):
 def check_log(
         client: OrthancClient, cursor: Cursor,
         page: ChangePage) -> LogState:
-    """Return whether the log is the one that the cursor was read from.
+    """Return whether the log is still the one of the cursor.
 
     Parameters
     ----------
+    client : OrthancClient
+    cursor : Cursor
     page : ChangePage
-        What follows `cursor.start`.
+        The page after `cursor.start`.
+
+    Returns
+    -------
+    LogState
 
     Raises
     ------
     OrthancError
-        Of further requests, if the newest anchor is gone.
+        Of further requests, which are made if the newest anchor is gone.
     """
     if not page.changes and page.last < cursor.index:
         return LogState.REPLACED
@@ -121,14 +137,14 @@ def check_log(
             page = client.changes(since=anchor.seq - 1, limit=_BEHIND)
         if page.changes and page.changes[0].seq == anchor.seq:
             return _check_anchor(cursor, anchor, page)
-    # Cleared, or all that was known is deleted: entries may have gone with
-    # it before they were read.
+    # The log was cleared, or all known resources were deleted: entries may
+    # be lost that were never read
     return LogState.DOUBTFUL
 
 
 def _check_without_anchors(cursor: Cursor, page: ChangePage) -> LogState:
     if page.changes:
-        # A log that was left empty proves nothing, but for a new one
+        # A cursor without anchors proves nothing, except for a new log
         known = cursor.index == 0 and page.changes[0].seq == 1
     else:
         known = page.last == cursor.index
@@ -142,20 +158,26 @@ def _check_anchor(
         return LogState.REPLACED
     between = [c for c in page.changes[1:] if c.seq <= cursor.index]
     if anchor is newest:
-        # Nothing was left there when the cursor was saved
+        # Nothing followed the newest anchor when the cursor was saved
         return LogState.REPLACED if between else LogState.CONTINUED
     if not page.done and page.last < cursor.index:
         return LogState.DOUBTFUL
-    if newest.date is None or any(c.date is None for c in between):
+    dates = [change.date for change in between if change.date is not None]
+    if newest.date is None or len(dates) < len(between):
         return LogState.DOUBTFUL
-    # A restored database has given the numbers anew, later
-    if any(c.date > newest.date for c in between):
+    # A restored database has used the numbers again, later
+    if any(date > newest.date for date in dates):
         return LogState.REPLACED
     return LogState.CONTINUED
 
 
 def current_cursor(client: OrthancClient) -> Cursor:
-    "Return the cursor behind all that has happened up to now"
+    """Return the cursor at the end of the log.
+
+    Raises
+    ------
+    OrthancError
+    """
     page = client.last_change()
     cursor = Cursor(0).advanced(page)
     if page.changes:
@@ -167,9 +189,20 @@ def current_cursor(client: OrthancClient) -> Cursor:
 def change_pages(
         client: OrthancClient, page: ChangePage,
         limit: int) -> Iterator[ChangePage]:
-    """Yield a page and those that follow it, the next read ahead.
+    """Yield a page and those that follow it.
 
-    The consumer may take its time: the next page is fetched meanwhile.
+    The next page is fetched in another thread while the consumer works.
+
+    Parameters
+    ----------
+    client : OrthancClient
+    page : ChangePage
+    limit : int
+        Entries on a page.
+
+    Raises
+    ------
+    OrthancError
     """
     with ThreadPoolExecutor(1) as pool:
         while True:
@@ -185,29 +218,29 @@ def change_pages(
 
 Token = tuple[str, str]
 
-# How many tokens are kept: of the last ones of some pages
+# Number of tokens that are kept, of the last ones of some pages
 _TOKENS_OF_PAGE = 3
 _TOKENS = 12
 
 
 def _token(resource: dict[str, Any]) -> Token:
-    """Return what tells a resource from the same one sent again.
+    """Return what identifies an upload of a resource.
 
-    That would stand elsewhere in the listing.
+    A resource that is uploaded again moves to the end of the listing.
     """
     return str(resource.get('ID')), str(resource.get('LastUpdate'))
 
 
 @dataclass(frozen=True, slots=True)
 class ListingPage:
-    """Resources of a listing
+    """A page of a listing
 
     Attributes
     ----------
     resources : list of dict
         As Orthanc expands them.
     since : int
-        How many stand before the next page.
+        The number of resources before the next page.
     tail : tuple of Token
         Some of the last resources before the next page.
     """
@@ -218,18 +251,17 @@ class ListingPage:
 
 @dataclass
 class Listing:
-    """A listing that is read page by page, from where it was left
+    """A listing that is read page by page, and can be resumed
 
-    Orthanc keeps the order in which resources came, and shifts the rest of a
-    listing to the front when something is deleted.  Each page is asked for
-    with the last resource of the page before it; where that has moved, it is
-    looked for further to the front: nothing is skipped, and some resources
-    come twice.
+    Orthanc lists resources in the order in which they came; when one is
+    deleted, the rest move up.  Each page is requested together with the last
+    resource of the page before it.  If that has moved, it is searched further
+    up: nothing is skipped, and some resources come twice.
 
     Parameters
     ----------
     fetch : callable
-        Takes the number to pass over and the number to return.
+        Takes the number of resources to skip and the number to return.
     """
     fetch: Callable[[int, int], Sequence[dict[str, Any]]]
     limit: int
@@ -250,7 +282,7 @@ class Listing:
                 page = following.result()
 
     def _read(self, since: int, tail: tuple[Token, ...]) -> ListingPage:
-        "Return the page behind a position, empty at the end"
+        """Return the page after a position, empty at the end."""
         while since > 0:
             found = self.fetch(since - 1, self.limit + 1)
             if found and _token(found[0]) == tail[-1]:
@@ -261,7 +293,7 @@ class Listing:
     def _rewound(
             self, since: int, tail: tuple[Token, ...]
             ) -> tuple[int, tuple[Token, ...]]:
-        "Return the last position before which everything was read"
+        """Return the last position before which everything was read."""
         while since > 0:
             start = max(since - self.limit, 0)
             tokens = list(map(_token, self.fetch(start, since - start)))
@@ -281,15 +313,15 @@ class Listing:
 
 
 class Tally:
-    """Which ids were seen, in so little that it can be kept and compared
+    """Checksums of a set of ids, small enough to be stored and compared
 
-    The ids are divided over buckets, each with a sum of their digests: where
-    two sums agree, the same ids were seen.
+    Ids are divided into buckets, each with a sum of their digests: if two sums
+    are equal, so are the ids.
 
     Parameters
     ----------
     sums : sequence of int, optional
-        The sums of a tally that is gone on with.
+        The sums of a stored tally, to be continued.
     """
     _buckets = 256
     _modulus = 2**63
@@ -298,18 +330,20 @@ class Tally:
         self.sums = list(sums) or [0] * self._buckets
 
     def add(self, ids: Iterable[str]) -> None:
+        """Add ids; each must be added once only."""
         for id_ in ids:
             bucket, number = self._digest(id_)
             self.sums[bucket] = (self.sums[bucket] + number) % self._modulus
 
     def differing(self, other: 'Tally') -> set[int]:
-        "Return the buckets that hold other ids in another tally"
+        """Return the buckets that hold other ids in another tally."""
         return {
             bucket for bucket in range(self._buckets)
             if self.sums[bucket] != other.sums[bucket]}
 
     @classmethod
     def bucket(cls, id_: str) -> int:
+        """Return the bucket of an id."""
         return cls._digest(id_)[0]
 
     @staticmethod

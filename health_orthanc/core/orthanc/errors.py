@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong between here and an Orthanc."""
+"""Errors of calls to an Orthanc server."""
 
 __all__ = [
     'CertificateRejected', 'ConnectionFailed', 'ConnectionRefused',
@@ -11,20 +11,26 @@ __all__ = [
 
 
 class OrthancError(Exception):
-    """Orthanc could not do as asked
+    """A call to Orthanc has failed
 
-    Its text names the call and what happened, never a credential, a query
-    string or anything of a patient.
+    Its text names the call and the error; it never holds a credential, a query
+    string or data of a patient.
 
     Parameters
     ----------
     detail : str
-        One of the fixed words that the client knows, or what OpenSSL says
-        about a certificate.
+        A fixed word, or OpenSSL's description of a certificate error.
     request : str
         Method and kind of the resource, as in ``'GET /studies'``.
     status : int, optional
-        The HTTP status, where there was one.
+        HTTP status, if there was an answer.
+
+    Attributes
+    ----------
+    kind : str
+        A fixed name of the class, for messages and for storage.
+    detail, request : str
+    status : int or None
     """
     kind = 'error'
     status: int | None = None
@@ -46,63 +52,70 @@ class OrthancError(Exception):
 
     @property
     def transient(self) -> bool:
-        "Whether the same call may succeed a moment later"
+        """bool : whether the same call may succeed a moment later"""
         return False
 
 
 class ConnectionFailed(OrthancError):
+    """No connection to the server could be made, or it was lost"""
     kind = 'unreachable'
     summary = "no connection"
     transient = True
 
 
 class ConnectionRefused(OrthancError):
+    """Nothing listens at the address of the server"""
     kind = 'refused'
     summary = "connection refused"
     transient = True
 
 
 class TimedOut(OrthancError):
+    """The server did not answer completely in time"""
     kind = 'timeout'
     summary = "no full answer in time"
     transient = True
 
 
 class CertificateRejected(OrthancError):
+    """One of the two TLS certificates was rejected; `detail` says why"""
     kind = 'certificate'
     summary = "the certificate was rejected"
 
 
 class Unauthorized(OrthancError):
+    """User or password are wrong (HTTP 401)"""
     kind = 'unauthorized'
     status = 401
     summary = "user or password not accepted"
 
 
 class Forbidden(OrthancError):
+    """The user may not do this (HTTP 403)"""
     kind = 'forbidden'
     status = 403
     summary = "the user may not do this"
 
 
 class NotFound(OrthancError):
+    """The resource does not exist (HTTP 404)"""
     kind = 'not_found'
     status = 404
     summary = "no such resource"
 
 
 class NoImage(OrthancError):
-    "An instance without pixels, or with pixels that Orthanc cannot decode"
+    """The instance has no pixels, or none that Orthanc can decode"""
     kind = 'no_image'
     status = 415
     summary = "no image to show"
 
 
 class InstanceRefused(OrthancError):
-    """An instance that is not stored
+    """The instance was not stored
 
-    Its `detail` is ``'filtered'`` for what a rule of the server keeps out,
-    else what Orthanc says, as in ``'Bad file format'``.
+    Its `detail` is ``'filtered'`` if a rule of the server rejects it, else
+    Orthanc's message, as in ``'Bad file format'``.
     """
     kind = 'instance_refused'
     status = 400
@@ -110,19 +123,19 @@ class InstanceRefused(OrthancError):
 
 
 class NoWorklists(OrthancError):
-    "An Orthanc without the REST API for worklists"
+    """The Orthanc has no REST API for worklists"""
     kind = 'no_worklists'
     status = 404
     summary = "no worklists here"
 
 
 class Redirected(OrthancError):
-    """The address leads elsewhere
+    """The server redirects to another URL
 
     Attributes
     ----------
     location : str
-        Where to, without query and credentials; empty if it was not told.
+        The URL without query and credentials; empty if unknown.
     """
     kind = 'redirected'
     summary = "redirected"
@@ -135,23 +148,25 @@ class Redirected(OrthancError):
 
 
 class ServerFault(OrthancError):
+    """The server has answered with another error status"""
     kind = 'server_fault'
     status = 500
     summary = "the server failed"
 
     @property
     def transient(self) -> bool:
+        """bool : true for the statuses 502, 503 and 504"""
         return self.status in {502, 503, 504}
 
 
 class JobFailed(OrthancError):
-    "A job of Orthanc that did not come to its end"
+    """A job of Orthanc has not succeeded"""
     kind = 'job_failed'
     summary = "the job failed"
 
 
 class UnexpectedAnswer(OrthancError):
-    """An answer that cannot be used
+    """The answer cannot be used
 
     Its `detail` is ``'cut'``, ``'encoding'``, ``'not HTTP'``,
     ``'not JSON'``, ``'not PNG'``, ``'shape'`` or ``'too large'``.
@@ -161,22 +176,24 @@ class UnexpectedAnswer(OrthancError):
 
     @property
     def transient(self) -> bool:
+        """bool : true for an answer that was cut"""
         return self.detail == 'cut'
 
 
 class NotOrthanc(OrthancError):
+    """The server is not an Orthanc"""
     kind = 'not_orthanc'
     summary = "the server is no Orthanc"
 
 
 class TooOld(OrthancError):
-    "The `detail` is the version"
+    """The Orthanc is too old; `detail` is its version"""
     kind = 'too_old'
     summary = "this Orthanc is too old"
 
 
 class InvalidAddress(OrthancError):
-    """A text that is no address of an Orthanc
+    """The text is not the URL of an Orthanc
 
     Its `detail` is ``'scheme'``, ``'host'``, ``'port'``, ``'path'``,
     ``'credentials'``, ``'query'`` or ``'character'``.
@@ -186,6 +203,9 @@ class InvalidAddress(OrthancError):
 
 
 class InvalidCertificate(OrthancError):
-    "The `detail` is ``'authorities'`` or ``'client'``: which PEM text"
+    """The PEM text cannot be loaded
+
+    Its `detail` is ``'authorities'`` or ``'client'``.
+    """
     kind = 'invalid_certificate'
     summary = "the PEM text cannot be loaded"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which image stands for a study."""
+"""Images that represent a study."""
 
 import struct
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ __all__ = [
 WITHOUT_IMAGES = frozenset({
         'SR', 'PR', 'KO', 'SEG', 'RTSTRUCT', 'RTPLAN', 'RTRECORD', 'REG',
         'FID', 'PLAN', 'AU', 'DOC', 'M3D', 'RWV', 'ANN', 'TEXTUREMAP'})
-# How many series are tried for one that has pixels
+# Number of series that are tried
 _TRIES = 3
-# The same where it is not for somebody who waits
+# The same where nobody waits for the image
 _SERIES_TRIES, _INSTANCES_TRIES = 10, 3
 
 
@@ -31,10 +31,16 @@ def study_thumbnail(
 
     Parameters
     ----------
+    client : OrthancClient
     series_ids : sequence of str
         Orthanc ids in the order to try.
     size : int
-        Width and height at most, in pixels.
+        The largest width and height, in pixels.
+
+    Returns
+    -------
+    bytes or None
+        None if none of the first series has an image.
 
     Raises
     ------
@@ -54,7 +60,14 @@ def study_thumbnail(
 
 @dataclass(frozen=True, slots=True)
 class FoundImage:
-    "An image as PNG, and the instance that it is of"
+    """An image, and its instance
+
+    Attributes
+    ----------
+    instance : InstanceResource
+    image : bytes
+        PNG.
+    """
     instance: InstanceResource
     image: bytes
 
@@ -64,14 +77,20 @@ def first_image(
         size: int) -> FoundImage | None:
     """Return the first image of the first series that has one.
 
-    The first in a series is the one with the lowest InstanceNumber.
+    The first image of a series is that with the lowest InstanceNumber.
 
     Parameters
     ----------
+    client : OrthancClient
     series_ids : sequence of str
         Orthanc ids in the order to try.
     size : int
-        Width and height at most, in pixels.
+        The largest width and height, in pixels.
+
+    Returns
+    -------
+    FoundImage or None
+        None if none of the first series has an image.
 
     Raises
     ------
@@ -95,7 +114,7 @@ def first_image(
 
 
 def _place(instance: InstanceResource) -> tuple[bool, int, str]:
-    # Those without a number come last
+    # Instances without a number come last
     return (
         instance.number is None, instance.number or 0, instance.orthanc_id)
 
@@ -104,8 +123,14 @@ def limited_image(
         client: OrthancClient, instance_id: str, size: int) -> bytes:
     """Return the first frame of an instance as PNG.
 
-    It is as large as the image, unless that is larger than `size` in width or
-    height.
+    It has the size of the image, unless that is larger than `size`.
+
+    Parameters
+    ----------
+    client : OrthancClient
+    instance_id : str
+    size : int
+        The largest width and height, in pixels.
 
     Raises
     ------

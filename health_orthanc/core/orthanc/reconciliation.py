@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Another identity of the patient in the images of a study.
+"""Patient reconciliation (IHE PIR): another patient in the images of a study.
 
-Orthanc makes its ids from PatientID and UIDs (SHA-1): a study with another
-PatientID is another study to it, even where all UIDs are kept.  It is copied,
-the copy is compared with the source instance by instance, and only what was
-compared is deleted.  Whatever breaks off in between leaves at least one whole
-study, and the same calls carry on from there.
+Orthanc makes its ids from PatientID and UIDs (SHA-1): to Orthanc, a study with
+another PatientID is another study, even if all UIDs are the same.  The study
+is copied, each copied instance is compared with its source, and only those
+sources are deleted whose copy is equal.  If this is interrupted, at least one
+complete study is left, and the same calls resume it.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from anyascii import anyascii
 
 from ..dicom.charsets import UNICODE, find_charset
 from ..dicom.values import parse_date, parse_person_name
-from ..matching.folding import script_of
 from ..matching.identities import Identity, compare_identities
+from ..matching.normalization import find_script
 from ..matching.verdicts import Verdict
 from .client import OrthancClient
 from .errors import JobFailed, NotFound, TimedOut
 
 __all__ = [
-    'IDENTITY', 'Correction', 'Plan', 'Refused', 'Wanted', 'orthanc_id',
-    'plan_correction', 'plan_restoration', 'spelled']
+    'IDENTITY', 'Correction', 'Holding', 'Image', 'Plan', 'Refused', 'Wanted',
+    'adapt_to_charset', 'orthanc_id', 'plan_correction', 'plan_restoration']
 
 CHARSET = 'SpecificCharacterSet'
 ISSUER = 'IssuerOfPatientID'
@@ -41,39 +41,38 @@ _TAGS = {
     '0010,0030': 'PatientBirthDate',
     '0010,0040': 'PatientSex',
     }
-# What of a patient is corrected (PS3.3 C.7.1.1)
+# Attributes that identify a patient (PS3.3 C.7.1.1)
 IDENTITY = ('PatientID', 'PatientName', 'PatientBirthDate', 'PatientSex')
 
-# Instances that are copied by one job and deleted by one request
+# Instances per copy job and per deletion request
 _BATCH = 500
-# How often what has come in meanwhile is looked at
+# Number of attempts while images come in
 _ROUNDS = 5
-# Of how many instances the pixels are compared
+# Number of instances whose pixels are compared
 _SAMPLE = 8
-# How much smaller a copy may be: the part, and bytes
+# Least size of a copy: ratio, and tolerance in bytes
 _SIZE_PART, _SIZE_BYTES = 0.9, 4096
 
 Key = tuple[str, str]
-# Values by keyword; what is absent in an image is no key
+# Values by keyword; a missing tag is no key
 Tags = Mapping[str, str]
 
 
 class Refused(Exception):
-    """A correction that is not possible, or not safe
+    """The reconciliation is not possible, or not safe
 
     Attributes
     ----------
     reason : str
-        ``'unchanged'``: the images say it already; ``'same_id'``: they have
-        this PatientID already, and a copy would overwrite them;
-        ``'unstable'``: images still come in; ``'collision'``: the server
-        holds the study under this PatientID, too; ``'ambiguous'``: it holds
-        it under further ones; ``'other_person'``: it knows somebody else by
-        this PatientID; ``'charset'``: the name cannot be written in the
-        images; ``'no_uid'``; ``'full'``: no room for the copy;
-        ``'vanished'``: instances are gone that were there before;
-        ``'differs'``: a copy is not like its source; ``'busy'``: images come
-        in again and again.
+        ``'unchanged'``: the images have this identity; ``'same_id'``: they
+        have this PatientID, and a copy would overwrite them; ``'unstable'``:
+        the study still receives images; ``'collision'``: the server holds the
+        study under this PatientID as well; ``'ambiguous'``: it holds the study
+        under other PatientIDs; ``'other_person'``: the PatientID is another
+        patient's on the server; ``'charset'``: the character set of the images
+        cannot hold the name; ``'no_uid'``; ``'full'``: no disk space for the
+        copy; ``'vanished'``: instances were deleted meanwhile; ``'differs'``:
+        a copy is not equal to its source; ``'busy'``: images keep coming in.
     """
 
     def __init__(self, reason: str):
@@ -82,29 +81,37 @@ class Refused(Exception):
 
 
 def orthanc_id(*parts: str) -> str:
-    "Return the id of a resource from its PatientID and UIDs, from the top"
+    """Return the Orthanc id of a resource.
+
+    Parameters
+    ----------
+    *parts : str
+        PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, as far
+        as the level of the resource.
+    """
     digest = hashlib.sha1('|'.join(parts).encode()).hexdigest()
     return '-'.join(digest[i:i + 8] for i in range(0, 40, 8))
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An instance as it is in Orthanc
+    """An instance in Orthanc
 
     Attributes
     ----------
+    orthanc_id : str
     key : tuple of str
-        Its SeriesInstanceUID and SOPInstanceUID.
+        SeriesInstanceUID and SOPInstanceUID.
     size : int
         Of the file, in bytes.
     tags : mapping
-        Those that a correction changes.
+        Those that a reconciliation may change.
     rest : str
         A digest of all other tags.
     plain : bool
         Whether all other tags are known to be ASCII.
     source : str
-        The Orthanc id of what it was copied from.
+        The Orthanc id of the instance from which it was copied.
     """
     orthanc_id: str
     key: Key
@@ -117,16 +124,26 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    "What Orthanc holds of a study"
+    """The instances of a study in Orthanc
+
+    Attributes
+    ----------
+    study : mapping
+        As Orthanc describes it.
+    images : mapping
+        `Image` by key.
+    """
     study: Mapping[str, Any]
     images: Mapping[Key, Image]
 
     @classmethod
     def read(cls, client: OrthancClient, study_id: str) -> 'Holding':
-        """
+        """Return what the server holds of a study.
+
         Raises
         ------
         NotFound
+        OrthancError
         """
         study = client.study(study_id)
         listed = {i.get('ID'): i for i in client.study_instances(study_id)}
@@ -135,10 +152,10 @@ class Holding:
             try:
                 found = client.series_tags(series_id)
             except NotFound:
-                # Not the study: that is told by its own absence only
+                # Only the series was deleted, not the study
                 continue
             for id_, tags in found.items():
-                # What came between the two calls is seen the next time
+                # What came between the calls is found the next time
                 if id_ in listed:
                     image = _image(id_, listed[id_], tags)
                     images[image.key] = image
@@ -146,10 +163,12 @@ class Holding:
 
     @property
     def ids(self) -> list[str]:
+        """list of str : the Orthanc ids of the instances"""
         return [image.orthanc_id for image in self.images.values()]
 
     @property
     def size(self) -> int:
+        """int : bytes of all files"""
         return sum(image.size for image in self.images.values())
 
 
@@ -178,14 +197,14 @@ def _value(tags: Mapping[str, Mapping[str, Any]], tag: str) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The tags that images shall have
+    """The tags that the images are to have
 
     Attributes
     ----------
     tags : mapping
-        Values by keyword, None for what shall be absent; others stay.
+        Values by keyword, None for tags to remove; others are kept.
     exceptions : sequence of tuple
-        Other such mappings, and the keys of the images that they are for.
+        Other such mappings, each with the keys of the images that it is for.
     """
     tags: Mapping[str, str | None]
     exceptions: Sequence[
@@ -196,27 +215,32 @@ class Wanted:
 
     def __post_init__(self) -> None:
         for tags, keys in self.exceptions:
-            self._by_key.update((tuple(key), tags) for key in keys)
+            # In JSON, the keys are lists
+            self._by_key.update(((uid, id_), tags) for uid, id_ in keys)
 
     def changes(self, image: Image) -> Mapping[str, str | None]:
+        """Return the tags to replace in an image, None for those to remove."""
         return self._by_key.get(image.key, self.tags)
 
     def result(self, image: Image) -> Tags:
+        """Return the tags that an image will have."""
         merged = {**image.tags, **self.changes(image)}
         return {k: v for k, v in merged.items() if v is not None}
 
     def dumps(self) -> str:
+        """Return this as JSON."""
         return json.dumps([self.tags, list(self.exceptions)])
 
     @classmethod
     def loads(cls, text: str) -> 'Wanted':
+        """Return what `dumps` has written."""
         tags, exceptions = json.loads(text)
         return cls(tags, tuple(map(tuple, exceptions)))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a correction is going to do
+    """What a reconciliation will do
 
     Attributes
     ----------
@@ -224,11 +248,11 @@ class Plan:
         The Orthanc id that the study will have.
     wanted : Wanted
     before : Wanted
-        What it takes to undo it.
+        What undoes it.
     current : mapping
-        The tags of most of the images.
+        The tags of most images.
     series, instances : int
-        How many there are.
+        Their numbers.
     """
     target_id: str
     wanted: Wanted
@@ -241,10 +265,14 @@ class Plan:
 def plan_correction(
         client: OrthancClient, study_id: str,
         identity: Mapping[str, str]) -> Plan:
-    """Look at a study that shall have another identity of its patient.
+    """Return the plan to give a study another identity of its patient.
+
+    Nothing is changed.
 
     Parameters
     ----------
+    client : OrthancClient
+    study_id : str
     identity : mapping
         A text for each keyword of `IDENTITY`.
 
@@ -255,11 +283,12 @@ def plan_correction(
     """
     holding = _readable(client, study_id)
     images = list(holding.images.values())
-    tags = spelled(identity, images)
+    tags = adapt_to_charset(identity, images)
     if any(image.tags.get(ISSUER) for image in images):
-        # The PatientID would be another hospital's
-        tags = {**tags, ISSUER: None}
-    wanted = Wanted(tags)
+        # The former issuer has not issued the new PatientID
+        wanted = Wanted({**tags, ISSUER: None})
+    else:
+        wanted = Wanted(tags)
     if any(i.tags.get('PatientID', '') == identity['PatientID']
             for i in images):
         same = all(wanted.result(image) == image.tags for image in images)
@@ -274,12 +303,18 @@ def plan_correction(
 def plan_restoration(
         client: OrthancClient, study_id: str, former_id: str,
         before: Wanted) -> Plan:
-    """Look at a study that shall have again what its images said once.
+    """Return the plan to give a study its former identity back.
+
+    Nothing is changed.
 
     Parameters
     ----------
+    client : OrthancClient
+    study_id : str
     former_id : str
         The Orthanc id that it had.
+    before : Wanted
+        Of the plan that is to be undone.
 
     Raises
     ------
@@ -314,8 +349,8 @@ def _check_place(
     if others:
         raise Refused('ambiguous')
     system, statistics = client.system(), client.statistics()
-    # Orthanc makes room by deleting other patients' images.  Since 1.11 it
-    # tells its limits, 0 for none.
+    # Orthanc may delete other patients' images to make room.  Since 1.11
+    # it reports its limits, 0 for none
     room = system.get('MaximumStorageSize') or 0
     size = statistics.get('TotalDiskSizeMB', 0) + holding.size // 2**20 + 1
     patients = system.get('MaximumPatientCount') or 0
@@ -326,12 +361,12 @@ def _check_place(
 
 def _check_patient(
         client: OrthancClient, tags: Mapping[str, str | None]) -> None:
-    """Refuse a PatientID that the server has of somebody else.
+    """Refuse a PatientID that is another patient's on the server.
 
-    It would take studies of one PatientID with different names, as long as
-    they are modified on the level of the patient: on that of the study
-    Orthanc refuses since 1.11.2.  So another spelling is none of its
-    business, but another name with another birth date or sex is.
+    Orthanc accepts studies of one PatientID with different names if they are
+    modified on the level of the patient; on that of the study it refuses since
+    1.11.2.  So another spelling of the name is accepted, but not another name
+    with another birth date or sex.
     """
     try:
         patient = client.patient(orthanc_id(tags['PatientID'] or ''))
@@ -366,7 +401,7 @@ def _plan(target_id: str, wanted: Wanted, holding: Holding) -> Plan:
     for image in images:
         values = {k: image.tags.get(k) for k in sorted(changed)}
         groups.setdefault(json.dumps(values), []).append(image)
-    # The most frequent first: images that come later are like these
+    # The most frequent tags also apply to images that come later
     (first, most), *others = sorted(
         groups.items(), key=lambda group: -len(group[1]))
     return Plan(
@@ -378,15 +413,21 @@ def _plan(target_id: str, wanted: Wanted, holding: Holding) -> Plan:
         series=len({i.key[0] for i in images}), instances=len(images))
 
 
-def spelled(
+def adapt_to_charset(
         identity: Mapping[str, str],
         images: Sequence[Image]) -> dict[str, str]:
-    """Return the tags to write, so that the images can hold them.
+    """Return the tags to write, in a form that the images can hold.
 
-    Orthanc writes what is replaced in the character set of the image, leaves
-    out the letters that this does not have, and does not convert the other
-    texts to another one.  So the set is changed to Unicode where all other
-    texts are ASCII; else Latin letters lose their accents.
+    Orthanc writes replaced tags in the character set of the image, drops
+    characters that this lacks, and does not convert the other tags to another
+    set.  So the set becomes Unicode if all other tags are ASCII; else Latin
+    letters lose their accents.
+
+    Parameters
+    ----------
+    identity : mapping
+        A text for each keyword of `IDENTITY`.
+    images : sequence of Image
 
     Raises
     ------
@@ -407,9 +448,9 @@ def spelled(
 
 
 def _holds(charset: str, text: str) -> bool:
-    """Whether Orthanc can write a text in a set.
+    """Return whether Orthanc can write a text in a character set.
 
-    What it makes of sets with code extensions others cannot read.
+    It cannot with code extensions: others cannot read what it writes.
     """
     if text.isascii():
         return True
@@ -423,22 +464,23 @@ def _holds(charset: str, text: str) -> bool:
 
 def _without_accents(text: str) -> str:
     return ''.join(
-        anyascii(c) if script_of(c) == 'LATIN' else c for c in text)
+        anyascii(c) if find_script(c) == 'LATIN' else c for c in text)
 
 
 @dataclass
 class Correction:
-    """Takes a study to its new identity, and carries on where it was left
+    """The execution of a plan, which can be resumed
 
     Parameters
     ----------
+    client : OrthancClient
     source_id, target_id : str
-        The study before and after.
+        The Orthanc ids of the study before and after.
     wanted : Wanted
     instances : int
-        How many there were at the beginning.
+        Their number at the beginning.
     patience : float
-        Seconds that a job may make no progress.
+        Seconds after which a job without progress has failed.
     """
     client: OrthancClient
     source_id: str
@@ -451,19 +493,19 @@ class Correction:
     def copy(self) -> tuple[Holding, Holding]:
         """Copy what is not copied yet, and compare all with the source.
 
-        Nothing of the source is changed.
+        The source is not changed.
 
         Returns
         -------
         tuple of Holding
-            The source, and the copy, which holds all of it.
+            The source, and the copy, which is complete.
 
         Raises
         ------
         Refused
             ``'vanished'``, ``'differs'`` or ``'busy'``.
         NotFound
-            There is no source any more.
+            The source does not exist any more.
         OrthancError
         """
         for _ in range(_ROUNDS):
@@ -487,12 +529,12 @@ class Correction:
         Returns
         -------
         Holding or None
-            The source as it was last, if it was there.
+            The source as it was last; None if it did not exist.
 
         Raises
         ------
         Refused
-            As `copy` does: what is left of the source is kept.
+            As for `copy`: the rest of the source is kept.
         OrthancError
         """
         source = None
@@ -502,7 +544,7 @@ class Correction:
             except NotFound:
                 self._check_count(self._copied())
                 return source
-            # Orthanc would have overwritten the source by its copy
+            # The copy would have overwritten the source
             if set(copy.ids).intersection(source.ids):
                 raise Refused('same_id')
             for ids in _batches(source.ids):
@@ -510,7 +552,7 @@ class Correction:
         raise Refused('busy')
 
     def discard_copy(self) -> None:
-        """Delete the copies whose source is still there.
+        """Delete the copies whose source still exists.
 
         Raises
         ------
@@ -553,7 +595,7 @@ class Correction:
             try:
                 job = self.client.job(job_id)
             except NotFound:
-                # Orthanc was started anew: what is missing is seen
+                # Orthanc was restarted: the comparison finds what is missing
                 return
             if job.get('State') == 'Success':
                 return

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Resources as Orthanc describes them in JSON.
+"""Patients, studies, series and instances as Orthanc describes them in JSON.
 
-Only what identifies a resource is required. Every tag may be lacking, empty
-or malformed: the attribute is then empty, and `malformed` keeps the keyword
-and the text of what was there but could not be read.
+Only the identifiers of a resource are required. Every tag may be missing,
+empty or malformed: its attribute is then empty, and `malformed` has the
+keyword and the text of tags that could not be read.
 """
 
 import datetime as dt
@@ -25,19 +25,19 @@ Malformed = tuple[tuple[str, str], ...]
 
 
 class MalformedResource(ValueError):
-    "JSON that does not even identify a resource"
+    """The JSON lacks the identifiers of a resource"""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry of Orthanc's log of changes
+    """An entry of Orthanc's change log
 
     Attributes
     ----------
     seq : int
         Its number; numbers grow and are never used again.
     change_type : str
-        As in ``NewStudy`` or ``StableStudy``.
+        As in ``'NewStudy'`` or ``'StableStudy'``.
     level : str
         ``'patient'``, ``'study'``, ``'series'`` or ``'instance'``.
     orthanc_id : str
@@ -52,9 +52,15 @@ class Change:
 
     @classmethod
     def from_json(cls, json: Any) -> 'Change':
-        "Raise MalformedResource unless it has number, type and resource."
+        """Return an entry from Orthanc's JSON.
+
+        Raises
+        ------
+        MalformedResource
+            Number, type or resource are missing.
+        """
         seq = _mapping(json).get('Seq')
-        if not _is_integer(seq):
+        if seq is None or not _is_integer(seq):
             raise MalformedResource("a change without Seq")
         return cls(
             seq=seq,
@@ -66,18 +72,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChangePage:
-    """Some entries of Orthanc's log of changes
+    """A page of Orthanc's change log
 
     Attributes
     ----------
     changes : tuple of Change
-        In order.
+        In their order.
     done : bool
-        Whether there are no more.
+        Whether it is the last page.
     last : int
-        The number of the last entry of the page. **Of a page without
-        entries it is the highest number that Orthanc has ever given**, even
-        if that entry has vanished with its resource.
+        The number of the last entry on the page. **If the page is empty, it is
+        the highest number that Orthanc has ever used**, even if that entry was
+        deleted with its resource.
     """
     changes: tuple[Change, ...]
     done: bool
@@ -85,7 +91,13 @@ class ChangePage:
 
     @classmethod
     def from_json(cls, json: Any) -> 'ChangePage':
-        "Raise MalformedResource for anything else than Orthanc's answer."
+        """Return a page from Orthanc's JSON.
+
+        Raises
+        ------
+        MalformedResource
+            It is no page of changes.
+        """
         json = _mapping(json)
         changes, last = json.get('Changes'), json.get('Last')
         if not isinstance(changes, list) or not _is_integer(last):
@@ -97,17 +109,17 @@ class ChangePage:
 
 @dataclass(frozen=True, slots=True)
 class PatientTags:
-    """The patient as one study names them
+    """The patient, as one study names it
 
-    Orthanc keeps these tags for every study: two studies of one Patient ID
-    may differ in all others.
+    Orthanc keeps these tags for each study: two studies with one PatientID may
+    differ in all others.
 
     Attributes
     ----------
     name : str
         The PN as received.
     display_name : str
-        The name as people write it.
+        The name for people to read.
     patient_id, other_patient_ids : str
     birth_date : date or None
     sex : {'M', 'F', 'O', ''}
@@ -133,7 +145,7 @@ class PatientTags:
 
 @dataclass(frozen=True, slots=True)
 class PatientResource:
-    "A patient: all that has one Patient ID on a server"
+    """A patient of Orthanc: all studies with one PatientID"""
     orthanc_id: str
     tags: PatientTags
     study_ids: tuple[str, ...]
@@ -141,7 +153,13 @@ class PatientResource:
 
     @classmethod
     def from_json(cls, json: Any) -> 'PatientResource':
-        "Raise MalformedResource if it lacks its Orthanc ID."
+        """Return a patient from Orthanc's JSON.
+
+        Raises
+        ------
+        MalformedResource
+            Its Orthanc id is missing.
+        """
         tags = _Tags(json, 'MainDicomTags')
         return cls(
             orthanc_id=_identifier(json, 'ID'),
@@ -152,10 +170,10 @@ class PatientResource:
 
 @dataclass(frozen=True, slots=True)
 class StudyResource:
-    """A study
+    """A study of Orthanc
 
-    Names of physicians are as people write them. `date` and `time` are the
-    modality's, in its own zone; `last_update` is in UTC.
+    Names of physicians are for people to read. `date` and `time` are in the
+    modality's time zone, `last_update` is in UTC.
     """
     orthanc_id: str
     patient_orthanc_id: str
@@ -178,7 +196,13 @@ class StudyResource:
 
     @classmethod
     def from_json(cls, json: Any) -> 'StudyResource':
-        "Raise MalformedResource if it lacks its or the patient's Orthanc ID."
+        """Return a study from Orthanc's JSON.
+
+        Raises
+        ------
+        MalformedResource
+            Its Orthanc id or that of its patient is missing.
+        """
         tags = _Tags(json, 'MainDicomTags')
         patient_tags = _Tags(json, 'PatientMainDicomTags')
         return cls(
@@ -205,9 +229,9 @@ class StudyResource:
 
 @dataclass(frozen=True, slots=True)
 class SeriesResource:
-    """A series
+    """A series of Orthanc
 
-    `expected_instances` is None where the modality did not tell.
+    `expected_instances` is None if the modality did not announce a number.
     """
     orthanc_id: str
     study_orthanc_id: str
@@ -231,7 +255,13 @@ class SeriesResource:
 
     @classmethod
     def from_json(cls, json: Any) -> 'SeriesResource':
-        "Raise MalformedResource if it lacks its or the study's Orthanc ID."
+        """Return a series from Orthanc's JSON.
+
+        Raises
+        ------
+        MalformedResource
+            Its Orthanc id or that of its study is missing.
+        """
         tags = _Tags(json, 'MainDicomTags')
         expected = _mapping(json).get('ExpectedNumberOfInstances')
         return cls(
@@ -258,11 +288,11 @@ class SeriesResource:
 
 @dataclass(frozen=True, slots=True)
 class InstanceResource:
-    """An instance
+    """An instance of Orthanc
 
-    `image_position_patient` holds the three numbers as received, in mm and
-    divided by backslashes (PS3.3 C.7.6.2); `number_of_frames` is None where
-    the instance does not tell.
+    `image_position_patient` has three numbers as received, in mm and separated
+    by backslashes (PS3.3 C.7.6.2); `number_of_frames` is None if the instance
+    has no such tag.
     """
     orthanc_id: str
     series_orthanc_id: str
@@ -274,7 +304,13 @@ class InstanceResource:
 
     @classmethod
     def from_json(cls, json: Any) -> 'InstanceResource':
-        "Raise MalformedResource if it lacks its or the series' Orthanc ID."
+        """Return an instance from Orthanc's JSON.
+
+        Raises
+        ------
+        MalformedResource
+            Its Orthanc id or that of its series is missing.
+        """
         tags = _Tags(json, 'MainDicomTags')
         return cls(
             orthanc_id=_identifier(json, 'ID'),
@@ -287,7 +323,7 @@ class InstanceResource:
 
 
 class _Tags:
-    "Reads the tags of a resource and notes those that are malformed"
+    """The tags of a resource, with a list of those that are malformed"""
 
     def __init__(self, json: Any, name: str):
         self._tags = _mapping(_mapping(json).get(name))
@@ -305,7 +341,8 @@ class _Tags:
         return display_names(self.text(keyword))
 
     def uid(self, keyword: str) -> str:
-        "Return it whatever it is: what was stored under it must be found."
+        """Return the UID even if it is malformed: what has it must be found.
+        """
         value = self.text(keyword)
         if not is_uid(value):
             self._malformed.append((keyword, value))
@@ -344,16 +381,20 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-# Many times as fast as strptime
+# Much faster than strptime
 _TIMESTAMP = re.compile(
     '([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})')
 
 
 def _timestamp(value: Any) -> dt.datetime | None:
-    "Return what Orthanc writes as ``yyyymmddThhmmss``"
+    """Return the time that Orthanc writes as ``yyyymmddThhmmss``."""
+    found = _TIMESTAMP.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = map(int, found.groups())
     try:
-        return dt.datetime(*map(int, _TIMESTAMP.fullmatch(value).groups()))
-    except (AttributeError, TypeError, ValueError):
+        return dt.datetime(year, month, day, hour, minute, second)
+    except ValueError:
         return None
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP connections that verify certificates and keep a deadline."""
+"""HTTP connections with verified certificates and a deadline."""
 
 import http.client
 import io
@@ -27,8 +27,8 @@ def tls_context(
     Parameters
     ----------
     ca_certificates : str, optional
-        PEM; trusted besides the authorities of the system. A server's own
-        certificate may stand here, too.
+        PEM; trusted in addition to the authorities of the system. It may be
+        the certificate of the server itself.
     client_certificate, client_key : str, optional
         PEM; the key without a passphrase.
 
@@ -39,7 +39,7 @@ def tls_context(
     context = ssl.create_default_context()
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if ca_certificates and ca_certificates.strip():
-        # There may be remarks in any language between the certificates.
+        # There may be comments in any language between certificates
         data = ca_certificates.encode('ascii', 'ignore').decode()
         try:
             context.load_verify_locations(cadata=data)
@@ -51,12 +51,12 @@ def tls_context(
 
 
 def _load_client(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    # OpenSSL takes it from a file only; mkstemp makes one for our eyes only.
+    # OpenSSL needs a file; only this user can read that of mkstemp
     handle, path = tempfile.mkstemp(suffix='.pem')
     try:
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
             file.write(f"{certificate}\n{key}\n")
-        # Without a password it would ask on the terminal.
+        # Without a password it would ask on the terminal
         context.load_cert_chain(path, password='')
     except (OSError, ValueError):
         raise InvalidCertificate('client') from None
@@ -65,10 +65,15 @@ def _load_client(context: ssl.SSLContext, certificate: str, key: str) -> None:
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Connections with a TLS context of their own
+    """An adapter of requests with a TLS context of its own
 
-    The read timeout is the time for the whole answer, not for the next
-    bytes of it.
+    The read timeout applies to the whole answer, not to the next bytes of it.
+
+    Parameters
+    ----------
+    context : SSLContext, optional
+    **kwargs
+        As for `requests.adapters.HTTPAdapter`.
     """
 
     def __init__(self, context: ssl.SSLContext | None = None, **kwargs: Any):
@@ -76,6 +81,7 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().__init__(**kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Use the TLS context and connections with a deadline."""
         if self._context:
             kwargs['ssl_context'] = self._context
         super().init_poolmanager(*args, **kwargs)
@@ -84,12 +90,13 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def cert_verify(
             self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        "Leave it to the context, to which requests would add authorities."
+        """Leave verification to the context; requests would add authorities.
+        """
         conn.cert_reqs = 'CERT_REQUIRED'
 
 
 class _DeadlineReader(io.RawIOBase):
-    "Reads from a socket until a point in time"
+    """A socket that is read until a point in time"""
 
     def __init__(self, raw: io.RawIOBase, sock: Any):
         self._raw = raw
@@ -118,11 +125,11 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
 
-# Bytes that are read and sent at once; Python takes its time for each
+# Bytes that are read and sent at once; smaller blocks are slow in Python
 _BLOCK = 2**18
 
 
-class _ConnectionMixin:
+class _HTTPConnection(urllib3.connection.HTTPConnection):
     response_class = _Response
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -130,12 +137,12 @@ class _ConnectionMixin:
         self.blocksize = _BLOCK
 
 
-class _HTTPConnection(_ConnectionMixin, urllib3.connection.HTTPConnection):
-    pass
+class _HTTPSConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Response
 
-
-class _HTTPSConnection(_ConnectionMixin, urllib3.connection.HTTPSConnection):
-    pass
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.blocksize = _BLOCK
 
 
 class _HTTPPool(urllib3.HTTPConnectionPool):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses of viewers from templates."""
+"""URLs of viewers from templates."""
 
 import string
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 __all__ = ['PLACEHOLDERS', 'TemplateError', 'check_template', 'viewer_url']
 
-# What a template may name at each level
+# Placeholders at each level
 PLACEHOLDERS = {
     'patient': {'OrthancID', 'PatientID', 'ServerURL'},
     'study': {
@@ -24,13 +24,14 @@ _SCHEMES = {'', 'http', 'https', 'weasis'}
 
 
 class TemplateError(ValueError):
-    """A template that cannot become an address
+    """A template that cannot become a URL
 
     Attributes
     ----------
     reason : str
         ``'syntax'``, ``'placeholder'`` or ``'scheme'``.
     detail : str
+        The placeholder or scheme.
     """
 
     def __init__(self, reason: str, detail: str = ''):
@@ -44,6 +45,7 @@ def check_template(template: str, level: str) -> None:
 
     Parameters
     ----------
+    template : str
     level : str
         A key of `PLACEHOLDERS`.
 
@@ -58,7 +60,7 @@ def check_template(template: str, level: str) -> None:
 
 
 def viewer_url(template: str, base: str, values: Mapping[str, str]) -> str:
-    """Return the address of what a viewer shows.
+    """Return the URL at which a viewer shows a resource.
 
     Parameters
     ----------
@@ -66,9 +68,9 @@ def viewer_url(template: str, base: str, values: Mapping[str, str]) -> str:
         Checked by `check_template`; relative to the server unless it has a
         scheme.
     base : str
-        The server's public address with a trailing slash.
+        The server's public URL with a trailing slash.
     values : mapping
-        The placeholders' values; each is percent-encoded.
+        Values of the placeholders; each is percent-encoded.
     """
     quoted = {
         name: quote(value or '', safe='') for name, value in values.items()}

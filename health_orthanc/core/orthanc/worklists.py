@@ -1,20 +1,20 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Entries as the REST API of Orthanc's worklists plugin takes them.
+"""Worklist items in the REST API of Orthanc's worklists plugin.
 
-What stands here of the plugin was only read: in the Orthanc Book
-(``plugins/worklists-plugin-new.html``) and in the sources of its versions
-0.9.0 to 0.9.2.  It was tried with no Orthanc.
+This follows the Orthanc Book (``plugins/worklists-plugin-new.html``) and the
+sources of the plugin's versions 0.9.0 to 0.9.2.  It was not tested with an
+Orthanc.
 
 - ``POST /worklists/create`` and ``PUT /worklists/{id}`` take ``{"Tags": …}``,
   where an element is named by its keyword or tag, a sequence is a list of
   objects and all else is a text; they answer ``{"ID": …, "Path": …}``.
   Orthanc chooses the id.
 - ``GET /worklists?format=Simplify`` answers a list of ``{"ID": …, "Tags": …}``
-  with keywords in it, of all that is there, whoever made it.
-- ``DELETE /worklists/{id}`` answers 404 where there is none.
-- The texts are UTF-8.  Orthanc stores them in the character set that they
-  name among themselves.  An empty text is no number to it.
+  by keyword, with all items, whoever has created them.
+- ``DELETE /worklists/{id}`` answers 404 if there is no such item.
+- Texts are UTF-8.  Orthanc stores them in the character set that is among the
+  tags.  It does not accept an empty text for a number.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,10 +32,10 @@ __all__ = [
     'MINIMUM_VERSION', 'PLUGINS', 'Identity', 'find_identity', 'identities',
     'to_tags']
 
-# That of Orthanc itself
+# Of Orthanc itself
 MINIMUM_VERSION = (1, 12, 10)
-# The second one had the API for a while before it became the first one; as
-# it is built today it has none
+# The second plugin had the API for a while, before it was renamed to the
+# first one; today's builds of it do not
 PLUGINS = frozenset({'orthanc-worklists', 'worklists'})
 _NUMBERS = {'FD', 'FL', 'SL', 'SS', 'UL', 'US'}
 
@@ -44,7 +44,13 @@ Identity = tuple[str, str]
 
 
 def to_tags(file: bytes) -> dict[str, Any]:
-    "Return what the API is told of a worklist file, in Unicode"
+    """Return the tags of a worklist file for the REST API, in Unicode.
+
+    Parameters
+    ----------
+    file : bytes
+        As `dicom_file.to_file` returns.
+    """
     tags = _tags(pydicom.dcmread(BytesIO(file)))
     return {**tags, 'SpecificCharacterSet': UNICODE}
 
@@ -56,7 +62,7 @@ def _tags(dataset: Iterable[DataElement]) -> dict[str, Any]:
 
 
 def _name(element: DataElement) -> str:
-    "Return a keyword that DCMTK knows too, or else the tag"
+    """Return the keyword of an element if DCMTK knows it, else the tag."""
     tag = element.tag
     keyword = keyword_for_tag(tag)
     if keyword and not dictionary_is_retired(tag):
@@ -71,7 +77,7 @@ def _value(element: DataElement) -> str | list[dict[str, Any]]:
 
 
 def find_identity(tags: Any) -> Identity | None:
-    "Return what an entry stands for, None if it does not say so"
+    """Return the identity of a worklist item, or None if it is unknown."""
     try:
         step, = tags[STEP]
         identity = tags['StudyInstanceUID'], step['ScheduledProcedureStepID']
@@ -82,7 +88,12 @@ def find_identity(tags: Any) -> Identity | None:
 
 
 def identities(answer: Iterable[Any]) -> Mapping[str, Identity | None]:
-    """Return what the entries of a listing stand for, by their ids.
+    """Return the identities of all items of a listing, by their Orthanc ids.
+
+    Parameters
+    ----------
+    answer : iterable
+        The answer to ``GET /worklists?format=Simplify``.
 
     Raises
     ------

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Worklist items from templates"""
+"""Worklist items, from order to file"""

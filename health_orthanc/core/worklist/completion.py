@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every entry of a worklist must hold (PS3.4 K.6.1.2.2)."""
+"""Completion of worklist items with required attributes (PS3.4 K.6.1.2.2)."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from .dump import STEP, texts_of
-from .safety import WorklistError, representation
+from .element_values import WorklistError, representation
 
 __all__ = ['ROOT_KEYS', 'STEP_KEYS', 'complete', 'set_value', 'text_of']
 
@@ -57,11 +57,11 @@ STEP_KEYS = {
     'ScheduledProcedureStepLocation': '2',
     'ScheduledProcedureStepStatus': '3',
     }
-# What of type 1C is there instead
+# Alternatives of type 1C
 _CODES = {
     'RequestedProcedureDescription': 'RequestedProcedureCodeSequence',
     'ScheduledProcedureStepDescription': 'ScheduledProtocolCodeSequence'}
-# By these the images find back: no template says otherwise
+# Images are matched by these: a template must not change them
 _IDENTITY = (
     'PatientID', 'StudyInstanceUID', 'AccessionNumber',
     'ScheduledProcedureStepID')
@@ -69,7 +69,19 @@ _IDENTITY = (
 
 def complete(
         dataset: Dataset, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Add what is missing, and return its keywords.
+    """Add the attributes that are missing, and check those that identify.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Changed in place.
+    variables : mapping
+        Safe values of the order.
+
+    Returns
+    -------
+    tuple of str
+        The keywords of what was added.
 
     Raises
     ------
@@ -87,7 +99,7 @@ def complete(
             if absent and _tag(keyword) in part:
                 completed.append(keyword)
     if 'RequestedProcedureDescription' in dataset:
-        # Some consoles ask for it there
+        # Some consoles read it there
         set_value(step, 'RequestedProcedureDescription', text_of(
                 dataset, 'RequestedProcedureDescription'))
     for keyword in _IDENTITY:
@@ -101,10 +113,10 @@ def complete(
 
 def _identities(
         keyword: str, variables: Mapping[str, str]) -> set[str]:
-    "Return what an element that identifies patient or order may hold"
+    """Return the allowed values of an element that identifies."""
     own = {variables[keyword]}
     if keyword == 'PatientID' and variables.get('MergeID'):
-        # For workstations that lose all but the patient's ID
+        # For workstations that keep only the patient's ID
         own.add(variables['MergeID'])
     return own
 
@@ -112,7 +124,7 @@ def _identities(
 def _add(
         part: Dataset, keyword: str, type_: str,
         variables: Mapping[str, str]) -> bool:
-    "Add a key, and tell whether its value is missing"
+    """Add an element, and return whether its value is missing."""
     if _tag(keyword) in part and (
             type_ in {'2', '3'} or text_of(part, keyword)):
         return False
@@ -131,7 +143,7 @@ def _is_coded(part: Dataset, keyword: str) -> bool:
 
 
 def _step_item(dataset: Dataset) -> Dataset:
-    "Return the one item of the step, made if there is none"
+    """Return the item of the step, which is added if it is missing."""
     items = dataset.get(STEP) or []
     if len(items) > 1:
         raise WorklistError(('many', STEP))
@@ -143,19 +155,41 @@ def _step_item(dataset: Dataset) -> Dataset:
 
 @lru_cache(maxsize=1024)
 def _tag(keyword: str) -> BaseTag:
-    return BaseTag(tag_for_keyword(keyword))
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return BaseTag(tag)
 
 
 def text_of(part: Dataset, keyword: str) -> str:
-    "Return the text of an element, empty where there is none"
+    """Return the text of an element.
+
+    Returns
+    -------
+    str
+        Values separated by backslashes; empty if there is no such element.
+    """
     element = part.get(_tag(keyword))
     return '\\'.join(texts_of(element)) if element is not None else ''
 
 
-def set_value(part: Dataset, keyword: str, value: object) -> None:
-    "Set an element to a safe text, or to items"
+def set_value(
+        part: Dataset, keyword: str, value: str | list[Dataset]) -> None:
+    """Set an element.
+
+    Parameters
+    ----------
+    part : Dataset
+    keyword : str
+    value : str or list of Dataset
+        Safe text, or the items of a sequence.
+    """
     vr, _ = representation(keyword)
-    if vr == 'US':
-        value = int(value) if value else None
     tag = _tag(keyword)
-    part[tag] = DataElement(tag, vr, value, validation_mode=config.IGNORE)
+    part[tag] = DataElement(
+        tag, vr, _number(value) if vr == 'US' else value,
+        validation_mode=config.IGNORE)
+
+
+def _number(value: str | list[Dataset]) -> int | None:
+    return int(value) if isinstance(value, str) and value else None

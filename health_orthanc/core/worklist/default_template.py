@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The template that serves where nobody has made one."""
+"""Worklist template of study types that have none of their own."""
 
 __all__ = ['DEFAULT_TEMPLATE']
 

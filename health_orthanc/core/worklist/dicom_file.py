@@ -1,6 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Worklist files: explicit VR little endian (PS3.5 §7.1, PS3.10 §7.1)."""
+"""Worklist files: explicit VR little endian (PS3.5 §7.1, PS3.10 §7.1).
+
+They are written here and not by `pydicom.dcmwrite`, with which an item takes
+5.9 ms instead of 2.8 ms from its variables to its file (``./dev bench
+encoding``).
+"""
 
 import struct
 import uuid
@@ -20,12 +25,12 @@ _IMPLEMENTATION = '2.25.226532874960523714962870437169208236713'
 _NAMESPACE = uuid.UUID('6a5c2a35-4be1-4c4a-9d5b-2e5f6f1a8f77')
 _LONG = {'SQ', 'UC', 'UR', 'UT'}
 _FORMATS = {'US': '<H', 'SS': '<h', 'UL': '<I', 'SL': '<i'}
-# VRs that Specific Character Set has an effect on (PS3.5 §6.1.2.3)
+# VRs to which Specific Character Set applies (PS3.5 §6.1.2.3)
 _TEXTS = {'LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'}
 
 
 def _charset_of(dataset: Dataset) -> Charset:
-    "Return the set of a dataset, Unicode if it names none"
+    """Return the character set of a dataset, Unicode if it has none."""
     element = dataset.get('SpecificCharacterSet')
     if not element:
         return find_charset(UNICODE)
@@ -36,12 +41,16 @@ def _charset_of(dataset: Dataset) -> Charset:
 def to_file(dataset: Dataset) -> bytes:
     """Return the bytes of a ``.wl`` file.
 
-    The same dataset gives the same bytes.
+    Equal datasets have equal bytes.
+
+    Parameters
+    ----------
+    dataset : Dataset
 
     Raises
     ------
     UnicodeEncodeError
-        The character set of the dataset cannot hold a value.
+        A value is not in the character set of the dataset.
     """
     content = _dataset(dataset, _charset_of(dataset))
     instance = f'2.25.{uuid.uuid5(_NAMESPACE, content.hex()).int}'
@@ -94,22 +103,38 @@ def _value(element: DataElement, charset: Charset) -> bytes:
 
 
 def encode_text(text: str, vr: str, charset: Charset) -> bytes:
-    """Return the bytes of an element's text.
+    """Return the bytes of the text of an element.
+
+    Parameters
+    ----------
+    text : str
+        Values separated by backslashes.
+    vr : str
+    charset : Charset
+        Used for the VRs for which PS3.5 §6.1.2.3 allows it.
 
     Raises
     ------
     UnicodeEncodeError
     """
-    if vr not in _TEXTS:
+    if vr not in _TEXTS or text.isascii():
         return text.encode('ascii')
     return charset.encode(text, '\\^=' if vr == 'PN' else '\\')
 
 
 def differences(expected: Dataset, found: Dataset) -> tuple[str, ...]:
-    """Return the keywords of elements that are not equal.
+    """Return the keywords of the elements that differ.
 
-    Padding, group lengths and what stands in the header of a file make no
-    difference.
+    Padding, group lengths and the meta information of a file are ignored.
+
+    Parameters
+    ----------
+    expected, found : Dataset
+
+    Returns
+    -------
+    tuple of str
+        In the order of the tags.
     """
     names = []
     for tag in sorted({*expected.keys(), *found.keys()}):

@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-r"""Datasets as text: as DCMTK's dump2dcm reads it, and as JSON.
+"""Datasets as text: for DCMTK's dump2dcm, and as JSON.
 
-Of both only what a worklist needs: no private elements, no binary data, no
-values from files, and nothing twice.  dump2dcm reads the texts that are made
-here as they are meant; its options ``+te +l 65536`` let long ones through.
+Both forms are restricted to what a worklist needs: no private elements, no
+binary data, no values from files, and no element twice.  dump2dcm reads the
+texts that are written here without change; long values need its options
+``+te +l 65536``.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,18 +18,18 @@ from pydicom import config
 from pydicom.datadict import (
     dictionary_has_tag, dictionary_VM, dictionary_VR, keyword_for_tag,
     tag_for_keyword)
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
-from .safety import LENGTHS, WorklistError, safe_value
-from .templates import UNKNOWN, TemplateError, unmask
+from .element_values import LENGTHS, WorklistError, safe_value
+from .template import UNKNOWN, TemplateError, unmask
 
 __all__ = ['parse_dump', 'parse_json', 'texts_of', 'to_dump', 'to_json']
 
 STEP = 'ScheduledProcedureStepSequence'
-# Where templates for JSON write them at the root
+# Attributes of the step that JSON templates may have at the root
 _STEP_KEYS = frozenset({
         'Modality', 'ScheduledStationAETitle',
         'ScheduledProcedureStepStartDate', 'ScheduledProcedureStepStartTime',
@@ -38,10 +39,10 @@ _STEP_KEYS = frozenset({
         'ScheduledProcedureStepStatus', 'ScheduledProtocolCodeSequence',
         'PreMedication', 'RequestedContrastAgent'})
 _NUMBERS = {'US', 'SS', 'UL', 'SL'}
-# A backslash separates no values there
+# VRs in which a backslash does not separate values
 _PLAIN = {'LT', 'ST', 'UT'}
 _CHARSET = 0x00080005
-# pydicom has them as plain text
+# VRs that pydicom stores as plain text
 _STRINGS = {'AE', 'AS', 'CS', 'DA', 'LO', 'LT', 'SH', 'ST', 'TM', 'UT'}
 _LISTS = (MultiValue, list)
 _DEEPEST = 8
@@ -50,24 +51,27 @@ _MOST = 2000
 _LINE = re.compile(
     r'\s*\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)\s*([A-Za-z?]{2})?(?=\W|$)\s*'
     r'(.*?)\s*')
-# With another bracket it would be part of the value
+# A second bracket would make it a part of the value
 _COMMENT = re.compile(r'\]\s*#.*\]')
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xfffee000, 0xfffee00d, 0xfffee0dd
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    "What the standard says of an element"
+    """An element as the standard defines it"""
     tag: BaseTag
     vr: str
     keyword: str
     many: bool
 
 
+_Elements = MutableMapping[BaseTag, DataElement | RawDataElement]
+
+
 @dataclass
 class _Level:
-    "A dataset that is being read, and the sequence in it that is open"
-    elements: dict[BaseTag, DataElement] = field(default_factory=dict)
+    """A dataset that is being read, and the open sequence in it"""
+    elements: _Elements = field(default_factory=dict)
     open: _Key | None = None
     items: list[Dataset] = field(default_factory=list)
 
@@ -75,21 +79,22 @@ class _Level:
 def parse_dump(text: str, masked: bool = False) -> Dataset:
     """Return the dataset of a text for dump2dcm.
 
-    The VR is that of the standard.  A value ends, as it does for dump2dcm, at
-    the last bracket of its line.  Empty sequences are left out.
+    The VR is that of the standard.  As for dump2dcm, a value ends at the last
+    bracket of its line.  Empty sequences are left out.
 
     Parameters
     ----------
+    text : str
     masked : bool
-        The text comes of `templates.render_text`: what looks like a bracket
-        in a comment is one, and refused.
+        Whether the text comes from `template.render_text`: a bracket in a
+        comment was then written in the template, and is an error.
 
     Raises
     ------
     TemplateError
-        The text is none for dump2dcm, or not for a worklist.
+        The text cannot be read by dump2dcm, or is not for a worklist.
     WorklistError
-        A value is not as its VR asks.
+        A value is not valid for its VR.
     """
     levels = [_Level()]
     count = 0
@@ -172,7 +177,7 @@ def _value_text(rest: str, number: int) -> str:
         inside, bracket, after = rest[1:].rpartition(']')
         if not bracket or after.strip() and not after.strip().startswith('#'):
             raise TemplateError('result_syntax', number)
-        return unmask(inside)
+        return inside if inside.isascii() else unmask(inside)
     if rest.startswith(('(', '#')):
         return ''
     if rest.startswith('='):
@@ -199,24 +204,32 @@ def _safe(key: _Key, text: str) -> str:
     return safe_value(name, text.split('\\'))
 
 
-def _new(key: _Key, value: object) -> DataElement:
-    if key.vr in _NUMBERS:
-        value = value or None
+def _new(
+        key: _Key,
+        value: str | Sequence[int] | Sequence[Dataset]) -> DataElement:
     return DataElement(
-        key.tag, key.vr, value, validation_mode=config.IGNORE,
-        # Saves a third of the time
+        key.tag, key.vr, value if value or key.vr not in _NUMBERS else None,
+        validation_mode=config.IGNORE,
+        # This saves a third of the time
         already_converted=key.vr in _STRINGS and '\\' not in value)
 
 
 def parse_json(text: str) -> Dataset:
     """Return the dataset of a JSON object whose names are DICOM keywords.
 
-    What belongs to the step may stand at the root, as in the templates of
-    GNU Health 5.0.  Empty sequences are left out.
+    Attributes of the step may be at the root, as in the templates of GNU
+    Health 5.0.  Empty sequences are left out.
+
+    Parameters
+    ----------
+    text : str
+        As `template.render_text` returns it.
 
     Raises
     ------
     TemplateError
+    WorklistError
+        A value is not valid for its VR.
     """
     try:
         content = json.loads(
@@ -262,7 +275,7 @@ def _gather_step(content: dict[str, object]) -> None:
 def _read_object(content: dict[str, object], depth: int) -> Dataset:
     if depth > _DEEPEST:
         raise TemplateError('result_sequence')
-    elements = {}
+    elements: _Elements = {}
     for name, value in content.items():
         name = unmask(name)
         tag = tag_for_keyword(name)
@@ -287,13 +300,14 @@ def _read_items(name: str, value: object, depth: int) -> list[Dataset]:
 
 def _json_text(name: str, value: object) -> str:
     values = value if isinstance(value, list) else [value]
-    if not all(one is None or isinstance(one, str) for one in values):
+    texts = [one or '' for one in values if isinstance(one, str | None)]
+    if len(texts) < len(values):
         raise TemplateError('result_value', None, name)
-    return '\\'.join(unmask(one or '') for one in values)
+    return '\\'.join(map(unmask, texts))
 
 
 def texts_of(element: DataElement) -> list[str]:
-    "Return the values of an element that is no sequence, without padding"
+    """Return the values of an element that is no sequence, without padding."""
     value = element.value
     if value is None or value == '':
         return []
@@ -302,7 +316,7 @@ def texts_of(element: DataElement) -> list[str]:
 
 
 def to_dump(dataset: Dataset) -> str:
-    "Return the text from which dump2dcm makes a dataset"
+    """Return the text of a dataset for dump2dcm."""
     return '\n'.join(_dump_lines(dataset, '')) + '\n'
 
 
@@ -329,9 +343,9 @@ def _dump_lines(dataset: Dataset, indent: str) -> Iterator[str]:
 
 
 def _joined(element: DataElement) -> str:
-    r"""Return values between brackets.
+    """Return the values of an element, as written between brackets.
 
-    For dump2dcm a backslash before an n is the end of a line.
+    dump2dcm reads a backslash before an *n* as the end of a line.
     """
     texts = texts_of(element)
     return '\\'.join(
@@ -340,7 +354,7 @@ def _joined(element: DataElement) -> str:
 
 
 def to_json(dataset: Dataset) -> str:
-    "Return the JSON object of a dataset, its names DICOM keywords"
+    """Return a dataset as a JSON object whose names are DICOM keywords."""
     return json.dumps(
         _json_object(dataset), ensure_ascii=False, indent=4) + '\n'
 
@@ -349,9 +363,10 @@ def _json_object(dataset: Dataset) -> dict[str, object]:
     content: dict[str, object] = {}
     for element in dataset:
         if element.VR == 'SQ':
-            value = [_json_object(item) for item in element.value]
+            content[element.keyword] = [
+                _json_object(item) for item in element.value]
         else:
             texts = texts_of(element)
-            value = texts if len(texts) > 1 else ''.join(texts)
-        content[element.keyword] = value
+            content[element.keyword] = (
+                texts if len(texts) > 1 else ''.join(texts))
     return content

@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the variables of a procedure step to its entry (PS3.4 K.6.1.2).
+"""Worklist items, from the variables of a procedure step (PS3.4 K.6.1.2).
 
-One dataset is the source of everything that is served: of files, of live
-answers and of the text of the preview.
+Files, answers of the plugin and the preview are all made from one dataset.
 """
 
 import re
@@ -18,9 +17,10 @@ from .completion import ROOT_KEYS, STEP_KEYS, complete, set_value, text_of
 from .default_template import DEFAULT_TEMPLATE
 from .dicom_file import differences, encode_text, to_file
 from .dump import parse_dump, parse_json, to_dump, to_json
-from .safety import WorklistError, person_name, safe_text, safe_value
+from .element_values import (
+    Problem, WorklistError, person_name, safe_text, safe_value)
 from .samples import FULL, SPARSE, Sample
-from .templates import (
+from .template import (
     UNKNOWN, Template, TemplateError, compile_template, render_text)
 from .times import LocalStart, local_start, patient_age
 
@@ -42,18 +42,18 @@ Value = str | Sequence[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An entry of a worklist
+    """A rendered worklist item
 
     Attributes
     ----------
     dataset : Dataset
     text : str
-        All of the dataset, in the kind of its template.
+        The whole dataset, in the kind of its template.
     completed : tuple of str
-        Keywords that the template has left out.
+        Keywords that were missing in the template.
     warnings : tuple of str
-        ``'charset'``: the set of the template cannot hold a value, and
-        Unicode is used in its place.
+        ``'charset'`` if the character set of the template lacks a character,
+        and Unicode was used instead.
     """
     dataset: Dataset
     text: str
@@ -64,7 +64,7 @@ class Rendered:
 def render(
         template: Template | str, kind: str, variables: Mapping[str, Value],
         my: object = None) -> Rendered:
-    """Return the entry of a step.
+    """Return the worklist item of a step.
 
     Parameters
     ----------
@@ -72,17 +72,21 @@ def render(
     kind : str
         One of `KINDS`.
     variables : mapping
-        Values as they are stored, by the names of `VARIABLES`; others are
+        Values as they are stored, by the names in `VARIABLES`; other names are
         those of other modules.
     my : object, optional
-        A view of the request for templates that read it.
+        A view of the request, for templates that read it.
+
+    Returns
+    -------
+    Rendered
 
     Raises
     ------
     TemplateError
-        The template or its text cannot be used.
+        The template, or the text rendered from it, is wrong.
     WorklistError
-        A value cannot be used, is missing or not that of the order.
+        A value is invalid, missing, or not that of the order.
     """
     if isinstance(template, str):
         template = compile_template(template)
@@ -90,7 +94,7 @@ def render(
 
 
 def _safe_variables(variables: Mapping[str, Value]) -> dict[str, str]:
-    problems = []
+    problems: list[Problem] = []
     safe = {**dict.fromkeys(VARIABLES, ''), 'SpecificCharacterSet': UNICODE}
     for name, value in variables.items():
         try:
@@ -104,13 +108,13 @@ def _safe_variables(variables: Mapping[str, Value]) -> dict[str, str]:
 
 def _safe_variable(name: str, value: Value) -> str:
     if name == 'SpecificCharacterSet':
-        return _charset_term(value or UNICODE)
+        return _charset_term(value)
     if value is not None and not isinstance(value, str):
         value = _text_or_list(name, value)
     try:
         return safe_value(name, value)
     except KeyError:
-        # No keyword of DICOM
+        # Not a DICOM keyword
         texts = [value] if value is None or isinstance(value, str) else value
         return '\\'.join(map(safe_text, texts))
 
@@ -125,9 +129,10 @@ def _text_or_list(name: str, value: object) -> str | Sequence[str]:
     raise WorklistError(('invalid', name))
 
 
-def _charset_term(text: str) -> str:
+def _charset_term(value: Value) -> str:
+    text = value if isinstance(value, str) or not value else '\\'.join(value)
     try:
-        return find_charset(text).term
+        return find_charset(text or UNICODE).term
     except ValueError:
         raise WorklistError(('charset', 'SpecificCharacterSet')) from None
 
@@ -152,7 +157,7 @@ def _parse(template: Template, kind: str, masked: str) -> Dataset:
     try:
         return parse_json(masked)
     except TemplateError as error:
-        # A name may have been made of what belongs to the patient
+        # The name may contain data of the patient
         if error.detail in template.source:
             raise
         raise TemplateError(error.kind, error.line) from None
@@ -160,7 +165,7 @@ def _parse(template: Template, kind: str, masked: str) -> Dataset:
 
 def _settle_charset(
         dataset: Dataset, variables: Mapping[str, str]) -> tuple[str, ...]:
-    "Set a character set that can hold all values"
+    """Set a character set that has all characters."""
     term = _charset_term(
         text_of(dataset, 'SpecificCharacterSet')
         or variables['SpecificCharacterSet'])
@@ -182,6 +187,7 @@ def check_template(
 
     Parameters
     ----------
+    source : str
     kind : str
         One of `KINDS`.
     charset : str or None
@@ -191,7 +197,7 @@ def check_template(
     Returns
     -------
     tuple of str
-        Keywords that are added to each entry.
+        Keywords that the template lacks, and that are added to each item.
 
     Raises
     ------
@@ -201,9 +207,11 @@ def check_template(
     names = set(names)
     for name in sorted(template.names - VARIABLES - names):
         raise TemplateError(
-            'template_name', template.line_of(name), name)
+            'template_name', template.find_line(name), name)
     completed: dict[str, None] = {}
-    for values, is_full in [(FULL, True), (SPARSE, False)]:
+    samples: list[tuple[Mapping[str, Value], bool]] = [
+        (FULL, True), (SPARSE, False)]
+    for values, is_full in samples:
         variables = _safe_variables(
             {**values, 'SpecificCharacterSet': charset})
         variables.update(dict.fromkeys(names, UNKNOWN if is_full else ''))
@@ -218,7 +226,7 @@ def _check_sample(
     try:
         return _render(template, kind, variables, my).completed
     except TemplateError as error:
-        # What a record holds shows only when there is one
+        # It can only be checked with a record
         if error.kind == 'template_value' and (
                 re.search(r'\bmy\b', error.detail)):
             return ()
@@ -226,12 +234,17 @@ def _check_sample(
 
 
 def dump_bytes(text: str, charset: str) -> bytes:
-    """Return the text for dump2dcm as a file in a character set.
+    """Return the text for dump2dcm in a character set.
+
+    Parameters
+    ----------
+    text : str
+    charset : str
 
     Raises
     ------
     UnicodeEncodeError
-        The set cannot hold the text.
+        A character is not in the set.
     """
     found = find_charset(charset)
     return b''.join(

@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orders of nobody, with which templates are checked."""
+"""Sample orders with which templates are checked."""
 
 from collections.abc import Iterator
 
-from .templates import UNKNOWN
+from .template import UNKNOWN
 
 __all__ = ['FULL', 'SPARSE', 'Sample']
 
-# As much as an order needs
+# The attributes that every order has
 SPARSE = {
     'MergeID': '1.2.826.0.1.3680043.8.498.1',
     'AccessionNumber': 'A1',
@@ -57,11 +57,7 @@ FULL = {
 
 
 class Sample(str):
-    """Whatever a template asks of ``my``
-
-    Its text is `UNKNOWN`, which fits into every element; or empty, as a
-    record is of which little is known.
-    """
+    """A value for everything that a template reads from ``my``"""
     __slots__ = ()
 
     def __new__(cls, is_full: bool) -> 'Sample':

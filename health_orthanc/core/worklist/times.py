@@ -1,28 +1,28 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Local times and ages of worklist entries (PS3.5 §6.2: AS, DA, TM)."""
+"""Local times and ages in worklist items (PS3.5 §6.2: AS, DA, TM)."""
 
 import datetime as dt
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .safety import WorklistError
+from .element_values import WorklistError
 
 __all__ = ['LocalStart', 'local_start', 'patient_age']
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStart:
-    """When a step starts where it takes place
+    """The local start of a step
 
     Attributes
     ----------
     date : str
-        A DA.
+        DA
     time : str
-        A TM of six digits.
+        TM of six digits.
     offset : str
-        For TimezoneOffsetFromUTC (0008,0201), as in ``'+0100'``.
+        TimezoneOffsetFromUTC (0008,0201), as in ``'+0100'``.
     """
     date: str
     time: str
@@ -30,14 +30,14 @@ class LocalStart:
 
 
 def local_start(start: dt.datetime, zone: str | None) -> LocalStart:
-    """Return the local time of a step.
+    """Return the local start of a step.
 
     Parameters
     ----------
     start : datetime
-        In UTC where it has no zone.
+        In UTC if it has no time zone.
     zone : str or None
-        Of the IANA database; None for UTC.
+        A name of the IANA database; None for UTC.
 
     Raises
     ------
@@ -57,9 +57,14 @@ def local_start(start: dt.datetime, zone: str | None) -> LocalStart:
 
 
 def patient_age(birth_date: dt.date | None, on: dt.date) -> str:
-    """Return an AS: days below a month, months below two years, else years.
+    """Return the age of a patient as AS.
 
-    Empty where the birth date is unknown or still to come.
+    It is in days below one month, in months below two years, else in years.
+
+    Returns
+    -------
+    str
+        Empty if the birth date is unknown or in the future.
     """
     if birth_date is None or birth_date > on:
         return ''

@@ -17,7 +17,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
     ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
-from trytond.modules.health_orthanc.core.dicom.headers import (
+from trytond.modules.health_orthanc.core.dicom.file_header import (
     HEAD_LIMIT, Header, Reason, Unusable, read_header)
 
 from tests.unit.upload_samples import bare, dicom

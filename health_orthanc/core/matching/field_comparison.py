@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How each field of a study compares with that of a patient or an order."""
+"""Comparison of single fields of a study with a patient or an order."""
 
 import datetime as dt
 import re
@@ -10,7 +10,7 @@ from rapidfuzz.distance import OSA
 
 from .attributes import (
     OrderAttributes, PatientAttributes, StepAttributes, StudyAttributes)
-from .folding import fold_words
+from .normalization import normalize_words
 from .verdicts import Finding, Reason
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     'compare_step_ids', 'compare_study_uids', 'is_mistyped',
     'received_values']
 
-# Of objects that are made from images, or of anything (PS3.3 C.7.3.1.1.1)
+# Modalities of derived objects, and of any objects (PS3.3 C.7.3.1.1.1)
 NOT_ACQUIRED = frozenset("""
     SR KO PR OT SEG REG DOC FID RTSTRUCT RTPLAN RTDOSE RTRECORD PLAN RWV STAIN
     ASMT M3D TEXTUREMAP AU HC""".split())
@@ -33,16 +33,22 @@ def compare_patient_ids(
         issuers: Collection[str] = ()) -> Finding:
     """Compare the PatientID with the PUID.
 
-    Nobody's PUID is missing, as is what another hospital has issued. Another
-    identifier is equal for `Reason.OTHER_ID`: it supports a match, and never
-    decides.
+    A PatientID that is nobody's PUID is missing, as is one that another
+    hospital has issued. Another identifier is equal with `Reason.OTHER_ID`:
+    it supports a match and never decides.
 
     Parameters
     ----------
+    study : StudyAttributes
+    patient : PatientAttributes
     puids : collection of str
-        Those of other patients too.
+        Of all patients, so that another patient's PUID is recognized.
     issuers : collection of str
-        What the IssuerOfPatientID may be; if there are none, any may.
+        Allowed values of IssuerOfPatientID; empty for any.
+
+    Returns
+    -------
+    Finding
     """
     ours, theirs = patient.puid, study.patient_id
     if not ours:
@@ -63,12 +69,13 @@ def compare_patient_ids(
         return Finding.missing(Reason.FOREIGN_ID)
     if is_mistyped(ours, theirs):
         return Finding.differs(Reason.SIMILAR, 0.5)
-    # Also a merge ID that a workstation has put there
+    # It may also be a merge ID that a workstation has written
     return Finding.missing(Reason.FOREIGN_ID)
 
 
 def is_mistyped(one: str, other: str) -> bool:
-    "Return whether one letter or digit was mistyped, or case and spaces"
+    """Return whether one character, or case and spaces, make the difference.
+    """
     if min(len(one), len(other)) < 4:
         return False
     return OSA.distance(_compact(one), _compact(other)) <= 1
@@ -79,6 +86,19 @@ def _compact(text: str) -> str:
 
 
 def compare_sex(patient: PatientAttributes, theirs: str) -> Finding:
+    """Compare the biological sex with PatientSex (0010,0040).
+
+    Parameters
+    ----------
+    patient : PatientAttributes
+        The gender is compared if the biological sex is unknown.
+    theirs : str
+
+    Returns
+    -------
+    Finding
+        With `Reason.GENDER` if the gender was compared.
+    """
     sex = _known_sex(theirs)
     biological, gender = map(
         _known_sex, [patient.biological_sex, patient.gender])
@@ -98,8 +118,7 @@ def compare_study_uids(
         ours: str, theirs: Collection[str], known: Collection[str]) -> Finding:
     """Compare StudyInstanceUIDs.
 
-    Many modalities give their own, which is missing unless it is `known`,
-    for it is another order's then.
+    Many modalities create their own, which counts as missing.
 
     Parameters
     ----------
@@ -107,7 +126,11 @@ def compare_study_uids(
     theirs : collection of str
         That of the study and those of its RequestAttributesSequence.
     known : collection of str
-        Those of all orders that are compared.
+        Of all orders: one of these belongs to another order, and differs.
+
+    Returns
+    -------
+    Finding
     """
     if not ours or not theirs:
         return Finding.missing()
@@ -120,7 +143,16 @@ def compare_study_uids(
 
 def compare_merge_id(
         study: StudyAttributes, order: OrderAttributes) -> Finding:
-    "Look for it as the whole of any value, but where it counts already"
+    """Search the merge ID of an order among the values of a study.
+
+    It must be the whole of a value, or of a component of it. It is not
+    compared where it is the study UID, which is compared by itself.
+
+    Returns
+    -------
+    Finding
+        Equal or missing, never different.
+    """
     merge_id = order.merge_id
     if not merge_id or order.study_uid in study.study_uids:
         return Finding.missing()
@@ -130,7 +162,13 @@ def compare_merge_id(
 
 
 def received_values(study: StudyAttributes) -> set[str]:
-    "Return what may be a merge ID: all values, and their components"
+    r"""Return all values of a study that may be a merge ID.
+
+    Returns
+    -------
+    set of str
+        Values, and their components between ``\`` and ``^``.
+    """
     values = {
         study.study_uid, study.patient_id, study.accession_number,
         study.description, *study.other_patient_ids, *study.texts,
@@ -142,16 +180,23 @@ def received_values(study: StudyAttributes) -> set[str]:
 
 def compare_accession_numbers(
         order: OrderAttributes, theirs: Collection[str]) -> Finding:
-    """Compare the accession numbers of an order with those received.
+    """Compare AccessionNumbers (0008,0050).
 
     One of several values is enough. A number with a prefix or suffix of the
-    site, or one that has lost its letters or leading zeros, is similar.
+    site, or without its letters or leading zeros, is similar.
 
     Parameters
     ----------
     order : OrderAttributes
+        Its former numbers are equal, too, with `Reason.ALIAS`.
     theirs : collection of str
         Each value that was received.
+
+    Returns
+    -------
+    Finding
+        With `Reason.SIMILAR` if a typing error or lost parts explain the
+        difference.
     """
     ours = order.accession_number
     if not theirs or not (ours or order.aliases):
@@ -184,9 +229,20 @@ def _has_lost_parts(one: str, other: str) -> bool:
 def compare_step_ids(
         ours: Collection[str], theirs: Collection[str], identified: bool
         ) -> Finding:
-    """Compare IDs that are unique in one hospital only.
+    """Compare identifiers that are unique within one hospital only.
 
-    Those of another hospital may be the same.
+    Parameters
+    ----------
+    ours, theirs : collection of str
+        ScheduledProcedureStepIDs or RequestedProcedureIDs.
+    identified : bool
+        Whether the patient matches: another hospital may use the same
+        identifiers, so equal ones are missing otherwise
+        (`Reason.BARE_STEP`).
+
+    Returns
+    -------
+    Finding
     """
     ours, theirs = set(ours) - {''}, set(theirs) - {''}
     if not ours or not theirs:
@@ -200,6 +256,21 @@ def compare_step_ids(
 
 def compare_modalities(
         steps: Sequence[StepAttributes], theirs: Collection[str]) -> Finding:
+    """Compare the ordered with the acquired modalities (PS3.3 C.7.3.1.1.1).
+
+    Documents and derived objects are left out. CR, DX and RG are equal, with
+    `Reason.KIND`.
+
+    Parameters
+    ----------
+    steps : sequence of StepAttributes
+    theirs : collection of str
+        Of all series.
+
+    Returns
+    -------
+    Finding
+    """
     ours = {s.modality for s in steps} - {'', 'OT'}
     theirs = set(theirs) - NOT_ACQUIRED - {''}
     if not ours or not theirs:
@@ -214,6 +285,19 @@ def compare_modalities(
 def compare_dates(
         steps: Sequence[StepAttributes], theirs: dt.date | None,
         window: dt.timedelta) -> Finding:
+    """Compare the date of a study with those of the scheduled steps.
+
+    Parameters
+    ----------
+    steps : sequence of StepAttributes
+    theirs : date or None
+    window : timedelta
+        The largest difference that counts as equal.
+
+    Returns
+    -------
+    Finding
+    """
     ours = [s.date for s in steps if s.date]
     if not ours or not theirs:
         return Finding.missing()
@@ -223,7 +307,15 @@ def compare_dates(
 
 
 def compare_descriptions(ours: str, theirs: str) -> Finding:
-    one, other = sorted(fold_words(ours)), sorted(fold_words(theirs))
+    """Compare descriptions by their words, in any order.
+
+    Returns
+    -------
+    Finding
+        Its agreement is the part of the words that both have, at most 0.9 if
+        not all.
+    """
+    one, other = sorted(normalize_words(ours)), sorted(normalize_words(theirs))
     if not one or not other:
         return Finding.missing()
     if one == other:
@@ -236,6 +328,20 @@ def compare_descriptions(ours: str, theirs: str) -> Finding:
 
 def compare_stations(
         steps: Sequence[StepAttributes], study: StudyAttributes) -> Finding:
+    """Compare the scheduled with the acquiring stations.
+
+    AE titles are compared with AE titles, names with names; one that is equal
+    is enough.
+
+    Parameters
+    ----------
+    steps : sequence of StepAttributes
+    study : StudyAttributes
+
+    Returns
+    -------
+    Finding
+    """
     pairs = [
         ({s.station_aetitle for s in steps} - {''}, study.station_aetitles),
         ({s.station_name for s in steps} - {''}, study.station_names)]

@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values of DICOM elements from what people have typed (PS3.5 §6.2).
+"""Values of DICOM elements from text that people have typed (PS3.5 §6.2).
 
-Text is made safe: nothing in it can end its value, begin another or reach
-beyond its element.  What has a form of its own, as a date or a UID, is
-checked and never guessed.
+Text is made safe: it can neither end its value nor begin another.  A value
+with a form of its own, such as a date or a UID, is checked and never guessed.
 """
 
 import re
@@ -22,15 +21,15 @@ __all__ = [
     'safe_text', 'safe_value']
 
 Problem = tuple[str, str]
-# Characters of one value; LT and UT as dump2dcm can still take them
+# Longest values, in characters; LT and UT as long as dump2dcm accepts
 LENGTHS = {
     'AE': 16, 'AS': 4, 'CS': 16, 'DA': 8, 'DS': 16, 'DT': 26, 'IS': 12,
     'LO': 64, 'LT': 10240, 'PN': 64, 'SH': 16, 'ST': 1024, 'TM': 14,
     'UC': 1024, 'UI': 64, 'UR': 1024, 'UT': 10240}
 TEXTS = {'LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UT'}
-# All values of one element together
+# Characters of all values of an element
 _TOTAL = 10240
-# Another text would be another patient or order
+# If cut or changed, they would identify another patient or order
 IDENTIFIERS = frozenset({
         'PatientID', 'AccessionNumber', 'RequestedProcedureID',
         'ScheduledProcedureStepID', 'StudyInstanceUID'})
@@ -39,8 +38,8 @@ _NOT_CHARACTERS = [
     *range(0xd800, 0xe000), *range(0xfdd0, 0xfdf0),
     *(plane + last for plane in range(0, 0x110000, 0x10000)
         for last in (0xfffe, 0xffff))]
-# Directions that a text imposes on what stands behind it, and the byte
-# order mark
+# Characters that change the direction of the following text, and the
+# byte order mark
 _INVISIBLE = [*range(0x202a, 0x202f), *range(0x2066, 0x206a), 0xfeff]
 SAFE_CHARACTERS = (
     dict.fromkeys(
@@ -69,7 +68,7 @@ _KEYWORD_FORMS = {
 
 
 class WorklistError(ValueError):
-    """An entry that cannot be shown to a modality
+    """An item that cannot be on the worklist
 
     Attributes
     ----------
@@ -87,10 +86,16 @@ class WorklistError(ValueError):
 
 
 def safe_text(text: str | None, kind: str = '') -> str:
-    """Return text that can stand in any element, and nowhere else.
+    """Return text that is safe as a value of any element.
 
-    Controls and line ends become spaces, backslashes slashes; what is no
-    character is replaced.  This is the same for all kinds of templates.
+    Control characters and line ends become spaces, backslashes become slashes,
+    noncharacters become U+FFFD.  It is the same for all kinds of templates.
+
+    Parameters
+    ----------
+    text : str or None
+    kind : str
+        Ignored.
     """
     if text is None:
         return ''
@@ -100,7 +105,16 @@ def safe_text(text: str | None, kind: str = '') -> str:
 
 
 def cut(text: str, length: int) -> str:
-    "Return the beginning of a text without splitting a letter from its marks"
+    """Return the beginning of a text.
+
+    A letter is not separated from its combining marks.
+
+    Parameters
+    ----------
+    text : str
+    length : int
+        The most characters.
+    """
     if len(text) <= length:
         return text
     end = length
@@ -118,7 +132,7 @@ def _continues(character: str) -> bool:
 def person_name(
         family: str | None, given: str | None, middle: str | None = '',
         prefix: str | None = '', suffix: str | None = '') -> str:
-    "Return a PN of its components (PS3.5 §6.2.1)"
+    """Return a PN from its components (PS3.5 §6.2.1)."""
     parts = [family, given, middle, prefix, suffix]
     return _group(parts)
 
@@ -140,7 +154,7 @@ def _safe_name(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def representation(keyword: str) -> tuple[str, bool]:
-    """Return VR and whether there may be many values.
+    """Return the VR of a keyword, and whether it may have several values.
 
     Raises
     ------
@@ -155,25 +169,27 @@ def representation(keyword: str) -> tuple[str, bool]:
 
 def safe_value(
         keyword: str, value: str | Sequence[str] | None) -> str:
-    r"""Return the value of an element as it stands between brackets.
+    r"""Return the value of an element, as written between brackets.
 
     Parameters
     ----------
     keyword : str
         DICOM keyword or VR.
     value : str, sequence of str or None
-        A sequence stands for many values; where the element takes only one
-        they are joined by semicolons.
+        A sequence is several values; if the element allows only one, they are
+        joined with semicolons.
 
     Returns
     -------
     str
-        Values are separated by ``\``; empty for no value.
+        Values separated by ``\``; empty for no value.
 
     Raises
     ------
     WorklistError
         The value is ``invalid`` or ``too_long`` for its VR.
+    KeyError
+        The standard has no such keyword.
     """
     if keyword in LENGTHS or keyword in _RANGES:
         vr, many = keyword, True
@@ -207,11 +223,18 @@ def _safe_single(keyword: str, vr: str, value: str | None) -> str:
 
 
 def check_value(keyword: str, vr: str, text: str) -> str:
-    """Return one value that is not empty in its canonical form.
+    """Return a single value in its normal form.
+
+    Parameters
+    ----------
+    keyword, vr : str
+    text : str
+        Not empty.
 
     Raises
     ------
     WorklistError
+        It is ``invalid`` or ``too_long``.
     """
     if vr in LENGTHS and len(text) > LENGTHS[vr]:
         kind = 'too_long' if vr in TEXTS or vr == 'UI' else 'invalid'
@@ -233,7 +256,7 @@ def _check_date(text: str) -> str:
 
 
 def _check_time(text: str) -> str:
-    """Return six digits.
+    """Return a TM of six digits.
 
     Worklist servers compare times as text.
     """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.worklist.safety import (
+from trytond.modules.health_orthanc.core.worklist.element_values import (
     WorklistError, person_name, safe_text, safe_value)
 
 # Lone halves of surrogate pairs come out of JSON, too.

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a file holds a DICOM instance, and whose (PS3.10 §7).
+"""Header of a DICOM file: is it an instance, and whose (PS3.10 §7).
 
-Only the beginning of a file is looked at, whatever the rest of it is.
+Only the beginning of a file is read.
 """
 
 import datetime as dt
 import enum
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydicom.charset import convert_encodings, decode_bytes
@@ -22,9 +22,9 @@ from .values import clean_text, display_names, parse_date
 __all__ = [
     'ARCHIVES', 'HEAD_LIMIT', 'Header', 'Reason', 'Unusable', 'read_header']
 
-# How a ZIP begins, also an empty one and one of several volumes
+# First bytes of a ZIP: normal, empty, of several volumes
 ARCHIVES = (b'PK\3\4', b'PK\5\6', b'PK\7\x08')
-# Bytes of a file within which the identity must be told
+# The identifying attributes must be in so many bytes
 HEAD_LIMIT = 2**20
 _TEXT_LIMIT = 324  # characters, more than any value may have (PS3.5 §6.2)
 
@@ -46,7 +46,7 @@ _VALUES = {
     'series_uid': 0x0020000E,
     }
 _LAST = 0x0020000E
-# Without these no archive knows where to put it (PS3.3 A.1)
+# An archive needs these to store it (PS3.3 A.1)
 _NEEDED = ['sop_class', 'instance_uid', 'study_uid', 'series_uid']
 _VRS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
 _NAME_DELIMITERS = {ord(c) for c in '\\^='}
@@ -54,7 +54,7 @@ _TEXT_DELIMITERS = {ord('\\')}
 
 
 class Reason(enum.Enum):
-    "Why a file is no DICOM instance that can be sent"
+    """Why a file cannot be uploaded as a DICOM instance"""
     EMPTY = 'empty'
     NOT_DICOM = 'not_dicom'
     DIRECTORY = 'directory'  # DICOMDIR: it only lists other files
@@ -62,23 +62,28 @@ class Reason(enum.Enum):
     INCOMPLETE = 'incomplete'  # there is no instance, series or study UID
     ARCHIVE = 'archive'  # an archive inside of another
     ENCRYPTED = 'encrypted'
-    NAME = 'name'  # it leads out of the folder
+    NAME = 'name'  # its path leads out of the folder
     LINK = 'link'  # not a file but a link to one
-    METHOD = 'method'  # compressed in a way that is not known here
+    METHOD = 'method'  # an unknown compression
     DAMAGED = 'damaged'
-    TRUNCATED = 'truncated'  # less is there than was told
+    TRUNCATED = 'truncated'  # shorter than declared
     TOO_LARGE = 'too_large'
     TOO_MANY = 'too_many'
-    BOMB = 'bomb'  # a small archive of very much
+    BOMB = 'bomb'  # a ZIP bomb
 
     @property
     def passenger(self) -> bool:
-        "Whether such files come along with images on every disc"
+        """bool : whether such files accompany images on every CD"""
         return self in {Reason.DIRECTORY, Reason.EMPTY, Reason.NOT_DICOM}
 
 
 class Unusable(ValueError):
-    "A file that cannot be sent, or that none can be taken out of"
+    """A file that cannot be uploaded, or an archive that cannot be read
+
+    Attributes
+    ----------
+    reason : Reason
+    """
 
     def __init__(self, reason: Reason):
         super().__init__(reason.value)
@@ -87,7 +92,7 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an instance says it is
+    """The attributes that identify an instance
 
     Attributes
     ----------
@@ -112,14 +117,15 @@ class Header:
 
     @property
     def display_name(self) -> str:
+        """str : the patient's name for people to read"""
         return display_names(self.patient_name)
 
 
 def read_header(head: bytes) -> Header:
-    """Return what the beginning of a file tells.
+    """Return the header of a file from its first bytes.
 
-    The file is DICOM as of PS3.10, or a bare dataset without preamble and
-    meta information.
+    The file is DICOM as of PS3.10, or a dataset without preamble and meta
+    information.
 
     Parameters
     ----------
@@ -132,7 +138,7 @@ def read_header(head: bytes) -> Header:
     """
     if not head:
         raise Unusable(Reason.EMPTY)
-    # Orthanc takes a preamble that begins so for an archive
+    # Orthanc takes a preamble that begins so for a ZIP archive
     if head.startswith(ARCHIVES):
         raise Unusable(Reason.ARCHIVE)
     is_file = head[_PREAMBLE:].startswith(_PREFIX)
@@ -144,13 +150,13 @@ def read_header(head: bytes) -> Header:
     except Unusable:
         raise
     except Exception:
-        # pydicom raises whatever comes of bytes that are no DICOM
+        # pydicom raises many errors for bytes that are no DICOM
         raise Unusable(
             Reason.HEADER if is_file else Reason.NOT_DICOM) from None
 
 
 def _may_be_dataset(head: bytes) -> bool:
-    "Return whether the first tag is of the meta or the identifying group"
+    """Return whether the first tag is in group 0002 or 0008."""
     return len(head) >= 12 and head[:2] in {b'\2\0', b'\x08\0', b'\0\x08'}
 
 
@@ -162,7 +168,7 @@ def _read(data: bytes) -> Header:
         raise Unusable(Reason.DIRECTORY)
     data = data[start:]
     if syntax == _DEFLATED:
-        # pydicom would inflate all of it, however much that is
+        # pydicom would inflate all of it, however large
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, HEAD_LIMIT)
     little = not (
         syntax == _BIG_ENDIAN or not syntax and data.startswith(b'\0\x08'))
@@ -173,14 +179,14 @@ def _read(data: bytes) -> Header:
 
 
 def _read_meta(data: bytes) -> tuple[dict[int, RawDataElement], int]:
-    "Return the meta information, and where it ends"
+    """Return the meta information, and its length."""
     if not data.startswith(b'\2\0'):
         return {}, 0
     return _elements(data, True, [_MEDIA_CLASS, _SYNTAX], 0x0002FFFF)
 
 
 def _elements(
-        data: bytes, little: bool, tags: Sequence[int],
+        data: bytes, little: bool, tags: Iterable[int],
         last: int) -> tuple[dict[int, RawDataElement], int]:
     file = io.BytesIO(data)
     found = {}
@@ -209,7 +215,8 @@ def _header(elements: dict[int, RawDataElement]) -> Header:
         birth_date = parse_date(values['birth_date'])
     except ValueError:
         birth_date = None
-    return Header(**{**values, 'birth_date': birth_date})
+    texts = {k: v for k, v in values.items() if k != 'birth_date'}
+    return Header(**texts, birth_date=birth_date)
 
 
 def _text(

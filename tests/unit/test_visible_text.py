@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from trytond.modules.health_orthanc.core.dicom.display import visible_text
+from trytond.modules.health_orthanc.core.dicom.visible_text import visible_text
 from trytond.modules.health_orthanc.core.matching.wildcards import (
     is_specific, matches_any)
 
