@@ -822,6 +822,11 @@ def test_stream_is_sent_over_a_fresh_connection(peer, client):
         (reply(b'["x"]', 400), ''),
         (reply(b'Bad request', 400), ''),
         (reply_json({'Status': 'FilteredOut'}), 'filtered'),
+        (reply(json.dumps({
+                        'Message': 'Inexistent tag', 'OrthancStatus': 17,
+                        }).encode(), 404), 'Inexistent tag'),
+        (status(404), ''), (status(409), ''), (status(415), ''),
+        (status(422), ''),
         ])
 def test_refused_instance(peer, client, answer, detail):
     peer.script('/instances', answer)
@@ -845,7 +850,8 @@ def test_odd_answer_to_an_instance(peer, client, answer):
 
 
 @pytest.mark.parametrize('code, error', [
-        (401, Unauthorized), (403, Forbidden), (500, ServerFault)])
+        (401, Unauthorized), (403, Forbidden), (413, ServerFault),
+        (429, ServerFault), (500, ServerFault)])
 def test_instance_is_not_taken(peer, client, code, error):
     peer.script('/instances', status(code))
     with pytest.raises(error):

@@ -583,10 +583,11 @@ class OrthancClient:
                     self._session.prepare_request(request),
                     timeout=(min(connect, left), min(read, left)),
                     allow_redirects=False, stream=True) as response:
-                if response.status_code == 400 and isinstance(
-                        request.data, InstanceContent):
+                if isinstance(request.data, InstanceContent) and (
+                        _is_refusal(response.status_code)):
                     raise InstanceRefused(
-                        error_message(self._body(response, name)), name)
+                        error_message(self._body(response, name)), name,
+                        response.status_code)
                 _check_status(response, name)
                 return self._body(response, name)
         except NETWORK_ERRORS as error:
@@ -630,6 +631,18 @@ def _name(method: str, path: Sequence[str]) -> str:
 def _check_range(value: int, minimum: int, maximum: int = 2**31) -> None:
     if not minimum <= value <= maximum:
         raise ValueError(f"not within {minimum} and {maximum}")
+
+
+# Of a client error, these concern the call and not the instance
+_OF_CALL = {401, 403, 407, 408, 413, 429}
+
+
+def _is_refusal(status: int) -> bool:
+    """Return whether a status means that an instance is not taken.
+
+    Orthanc answers 404 ("Inexistent tag"), 415 and others, not only 400.
+    """
+    return 400 <= status < 500 and status not in _OF_CALL
 
 
 def _check_status(response: requests.Response, name: str) -> None:
