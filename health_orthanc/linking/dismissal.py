@@ -104,8 +104,8 @@ class DismissalRule(
             rules = cls.search([])
         found = defaultdict(list)
         for sub_ids in grouped_slice(list(ids)) if rules else []:
-            for id_, found in _comparable_tags(list(sub_ids), rules).items():
-                rule = next((r for r in rules if r.matches(*found)), None)
+            for id_, tags in _comparable_tags(list(sub_ids), rules).items():
+                rule = next((r for r in rules if r.matches(*tags)), None)
                 if rule:
                     found[rule].append(id_)
         for rule, matching in found.items():

@@ -160,7 +160,7 @@ class PluginTestCase(AccessTestCase):
 
     def test_a_database_without_the_module(self):
         with patch(
-                'trytond.modules.health_orthanc.exchange.routes._is_active',
+                'trytond.modules.health_orthanc.common.routes.is_active',
                 return_value=False):
             self.assertEqual(self.get(self.key).status_code, 404)
             # Nobody else learns which databases have it
