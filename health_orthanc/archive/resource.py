@@ -12,7 +12,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from ..common.access import GuardedMixin
-from ..common.exceptions import MirrorAccessError
+from ..common.exceptions import ResourceAccessError
 from ..common.registration import LayeredMixin, inherited_names
 from ..common.transaction import now
 
@@ -61,12 +61,12 @@ class MirrorMixin(LayeredMixin, GuardedMixin):
         refused = set(names) - inherited_names(cls, '_editable_fields')
         if refused:
             field = cls.__names__(min(refused))
-            raise MirrorAccessError(gettext(
+            raise ResourceAccessError(gettext(
                     'health_orthanc.msg_mirror_readonly', **field))
 
     @classmethod
     def copy(cls, records, default=None):
-        raise MirrorAccessError(
+        raise ResourceAccessError(
             gettext('health_orthanc.msg_mirror_copy', **cls.__names__()))
 
     @classmethod

@@ -21,7 +21,7 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import describe
 from ..common.locks import named_lock
-from ..common.rows import known_rows, write_same
+from ..common.rows import load_rows, write_column
 from ..common.transaction import in_transaction, now
 from ..core.orthanc import reconciliation as core
 from ..core.orthanc.errors import JobFailed, NotFound, OrthancError
@@ -423,7 +423,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
     def _carry_study(cls, correction, resource):
         pool = Pool()
         Study = pool.get('gnuhealth.imaging_orthanc.study')
-        patients = known_rows(
+        patients = load_rows(
             pool.get('gnuhealth.orthanc.patient'), 'uuid',
             {resource.patient_orthanc_id}, server=[correction.server.id])
         Study.write([correction.study], {
@@ -435,7 +435,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
     def _carry_series(cls, study, resources):
         Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
         ids = {r.series_instance_uid: r.orthanc_id for r in resources}
-        write_same(Series, 'orthanc_UID', {
+        write_column(Series, 'orthanc_UID', {
                 ids[s.series_UID]: [s.id] for s in Series.search(
                     [('study', '=', study.id)]) if s.series_UID in ids})
 
@@ -447,7 +447,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             key = instance.series.series_UID, instance.sop_instance_UID
             if key in ids:
                 found[ids[key]] = [instance.id]
-        write_same(Instance, 'orthanc_UID', found)
+        write_column(Instance, 'orthanc_UID', found)
 
     @classmethod
     def _carry_patient(cls, study):

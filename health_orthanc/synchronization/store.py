@@ -18,7 +18,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from ..common.rows import (
-    insert_rows, known_rows, split_rows, write_rows, write_same)
+    insert_rows, load_rows, partition_changes, write_column, write_rows)
 from ..common.transaction import now
 from ..linking.queue import mark_changed
 
@@ -38,10 +38,10 @@ def store_patients(server, resources):
         Of the names of the run's fields.
     """
     Patient = Pool().get('gnuhealth.orthanc.patient')
-    known = known_rows(
+    known = load_rows(
         Patient, 'uuid', {r.orthanc_id for r in resources},
         server=[server.id])
-    created, updated = split_rows(known, resources, _patient_values)
+    created, updated = partition_changes(known, resources, _patient_values)
     Patient.create([
             {'server': server.id, 'uuid': r.orthanc_id, **values}
             for r, values in created])
@@ -74,10 +74,10 @@ def store_studies(server, resources):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     resources = Study.without_superseded(server, resources)
-    known = known_rows(
+    known = load_rows(
         Study, 'orthanc_UID', {r.orthanc_id for r in resources},
         server=[server.id])
-    patients = known_rows(
+    patients = load_rows(
         pool.get('gnuhealth.orthanc.patient'), 'uuid',
         {r.patient_orthanc_id for r in resources}, server=[server.id])
     values = {}
@@ -85,7 +85,7 @@ def store_studies(server, resources):
         values[resource.orthanc_id] = study_values(
             resource, patients.get(resource.patient_orthanc_id))
     mark_changed(known, values)
-    created, updated = split_rows(
+    created, updated = partition_changes(
         known, resources, lambda r: values[r.orthanc_id])
     Study.create([
             {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
@@ -187,10 +187,10 @@ def store_series(server, resources):
         server, 'gnuhealth.imaging_orthanc.study',
         {r.study_orthanc_id for r in resources})
     resources = [r for r in resources if r.study_orthanc_id in studies]
-    known = known_rows(
+    known = load_rows(
         Series, 'orthanc_UID', {r.orthanc_id for r in resources},
         study=set(studies.values()))
-    created, updated = split_rows(
+    created, updated = partition_changes(
         known, resources,
         lambda r: _series_values(r, studies[r.study_orthanc_id]))
     # Nothing in a new series is of people yet
@@ -252,7 +252,7 @@ def update_modalities(study_ids):
             text = ', '.join(sorted(modalities[id_])) or None
             if stored != text:
                 by_text[text].append(id_)
-    write_same(Study, 'modalities', by_text)
+    write_column(Study, 'modalities', by_text)
 
 
 def _mark_missing_instances(known, resources):
@@ -392,7 +392,7 @@ def store_study_instances(server, study, resources):
     for one in series:
         if one.instances_count != len(by_id[one.id]):
             by_count[len(by_id[one.id])].append(one.id)
-    write_same(Series, 'instances_count', by_count)
+    write_column(Series, 'instances_count', by_count)
     return Counter(instances_missing=missing) + store_instances(
         server, resources)
 
