@@ -232,7 +232,7 @@ def _link(user, server_id, orthanc_id, patient_id, request_id, reason):
     request = pool.get('gnuhealth.imaging.test.request')(
         request_id) if request_id else None
     with Transaction().set_user(user):
-        for study in Study.with_orthanc_ids(server, [orthanc_id]):
+        for study in Study.search_orthanc_ids(server, [orthanc_id]):
             if study.link_status == 'dismissed' or study.decided_by and (
                     study.patient != patient):
                 return gettext(

@@ -103,7 +103,8 @@ def _is_awaited(study):
     """
     since = now() - _AWAITED
     return (not study.notified_facts and study.last_update
-        and study.last_update > since and study.server.reported_since(since))
+        and study.last_update > since
+        and study.server.has_active_plugin(since))
 
 
 def _fill_result(study, request):

@@ -123,7 +123,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
         facts : str
             JSON; see `candidates.study_attributes`.
         """
-        studies = cls.with_orthanc_ids(server, [orthanc_id])
+        studies = cls.search_orthanc_ids(server, [orthanc_id])
         cls.write(
             [s for s in studies if s.notified_facts != facts],
             {'notified_facts': facts})
@@ -133,7 +133,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
     def match_received(cls, server, orthanc_ids):
         "Match the studies to their orders that were stored just now"
         match_orders([
-                s.id for s in cls.with_orthanc_ids(server, orthanc_ids)])
+                s.id for s in cls.search_orthanc_ids(server, orthanc_ids)])
 
     @classmethod
     def match_again(cls, studies):
