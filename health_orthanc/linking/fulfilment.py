@@ -36,7 +36,7 @@ def fulfil_orders(studies):
     requests = {s.request for s in studies if s.request}
     requests |= {step.request for step in done}
     if requests:
-        Request.hold(list(requests))
+        Request.lock_for_update(list(requests))
     for study in studies:
         request = _settled_order(study)
         _release_steps(study, request)

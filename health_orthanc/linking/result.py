@@ -12,7 +12,7 @@ __all__ = ['TestResult']
 class TestResult(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
     _hidden_fields = frozenset({'orthanc_studies', 'orthanc_images_unlinked'})
-    _not_reporting = frozenset({'orthanc_studies'})
+    _technical_fields = frozenset({'orthanc_studies'})
 
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
