@@ -268,7 +268,7 @@ class OutsidersTestCase(AccessTestCase):
             (REQUEST, 'create_recent_steps'),
             (REQUEST, 'get_worklist_template_data'), (ENTRY, 'page'),
             (ENTRY, 'refresh'), (ENTRY, 'preview'), (ENTRY, 'files'),
-            (ENTRY, 'served_versions'), (PLACEMENT, 'servers'),
+            (ENTRY, 'get_served_versions'), (PLACEMENT, 'servers'),
             (PLACEMENT, 'update_server'), (SERVER, 'update_worklist'),
             (SERVER, 'synchronize_worklists'),
             (CONFIGURATION, 'new_accession_number'), (STUDY, 'confirm'),
@@ -278,7 +278,7 @@ class OutsidersTestCase(AccessTestCase):
             (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
             (CORRECTION, 'get_client'), (DELETION, 'delete_records'),
             (DELETION, 'resume_pending'), (DELETION, 'obstacle'),
-            (UPGRADE_NOTE, 'tell')]
+            (UPGRADE_NOTE, 'add')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
