@@ -16,12 +16,20 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 __all__ = [
+    'fetch_rows',
     'insert_rows',
     'load_rows',
     'partition_changes',
     'write_rows',
     'write_column',
     ]
+
+
+def fetch_rows(query):
+    "Execute a query and return all of its rows"
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor.fetchall()
 
 
 def load_rows(Model, key, orthanc_ids, **parents):

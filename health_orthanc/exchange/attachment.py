@@ -22,6 +22,7 @@ from ..common.exceptions import AttachmentError, orthanc_errors
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import NoImage, OrthancError
 from ..core.orthanc.images import WITHOUT_IMAGES, first_image, limited_image
+from ..linking.history import CONFIRMED
 
 __all__ = [
     'Instance', 'Synchronization', 'attach_key_images', 'attach_to_results']
@@ -33,8 +34,6 @@ LIMIT = 20
 ATTACHED_SIZE = 2048  # pixels
 # Studies that get their key image in one run
 KEY_IMAGES_LIMIT = 100
-# Links that are sure enough for an image to be stored with the patient
-_SURE = ['manual', 'auto_certain']
 
 
 @without_check_access
@@ -176,7 +175,7 @@ def _due(server_id, limit, id_=None):
         (server.id == server_id) & (server.key_image == Literal(True))
         & (study.key_image_at == Null) & (study.stable == Literal(True))
         & (study.missing_since == Null) & (study.patient != Null)
-        & study.link_status.in_(_SURE)
+        & study.link_status.in_(CONFIRMED)
         & ((study.date == Null) | (server.start_date == Null)
             | (study.date >= server.start_date))
         & ~Exists(rejected))

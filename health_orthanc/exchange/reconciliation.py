@@ -28,6 +28,7 @@ from ..core.orthanc.errors import JobFailed, NotFound, OrthancError
 from ..core.orthanc.resources import (
     MalformedResource, PatientResource, SeriesResource, StudyResource)
 from ..core.secrets import SecretUnavailable
+from ..linking.history import CONFIRMED
 from ..synchronization.store import (
     mark_missing_patients, store_patients, store_series, study_values)
 from ..worklist.variables import patient_identity
@@ -43,7 +44,6 @@ KINDS = [
 _OPEN = ['waiting', 'copying', 'removing']
 # Both ids are reserved
 _AT_WORK = ['copying', 'removing']
-_CONFIRMED = {'manual', 'auto_certain'}
 # What matching calls them
 _FIELDS = {
     'PatientID': 'patient_id',
@@ -144,7 +144,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             return 'open'
         if kind == 'restore':
             return None if cls._first_since_restored(study) else 'never'
-        if not study.patient or study.link_status not in _CONFIRMED:
+        if not study.patient or study.link_status not in CONFIRMED:
             return 'not_linked'
         if not cls._identity(study)['PatientID']:
             return 'no_puid'

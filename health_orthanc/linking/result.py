@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The studies of a result."""
+"""Studies of a result"""
 
 from trytond.model import fields
 from trytond.pool import PoolMeta

@@ -20,7 +20,7 @@ from trytond.transaction import Transaction
 from ..common.rows import (
     insert_rows, load_rows, partition_changes, write_column, write_rows)
 from ..common.transaction import now
-from ..linking.queue import mark_changed
+from ..linking.queue import requeue_changed
 
 __all__ = [
     'instances_counts', 'mark_missing_patients', 'mark_missing_studies',
@@ -84,7 +84,7 @@ def store_studies(server, resources):
     for resource in resources:
         values[resource.orthanc_id] = study_values(
             resource, patients.get(resource.patient_orthanc_id))
-    mark_changed(known, values)
+    requeue_changed(known, values)
     created, updated = partition_changes(
         known, resources, lambda r: values[r.orthanc_id])
     Study.create([
