@@ -291,7 +291,7 @@ def _announce(request, pool, found):
 @with_transaction(readonly=False)
 def _queue(request, pool, server, studies):
     Notification = pool.get('gnuhealth.orthanc.notification')
-    Notification.announce(server, studies)
+    Notification.schedule_uploaded(server, studies)
 
 
 class _Recent:
