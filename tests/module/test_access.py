@@ -274,10 +274,11 @@ class OutsidersTestCase(AccessTestCase):
             (CONFIGURATION, 'new_accession_number'), (STUDY, 'confirm'),
             (STUDY, 'link_because'), (STUDY, 'unlink_because'),
             (STUDY, 'dismiss_because'), (STUDY, 'dismiss_by_rule'),
-            (RULE, 'dismiss'), (CORRECTION, 'ask'), (CORRECTION, 'plan'),
+            (RULE, 'dismiss'), (CORRECTION, 'queue_corrections'),
+            (CORRECTION, 'plan'),
             (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
             (CORRECTION, 'get_client'), (DELETION, 'delete_records'),
-            (DELETION, 'resume_pending'), (DELETION, 'obstacle'),
+            (DELETION, 'resume_pending'), (DELETION, 'find_obstacle'),
             (UPGRADE_NOTE, 'add')]
         for login in self.users:
             for name, method in calls:
