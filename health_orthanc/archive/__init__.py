@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Orthanc servers hold: patients, studies, series, instances"""
+"""Records of what Orthanc servers hold, and the servers"""
 
 from . import (
     instance, patient, preview, resource, series, server, study, viewer)

@@ -1,17 +1,18 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Instances (images) of a series"""
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pyson import Bool, Eval
 
 from .preview import get_images
-from .resource import MirrorMixin
+from .resource import ResourceMixin
 from .viewer import ViewableMixin
 
 __all__ = ['Instance']
 
 
-class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
+class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     "Imaging Instance"
     __name__ = 'gnuhealth.imaging_orthanc.series_instances'
     _rec_name = 'sop_instance_UID'
@@ -84,6 +85,7 @@ class Instance(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         return get_images(instances)
 
     def viewer_values(self):
+        "Return the values of the placeholders in viewer URLs"
         return {
             **self.series.viewer_values(),
             'OrthancID': self.orthanc_UID,

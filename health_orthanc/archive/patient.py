@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Patients as Orthanc holds them"""
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 
-from .resource import MirrorMixin, name_clause
+from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
 
 __all__ = ['OrthancPatient']
 
 
-class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
+class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     "Orthanc Patient"
     __name__ = 'gnuhealth.orthanc.patient'
     _rec_name = 'display_name'
@@ -61,7 +62,7 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
-            name_clause('display_name', operator, value),
+            person_name_domain('display_name', operator, value),
             ('name', *clause[1:]),
             ('ident', *clause[1:]),
             ]
@@ -77,6 +78,7 @@ class OrthancPatient(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         return self.shipped_viewer_link('viewer_explorer_patient')
 
     def viewer_values(self):
+        "Return the values of the placeholders in viewer URLs"
         return {'OrthancID': self.uuid, 'PatientID': self.ident}
 
     @property

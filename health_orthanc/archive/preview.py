@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that are fetched when somebody looks at them, and never stored."""
+"""Images fetched from Orthanc on demand, never stored"""
 
 import logging
 import threading
@@ -19,7 +19,8 @@ __all__ = ['get_frame', 'get_images', 'get_thumbnails']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.image')
 
-# Clients ask for the lazy fields of neighbours too: so many are answered
+# Clients also read the lazy fields of neighboring rows: at most so many images
+# are fetched at once
 IMAGES_LIMIT = 4
 THUMBNAIL_SIZE = 256  # pixels
 IMAGE_SIZE = 1024  # pixels
@@ -28,7 +29,17 @@ CACHE_TIME = 300  # seconds
 
 
 def get_thumbnails(studies):
-    "Return a PNG or None for each study's id"
+    """Return the thumbnails of studies.
+
+    Parameters
+    ----------
+    studies : list of Study
+
+    Returns
+    -------
+    dict
+        A PNG as bytes, or None, by the id of each study.
+    """
     def fetch(client, series_ids):
         return study_thumbnail(client, series_ids, THUMBNAIL_SIZE)
 
@@ -38,19 +49,30 @@ def get_thumbnails(studies):
                 if not r.missing_since and r.instances_count
                 and r.modality not in WITHOUT_IMAGES])
         for s in studies]
-    return _fetch(
+    return _fetch_images(
         studies, [(s, series) for s, series in wanted if series], fetch)
 
 
 def get_images(instances):
-    "Return a PNG or None for each instance's id"
+    """Return the images of instances.
+
+    Parameters
+    ----------
+    instances : list of Instance
+
+    Returns
+    -------
+    dict
+        A PNG as bytes, or None, by the id of each instance.
+    """
     def fetch(client, key):
         *_, orthanc_id, frame = key
         return _cached(key, lambda: client.rendered(
                 orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
 
-    return _fetch(instances, [
-            (i, _key(i.server, i.orthanc_UID)) for i in instances], fetch)
+    return _fetch_images(instances, [
+            (i, _cache_key(i.server, i.orthanc_UID))
+            for i in instances], fetch)
 
 
 def get_frame(instance, frame):
@@ -58,8 +80,13 @@ def get_frame(instance, frame):
 
     Parameters
     ----------
+    instance : Instance
     frame : int
-        Counted from 0.
+        The index, starting at 0.
+
+    Returns
+    -------
+    bytes
 
     Raises
     ------
@@ -70,11 +97,11 @@ def get_frame(instance, frame):
             return client.rendered(
                 instance.orthanc_UID, frame, IMAGE_SIZE, IMAGE_SIZE)
 
-    key = _key(instance.server, instance.orthanc_UID, frame)
+    key = _cache_key(instance.server, instance.orthanc_UID, frame)
     return fields.Binary.cast(_cached(key, fetch))
 
 
-# Whoever pages through frames comes back to them
+# Users turn back to frames that they have just seen
 @cached(
     TTLCache(CACHE_SIZE, CACHE_TIME, getsizeof=len),
     key=lambda key, fetch: key, lock=threading.Lock())
@@ -82,44 +109,44 @@ def _cached(key, fetch):
     return fetch()
 
 
-def _key(server, orthanc_id, frame=0):
-    "Return what an image is kept by, for one user"
+def _cache_key(server, orthanc_id, frame=0):
+    "Return the key of an image in the cache, which is separate for each user"
     transaction = Transaction()
     return (
         transaction.database.name, transaction.user, server.id, server.domain,
         orthanc_id, frame)
 
 
-def _fetch(records, wanted, fetch):
+def _fetch_images(records, wanted, fetch):
     images = dict.fromkeys(map(int, records))
     wanted = [
         (record, key) for record, key in wanted
         if not record.missing_since][:IMAGES_LIMIT]
-    # The database is done with before the threads start
+    # The threads must not use the database: read everything before
     by_server = {}
     for record, key in wanted:
         by_server.setdefault(record.server, []).append((record.id, key))
     for server, keys in by_server.items():
-        images.update(_fetch_from(server, keys, fetch))
+        images.update(_fetch_from_server(server, keys, fetch))
     return images
 
 
-def _fetch_from(server, keys, fetch):
+def _fetch_from_server(server, keys, fetch):
     try:
         client = server.get_client(interactive=True)
     except (OrthancError, SecretUnavailable) as error:
-        # The record opens without, also where the settings are unusable
+        # The form of the record opens without images
         logger.warning(
             "Orthanc server %s: %s", server.id,
             getattr(error, 'kind', 'secret'))
         return {}
     with client, ThreadPoolExecutor(IMAGES_LIMIT) as pool:
         found = pool.map(
-            lambda key: (key[0], _image(client, key[1], fetch)), keys)
+            lambda key: (key[0], _fetch_image(client, key[1], fetch)), keys)
         return dict(found)
 
 
-def _image(client, key, fetch):
+def _fetch_image(client, key, fetch):
     try:
         image = fetch(client, key)
     except (NoImage, NotFound):

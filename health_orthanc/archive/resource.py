@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the records have in common that mirror resources of Orthanc."""
+"""Common base of the records of Orthanc resources"""
 
 
 from sql import Null
@@ -12,15 +12,28 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from ..common.access import GuardedMixin
-from ..common.exceptions import MirrorAccessError
+from ..common.exceptions import ResourceAccessError
 from ..common.registration import LayeredMixin, inherited_names
 from ..common.transaction import now
 
-__all__ = ['MirrorMixin', 'name_clause']
+__all__ = ['ResourceMixin', 'person_name_domain']
 
 
-def name_clause(field, operator, value):
-    "Return a domain that finds a person's name by its words in any order"
+def person_name_domain(field, operator, value):
+    """Return a domain that finds the words of a name in any order.
+
+    Parameters
+    ----------
+    field : str
+        The field with the name.
+    operator : str
+    value : str
+        The searched words, separated by spaces or commas.
+
+    Returns
+    -------
+    tuple or list
+    """
     if operator not in {'ilike', 'like'} or not isinstance(value, str):
         return (field, operator, value)
     words = value.replace('%', ' ').replace(',', ' ').split()
@@ -28,11 +41,11 @@ def name_clause(field, operator, value):
         (field, operator, value)]
 
 
-class MirrorMixin(LayeredMixin, GuardedMixin):
-    """A record of what an Orthanc server holds
+class ResourceMixin(LayeredMixin, GuardedMixin):
+    """A record of a resource (patient, study, series, instance) of Orthanc
 
-    People may edit `_editable_fields`; the rest is only written by
-    synchronisation.
+    Users may edit the fields in `_editable_fields`; only the synchronization
+    writes the others.
     """
     __slots__ = ()
     _editable_fields = frozenset()
@@ -61,12 +74,12 @@ class MirrorMixin(LayeredMixin, GuardedMixin):
         refused = set(names) - inherited_names(cls, '_editable_fields')
         if refused:
             field = cls.__names__(min(refused))
-            raise MirrorAccessError(gettext(
+            raise ResourceAccessError(gettext(
                     'health_orthanc.msg_mirror_readonly', **field))
 
     @classmethod
     def copy(cls, records, default=None):
-        raise MirrorAccessError(
+        raise ResourceAccessError(
             gettext('health_orthanc.msg_mirror_copy', **cls.__names__()))
 
     @classmethod
@@ -85,13 +98,14 @@ class MirrorMixin(LayeredMixin, GuardedMixin):
 
         Parameters
         ----------
+        ids : iterable of int
         at : datetime, optional
-            UTC, now by default.
+            The time in UTC, by default now.
 
         Returns
         -------
         int
-            How many were not yet marked.
+            The number of records that were not marked before.
         """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()

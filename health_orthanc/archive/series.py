@@ -1,19 +1,19 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-
+"""Series of a study"""
 
 from sql.functions import CharLength
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pyson import Bool, Eval
 
-from .resource import MirrorMixin
+from .resource import ResourceMixin
 from .viewer import ViewableMixin
 
 __all__ = ['Series']
 
 
-class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
+class Series(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     "Imaging Series"
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
     _rec_name = 'series_description'
@@ -71,7 +71,7 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
 
     @staticmethod
     def order_series_number(tables):
-        "Order numbers as numbers: 2 before 10"
+        "Order as numbers: 2 before 10"
         table, _ = tables[None]
         return [CharLength(table.series_number), table.series_number]
 
@@ -110,6 +110,7 @@ class Series(MirrorMixin, ViewableMixin, ModelSQL, ModelView):
         return bool(super().viewable and self.instances_count)
 
     def viewer_values(self):
+        "Return the values of the placeholders in viewer URLs"
         return {
             **self.study.viewer_values(),
             'OrthancID': self.orthanc_UID,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Orthanc servers: settings, connection check, plugin keys"""
 
-import datetime as dt
 import logging
 import secrets
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from ..common.application import APPLICATION
 from ..common.exceptions import (
     ServerDeleteError, ServerValidationError, describe)
 from ..common.registration import LayeredMixin
+from ..common.transaction import now
 from ..core.orthanc.client import OrthancClient
 from ..core.orthanc.errors import InvalidAddress, OrthancError
 from ..core.orthanc.url import normalize_url
@@ -32,12 +33,17 @@ __all__ = ['Server']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.server')
 
-# Seconds that a person waits at most for the first sign of a server
+# Seconds until a connection fails while a user waits
 INTERACTIVE_TIMEOUT = 5
 
 
 def secret_keys():
-    "Return the Fernet keys of the configuration, the newest first"
+    """Return the Fernet keys of the configuration, the newest first.
+
+    Returns
+    -------
+    list of str
+    """
     return config.get('health_orthanc', 'fernet_key', default='').split()
 
 
@@ -237,6 +243,21 @@ class Server(
 
     @classmethod
     def count_by_server(cls, Model, servers, where):
+        """Count the records of servers in one query.
+
+        Parameters
+        ----------
+        Model : ModelSQL
+            Must have a field `server`.
+        servers : list of Server
+        where : callable
+            Returns the condition for a table.
+
+        Returns
+        -------
+        dict of int
+            By the id of each server.
+        """
         table = Model.__table__()
         cursor = Transaction().connection.cursor()
         counts = dict.fromkeys(map(int, servers), 0)
@@ -259,7 +280,7 @@ class Server(
 
     @classmethod
     def create(cls, vlist):
-        vlist = [cls._normalized(values) for values in vlist]
+        vlist = [cls._normalize_urls(values) for values in vlist]
         for values in vlist:
             values.setdefault('identifier', cls._new_identifier())
         servers = super().create(vlist)
@@ -271,7 +292,7 @@ class Server(
         actions = iter(args)
         args, changed, moved = [], [], []
         for servers, values in zip(actions, actions):
-            values = cls._normalized(values)
+            values = cls._normalize_urls(values)
             moved.extend(cls._check_moved(servers, values))
             if values.keys() & cls._connection_fields and not (
                     values.keys() & {'validated'}):
@@ -313,9 +334,16 @@ class Server(
 
     @classmethod
     def write_progress(cls, server_id, **values):
-        """Write how far synchronisation is, in one statement.
+        """Write progress or outcome of a run, by SQL.
 
-        It is no change to somebody who has the record open.
+        The write date stays the same: users who have the form open get no
+        conflict.
+
+        Parameters
+        ----------
+        server_id : int
+        values : dict
+            Values by field.
         """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
@@ -324,7 +352,7 @@ class Server(
                 list(values.values()), where=table.id == server_id))
 
     @classmethod
-    def _normalized(cls, values):
+    def _normalize_urls(cls, values):
         values = {
             name: value for name, value in values.items() if value != MASK}
         for name in ['domain', 'proxy_domain']:
@@ -344,17 +372,17 @@ class Server(
     @classmethod
     def validate_fields(cls, servers, field_names):
         super().validate_fields(servers, field_names)
-        # SQLite has no constraints
+        # On SQLite trytond does not create the constraints
         for name in {'label', 'domain'} & (field_names or {'label', 'domain'}):
             for server in servers:
-                if cls._taken(server, name):
+                if cls._is_taken(server, name):
                     raise ServerValidationError(
                         gettext(f'health_orthanc.msg_server_{name}_unique'))
 
     @classmethod
     @inactive_records
     @without_check_access
-    def _taken(cls, server, name):
+    def _is_taken(cls, server, name):
         return cls.search([
                 (name, '=', getattr(server, name)),
                 ('id', '!=', server.id),
@@ -376,7 +404,7 @@ class Server(
         super().delete(servers)
 
     def check_deletable(self):
-        """Check that nothing is lost with the server.
+        """Check that no records depend on the server.
 
         Raises
         ------
@@ -400,25 +428,35 @@ class Server(
 
     @classmethod
     def _is_needed(cls, server):
-        "Return whether something would be lost with the server"
+        "Return whether records depend on the server"
         return cls._has_records(server)
 
     @classmethod
     @ModelView.button
     def remove_config_server(cls, servers):
-        "Delete the servers that hold nothing, deactivate the others"
+        "Delete servers without records, deactivate the others"
         kept = [s for s in servers if cls._is_needed(s)]
         cls.write(kept, {'active': False})
         cls.delete([s for s in servers if s not in kept])
         return 'reload'
 
     def get_client(self, interactive=False):
-        """Return a client of this server.
+        """Return a client for the REST API of this server.
 
         Parameters
         ----------
         interactive : bool
-            A person waits for the answer: fail early.
+            Whether a user waits: short timeouts and no retries.
+
+        Returns
+        -------
+        OrthancClient
+            A context manager that closes its connections.
+
+        Raises
+        ------
+        SecretUnavailable
+            The password or key cannot be decrypted.
         """
         keys = secret_keys()
         limits = {
@@ -442,10 +480,14 @@ class Server(
 
     @without_check_access
     def new_plugin_key(self):
-        """Return a new key for the plugin inside this Orthanc.
+        """Create and return a new key for the plugin in this Orthanc.
 
-        Keys of before stop working.  The plugin has a user of its own, who
-        cannot log in and belongs to no group but that of plugins.
+        Former keys are canceled.  The plugin has its own user, who cannot log
+        in and is only in the group of plugins.
+
+        Returns
+        -------
+        str
         """
         Application = Pool().get('res.user.application')
         user = self._plugin_user()
@@ -468,22 +510,30 @@ class Server(
                     ]))
 
     @without_check_access
-    def reported_since(self, moment):
-        """Return whether the plugin inside this Orthanc tells of studies.
+    def has_active_plugin(self, since):
+        """Return whether the plugin in this Orthanc sends notifications.
 
-        It has done so, or was given its key, since that moment.
+        Parameters
+        ----------
+        since : datetime
+            The plugin is active if it has sent one, or got a key, since then.
+
+        Returns
+        -------
+        bool
         """
         Application = Pool().get('res.user.application')
-        if self.last_notification and self.last_notification > moment:
+        if self.last_notification and self.last_notification > since:
             return True
         return bool(Application.search([
                     ('user.login', '=', self.plugin_login),
                     ('state', '=', 'validated'),
-                    ('create_date', '>', moment),
+                    ('create_date', '>', since),
                     ], limit=1, order=[]))
 
     @property
     def plugin_login(self):
+        "The login of the plugin's user"
         return f'orthanc-plugin-{self.id}'
 
     @inactive_records
@@ -503,37 +553,59 @@ class Server(
 
     @property
     def plugin_names(self):
+        "The set of the names of Orthanc plugins that the server has"
         return set((self.plugins or '').split())
 
     @classmethod
     def info_values(cls, info):
-        "Return the values to write for what `OrthancClient.probe` found"
+        """Return the field values for a successful check.
+
+        Parameters
+        ----------
+        info : ServerInfo
+            The result of `OrthancClient.probe`.
+
+        Returns
+        -------
+        dict
+        """
         return {
             'version': info.version,
             'aetitle': info.dicom_aet,
             'plugins': '\n'.join(sorted(info.plugins)),
             'validated': True,
             'check_error_kind': None,
-            'last_check': dt.datetime.now().replace(microsecond=0),
+            'last_check': now(),
             }
 
     @classmethod
     @ModelView.button
     def check(cls, servers):
+        "Check the connections in the background"
         for server in servers:
             cls.__queue__.check_connection([server])
 
     @classmethod
     def check_connection(cls, servers):
-        "Ask each server who it is and record the answer"
-        # All is asked before anything is written
+        "Check the connection of each server and store the results (queue)"
+        # No write before the network is used: it would hold locks meanwhile
         found = [(server, server._probe()) for server in servers]
         for server, values in found:
             cls.write([server], values)
 
     @classmethod
     def probe(cls, password=None, **values):
-        """Return what a server that is not recorded yet says of itself.
+        """Check a server that is not stored yet.
+
+        Parameters
+        ----------
+        password : str, optional
+        values : dict
+            ``domain``, ``user`` and ``ca_certificates``, as in the model.
+
+        Returns
+        -------
+        ServerInfo
 
         Raises
         ------
@@ -549,7 +621,7 @@ class Server(
     def _probe(self):
         failed = {
             'validated': False,
-            'last_check': dt.datetime.now().replace(microsecond=0),
+            'last_check': now(),
             }
         try:
             with self.get_client(interactive=True) as client:

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Studies as Orthanc holds them"""
 
 from sql import Null
 from sql.aggregate import Count, Sum
@@ -14,14 +15,14 @@ from trytond.transaction import Transaction
 
 from ..common.access import HiddenFieldsMixin
 from .preview import get_thumbnails
-from .resource import MirrorMixin, name_clause
+from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
 
 __all__ = ['Study']
 
 
 class Study(
-        MirrorMixin, HiddenFieldsMixin, ViewableMixin, ModelSQL, ModelView):
+        ResourceMixin, HiddenFieldsMixin, ViewableMixin, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _editable_fields = frozenset({'notes', 'series'})
@@ -148,7 +149,7 @@ class Study(
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
-            name_clause('patient_display_name', operator, value),
+            person_name_domain('patient_display_name', operator, value),
             *((field, operator, value) for field in [
                     'patient_id', 'study_description', 'accession_number',
                     'study_instance_UID']),
@@ -189,8 +190,8 @@ class Study(
         return [('id', 'not in' if negate else 'in', query)]
 
     @classmethod
-    def _twins(cls, table, twin):
-        "Return when a study is another one on its server with the same UID"
+    def _has_twin(cls, table, twin):
+        "Return the condition: another study of the server has the same UID"
         return ((twin.study_instance_UID == table.study_instance_UID)
             & (twin.server == table.server)
             & (twin.id != table.id)
@@ -204,7 +205,7 @@ class Study(
         conflicts = dict.fromkeys(map(int, studies), False)
         for sub_ids in grouped_slice(list(conflicts)):
             cursor.execute(*table.join(
-                    twin, condition=cls._twins(table, twin)).select(
+                    twin, condition=cls._has_twin(table, twin)).select(
                     table.id, where=table.id.in_(list(sub_ids))))
             conflicts.update((id_, True) for id_, in cursor)
         return conflicts
@@ -214,7 +215,7 @@ class Study(
         _, operator, value = clause
         table, twin = cls.__table__(), cls.__table__()
         query = table.select(table.id, where=Exists(
-                twin.select(twin.id, where=cls._twins(table, twin))))
+                twin.select(twin.id, where=cls._has_twin(table, twin))))
         negate = (operator in {'!=', 'not in'}) == bool(
             value if not isinstance(value, (list, tuple)) else True in value)
         return [('id', 'not in' if negate else 'in', query)]
@@ -284,6 +285,7 @@ class Study(
         return bool(super().viewable and self.instances_count)
 
     def viewer_values(self):
+        "Return the values of the placeholders in viewer URLs"
         return {
             'OrthancID': self.orthanc_UID,
             'PatientID': self.patient_id,
@@ -291,8 +293,18 @@ class Study(
             }
 
     @classmethod
-    def with_orthanc_ids(cls, server, orthanc_ids):
-        "Return the studies of a server that have one of the Orthanc ids"
+    def search_orthanc_ids(cls, server, orthanc_ids):
+        """Return the studies of a server with the given Orthanc ids.
+
+        Parameters
+        ----------
+        server : Server
+        orthanc_ids : iterable of str
+
+        Returns
+        -------
+        list of Study
+        """
         return cls.search([
                 ('server', '=', server.id),
                 ('orthanc_UID', 'in', list(orthanc_ids)),

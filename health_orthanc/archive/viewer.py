@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers, and the links that open records in them"""
 
 from trytond.i18n import gettext
 from trytond.model import (
@@ -49,6 +50,12 @@ class Viewer(
 
     @classmethod
     def check_url_template(cls, viewers, field_names=None):
+        """Check the URL templates of viewers.
+
+        Raises
+        ------
+        ViewerValidationError
+        """
         if field_names and not (field_names & {'url_template', 'level'}):
             return
         for viewer in viewers:
@@ -62,7 +69,21 @@ class Viewer(
 
     @classmethod
     def offered(cls, server, level):
-        "Return the viewers of a level that a server has or was given"
+        """Return the viewers that users are offered for a server.
+
+        They are built in, or the server has their plugin, or an
+        administrator has enabled them.
+
+        Parameters
+        ----------
+        server : Server
+        level : str
+            ``'patient'``, ``'study'``, ``'series'`` or ``'instance'``.
+
+        Returns
+        -------
+        list of Viewer
+        """
         viewers = cls.search([('level', '=', level)])
         return [
             v for v in viewers
@@ -71,6 +92,18 @@ class Viewer(
             or v in server.viewers]
 
     def url(self, server, values):
+        """Return the URL that opens a record in the viewer.
+
+        Parameters
+        ----------
+        server : Server
+        values : dict
+            The result of `ViewableMixin.viewer_values`.
+
+        Returns
+        -------
+        str
+        """
         return viewer_url(self.url_template, server.link_base_url, values)
 
 
@@ -87,10 +120,10 @@ class ServerViewer(ModelSQL):
 
 
 class ViewableMixin:
-    """A record that viewers can show
+    """A record that can be opened in viewers
 
-    Models that mix it in define `viewer_level` and `viewer_values()`, and
-    have images to show when `viewable` is true.
+    Models define `viewer_level` and `viewer_values`; `viewable` is true if
+    the server has images of the record.
     """
     __slots__ = ()
     viewer_level = None
@@ -100,19 +133,30 @@ class ViewableMixin:
         return not self.missing_since
 
     def viewer_values(self):
-        "Return the placeholders' values"
+        "Return the values of the placeholders in viewer URLs, as a dict"
         raise NotImplementedError
 
     def offered_viewers(self):
+        "Return the viewers for this record, none if it has no images"
         Viewer = Pool().get('gnuhealth.orthanc.viewer')
         if not self.viewable:
             return []
         return Viewer.offered(self.server, self.viewer_level)
 
     def shipped_viewer_link(self, xml_id):
-        """Return the address in a shipped viewer, whether offered or not.
+        """Return the URL in a shipped viewer, even if it is not offered.
 
-        Reports that were written for GNU Health 5.0 print it.
+        Reports for GNU Health 5.0 print these URLs.
+
+        Parameters
+        ----------
+        xml_id : str
+            Of the viewer.
+
+        Returns
+        -------
+        str or None
+            None if the server has no images of the record.
         """
         pool = Pool()
         ModelData = pool.get('ir.model.data')

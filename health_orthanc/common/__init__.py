@@ -1,10 +1,14 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every room may use, and nothing about imaging"""
+"""Helpers that every room may use, independent of imaging"""
 
 from . import (
     access, application, cron, domains, exceptions, locks, registration,
     routes, rows, transaction)
+
+# Loggers have explicit names, some of which differ from the name of their
+# file: they date from before the files were moved into rooms, and hospitals
+# configure logging by them.
 
 __all__ = [
     'access', 'application', 'cron', 'domains', 'exceptions', 'locks',

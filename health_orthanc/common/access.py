@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Access that trytond does not check by itself."""
+"""Access checks beyond those of trytond"""
 
 from functools import wraps
 
@@ -19,14 +19,14 @@ __all__ = [
     'ReadonlyMixin', 'RestrictedFormMixin', 'RestrictedWizardMixin',
     'SealedChar', 'SealedText', 'check_write']
 
-# Remote calls that give out values of the record that is named to them
+# RPC methods that return values of the record which the client names
 _UNCHECKED_CALLS = {
     'autocomplete', 'on_change', 'on_change_notify', 'on_change_with',
     'on_scan_code', 'pre_validate', 'resources'}
 
 
 class _SealedMixin:
-    "A column that can be read by our code only, and searched by nobody"
+    "A column that only our code can read, and nobody can search or sort by"
 
     def convert_domain(self, domain, tables, Model):
         self._refuse(Model)
@@ -35,18 +35,18 @@ class _SealedMixin:
         self._refuse(Model)
 
     def _refuse(self, Model):
-        # Comparing would tell the value letter by letter
+        # Repeated searches could reveal the value character by character
         raise AccessError(gettext(
                 'ir.msg_access_rule_field_error',
                 **Model.__names__(self.name)))
 
 
 class SealedChar(_SealedMixin, fields.Char):
-    pass
+    "A Char for a secret: nobody can search or sort by it"
 
 
 class SealedText(_SealedMixin, fields.Text):
-    pass
+    "A Text for a secret: nobody can search or sort by it"
 
 
 class GuardedSearchMixin:
@@ -71,20 +71,20 @@ class GuardedSearchMixin:
             **kwargs)
 
 
-def _check_where(Model, domain, inside=False):
+def _check_where(Model, domain, nested=False):
     if is_leaf(domain):
-        _check_leaf(Model, domain, inside)
+        _check_leaf(Model, domain, nested)
     elif isinstance(domain, (list, tuple)):
         for clause in domain:
-            _check_where(Model, clause, inside)
+            _check_where(Model, clause, nested)
 
 
-def _check_leaf(Model, clause, inside):
+def _check_leaf(Model, clause, nested):
     pool = Pool()
     ModelAccess = pool.get('ir.model.access')
     FieldAccess = pool.get('ir.model.field.access')
     name, _, rest = clause[0].partition('.')
-    if inside:
+    if nested:
         FieldAccess.check(Model.__name__, [name], 'read')
     field = Model._fields[name]
     where = clause[1].endswith('where')
@@ -95,11 +95,11 @@ def _check_leaf(Model, clause, inside):
     ModelAccess.check(Target.__name__, 'read')
     if where or rest:
         _check_where(
-            Target, [(rest, *clause[1:])] if rest else clause[2], inside=True)
+            Target, [(rest, *clause[1:])] if rest else clause[2], nested=True)
 
 
 def _has_text(value):
-    "Return whether a relation is compared by the name of its records"
+    "Return whether a relation is compared with a name of records"
     if isinstance(value, (list, tuple)):
         return any(map(_has_text, value))
     return isinstance(value, str)
@@ -135,10 +135,11 @@ def _check_rules(Model, Target):
 
 
 class GuardedMixin(GuardedSearchMixin):
-    """Check the access to a record whose values a remote call gives out
+    """Check the access to the records that RPC methods return values of
 
-    For trytond these calls only tell what is computed from what the client
-    sent, but they complete it from the record.
+    trytond assumes that methods like ``on_change`` only use the values that
+    the client sent.  The record completes these values, so that they reveal
+    fields that the user may not read.
     """
     __slots__ = ()
 
@@ -147,21 +148,23 @@ class GuardedMixin(GuardedSearchMixin):
         super().__post_setup__()
         for name, rpc in cls.__rpc__.items():
             if name in _UNCHECKED_CALLS or name.startswith('on_change_'):
-                rpc.decorator = _checked(cls, rpc.decorator)
+                rpc.decorator = _with_read_check(cls, rpc.decorator)
 
     @classmethod
     def delete(cls, records):
-        # What keeps them from being deleted is not everybody's business
+        # Checked first: the reason that prevents the deletion may be
+        # confidential
         cls.check_delete()
         super().delete(records)
 
     @classmethod
     def check_delete(cls):
+        "Check that the user may delete records of the model"
         Pool().get('ir.model.access').check(cls.__name__, 'delete')
 
     @classmethod
     def export_data(cls, records, *args, **kwargs):
-        # trytond takes rules that look beyond the record for fulfilled
+        # trytond treats rules on related records as fulfilled
         if Transaction().check_access:
             cls.check_read(records)
         return super().export_data(records, *args, **kwargs)
@@ -175,7 +178,7 @@ class GuardedMixin(GuardedSearchMixin):
             cls.read(ids, ['id'])
 
 
-def _checked(cls, decorator):
+def _with_read_check(cls, decorator):
     def decorate(func):
         if decorator:
             func = decorator(func)
@@ -191,34 +194,36 @@ def _checked(cls, decorator):
 
 
 class ReadonlyMixin(GuardedMixin):
-    "Records that only our own code changes and deletes, whoever asks for it"
+    "Records that no user may change or delete, only our code"
     __slots__ = ()
 
     @classmethod
     def write(cls, *args):
         Pool().get('ir.model.access').check(cls.__name__, 'write')
-        cls._refuse_people()
+        cls._refuse_users()
         super().write(*args)
 
     @classmethod
     def delete(cls, records):
         cls.check_delete()
-        cls._refuse_people()
+        cls._refuse_users()
         super().delete(records)
 
     @classmethod
-    def _refuse_people(cls):
+    def _refuse_users(cls):
         if Transaction().check_access:
             raise DecisionAccessError.readonly()
 
 
 class RestrictedWizardMixin:
-    """Let only the groups of its actions run a wizard
+    """Restrict a wizard to the groups of its actions
 
-    The client names the action that it runs the wizard by; trytond lets
-    everybody run it by an action that does not exist.  A wizard that works on
-    a record of certain models names them in `_record_models`: the client
-    names the record when it executes, but not yet when it creates.
+    The client sends the id of the action; trytond lets everybody run the
+    wizard under an id that does not exist.
+
+    A wizard for records of certain models lists these in `_record_models`.
+    The client sends the record when it executes a state, but not when it
+    creates the session.
     """
     __slots__ = ()
     _record_models = frozenset()
@@ -267,9 +272,9 @@ def _check_wizard(name):
 
 
 class RestrictedFormMixin:
-    """A form of which remote calls are for those who may run its wizard
+    """Restrict the RPC methods of a form to the groups of its wizard
 
-    What it computes tells of records; trytond lets everybody ask.
+    Their results reveal values of records; trytond lets everybody call them.
     """
     __slots__ = ()
     _wizard = None
@@ -278,10 +283,10 @@ class RestrictedFormMixin:
     def __post_setup__(cls):
         super().__post_setup__()
         for rpc in cls.__rpc__.values():
-            rpc.decorator = _restricted(cls._wizard, rpc.decorator)
+            rpc.decorator = _with_wizard_check(cls._wizard, rpc.decorator)
 
 
-def _restricted(wizard, decorator):
+def _with_wizard_check(wizard, decorator):
     def decorate(func):
         if decorator:
             func = decorator(func)
@@ -296,7 +301,20 @@ def _restricted(wizard, decorator):
 
 
 def check_write(Model, names):
-    "Check that the user may write fields, before anything is told of values"
+    """Check that the user may write fields.
+
+    It is called before an error message could reveal values of the record.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    names : iterable of str
+        The fields.
+
+    Raises
+    ------
+    AccessError
+    """
     pool = Pool()
     pool.get('ir.model.access').check(Model.__name__, 'write')
     pool.get('ir.model.field.access').check(
@@ -304,10 +322,10 @@ def check_write(Model, names):
 
 
 class HiddenFieldsMixin:
-    """Leave out of `fields_get` what the user may not read
+    """Leave out of `fields_get` the fields that the user may not read
 
-    Scripts read every field that it tells: for a user who may not read one of
-    ours, GNU Health's own records would not open at all.
+    Scripts read all fields that it lists: without this, a user who may not
+    read one of ours could not open GNU Health's own records.
     """
     __slots__ = ()
     _hidden_fields = frozenset()

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Application type of the plugin's keys"""
 
 from trytond.pool import PoolMeta
 
 __all__ = ['APPLICATION', 'UserApplication']
 
-# Of the keys of plugins
+# The type of the plugins' keys
 APPLICATION = 'health_orthanc'
 
 

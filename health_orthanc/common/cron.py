@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scheduled jobs on a database with one writer."""
+"""Scheduled jobs on a database with a single writer"""
 
 from trytond import backend
 from trytond.model import dualmethod
@@ -17,9 +17,9 @@ class Cron(metaclass=PoolMeta):
     def save(cls, crons):
         super().save(crons)
         transaction = Transaction()
-        # SQLite has one writer. The scheduler's own transaction would keep
-        # all others out, its next job included, from the first job on that
-        # it saves until the last one has run.
+        # SQLite allows one writer. Without the commit, the scheduler's
+        # transaction blocks all other writers from the first job that it
+        # saves until its last job has run.
         if (backend.name == 'sqlite' and transaction.user == 0
                 and transaction.context.get('_skip_warnings')):
             transaction.commit()

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Exceptions shown to users, and their messages"""
 
 from functools import wraps
 
@@ -13,7 +14,7 @@ from ..core.secrets import SecretUnavailable
 __all__ = [
     'AttachmentError', 'CorrectionError', 'DecisionAccessError',
     'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
-    'MirrorAccessError', 'OrthancUserError', 'ReasonRequiredError',
+    'OrthancUserError', 'ReasonRequiredError', 'ResourceAccessError',
     'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
     'StepValidationError', 'StepWorkflowError', 'SynchronizationError',
     'UploadError', 'ViewerValidationError', 'WorklistTemplateError',
@@ -21,95 +22,103 @@ __all__ = [
 
 
 class OrthancUserError(UserError):
-    "What the user is told when Orthanc could not do as asked"
+    "A request to Orthanc has failed; the message says what to do"
 
 
 class ServerValidationError(ValidationError):
-    pass
+    "The settings of a server are not valid"
 
 
 class ServerDeleteError(AccessError):
-    pass
+    "A server cannot be deleted because records depend on it"
 
 
 class ViewerValidationError(ValidationError):
-    pass
+    "The URL template of a viewer is not valid"
 
 
-class MirrorAccessError(AccessError):
-    "Someone tried to edit what only Orthanc can say"
+class ResourceAccessError(AccessError):
+    "A user tried to edit values that come from Orthanc"
 
 
 class SynchronizationError(UserError):
-    pass
+    "The synchronization of a server has failed"
 
 
 class CorrectionError(UserError):
-    pass
+    "A patient reconciliation cannot be started"
 
 
 class AttachmentError(UserError):
-    pass
+    "An image cannot be attached to a result"
 
 
 class DeletionError(UserError):
-    pass
+    "Images cannot be deleted from Orthanc"
 
 
 class DecisionAccessError(AccessError):
-    "Someone tried to edit the history of a study"
+    "A user tried to edit the history of a study"
 
     @classmethod
     def readonly(cls):
+        "Return the error for a record that nobody may change"
         return cls(gettext('health_orthanc.msg_decision_readonly'))
 
 
 class LinkVetoError(ValidationError):
-    "Someone linked a study against a contradiction, and did not say why"
+    "A user linked a study against a contradiction without a reason"
 
 
 class ReasonRequiredError(ValidationError):
-    pass
+    "A decision on a study lacks its reason"
 
 
 class DismissalRuleValidationError(ValidationError):
-    pass
+    "A dismissal rule matches too much"
 
 
 class StepAccessError(AccessError):
-    pass
+    "A user may not change an order or step in this way"
 
 
 class StepValidationError(ValidationError):
-    pass
+    "The values of an order or step are not valid"
 
 
 class StepWorkflowError(UserError):
-    pass
+    "An order or step is not in the required state"
 
 
 class UploadError(UserError):
-    pass
+    "Uploaded files cannot be used"
 
 
 class WorklistTemplateError(ValidationError):
-    pass
+    "A worklist template is not valid"
 
 
 def describe(kind, **values):
-    """Return what to tell and do about an error, in the user's language.
+    """Return the message for an error, in the user's language.
 
     Parameters
     ----------
     kind : str
         An `OrthancError.kind`, ``'secret'`` or ``'internal'``.
+    values : dict
+        Further values of the message, such as ``status`` (HTTP).
+
+    Returns
+    -------
+    str
+        What happened and what to do.
     """
     values.setdefault('status', '')
     return gettext(f'health_orthanc.msg_orthanc_{kind}', **values)
 
 
 def orthanc_errors(func):
-    "Turn the errors of the client into messages for the user"
+    "Raise errors of the Orthanc client as messages for the user"
     @wraps(func)
     def wrapper(*args, **kwargs):
         try:

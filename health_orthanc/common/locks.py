@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks over all processes: one run of a kind at a time.
+"""Locks across processes
 
-The lock outlives transactions and ends with the process that holds it, however
-that ends.
+A lock is independent of transactions.  It is released when the process that
+holds it ends, for whatever reason.
 """
 
 import fcntl
@@ -20,29 +20,29 @@ __all__ = ['named_lock']
 
 @contextmanager
 def named_lock(name, server_id=0):
-    """Take a lock for the time of the context, without waiting for it.
+    """Try to hold a lock during the context, without waiting for it.
 
     Parameters
     ----------
     name : str
-        What is done while it is held.
+        The task that the lock protects.
     server_id : int, optional
-        The server that it is done with, if it may be done with several at
+        The server of the task, if the task may run for several servers at
         once.
 
     Yields
     ------
     bool
-        Whether it was free.
+        Whether the lock was acquired.
     """
     lock = (
         _postgresql_lock if backend.name == 'postgresql' else _file_lock)
-    with lock(name, server_id) as taken:
-        yield taken
+    with lock(name, server_id) as acquired:
+        yield acquired
 
 
 def _class_id(name):
-    "Return the first of the two numbers that an advisory lock is known by"
+    "Return the first of the two keys of an advisory lock"
     return int.from_bytes(
         hashlib.sha256(f'health_orthanc{name}'.encode()).digest()[:4], 'big',
         signed=True)
@@ -50,8 +50,8 @@ def _class_id(name):
 
 @contextmanager
 def _postgresql_lock(name, server_id):
-    # A connection of its own without a transaction: the lock belongs to the
-    # session and nothing idles in a transaction meanwhile.
+    # The lock belongs to the database session. A separate connection with
+    # autocommit does not leave a transaction open meanwhile.
     database = Transaction().database
     connection = database.get_connection(autocommit=True)
     try:
@@ -59,11 +59,11 @@ def _postgresql_lock(name, server_id):
         cursor.execute(
             'SELECT pg_try_advisory_lock(%s, %s)',
             (_class_id(name), server_id))
-        taken, = cursor.fetchone()
+        acquired, = cursor.fetchone()
         try:
-            yield taken
+            yield acquired
         finally:
-            if taken:
+            if acquired:
                 cursor.execute(
                     'SELECT pg_advisory_unlock(%s, %s)',
                     (_class_id(name), server_id))
@@ -73,7 +73,7 @@ def _postgresql_lock(name, server_id):
 
 @contextmanager
 def _file_lock(name, server_id):
-    # SQLite: all processes are on this machine, the file lies beside the
+    # SQLite: all processes are on one machine; the file is next to the
     # database
     descriptor = os.open(
         f'{_database_path()}-orthanc-{name}-{server_id}.lock',

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of models that several rooms make up, and what adapts old ones."""
+"""Registration of models that several rooms extend"""
 
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
@@ -14,10 +14,10 @@ _adaptations = defaultdict(list)
 
 
 def around_registration(model):
-    """Have a generator function run around the registration of a model.
+    """Return a decorator that runs a generator around a registration.
 
-    It is called with the class and the name of the module, and yields once:
-    when the table is adapted to the fields of the class.
+    The generator function gets the class and the name of the module.  It
+    yields once; trytond then adapts the table to the fields of the class.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ def around_registration(model):
 
 
 class LayeredMixin:
-    """A model that other rooms of this module extend
+    """A model that several rooms of this module extend
 
-    trytond registers each layer of it.  Only the last one has all fields: the
-    table is made once, and what converts an old table sees it whole.
+    trytond registers the class of each room.  Only the last one has all
+    fields.  The others are skipped, so that conversions see a complete table.
     """
     __slots__ = ()
 
@@ -43,7 +43,7 @@ class LayeredMixin:
         super().__setup__()
         lowest = [base for base in cls.__mro__ if '__name__' in vars(base)][-1]
         if lowest.__module__.startswith(_PACKAGE):
-            # trytond names a model by the docstring of the class itself
+            # trytond takes the model's name from the docstring of the class
             cls.__doc__ = lowest.__doc__
 
     @classmethod
@@ -57,6 +57,16 @@ class LayeredMixin:
 
 
 def inherited_names(cls, attribute):
-    "Return the names that all layers of a class have in a set"
+    """Return the union of a set of names over all bases of a class.
+
+    Parameters
+    ----------
+    attribute : str
+        The class attribute that holds the set.
+
+    Returns
+    -------
+    frozenset of str
+    """
     return frozenset().union(
         *(vars(base).get(attribute, ()) for base in cls.__mro__))

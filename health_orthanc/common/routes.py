@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the routes of all rooms have in common."""
+"""Access, activation and answers of the HTTP routes"""
 
 import gzip
 import json
@@ -22,7 +22,18 @@ MODULE = 'health_orthanc'
 @with_transaction(readonly=True)
 @user_application(APPLICATION, json=False)
 def check_plugin(request, pool):
-    "Let only the users of plugins pass, and return who it is"
+    """Check that a plugin sends the request.
+
+    Returns
+    -------
+    int
+        The id of the plugin's user.
+
+    Raises
+    ------
+    HTTPException
+        404 in a database without the module, 403 for other users.
+    """
     User = pool.get('res.user')
     if not is_active(pool):
         abort(HTTPStatus.NOT_FOUND)
@@ -43,11 +54,22 @@ def is_active(pool):
 
 
 def json_response(request, value):
-    "Return an answer of JSON, compressed where the client takes it"
+    """Return a JSON response, compressed if the client accepts gzip.
+
+    Parameters
+    ----------
+    request : Request
+    value : object
+        Must be serializable as JSON.
+
+    Returns
+    -------
+    Response
+    """
     body = json.dumps(value, separators=(',', ':')).encode()
     headers = {'Cache-Control': 'no-store'}
     if request.accept_encodings['gzip']:
-        # Time is worth more than size here
+        # Level 1 is faster, and hardly larger
         body = gzip.compress(body, compresslevel=1)
         headers['Content-Encoding'] = 'gzip'
     return Response(

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of the tables behind records, by the batch.
+"""Reading and writing of table rows in batches
 
-What is compared and stored by synchronisation is rows rather than records:
-mostly nothing has changed, and records cost time to be loaded.
+The synchronization compares rows instead of records: mostly nothing has
+changed, and loading records takes time.
 """
 
 from operator import itemgetter
@@ -16,27 +16,40 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 __all__ = [
+    'fetch_rows',
     'insert_rows',
-    'known_rows',
-    'split_rows',
+    'load_rows',
+    'partition_changes',
     'write_rows',
-    'write_same',
+    'write_column',
     ]
 
 
-def known_rows(Model, key, orthanc_ids, **parents):
-    """Return what is stored of records, by their Orthanc id.
+def fetch_rows(query):
+    "Execute a query and return all of its rows"
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*query)
+    return cursor.fetchall()
 
-    It is what the columns hold, since nothing else is compared: records that
-    did not change, mostly all, are not worth to be loaded.
+
+def load_rows(Model, key, orthanc_ids, **parents):
+    """Return the rows with the given Orthanc ids.
 
     Parameters
     ----------
+    Model : ModelSQL
     key : str
         The field with the Orthanc id.
-    parents : set of int
-        The values of a Many2One field that are meant: another server may
-        hold the same.
+    orthanc_ids : collection of str
+    parents : collection of int
+        One keyword argument: the Many2One field to the parent and the ids of
+        the parents to search in.  Other servers may hold the same Orthanc
+        ids.
+
+    Returns
+    -------
+    dict of SimpleNamespace
+        The columns of each row, by Orthanc id.
     """
     (parent, allowed), = parents.items()
     table = Model.__table__()
@@ -56,8 +69,25 @@ def known_rows(Model, key, orthanc_ids, **parents):
     return known
 
 
-def split_rows(known, resources, get_values):
-    "Return resources with all values to create, rows with the changed ones"
+def partition_changes(known, resources, get_values):
+    """Return which resources to create and which rows to update.
+
+    Parameters
+    ----------
+    known : dict
+        The stored rows, from `load_rows`.
+    resources : iterable
+        Resources of Orthanc, with `orthanc_id`.
+    get_values : callable
+        Returns the field values of a resource.
+
+    Returns
+    -------
+    created : list of tuple
+        New resources and all of their values.
+    updated : list of tuple
+        Rows and their changed values.
+    """
     created, updated = [], []
     for resource in {r.orthanc_id: r for r in resources}.values():
         row = known.get(resource.orthanc_id)
@@ -74,7 +104,14 @@ def split_rows(known, resources, get_values):
 
 
 def write_rows(Model, updated):
-    "Write values to the records of rows, those that are equal at once"
+    """Write values to the records of rows, equal values in one action.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    updated : list of tuple
+        Rows or records, and the values for each.
+    """
     alike = {}
     for row, values in updated:
         key = tuple(sorted(values.items(), key=itemgetter(0)))
@@ -87,8 +124,17 @@ def write_rows(Model, updated):
         Model.write(*actions)
 
 
-def write_same(Model, name, by_value):
-    "Write each value to its records in one statement, by-passing the ORM"
+def write_column(Model, name, by_value):
+    """Write each value to its records in one statement, bypassing the ORM.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    name : str
+        The field.
+    by_value : dict
+        Lists of record ids by value.
+    """
     table = Model.__table__()
     cursor = Transaction().connection.cursor()
     for value, ids in by_value.items():
@@ -99,9 +145,13 @@ def write_same(Model, name, by_value):
 
 
 def insert_rows(Model, vlist):
-    """Create records by SQL, by-passing the ORM.
+    """Create records by SQL, bypassing the ORM.
 
-    All have values for the same columns, which are those of mirrored tags.
+    Parameters
+    ----------
+    Model : ModelSQL
+    vlist : list of dict
+        The values; all for the same columns.
     """
     if not vlist:
         return

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Transactions of their own, and the time that is stored in them."""
+"""Separate transactions and the current time"""
 
 import datetime as dt
 import time
@@ -14,14 +14,36 @@ __all__ = ['in_transaction', 'now']
 
 
 def now():
-    "Return the current time as Tryton keeps it: UTC, without a zone"
+    """Return the current time as Tryton stores it.
+
+    Returns
+    -------
+    datetime
+        UTC, naive, in whole seconds.
+    """
     return dt.datetime.now().replace(microsecond=0)
 
 
 def in_transaction(func, *args):
-    """Call the function in a transaction of its own and commit.
+    """Call a function in a new transaction as root, and commit.
 
-    It runs as root, and again after a conflict with another transaction.
+    After a conflict with another transaction the function is called again.
+
+    Parameters
+    ----------
+    func : callable
+    args : tuple
+        The arguments of the function.
+
+    Returns
+    -------
+    object
+        The result of the function.
+
+    Raises
+    ------
+    DatabaseOperationalError, DatabaseIntegrityError, SQLConstraintError
+        If the conflict persists.
     """
     retries = config.getint('database', 'retry')
     extras = {}

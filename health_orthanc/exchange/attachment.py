@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that are stored here, as attachments of results and patients.
+"""Attachment of images to results and patients
 
-People attach them, and a server may be set to have the first image of each
-study attached: its key image.  The network is only used outside of
+Users attach images to results.  If a server is set so, the first image of each
+study is attached too: its key image.  The network is only used outside of
 transactions.
 """
 
@@ -22,30 +22,34 @@ from ..common.exceptions import AttachmentError, orthanc_errors
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import NoImage, OrthancError
 from ..core.orthanc.images import WITHOUT_IMAGES, first_image, limited_image
+from ..linking.history import CONFIRMED
 
 __all__ = [
     'Instance', 'Synchronization', 'attach_key_images', 'attach_to_results']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.attachment')
 
-# Each image is fetched while a person waits
+# Each image is fetched while a user waits
 LIMIT = 20
 ATTACHED_SIZE = 2048  # pixels
 # Studies that get their key image in one run
 KEY_IMAGES_LIMIT = 100
-# Links that are sure enough for an image to be stored with the patient
-_SURE = ['manual', 'auto_certain']
 
 
 @without_check_access
 def attach_to_results(instances):
     """Attach images to the results of their studies, all or none.
 
-    Whoever calls has checked the access to the instances.
+    The caller checks the access to the instances.
+
+    Parameters
+    ----------
+    instances : list of Instance
 
     Raises
     ------
     AttachmentError
+        There are too many, or a study has no result.
     OrthancError, SecretUnavailable
     """
     if len(instances) > LIMIT:
@@ -54,7 +58,7 @@ def attach_to_results(instances):
     wanted = [(i, _result(i)) for i in instances]
     images = {i.id: _fetch(i) for i in instances}
     in_transaction(
-        _attach, Transaction().user,
+        _attach_images, Transaction().user,
         [(i.id, result.id, images[i.id]) for i, result in wanted])
 
 
@@ -73,10 +77,10 @@ def _fetch(instance):
     except NoImage:
         raise AttachmentError(gettext(
                 'health_orthanc.msg_attachment_no_image',
-                number=_known(instance.instance_number))) from None
+                number=_shown(instance.instance_number))) from None
 
 
-def _attach(user, images):
+def _attach_images(user, images):
     pool = Pool()
     Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -86,12 +90,12 @@ def _attach(user, images):
     Result.lock(Result.browse(list({result for _, result, _ in images})))
     for instance, (_, result_id, image) in zip(instances, images):
         study = instance.series.study
-        # Meanwhile somebody may have found out that it is another patient's
+        # The study may have been linked to another patient in the meantime
         if not study.imaging_test or study.imaging_test.id != result_id:
             raise AttachmentError(
                 gettext('health_orthanc.msg_attachment_changed'))
         with Transaction().set_user(user):
-            _put(
+            _attach_image(
                 study.imaging_test,
                 instance.sop_instance_UID or instance.orthanc_UID, image,
                 _description(
@@ -99,12 +103,12 @@ def _attach(user, images):
                     instance.image_position_patient))
 
 
-def _put(resource, name, image, description):
-    "Attach an image in place of what is there under its name"
+def _attach_image(resource, name, image, description):
+    "Attach an image; an attachment with the same name is replaced"
     pool = Pool()
     Attachment = pool.get('ir.attachment')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    attachments = _named(resource, name)
+    attachments = _find_attachments(resource, name)
     if not attachments:
         attachment, = Attachment.create([{
                     'resource': str(resource),
@@ -115,13 +119,13 @@ def _put(resource, name, image, description):
                     }])
         return attachment
     Attachment.write(attachments, {'data': image, 'description': description})
-    # It is no machine's any more
+    # A user has attached it: it is no longer a key image
     Study.write(Study.search([
                 ('key_image', 'in', [a.id for a in attachments]),
                 ]), {'key_image': None})
 
 
-def _named(resource, name):
+def _find_attachments(resource, name):
     Attachment = Pool().get('ir.attachment')
     return Attachment.search([
             ('resource', '=', str(resource)),
@@ -131,11 +135,11 @@ def _named(resource, name):
 
 def _description(number, position):
     return gettext(
-        'health_orthanc.msg_attachment_description', number=_known(number),
-        position=_known(position))
+        'health_orthanc.msg_attachment_description', number=_shown(number),
+        position=_shown(position))
 
 
-def _known(value):
+def _shown(value):
     return '–' if value in {None, ''} else value
 
 
@@ -143,28 +147,35 @@ def _known(value):
 
 
 def attach_key_images(server_id, client, limit=KEY_IMAGES_LIMIT):
-    """Attach the first image of stable, linked studies that have had none.
+    """Attach the key images of stable, linked studies without one.
 
-    What fails is tried again in the next run, after all others.
+    Failures are tried again in the next run, after all others.
+
+    Parameters
+    ----------
+    server_id : int
+    client : OrthancClient
+    limit : int, optional
+        The most studies.
     """
-    for id_ in in_transaction(_due, server_id, limit):
+    for id_ in in_transaction(_without_key_image, server_id, limit):
         try:
             _attach_key_image(id_, client)
         except OrthancError as error:
             logger.warning("Study %s: no key image: %s", id_, error.kind)
-            in_transaction(_set, id_, {'key_image_tried_at': now()})
+            in_transaction(_write_study, id_, {'key_image_tried_at': now()})
             if error.transient:
                 break
         except Exception as error:
-            # Whatever is wrong with one study never blocks the others
+            # An error in one study must not block the others
             logger.error(
                 "Study %s: no key image: %s", id_, type(error).__name__,
                 exc_info=logger.isEnabledFor(logging.DEBUG))
-            in_transaction(_set, id_, {'key_image_tried_at': now()})
+            in_transaction(_write_study, id_, {'key_image_tried_at': now()})
 
 
-def _due(server_id, limit, id_=None):
-    "Return the ids of studies, or of one, that are to get their key image"
+def _without_key_image(server_id, limit, id_=None):
+    "Return the ids of the studies, or of one, that need their key image"
     pool = Pool()
     study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
     server = pool.get('gnuhealth.orthanc.config').__table__()
@@ -176,7 +187,7 @@ def _due(server_id, limit, id_=None):
         (server.id == server_id) & (server.key_image == Literal(True))
         & (study.key_image_at == Null) & (study.stable == Literal(True))
         & (study.missing_since == Null) & (study.patient != Null)
-        & study.link_status.in_(_SURE)
+        & study.link_status.in_(CONFIRMED)
         & ((study.date == Null) | (server.start_date == Null)
             | (study.date >= server.start_date))
         & ~Exists(rejected))
@@ -194,7 +205,7 @@ def _due(server_id, limit, id_=None):
 def _attach_key_image(id_, client):
     series = in_transaction(_series_with_images, id_)
     found = first_image(client, series, ATTACHED_SIZE) if series else None
-    in_transaction(_keep_key_image, id_, found)
+    in_transaction(_store_key_image, id_, found)
 
 
 def _series_with_images(id_):
@@ -215,22 +226,22 @@ def _position(series):
         return 1, 0
 
 
-def _keep_key_image(id_, found):
+def _store_key_image(id_, found):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     Study.lock([Study(id_)])
     study = Study(id_)
-    # Meanwhile it may have become another patient's
-    if not _due(study.server.id, 1, id_):
+    # The link may have changed while the image was fetched
+    if not _without_key_image(study.server.id, 1, id_):
         return
     values = {'key_image_at': now(), 'key_image_tried_at': None}
     resource = study.imaging_test or study.patient
     if found:
         name = found.instance.sop_instance_uid or found.instance.orthanc_id
-        if not _named(resource, name):
-            values['key_image'] = _put(
+        if not _find_attachments(resource, name):
+            values['key_image'] = _attach_image(
                 resource, name, found.image,
                 _key_description(study, found.instance)).id
-    _set(id_, values)
+    _write_study(id_, values)
 
 
 def _key_description(study, instance):
@@ -245,7 +256,7 @@ def _key_description(study, instance):
                 ]))
 
 
-def _set(id_, values):
+def _write_study(id_, values):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     Study.write([Study(id_)], values)
 
@@ -272,7 +283,10 @@ class Instance(metaclass=PoolMeta):
     @ModelView.button
     @orthanc_errors
     def attach_image_to_imaging_test_report(cls, instances):
-        "Have the images printed with the results of their studies"
+        """Attach images to the results of their studies.
+
+        The reports of the results print them.
+        """
         cls.check_read(instances)
         attach_to_results(instances)
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scheduled jobs that finish corrections of identity"""
+"""Scheduled jobs of the patient reconciliation"""
 
 from trytond.pool import PoolMeta
 

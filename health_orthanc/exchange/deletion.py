@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images are deleted from Orthanc first, and here afterwards.
+"""Deletion of images from Orthanc
 
 The record of a study is kept, with its link, notes and history; its instances
-are not.  The network is only used outside of transactions: what was asked for
-is noted before, so that the next synchronisation can tell what became of it
-if this process did not live to do so.
+are deleted.  The network is only used outside of transactions.  Each deletion
+is recorded before: if the process is killed, the next synchronization finds
+out whether Orthanc has deleted the images.
 """
 
 import logging
@@ -29,7 +29,7 @@ from ..synchronization.store import mark_missing_patients, update_modalities
 
 __all__ = [
     'Deletion', 'Instance', 'LEVELS', 'Series', 'Study', 'Synchronization',
-    'counts', 'study_of']
+    'count_images', 'get_study']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.deletion')
 
@@ -38,14 +38,15 @@ LEVELS = {
     'gnuhealth.imaging_orthanc.study_series': 'series',
     'gnuhealth.imaging_orthanc.series_instances': 'instance',
     }
-# Deletions of which a synchronisation finds out what became of them
+# Unanswered deletions that a synchronization checks at once
 OPEN_LIMIT = 1000
-# Who does not answer will not answer for the next record either
-_DOWN = {'unreachable', 'refused', 'timeout'}
-_OWN_KINDS = {'busy', 'correcting', 'interrupted'}
+# Errors that would affect the next record too
+_UNREACHABLE = {'unreachable', 'refused', 'timeout'}
+_OWN_REASONS = {'busy', 'correcting', 'interrupted'}
 
 
 class _Refused(Exception):
+    "A record must not be deleted; the reason is a suffix of a message id"
 
     def __init__(self, reason):
         super().__init__(reason)
@@ -55,7 +56,7 @@ class _Refused(Exception):
 class Deletion(ReadonlyMixin, ModelSQL, ModelView):
     """Deletion of Images
 
-    Who deleted what from an Orthanc server.
+    The images, user and outcome of a deletion from an Orthanc server.
     """
     __name__ = 'gnuhealth.imaging_orthanc.deletion'
 
@@ -113,11 +114,23 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
 
     @staticmethod
     def describe_state(state, kind):
-        "Return what to tell of a deletion in a state, after an error"
+        """Return the message for a deletion.
+
+        Parameters
+        ----------
+        state : str
+        kind : str or None
+            The kind of the error.
+
+        Returns
+        -------
+        str or None
+            None if the images are deleted, or there is no error.
+        """
         if state == 'done':
             return None
         parts = []
-        if kind in _OWN_KINDS:
+        if kind in _OWN_REASONS:
             parts.append(gettext(f'health_orthanc.msg_deletion_{kind}'))
         elif kind:
             parts.append(describe(kind))
@@ -137,47 +150,52 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def obstacle(cls, record):
-        "Return why a record is not to be deleted, as far as is known here"
+    def find_obstacle(cls, record):
+        "Return the reason why a record must not be deleted, or None"
         Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
-        if Correction.is_pending(study_of(record)):
+        if Correction.is_pending(get_study(record)):
             return 'correcting'
 
     @classmethod
     def delete_records(cls, records, reason=None):
-        """Delete studies, series or instances, one after another.
+        """Delete studies, series or instances, one after the other.
 
-        Each has transactions of its own.
+        Separate transactions are used for each.
+
+        Parameters
+        ----------
+        records : list of Study, Series or Instance
+        reason : str, optional
 
         Returns
         -------
         list of tuple
-            State and message, as those of a deletion, of each record.
+            The state and the message of each deletion.
         """
         user = Transaction().user or None
-        outcomes, down = [], {}
+        outcomes, unreachable = [], {}
         for model, id_, server_id in [
-                (r.__name__, r.id, study_of(r).server.id) for r in records]:
-            kind = down.get(server_id)
+                (r.__name__, r.id, get_study(r).server.id) for r in records]:
+            kind = unreachable.get(server_id)
             state = 'failed'
             if not kind:
                 state, kind = cls._delete_record(
                     server_id, model, id_, user, reason)
-            if kind in _DOWN:
-                # Nobody waits for each of many
-                down[server_id] = kind
+            if kind in _UNREACHABLE:
+                # Do not wait for the timeout again
+                unreachable[server_id] = kind
             outcomes.append((state, cls.describe_state(state, kind)))
         return outcomes
 
     @classmethod
     def _delete_record(cls, server_id, model, id_, user, reason):
-        "Return what became of one: its state and the kind of the error"
+        "Delete a record; return the state and the kind of the error"
         with named_lock('deletion', server_id) as free:
             if not free:
                 return 'failed', 'busy'
             try:
                 deletion_id, client, *resource = in_transaction(
-                    cls._ask, model, id_, user, reason)
+                    cls._record_request, model, id_, user, reason)
             except _Refused as error:
                 return 'failed', error.reason
             except SecretUnavailable:
@@ -195,12 +213,12 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
             return 'done', None
 
     @classmethod
-    def _ask(cls, model, id_, user, reason):
+    def _record_request(cls, model, id_, user, reason):
         record = Pool().get(model)(id_)
-        obstacle = cls.obstacle(record)
+        obstacle = cls.find_obstacle(record)
         if obstacle:
             raise _Refused(obstacle)
-        study, series = study_of(record), _series(record)
+        study, series = get_study(record), _series(record)
         client = study.server.get_client()
         level = LEVELS[model]
         deletion, = cls.create([{
@@ -214,7 +232,7 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
                     'dicom_UID': _uid(record),
                     **dict(zip(
                             ['series_count', 'instances_count'],
-                            counts(record))),
+                            count_images(record))),
                     'user': user,
                     'reason': (reason or '').strip() or None,
                     'asked_at': now(),
@@ -233,28 +251,30 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
 
     @classmethod
     def _finish(cls, id_, gone):
-        """Follow Orthanc.
+        """Update the records after Orthanc has deleted the images.
 
         Parameters
         ----------
+        id_ : int
+            Of the deletion.
         gone : set of str
-            Orthanc ids, of ancestors too.
+            The deleted Orthanc ids, including emptied parents.
         """
         deletion = cls(id_)
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         Study.lock([deletion.study])
         study, series = deletion.study, deletion.series
         if study.orthanc_UID in gone:
-            cls._forget_study(deletion)
+            cls._mark_study_deleted(deletion)
         elif series and series.orthanc_UID in gone:
-            cls._forget_series(series)
+            cls._mark_series_deleted(series)
         elif series:
-            cls._forget_instance(series, deletion.orthanc_UID)
+            cls._delete_instance(series, deletion.orthanc_UID)
         cls.write([deletion], {
                 'state': 'done', 'error_kind': None, 'ended_at': now()})
 
     @classmethod
-    def _forget_study(cls, deletion):
+    def _mark_study_deleted(cls, deletion):
         pool = Pool()
         Study = pool.get('gnuhealth.imaging_orthanc.study')
         Series = pool.get('gnuhealth.imaging_orthanc.study_series')
@@ -271,14 +291,14 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
         mark_missing_patients(deletion.server)
 
     @classmethod
-    def _forget_series(cls, series):
+    def _mark_series_deleted(cls, series):
         Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
         _delete_instances([series.id])
         Series.mark_missing([series.id])
         update_modalities([series.study.id])
 
     @classmethod
-    def _forget_instance(cls, series, orthanc_id):
+    def _delete_instance(cls, series, orthanc_id):
         pool = Pool()
         Series = pool.get('gnuhealth.imaging_orthanc.study_series')
         Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
@@ -290,13 +310,20 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
             Series.write([series], {
                     'instances_count': series.instances_count - 1})
 
-    # What a process did not live to end
+    # Deletions of killed processes
 
     @classmethod
     def resume_pending(cls, server_id, client):
-        "Find out what became of deletions whose answer never came"
+        """Finish the deletions whose response was not received.
+
+        Parameters
+        ----------
+        server_id : int
+        client : OrthancClient
+        """
         with named_lock('deletion', server_id) as free:
-            waiting = in_transaction(cls._open, server_id) if free else {}
+            waiting = in_transaction(
+                cls._load_unanswered, server_id) if free else {}
             if not waiting:
                 return
             gone = find_gone(client, {
@@ -307,11 +334,11 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
                         cls._finish, id_,
                         gone.intersection([orthanc_id, *ancestors]))
                 else:
-                    in_transaction(cls._give_up, id_)
+                    in_transaction(cls._fail_unanswered, id_)
 
     @classmethod
-    def _open(cls, server_id):
-        "Return the Orthanc ids of what was to be deleted, and its ancestors'"
+    def _load_unanswered(cls, server_id):
+        "Return the Orthanc ids of unanswered deletions and of their parents"
         return {
             d.id: [d.orthanc_UID, *(
                     r.orthanc_UID for r in [d.series, d.study]
@@ -322,20 +349,30 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
                     ], order=[('id', 'ASC')], limit=OPEN_LIMIT)}
 
     @classmethod
-    def _give_up(cls, id_):
+    def _fail_unanswered(cls, id_):
         deletion = cls(id_)
         cls._fail(id_, 'failed', deletion.error_kind or 'interrupted')
 
 
-def counts(record):
-    "Return how many series and images there are in a study, series, instance"
+def count_images(record):
+    """Return the numbers of series and instances in a record.
+
+    Parameters
+    ----------
+    record : Study, Series or Instance
+
+    Returns
+    -------
+    tuple of int
+    """
     level = LEVELS[record.__name__]
     if level == 'study':
         return record.series_count, record.instances_count
     return 1, record.instances_count if level == 'series' else 1
 
 
-def study_of(record):
+def get_study(record):
+    "Return the study of a study, series or instance"
     level = LEVELS[record.__name__]
     if level == 'study':
         return record

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tickets by which a browser may download what a client has asked for.
+"""Tickets for downloads by the user's browser
 
-Browsers do not know the session of the client.  A ticket is told once, is
-good for one download within minutes, and is kept as a digest only.
+The browser does not have the session of the client.  A ticket is valid for one
+download within a few minutes.  Only its digest is stored.
 """
 
 import datetime as dt
@@ -38,13 +38,22 @@ class Download(ModelSQL):
         super().__setup__()
         table = cls.__table__()
         cls._sql_indexes.add(Index(table, (table.digest, Index.Equality())))
-        # Nobody has to do with it from outside
+        # Clients do not use it
         cls.__rpc__.clear()
 
     @classmethod
     @without_check_access
     def issue(cls, record):
-        "Return a ticket for the current user"
+        """Return a new ticket for the current user.
+
+        Parameters
+        ----------
+        record : Study or Series
+
+        Returns
+        -------
+        str
+        """
         cls.delete(cls.search([('expires_at', '<', now())]))
         ticket = secrets.token_urlsafe(32)
         cls.create([{
@@ -58,7 +67,17 @@ class Download(ModelSQL):
     @classmethod
     @without_check_access
     def redeem(cls, ticket):
-        "Return user and resource of a ticket, which is good no more"
+        """Invalidate a ticket, and return its user and record.
+
+        Parameters
+        ----------
+        ticket : str
+
+        Returns
+        -------
+        tuple or None
+            None if the ticket is not valid.
+        """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         found = cls.search([
@@ -69,7 +88,7 @@ class Download(ModelSQL):
             return None
         user, resource = found[0].user, found[0].resource
         cursor.execute(*table.delete(where=table.id == found[0].id))
-        # Of two at once only one has it
+        # Of two concurrent requests only one deletes the row
         return (user, resource) if cursor.rowcount == 1 else None
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Studies and series for the browser, as a ZIP."""
+"""Route that downloads a study or series as ZIP"""
 
 import itertools
 import secrets
@@ -21,7 +21,7 @@ from ..common.exceptions import describe
 from ..common.routes import is_active
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
-from .deletion import LEVELS, study_of
+from .deletion import LEVELS, get_study
 
 __all__ = ['download']
 
@@ -29,8 +29,8 @@ WIZARD = 'gnuhealth.imaging_orthanc.download_images'
 # Bytes of a form with a ticket
 _FORM_SIZE = 2**12
 
-# The ticket stands behind the # of the address, which no server and no log
-# gets to see; the page sends it back.
+# The ticket is the fragment of the URL. Browsers do not send it, so that it is
+# in no log. The page reads it and posts it.
 _PAGE = """\
 <!DOCTYPE html>
 <html>
@@ -58,10 +58,21 @@ _HEADERS = {
 @set_max_request_size(_FORM_SIZE)
 @with_pool
 def download(request, pool):
-    """Send the ZIP of a study or series that a ticket is for.
+    """Send the ZIP of a study or series.
 
-    It goes through as it comes from Orthanc; there is no transaction while it
-    does.
+    ``GET /<database>/orthanc/download`` returns a page that posts the ticket
+    in the fragment of its URL; ``POST`` with ``ticket`` streams the ZIP from
+    Orthanc, outside of transactions.
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+
+    Returns
+    -------
+    Response
+        403 if the ticket is not valid, 502 with the reason if Orthanc fails.
     """
     if request.method != 'POST':
         return _page(request, pool)
@@ -70,7 +81,7 @@ def download(request, pool):
         abort(HTTPStatus.FORBIDDEN))
     try:
         pieces = client.archive(*resource)
-        # Errors are told instead of a file
+        # After the first piece, an error could not be reported any more
         pieces = itertools.chain([next(pieces, b'')], pieces)
     except OrthancError as error:
         client.close()
@@ -114,7 +125,7 @@ def _describe(request, pool, error):
 
 
 def _language(request, pool):
-    "Return the language of the browser, as far as it is known here"
+    "Return the language of the browser, if it is available here"
     Lang = pool.get('ir.lang')
     codes = [
         lang.code for lang in Lang.search([('translatable', '=', True)])]
@@ -123,7 +134,7 @@ def _language(request, pool):
 
 @with_transaction(readonly=False)
 def _redeem(request, pool, ticket):
-    "Return file name, client and resource of a ticket that may be used"
+    "Return file name, client and resource of a valid ticket, or None"
     if not is_active(pool):
         return None
     Download = pool.get('gnuhealth.imaging_orthanc.download')
@@ -133,7 +144,7 @@ def _redeem(request, pool, ticket):
         return None
     user, record = found
     model = record.__name__
-    # What was allowed a moment ago may not be any more
+    # The user's access may have changed since the ticket was issued
     with Transaction().set_user(user.id), Transaction().set_context(
             active_model=model, active_id=record.id, active_ids=[record.id]):
         try:
@@ -144,7 +155,7 @@ def _redeem(request, pool, ticket):
         return None
     level = LEVELS[model]
     try:
-        client = study_of(record).server.get_client()
+        client = get_study(record).server.get_client()
     except SecretUnavailable:
         return None
     return f'{level}-{record.id}', client, (level, record.orthanc_UID)

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The identity of GNU Health is written into the images of a study.
+"""Patient reconciliation (IHE PIR) in the images of a study
 
-The network is only used outside of transactions.  While a correction is at
-work both Orthanc ids of the study are reserved: synchronisation makes no other
-record of either.
+Orthanc copies the study with the identity of GNU Health, then the original is
+deleted.  The network is only used outside of transactions.  Meanwhile both
+Orthanc ids of the study are reserved: the synchronization creates no other
+record for them.
 """
 
 import datetime as dt
@@ -21,13 +22,14 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import describe
 from ..common.locks import named_lock
-from ..common.rows import known_rows, write_same
+from ..common.rows import load_rows, write_column
 from ..common.transaction import in_transaction, now
 from ..core.orthanc import reconciliation as core
 from ..core.orthanc.errors import JobFailed, NotFound, OrthancError
 from ..core.orthanc.resources import (
     MalformedResource, PatientResource, SeriesResource, StudyResource)
 from ..core.secrets import SecretUnavailable
+from ..linking.history import CONFIRMED
 from ..synchronization.store import (
     mark_missing_patients, store_patients, store_series, study_values)
 from ..worklist.variables import patient_identity
@@ -41,31 +43,31 @@ KINDS = [
     ('restore', "What the Images Said"),
     ]
 _OPEN = ['waiting', 'copying', 'removing']
-# Both ids are reserved
-_AT_WORK = ['copying', 'removing']
-_CONFIRMED = {'manual', 'auto_certain'}
-# What matching calls them
+# States in which both Orthanc ids are reserved
+_RESERVED_STATES = ['copying', 'removing']
+# The names of the attributes in matching
 _FIELDS = {
     'PatientID': 'patient_id',
     'PatientName': 'name',
     'PatientBirthDate': 'birth_date',
     'PatientSex': 'sex',
     }
-# What was fetched from Orthanc is stored within this time
+# A synchronization stores what it has fetched within this time
 _STALE = dt.timedelta(hours=1)
-# How often Orthanc may fail to copy before the correction is given up
+# Failed copies after which a reconciliation is refused
 _FAILURES = 10
 
 
 def describe_refusal(reason):
+    "Return the message for the reason of a refusal"
     return gettext(f'health_orthanc.msg_correction_{reason}')
 
 
 class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
     """Study Correction
 
-    One correction of the identity in the images of a study.  What the images
-    said before is kept in it.
+    A reconciliation of the identity in the images of a study.  It keeps the
+    former identity.
     """
     __name__ = 'gnuhealth.imaging_orthanc.study.correction'
 
@@ -124,66 +126,83 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         if self.error_kind:
             return describe(self.error_kind)
 
-    # Asking for it
+    # Requests
 
     @classmethod
     @without_check_access
-    def obstacle(cls, study, kind, but=None):
-        """Return why a study is not to be corrected, as far as is known here.
+    def find_obstacle(cls, study, kind, excluding=None):
+        """Return the reason why a study must not be reconciled, or None.
 
         Parameters
         ----------
-        but : StudyCorrection, optional
-            The one that is asked about.
+        study : Study
+        kind : {'correct', 'restore'}
+        excluding : StudyCorrection, optional
+            A pending reconciliation that does not count.
+
+        Returns
+        -------
+        str or None
+            See `describe_refusal`.
         """
         if not study.server.correct_identity:
             return 'off'
         if study.missing_since:
             return 'missing'
-        if cls.is_pending(study, but):
+        if cls.is_pending(study, excluding):
             return 'open'
         if kind == 'restore':
-            return None if cls._first_since_restored(study) else 'never'
-        if not study.patient or study.link_status not in _CONFIRMED:
+            return None if cls._first_correction(study) else 'never'
+        if not study.patient or study.link_status not in CONFIRMED:
             return 'not_linked'
         if not cls._identity(study)['PatientID']:
             return 'no_puid'
 
     @classmethod
-    def is_pending(cls, study, but=None):
-        "Return whether a study is being corrected, or going to be"
+    def is_pending(cls, study, excluding=None):
+        "Return whether a reconciliation of a study is pending"
         return bool(cls.search([
                     ('study', '=', study.id), ('state', 'in', _OPEN),
-                    ('id', '!=', but.id if but else None),
+                    ('id', '!=', excluding.id if excluding else None),
                     ], limit=1))
 
     @classmethod
     @without_check_access
     def plan(cls, study, kind, client):
-        """Return what is going to be done.
+        """Return the plan of a reconciliation, without changing anything.
+
+        Parameters
+        ----------
+        study : Study
+        kind : {'correct', 'restore'}
+        client : OrthancClient
+
+        Returns
+        -------
+        Plan
 
         Raises
         ------
         Refused
         OrthancError
         """
-        reason = cls.obstacle(study, kind)
+        reason = cls.find_obstacle(study, kind)
         if reason:
             raise core.Refused(reason)
-        return cls._make_plan(client, *cls._planned(study, kind))
+        return cls._make_plan(client, *cls._plan_arguments(study, kind))
 
     @classmethod
     @without_check_access
     def get_client(cls, study):
-        "Return a client for somebody who waits"
+        "Return a client with the short timeouts for a waiting user"
         return study.server.get_client(interactive=True)
 
     @classmethod
-    def _planned(cls, study, kind):
-        "Return what a plan is made of"
+    def _plan_arguments(cls, study, kind):
+        "Return the arguments of `_make_plan` after the client"
         if kind == 'correct':
             return study.orthanc_UID, cls._identity(study), None, None
-        former = cls._first_since_restored(study)
+        former = cls._first_correction(study)
         return (
             study.orthanc_UID, None, former.source_UID,
             core.Wanted.loads(former.before))
@@ -196,13 +215,13 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
 
     @staticmethod
     def _identity(study):
-        "Return what is unknown as empty: it could be another person's"
+        "Return the identity of the patient; unknown values are emptied"
         identity = patient_identity(study.patient)
         return {k: identity[k] or '' for k in core.IDENTITY}
 
     @classmethod
-    def _first_since_restored(cls, study):
-        "Return the correction that changed what the images said"
+    def _first_correction(cls, study):
+        "Return the correction that replaced the original identity"
         first = None
         for correction in cls.search([
                     ('study', '=', study.id),
@@ -215,9 +234,20 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def ask(cls, studies, kind):
-        "Have studies corrected; return those that can be"
-        studies = [s for s in studies if not cls.obstacle(s, kind)]
+    def queue_corrections(cls, studies, kind):
+        """Queue the reconciliation of studies.
+
+        Parameters
+        ----------
+        studies : list of Study
+        kind : {'correct', 'restore'}
+
+        Returns
+        -------
+        list of Study
+            Those for which it is possible.
+        """
+        studies = [s for s in studies if not cls.find_obstacle(s, kind)]
         corrections = cls.create([{
                     'study': study.id,
                     'server': study.server.id,
@@ -230,20 +260,20 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
 
     @classmethod
     def process_pending(cls):
-        "Carry on what was broken off (scheduler)"
+        "Queue the pending reconciliations again (scheduler)"
         cls._process_later(cls.search([('state', 'in', _OPEN)]))
 
     @classmethod
     def _process_later(cls, corrections):
-        # A task works off all of its server
+        # A task processes all reconciliations of its server
         for correction in {c.server: c for c in corrections}.values():
             cls.__queue__.process([correction])
 
-    # Working off
+    # Processing
 
     @classmethod
     def process(cls, corrections):
-        "Work off all that is asked for on the servers of corrections"
+        "Process the pending reconciliations of the servers (queue)"
         for server_id in {c.server.id for c in corrections}:
             with named_lock('reconciliation', server_id) as free:
                 tried = []
@@ -277,7 +307,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             logger.warning("Orthanc correction %s: secret unavailable", id_)
             in_transaction(cls._fail, id_, 'secret')
         except Exception as error:
-            # Others have their turn; the scheduler tries this one again
+            # The scheduler tries again; other studies continue
             logger.error(
                 "Orthanc correction %s: %s", id_, type(error).__name__,
                 exc_info=logger.isEnabledFor(logging.DEBUG))
@@ -289,11 +319,11 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
 
     @classmethod
     def _resume(cls, id_, client):
-        planned = in_transaction(cls._begin, id_)
+        planned = in_transaction(cls._start, id_)
         if planned:
             plan = cls._make_plan(client, *planned)
             in_transaction(cls._reserve, id_, plan)
-        state, *values = in_transaction(cls._reserved, id_)
+        state, *values = in_transaction(cls._load_reserved, id_)
         correction = core.Correction(client, *values)
         if state == 'copying':
             cls._copy(id_, client, correction)
@@ -301,15 +331,16 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         in_transaction(cls._finish, id_, _last_update(source))
 
     @classmethod
-    def _begin(cls, id_):
-        "Return what to make a plan of, unless there is one"
+    def _start(cls, id_):
+        "Return the arguments for a plan, None if there is one already"
         correction = cls(id_)
         if correction.state != 'waiting':
             return None
-        reason = cls.obstacle(correction.study, correction.kind, correction)
+        reason = cls.find_obstacle(
+            correction.study, correction.kind, correction)
         if reason:
             raise core.Refused(reason)
-        return cls._planned(correction.study, correction.kind)
+        return cls._plan_arguments(correction.study, correction.kind)
 
     @classmethod
     def _reserve(cls, id_, plan):
@@ -330,7 +361,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                 })
 
     @classmethod
-    def _reserved(cls, id_):
+    def _load_reserved(cls, id_):
         correction = cls(id_)
         return (
             correction.state, correction.source_UID, correction.target_UID,
@@ -356,7 +387,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                 for json in client.bulk_content(copy.study['Series'])],
             ]
         in_transaction(
-            cls._carry, id_, *resources,
+            cls._update_records, id_, *resources,
             {key: i.orthanc_id for key, i in copy.images.items()},
             _last_update(source))
 
@@ -375,9 +406,9 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
     @classmethod
     def _refuse(cls, id_, reason):
         correction = cls(id_)
-        carried = correction.state == 'removing'
+        updated = correction.state == 'removing'
         cls.write([correction], {
-                'state': 'kept' if carried else 'refused',
+                'state': 'kept' if updated else 'refused',
                 'reason': reason,
                 'error_kind': None,
                 'ended_at': now(),
@@ -392,11 +423,11 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         cls.write([correction], values)
         mark_missing_patients(correction.server)
 
-    # The record follows
+    # Records
 
     @classmethod
-    def _carry(cls, id_, study, patient, series, images, last_update):
-        """Let the record, and all that hangs on it, have the new ids.
+    def _update_records(cls, id_, study, patient, series, images, last_update):
+        """Give the records the Orthanc ids and attributes of the copy.
 
         Parameters
         ----------
@@ -409,21 +440,21 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         correction = cls(id_)
         server, record = correction.server, correction.study
         store_patients(server, [patient])
-        cls._carry_study(correction, study)
-        cls._carry_series(record, series)
-        cls._carry_instances(record, images)
+        cls._update_study(correction, study)
+        cls._update_series(record, series)
+        cls._update_instances(record, images)
         store_series(server, series)
         if correction.kind == 'correct':
-            cls._carry_patient(record)
+            cls._link_patient(record)
         cls._record_history(correction)
         cls.write([correction], {
                 'state': 'removing', 'source_update': last_update})
 
     @classmethod
-    def _carry_study(cls, correction, resource):
+    def _update_study(cls, correction, resource):
         pool = Pool()
         Study = pool.get('gnuhealth.imaging_orthanc.study')
-        patients = known_rows(
+        patients = load_rows(
             pool.get('gnuhealth.orthanc.patient'), 'uuid',
             {resource.patient_orthanc_id}, server=[correction.server.id])
         Study.write([correction.study], {
@@ -432,25 +463,25 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                     resource, patients[resource.patient_orthanc_id])})
 
     @classmethod
-    def _carry_series(cls, study, resources):
+    def _update_series(cls, study, resources):
         Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
         ids = {r.series_instance_uid: r.orthanc_id for r in resources}
-        write_same(Series, 'orthanc_UID', {
+        write_column(Series, 'orthanc_UID', {
                 ids[s.series_UID]: [s.id] for s in Series.search(
                     [('study', '=', study.id)]) if s.series_UID in ids})
 
     @classmethod
-    def _carry_instances(cls, study, ids):
+    def _update_instances(cls, study, ids):
         Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
         found = {}
         for instance in Instance.search([('series.study', '=', study.id)]):
             key = instance.series.series_UID, instance.sop_instance_UID
             if key in ids:
                 found[ids[key]] = [instance.id]
-        write_same(Instance, 'orthanc_UID', found)
+        write_column(Instance, 'orthanc_UID', found)
 
     @classmethod
-    def _carry_patient(cls, study):
+    def _link_patient(cls, study):
         pool = Pool()
         Study = pool.get('gnuhealth.imaging_orthanc.study')
         Patient = pool.get('gnuhealth.orthanc.patient')
@@ -488,18 +519,23 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                             if wanted[keyword] != before.get(keyword)]),
                     }])
 
-    # Synchronisation meanwhile
+    # Synchronization
 
     @classmethod
     def without_superseded(cls, server, resources):
-        """Leave out the studies that a correction makes or has removed.
+        """Leave out the studies that a reconciliation creates or has deleted.
 
-        Between copying and removing Orthanc holds the study twice.  What it
-        held until just now may still be about to be stored.
+        Between copying and deleting, Orthanc holds the study twice.  A run
+        may still store the original that it has fetched before.
 
         Parameters
         ----------
+        server : Server
         resources : iterable of StudyResource
+
+        Returns
+        -------
+        list of StudyResource
         """
         resources = list(resources)
         superseded = {}
@@ -511,21 +547,27 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                             ('source_UID', 'in', ids),
                             ('target_UID', 'in', ids)],
                         ['OR',
-                            ('state', 'in', _AT_WORK),
+                            ('state', 'in', _RESERVED_STATES),
                             [
                                 ('state', '=', 'done'),
                                 ('ended_at', '>=', now() - _STALE)]],
                         ]):
-                superseded.update(correction._superseded())
+                superseded.update(correction._superseded_ids())
         return [
             r for r in resources
             if r.orthanc_id not in superseded or (
                 superseded[r.orthanc_id] and r.last_update
                 and r.last_update > superseded[r.orthanc_id])]
 
-    def _superseded(self):
-        "Return until when what has one of the ids is not another study"
-        if self.state in _AT_WORK:
+    def _superseded_ids(self):
+        """Return the Orthanc ids that are not another study.
+
+        Returns
+        -------
+        dict
+            The last update until which this holds, by id; None: always.
+        """
+        if self.state in _RESERVED_STATES:
             return {
                 id_: None for id_ in [self.source_UID, self.target_UID]
                 if id_ != self.study.orthanc_UID}

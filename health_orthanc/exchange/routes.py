@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The routes that take files of an upload."""
+"""Routes that receive the files of an upload"""
 
 import io
 import logging
@@ -23,21 +23,20 @@ from ..core.dicom.archives import (
     Limits, is_archive, list_items, list_parts, shown_name)
 from ..core.dicom.file_header import HEAD_LIMIT, Unusable, read_header
 from ..core.secrets import SecretUnavailable
-from . import spool
-from . import upload_session as transfer
+from . import upload_session
 from .upload import Outcome, send_file, send_items
-from .upload_session import TransferItem
+from .upload_session import SentFile
 
 __all__ = ['begin_upload', 'read_headers', 'upload']
 
 
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
-# Bytes that are read in vain for the client to listen to the answer
+# Bytes that are read and discarded, so that the client reads the response
 DRAINED_SIZE = 2**26
-# Bytes of the beginnings of files that are read at once
+# The largest request with the beginnings of files, in bytes
 HEADERS_SIZE = 2**24
-# Seconds between two times that a study is announced while it comes in
-ANNOUNCED = 20
+# Seconds between two schedulings of a study during its upload
+SCHEDULE_PAUSE = 20
 _CHUNK = 2**18
 
 logger = logging.getLogger('trytond.modules.health_orthanc.routes')
@@ -45,26 +44,39 @@ logger = logging.getLogger('trytond.modules.health_orthanc.routes')
 
 @app.route('/<database_name>/orthanc/upload', methods={'POST'})
 @app.auth_required
-# How many bytes are taken is configured
+# The largest size is configured, see `maximum_size`
 @set_max_request_size(0)
 @with_pool
 def upload(request, pool):
-    """Send a file to the server that is named by its id.
+    """Send a DICOM file or archive to an Orthanc server.
 
-    It goes on to Orthanc as it comes in; only archives are kept meanwhile,
-    outside of memory.  There is no transaction while it does.
+    ``POST /<database>/orthanc/upload?server=<id>``.  The header X-Transfer
+    names a session, X-File the number and X-File-Name the name of the file.
+    The file is streamed to Orthanc, outside of transactions; an archive is
+    first written to the disk.
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+
+    Returns
+    -------
+    Response
+        JSON: ``files``, with ``name``, ``state``, ``reason``, ``study`` and
+        ``hopeless`` of each.
     """
     client = _upload_client(request, pool)
     size = _upload_size(request)
     with client:
-        found = list(_forward(client, request.stream, size))
-    _announce(request, pool, found)
-    _record(request, found)
-    # Most of what is told needs no language
+        found = list(_send_body(client, request.stream, size))
+    _schedule_import(request, pool, found)
+    _record_results(request, found)
+    # Without messages no transaction is needed for the language
     serialize = _serialize_translated if any(
         i.outcome.message for i in found) else _serialize
     files = serialize(request, pool, found)
-    _keep_session(request, pool)
+    _extend_session(request, pool)
     return json_response(request, {'files': files})
 
 
@@ -72,16 +84,29 @@ def upload(request, pool):
 @app.auth_required
 @with_pool
 def begin_upload(request, pool):
-    "Return the key under which the files that follow belong together"
+    """Begin a session for the files that follow.
+
+    ``POST /<database>/orthanc/upload/transfer?server=<id>``
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+
+    Returns
+    -------
+    Response
+        JSON: ``transfer``, the key for the header X-Transfer.
+    """
     key = _begin(request, pool)
-    _keep_session(request, pool)
+    _extend_session(request, pool)
     return json_response(request, {'transfer': key})
 
 
 @with_transaction(readonly=True, user='request')
 def _begin(request, pool):
     _check_upload(pool)
-    return transfer.begin(_upload_server(request, pool).id)
+    return upload_session.begin_session(_upload_server(request, pool).id)
 
 
 @app.route('/<database_name>/orthanc/upload/headers', methods={'POST'})
@@ -89,20 +114,34 @@ def _begin(request, pool):
 @set_max_request_size(HEADERS_SIZE)
 @with_pool
 def read_headers(request, pool):
-    "Tell whose files are of which the beginnings are packed together"
+    """Return the identity in files, before they are sent.
+
+    ``POST /<database>/orthanc/upload/headers``, with the beginnings of the
+    files packed as the upload field packs files.
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+
+    Returns
+    -------
+    Response
+        JSON: ``files``, with the state and the identity of each.
+    """
     try:
         items = list_parts(io.BytesIO(request.get_data()))
     except Unusable:
         abort(HTTPStatus.BAD_REQUEST)
-    files = _described(request, pool, items)
-    _keep_session(request, pool)
+    files = _describe_items(request, pool, items)
+    _extend_session(request, pool)
     return json_response(request, {'files': files})
 
 
 @with_transaction(readonly=True, user='request')
-def _described(request, pool, items):
+def _describe_items(request, pool, items):
     _check_upload(pool)
-    with _in_their_language(pool):
+    with _user_language(pool):
         return list(map(_describe, items))
 
 
@@ -128,14 +167,14 @@ def _describe(item):
 
 @with_transaction(readonly=True, user='request')
 def _upload_client(request, pool):
-    "Return a client of the server, for those who may upload"
+    "Check the access, and return a client of the server"
     _check_upload(pool)
     server = _upload_server(request, pool)
     key = request.headers.get('X-Transfer')
     if key:
         try:
-            transfer.check(key, server.id)
-        except spool.LostUpload:
+            upload_session.check_session(key, server.id)
+        except upload_session.UploadLost:
             abort(HTTPStatus.GONE)
     with without_check_access():
         try:
@@ -145,7 +184,7 @@ def _upload_client(request, pool):
 
 
 def _check_upload(pool):
-    "Let only those pass who may upload"
+    "Check that the user may run the upload wizard"
     try:
         Wizard = pool.get(WIZARD, type='wizard')
     except KeyError:
@@ -170,14 +209,14 @@ def _upload_size(request):
     size = request.content_length
     if size is None:
         abort(HTTPStatus.LENGTH_REQUIRED)
-    if size > spool.maximum_size():
+    if size > upload_session.maximum_size():
         abort(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     return size
 
 
-def _forward(client, stream, size):
-    "Yield each file with what became of it"
-    stream = _Exact(stream, size)
+def _send_body(client, stream, size):
+    "Send the body of a request, and yield each file with its result"
+    stream = _RequestBody(stream, size)
     head = stream.read(HEAD_LIMIT)
     try:
         if is_archive(head):
@@ -186,12 +225,12 @@ def _forward(client, stream, size):
         header = read_header(head)
     except Unusable as error:
         stream.drain(DRAINED_SIZE)
-        yield TransferItem('', size, Outcome.unusable(error.reason))
+        yield SentFile('', size, Outcome.unusable(error.reason))
         return
     stream.put_back(head)
     outcome = send_file(client, stream, size, header)
     stream.drain(DRAINED_SIZE)
-    yield TransferItem('', size, outcome)
+    yield SentFile('', size, outcome)
 
 
 def _unpack(client, head, stream):
@@ -200,13 +239,13 @@ def _unpack(client, head, stream):
         while chunk := stream.read(_CHUNK):
             file.write(chunk)
         items = list_items(
-            file, limits=Limits(file_size=spool.maximum_size()))
+            file, limits=Limits(file_size=upload_session.maximum_size()))
         for item, outcome in zip(items, send_items(client, items)):
-            yield TransferItem(item.name, item.size, outcome)
+            yield SentFile(item.name, item.size, outcome)
 
 
-class _Exact(io.RawIOBase):
-    "The body of a request, none of it missing"
+class _RequestBody(io.RawIOBase):
+    "The body of a request; a premature end aborts the request"
 
     def __init__(self, stream, size):
         self._stream = stream
@@ -220,7 +259,7 @@ class _Exact(io.RawIOBase):
         self._head = data + self._head
 
     def read(self, size=-1):
-        "Return as much as is asked for, unless it is the end"
+        "Return `size` bytes, less only at the end"
         if size < 0:
             size = len(self._head) + self._left
         found = [self._head[:size]]
@@ -229,7 +268,7 @@ class _Exact(io.RawIOBase):
         while wanted:
             chunk = self._stream.read(min(wanted, _CHUNK))
             if not chunk:
-                # Whoever sent it is gone
+                # The client has closed the connection
                 abort(HTTPStatus.BAD_REQUEST)
             found.append(chunk)
             self._left -= len(chunk)
@@ -243,7 +282,7 @@ class _Exact(io.RawIOBase):
 
 @with_transaction(readonly=True, user='request')
 def _serialize_translated(request, pool, found):
-    with _in_their_language(pool):
+    with _user_language(pool):
         return _serialize(request, pool, found)
 
 
@@ -257,56 +296,56 @@ def _serialize(request, pool, found):
             } for item in found]
 
 
-def _in_their_language(pool):
+def _user_language(pool):
     User = pool.get('res.user')
     return Transaction().set_context(User.get_preferences(context_only=True))
 
 
-def _record(request, found):
-    "Note what became of the files, for the wizard that may follow"
+def _record_results(request, found):
+    "Record the results of the files in the session of the request"
     key = request.headers.get('X-Transfer')
     if not key:
         return
-    # Not in the address, which is logged: it may say whose images they are
+    # A header, because URLs are logged: the name may identify the patient
     given = shown_name(unquote(request.headers.get('X-File-Name', '')))
     for item in found:
         item.name = shown_name('/'.join(filter(None, [given, item.name])))
     try:
-        transfer.record(
+        upload_session.record_files(
             key, request.headers.get('X-File', default=0, type=int), found)
-    except spool.LostUpload:
+    except upload_session.UploadLost:
         abort(HTTPStatus.GONE)
 
 
-def _announce(request, pool, found):
-    "Have the studies brought in, should no wizard follow"
+def _schedule_import(request, pool, found):
+    "Schedule the synchronization of the studies, if no wizard follows"
     studies = {item.outcome.study for item in found if item.outcome.study}
     server = request.args.get('server', type=int)
-    fresh = [s for s in studies if _announced.add(
+    fresh = [s for s in studies if _scheduled.add(
             (pool.database_name, server, s))]
     if fresh:
-        _queue(request, pool, server, fresh)
+        _schedule(request, pool, server, fresh)
 
 
 @with_transaction(readonly=False)
-def _queue(request, pool, server, studies):
+def _schedule(request, pool, server, studies):
     Notification = pool.get('gnuhealth.orthanc.notification')
-    Notification.announce(server, studies)
+    Notification.schedule_uploaded(server, studies)
 
 
-class _Recent:
-    "What was done a short while ago"
+class _RecentKeys:
+    "The keys that were added within the last seconds"
 
     def __init__(self, seconds):
         self._seconds = seconds
         self._moments = {}
 
     def add(self, key):
-        "Return whether it was not done lately, and note it"
+        "Add a key, and return whether it was not there"
         now = time.monotonic()
         if now - self._moments.get(key, -self._seconds) < self._seconds:
             return False
-        # The oldest come first
+        # The order is that of the moments
         for old in list(self._moments):
             if now - self._moments[old] < self._seconds:
                 break
@@ -316,11 +355,11 @@ class _Recent:
         return True
 
 
-_announced = _Recent(ANNOUNCED)
+_scheduled = _RecentKeys(SCHEDULE_PAUSE)
 
 
-def _keep_session(request, pool):
-    "Who waits for a long transfer is not idle"
+def _extend_session(request, pool):
+    "Extend the session of the user, who is not idle during an upload"
     if request.authorization.type == 'session':
         security.reset(
             pool.database_name, request.authorization.get('session'),

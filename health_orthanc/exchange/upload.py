@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files on their way to an Orthanc, and their studies on their way here."""
+"""Upload of files to Orthanc, and link of their studies"""
 
 import logging
 from dataclasses import dataclass, replace
@@ -22,36 +22,36 @@ from ..linking.link import assess_choice
 from ..synchronization.engine import Engine
 
 __all__ = [
-    'Outcome', 'import_studies', 'compare', 'describe_reason', 'identity',
-    'link_studies', 'send_file', 'send_item', 'send_items']
+    'Outcome', 'compare_headers', 'describe_reason', 'header_identity',
+    'import_studies', 'link_studies', 'send_file', 'send_item', 'send_items']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.upload')
 
-# After these no other file would fare better
+# Errors that would affect the other files too
 _NO_REFUSALS = (
     ConnectionFailed, ConnectionRefused, Forbidden, TimedOut, Unauthorized)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a file
+    """The result of sending a file
 
     Attributes
     ----------
     state : str
-        ``'stored'``, ``'present'`` (it was there before), ``'refused'``,
-        ``'skipped'`` (no image, but what comes along with them) or
-        ``'failed'`` (to be sent again).
+        ``'stored'``, ``'present'`` (it existed before), ``'refused'``,
+        ``'skipped'`` (an accompanying file, not an image) or ``'failed'`` (it
+        can be sent again).
     message, status : str
-        The message that says why, and the HTTP status in it.
+        The id of the message with the reason, and the HTTP status in it.
     detail : str
-        What the server says.
+        The reason that the server gives.
     study : str or None
-        The Orthanc id of the study it is now in.
+        The Orthanc id of the study of the file.
     hopeless : bool
-        Whether no other file would fare better now.
+        Whether the error would affect the other files too.
     header : Header or None
-        What the file says it is.
+        The attributes of the file.
     """
     state: str
     message: str = ''
@@ -63,14 +63,14 @@ class Outcome:
 
     @classmethod
     def unusable(cls, reason):
-        "Return what becomes of a file that is not sent"
+        "Return the outcome for a file that is not sent, for a `Reason`"
         return cls(
             'skipped' if reason.passenger else 'refused',
             f'upload_{reason.value}')
 
     @property
     def reason(self):
-        "Why, in the user's language"
+        "The reason, in the user's language"
         if not self.message:
             return ''
         text = gettext(
@@ -79,18 +79,24 @@ class Outcome:
 
 
 def describe_reason(reason):
+    "Return the message for the reason why a file cannot be used"
     return Outcome.unusable(reason).reason
 
 
 def send_items(client, items):
     """Send files one after the other.
 
-    Those that are left when the server fails are not sent.
+    After an error that affects all, the remaining ones are not sent.
+
+    Parameters
+    ----------
+    client : OrthancClient
+    items : list of Item
 
     Yields
     ------
     Outcome
-        Of each.
+        One for each file.
     """
     failed = None
     for item in items:
@@ -104,7 +110,7 @@ def send_items(client, items):
 
 
 def send_item(client, item):
-    "Send a file and return what became of it"
+    "Send a file, and return its Outcome"
     try:
         header = item.header()
         with item.open() as file:
@@ -114,7 +120,20 @@ def send_item(client, item):
 
 
 def send_file(client, file, size, header):
-    "Send what is known to be an instance, and return what became of it"
+    """Send a DICOM file.
+
+    Parameters
+    ----------
+    client : OrthancClient
+    file : file object
+    size : int
+    header : Header
+        The attributes of the file.
+
+    Returns
+    -------
+    Outcome
+    """
     return replace(_send_file(client, file, size), header=header)
 
 
@@ -137,29 +156,31 @@ def _send_file(client, file, size):
         study=stored.study_orthanc_id)
 
 
-def compare(headers, patient, request=None):
-    """Compare what files say with whom they are said to be of.
+def compare_headers(headers, patient, request=None):
+    """Compare the identity in files with a patient.
 
     Parameters
     ----------
     headers : iterable of Header
+    patient : Patient
+    request : Request, optional
 
     Returns
     -------
-    dict
-        ``'contradicts'``, ``'differs'`` or ``'fits'`` and the vetoes, by
-        what `identity` returns for a header.
+    dict of tuple
+        ``'contradicts'``, ``'differs'`` or ``'fits'``, and the vetoes, by the
+        `header_identity` of each header.
     """
     found = {}
     for header in headers:
-        key = identity(header)
+        key = header_identity(header)
         if key not in found:
             found[key] = _compare(header, patient, request)
     return found
 
 
-def identity(header):
-    "Return what of a header tells whose it is"
+def header_identity(header):
+    "Return the attributes of a header that identify the patient, as a tuple"
     return (
         header.patient_id, header.issuer, header.patient_name,
         header.birth_date, header.sex)
@@ -183,7 +204,15 @@ def _compare(header, patient, request):
 
 
 def import_studies(server_id, client, with_instances, orthanc_ids):
-    """Synchronise studies and match them to their orders.
+    """Synchronize studies and match them to their orders.
+
+    Parameters
+    ----------
+    server_id : int
+    client : OrthancClient
+    with_instances : bool
+        Whether the instances are recorded too.
+    orthanc_ids : list of str
 
     Raises
     ------
@@ -204,10 +233,18 @@ def _match(server_id, orthanc_ids):
 
 def link_studies(
         server_id, orthanc_ids, patient_id, request_id=None, reason=None):
-    """Link studies to whom the current user has chosen for them.
+    """Link studies to the patient that the current user has chosen.
 
-    What another person has decided on stays as it is, and so does what is
-    contradicted without a reason.
+    Studies that another user has decided on are not changed.  Studies that
+    contradict the patient are only linked with a reason.
+
+    Parameters
+    ----------
+    server_id : int
+    orthanc_ids : list of str
+    patient_id : int
+    request_id : int, optional
+    reason : str, optional
 
     Returns
     -------
@@ -218,13 +255,13 @@ def link_studies(
     return [
         refusal for refusal in (
             in_transaction(
-                _link, user, server_id, orthanc_id, patient_id, request_id,
-                reason)
+                _link_study, user, server_id, orthanc_id, patient_id,
+                request_id, reason)
             for orthanc_id in orthanc_ids)
         if refusal]
 
 
-def _link(user, server_id, orthanc_id, patient_id, request_id, reason):
+def _link_study(user, server_id, orthanc_id, patient_id, request_id, reason):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     server = pool.get('gnuhealth.orthanc.config')(server_id)
@@ -232,7 +269,7 @@ def _link(user, server_id, orthanc_id, patient_id, request_id, reason):
     request = pool.get('gnuhealth.imaging.test.request')(
         request_id) if request_id else None
     with Transaction().set_user(user):
-        for study in Study.with_orthanc_ids(server, [orthanc_id]):
+        for study in Study.search_orthanc_ids(server, [orthanc_id]):
             if study.link_status == 'dismissed' or study.decided_by and (
                     study.patient != patient):
                 return gettext(

@@ -1,36 +1,162 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was sent file by file, for the wizard that follows.
+"""Files and sessions of uploads, between requests and wizard pages
 
-A transfer lies in the spool: a line of JSON with who sends to which server,
-and one for each request that followed, with what became of the files in it.
+The files lie in a folder that only the server's user can read: the database
+would keep the space that they took.  Several machines that serve one database
+need a common folder (`upload_path`).
+
+A client may also send its files one by one, in a session.  Its file only holds
+JSON: a line with the user and the server, and one with the results of the
+files of each request.
 """
 
 import datetime as dt
+import fcntl
 import json
+import os
 import re
+import secrets
+import stat
+import tempfile
+import time
+from contextlib import contextmanager, suppress
 
+from trytond.config import config
 from trytond.transaction import Transaction
 
 from ..core.dicom.file_header import Header
-from . import spool
 from .upload import Outcome
 
-__all__ = ['TransferItem', 'begin', 'check', 'load', 'record', 'reference']
+__all__ = [
+    'SentFile', 'UploadLost', 'begin_session', 'check_session', 'delete_file',
+    'load_session', 'maximum_size', 'open_file', 'parse_reference',
+    'record_files', 'store_file']
 
-# What clients give to the wizard instead of files: how many of them were not
-# sent comes last
+# Seconds after which files that nobody has used are deleted
+_KEEP = 24 * 60 * 60
+_MAXIMUM_SIZE = 4 * 2**30
+_KEY = re.compile('[0-9a-f]{32}')
+# What clients send to the wizard in place of files: the key of the session,
+# and the number of files that could not be sent
 _REFERENCE = re.compile(rb'TRANSFER ([0-9a-f]{32}) ([0-9]{1,9})')
-# Bytes of the line that says whose it is
+# The longest line with user and server, in bytes
 _LINE_LIMIT = 1024
-# What of a header tells whose a file is: all files of a study have the same
+# The attributes of a header that are the same for all files of a study
 _IDENTITY = [
     'study_uid', 'patient_id', 'issuer', 'patient_name', 'birth_date', 'sex',
     'accession_number', 'modality']
 
 
-class TransferItem:
-    """A file that was sent, or tried to be
+class UploadLost(LookupError):
+    "The file or session does not exist, or belongs to another user"
+
+
+def maximum_size():
+    "Return the largest size of a file in bytes, from the configuration"
+    return config.getint(
+        'health_orthanc', 'upload_max_size', default=_MAXIMUM_SIZE)
+
+
+def store_file(data):
+    """Store a file.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    str
+        The key of the file.
+    """
+    folder = _folder()
+    _delete_old(folder)
+    key = secrets.token_hex(16)
+    path = _path(folder, key)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, 'wb') as file:
+            file.write(data)
+    except OSError:
+        delete_file(key)
+        raise
+    return key
+
+
+def _append(key, data):
+    "Append to a file; the data of concurrent calls are not mixed"
+    try:
+        handle = os.open(_path(_folder(), key), os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:
+        raise UploadLost() from None
+    with os.fdopen(handle, 'wb') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(data)
+
+
+@contextmanager
+def open_file(key):
+    """Open a file for reading.
+
+    Parameters
+    ----------
+    key : str
+
+    Yields
+    ------
+    BufferedReader
+
+    Raises
+    ------
+    UploadLost
+    """
+    try:
+        file = open(_path(_folder(), key), 'rb')
+    except FileNotFoundError:
+        raise UploadLost() from None
+    with file:
+        yield file
+
+
+def delete_file(key):
+    "Delete the file or session with the key, if it exists"
+    with suppress(FileNotFoundError, UploadLost):
+        os.unlink(_path(_folder(), key))
+
+
+def _path(folder, key):
+    # The key comes from the client
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise UploadLost()
+    return os.path.join(folder, key)
+
+
+def _folder():
+    path = config.get('health_orthanc', 'upload_path') or os.path.join(
+        tempfile.gettempdir(), f'health_orthanc-{os.getuid()}')
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    # In a public folder another user may have created it before
+    found = os.lstat(path)
+    if (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid()
+            or found.st_mode & 0o077):
+        raise PermissionError(f"{path} is not for the server only")
+    return path
+
+
+def _delete_old(folder):
+    for name in filter(_KEY.fullmatch, os.listdir(folder)):
+        path = os.path.join(folder, name)
+        with suppress(FileNotFoundError):
+            if os.stat(path).st_mtime < time.time() - _KEEP:
+                os.unlink(path)
+
+
+# Sessions
+
+
+class SentFile:
+    """A file of a session, whether or not it could be sent
 
     Attributes
     ----------
@@ -46,69 +172,99 @@ class TransferItem:
         self.outcome = outcome
 
 
-def begin(server_id):
-    "Return the key of a new transfer of the current user"
-    return spool.keep(_line(_owner(server_id)))
-
-
-def check(key, server_id):
-    """See that a transfer is one of the current user to the server.
-
-    Raises
-    ------
-    LostUpload
-    """
-    with spool.opened(key) as file:
-        _check(file, server_id)
-
-
-def record(key, number, items):
-    """Note what became of the files of a request.
+def begin_session(server_id):
+    """Begin a session of the current user.
 
     Parameters
     ----------
-    number : int
-        Of the file of the client, which takes the place of what was noted
-        for the same number before.
-    items : list of TransferItem
-
-    Raises
-    ------
-    LostUpload
-    """
-    # Whatever another request left of its line, this is one of its own
-    spool.append(
-        key, b'\n' + _line([number, list(map(_to_json, items))]))
-
-
-def load(key, server_id):
-    """Return the files of a transfer of the current user.
+    server_id : int
 
     Returns
     -------
-    list of TransferItem
+    str
+        The key of the session.
+    """
+    return store_file(_line(_owner(server_id)))
+
+
+def check_session(key, server_id):
+    """Check that a session belongs to the current user and the server.
+
+    Parameters
+    ----------
+    key : str
+    server_id : int
 
     Raises
     ------
-    LostUpload
+    UploadLost
+    """
+    with open_file(key) as file:
+        _check_owner(file, server_id)
+
+
+def record_files(key, number, items):
+    """Record the results of the files of a request.
+
+    Parameters
+    ----------
+    key : str
+    number : int
+        The number of the client's file; former results with the same number
+        are replaced.
+    items : list of SentFile
+
+    Raises
+    ------
+    UploadLost
+    """
+    # Another request may have left an incomplete line
+    _append(
+        key, b'\n' + _line([number, list(map(_to_json, items))]))
+
+
+def load_session(key, server_id):
+    """Return the files of a session of the current user.
+
+    Parameters
+    ----------
+    key : str
+    server_id : int
+
+    Returns
+    -------
+    list of SentFile
+
+    Raises
+    ------
+    UploadLost
     """
     found, headers = {}, {}
-    with spool.opened(key) as file:
-        _check(file, server_id)
+    with open_file(key) as file:
+        _check_owner(file, server_id)
         for line in file:
             try:
                 number, items = json.loads(line)
             except ValueError:
-                # A server was stopped while it wrote, or a line is empty
+                # The line is empty, or its process was stopped
                 continue
             found[number] = [_from_json(item, headers) for item in items]
     return [item for number in sorted(found) for item in found[number]]
 
 
-def reference(data):
-    """Return the key that stands for files, and how many were not sent.
+def parse_reference(data):
+    """Return the key of a session that a client sends in place of files.
 
-    Both are None where the data are files.
+    Parameters
+    ----------
+    data : bytes or None
+
+    Returns
+    -------
+    key : str or None
+        None if the data are files.
+    left : int or None
+        The number of files that could not be sent.
     """
     match = _REFERENCE.fullmatch(data or b'')
     if not match:
@@ -121,15 +277,15 @@ def _owner(server_id):
     return [transaction.database.name, transaction.user, server_id]
 
 
-def _check(file, server_id):
+def _check_owner(file, server_id):
     line = file.readline(_LINE_LIMIT)
-    # The spool also holds files as they were sent
+    # The key may be that of a file
     try:
         owner = json.loads(line)
     except ValueError:
         owner = None
     if owner != _owner(server_id):
-        raise spool.LostUpload()
+        raise UploadLost()
 
 
 def _line(value):
@@ -147,7 +303,7 @@ def _to_json(item):
 
 
 def _from_json(values, headers):
-    "Return a file; `headers` are those known so far"
+    "Return a file; equal headers are shared through `headers`"
     *values, header = values
     name, size, state, message, status, detail, study = values
     if header:
@@ -155,7 +311,7 @@ def _from_json(values, headers):
         if key not in headers:
             headers[key] = _header(key)
         header = headers[key]
-    return TransferItem(name, size, Outcome(
+    return SentFile(name, size, Outcome(
             state, message, status, detail, study, header=header))
 
 
@@ -163,6 +319,6 @@ def _header(values):
     values = dict(zip(_IDENTITY, values))
     date = values['birth_date']
     return Header(**{
-            # Of one file each, which nobody asks for here
+            # Not recorded: these differ in each file
             'sop_class': '', 'instance_uid': '', 'series_uid': '',
             **values, 'birth_date': date and dt.date.fromisoformat(date)})

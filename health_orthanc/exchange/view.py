@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The widget for files of the upload dialog, in the schema of views."""
+"""Widget for the files of the upload dialog, in the view schema"""
 
 from lxml import etree
 
@@ -9,7 +9,7 @@ from trytond.pool import PoolMeta
 __all__ = ['View']
 
 _RELAX_NG = 'http://relaxng.org/ns/structure/1.0'
-# Of attributes that only some clients know
+# The namespace of attributes that only some clients know
 CLIENT = 'urn:health_orthanc:client'
 
 
@@ -18,11 +18,11 @@ class View(metaclass=PoolMeta):
 
     @classmethod
     def get_rng(cls, type_):
-        """Allow a widget that not all clients have.
+        """Return the schema, with the widget attribute in our namespace.
 
-        A form that names an unknown one does not open in the web client.
-        With a namespace the web client passes over it unless `custom.js` is
-        there; GNU Health's client looks at local names only.
+        The web client cannot open a form with an unknown widget.  It ignores
+        an attribute in a namespace, unless `custom.js` is installed; GNU
+        Health's client only uses the local name.
         """
         rng = super().get_rng(type_)
         names = {'rng': _RELAX_NG}

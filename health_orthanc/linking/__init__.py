@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Studies find their patients and orders"""
+"""Links between studies, patients and orders"""
 
 from . import (
     attributes, candidates, configuration, dismissal, explanations, fulfilment,

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What GNU Health says of patients and orders, by the batch.
+"""Attributes of patients and orders for matching
 
-It is read from the tables: a search looks at hundreds of patients of whom a
-few values are needed.
+They are read by SQL in batches: a search compares hundreds of patients, of
+whom it needs a few columns.
 """
 
 import datetime as dt
@@ -15,8 +15,8 @@ from sql.conditionals import Coalesce
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.tools import timezone as tz
-from trytond.transaction import Transaction
 
+from ..common.rows import fetch_rows
 from ..core.dicom.values import NameGroup
 from ..core.matching.attributes import (
     OrderAttributes, PatientAttributes, StepAttributes)
@@ -28,34 +28,30 @@ _ID = '#'
 _NAME_ORDER = ['official', 'maiden', 'usual', 'old', 'nickname']
 
 
-def _rows(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall()
-
-
 # Patients
 
 
 def patient_attributes(ids, active=False):
-    """Return the facts of patients by their ids.
+    """Return the attributes of patients.
 
     Parameters
     ----------
+    ids : iterable of int
     active : bool
-        Whether those are left out that are not.
+        Whether to leave out inactive patients.
 
     Returns
     -------
-    dict
+    dict of PatientAttributes
+        By the id of the patient.
     """
     found = {}
     for sub_ids in grouped_slice(sorted(ids)):
-        found.update(_patient_facts(list(sub_ids), active))
+        found.update(_read_patients(list(sub_ids), active))
     return found
 
 
-def _patient_facts(ids, active):
+def _read_patients(ids, active):
     pool = Pool()
     patient = pool.get('gnuhealth.patient').__table__()
     party = pool.get('party.party').__table__()
@@ -64,7 +60,7 @@ def _patient_facts(ids, active):
         where &= Coalesce(patient.active, True)
         where &= Coalesce(party.active, True)
     certificate = pool.get('gnuhealth.death_certificate').__table__()
-    rows = _rows(patient.join(
+    rows = fetch_rows(patient.join(
             party, condition=patient.party == party.id).join(
             certificate, 'LEFT',
             condition=party.death_certificate == certificate.id).select(
@@ -101,14 +97,14 @@ def _date(moment):
 
 
 def _names_and_ids(parties):
-    """Return the rows of names in the order of their use, and other IDs.
+    """Return names, in the order of their use, and other IDs of parties.
 
-    The PUIDs of duplicates that a party replaces are other IDs of it.
+    The PUIDs of merged duplicates count as other IDs.
 
     Returns
     -------
     tuple of dict
-        Lists and sets by party.
+        Lists of names and sets of IDs, by the id of the party.
     """
     pool = Pool()
     name = pool.get('gnuhealth.person_name').__table__()
@@ -118,7 +114,7 @@ def _names_and_ids(parties):
     if not parties:
         return names, other_ids
     nothing = [Literal('')] * 3 + [Literal(0)]
-    rows = _rows(Union(
+    rows = fetch_rows(Union(
             name.select(
                 name.party, name.use, name.family, name.given, name.prefix,
                 name.suffix, name.id,
@@ -153,25 +149,29 @@ def _names(rows, main):
 
 
 def order_attributes(ids):
-    """Return the facts of orders by their ids.
+    """Return the attributes of orders.
+
+    Parameters
+    ----------
+    ids : iterable of int
 
     Returns
     -------
     dict of tuple
-        The id of the patient and the OrderAttributes.
+        The id of the patient and the OrderAttributes, by the id of the order.
     """
     found = {}
     for sub_ids in grouped_slice(sorted(ids)):
-        found.update(_order_facts(list(sub_ids)))
+        found.update(_read_orders(list(sub_ids)))
     return found
 
 
-def _order_facts(ids):
+def _read_orders(ids):
     pool = Pool()
     request = pool.get('gnuhealth.imaging.test.request').__table__()
     test = pool.get('gnuhealth.imaging.test').__table__()
-    steps = _steps(ids)
-    rows = _rows(request.join(
+    steps = _read_steps(ids)
+    rows = fetch_rows(request.join(
             test, condition=request.requested_test == test.id).select(
             request.id, request.patient, request.study_instance_uid,
             request.accession_number, request.accession_alias,
@@ -192,12 +192,12 @@ def _order_facts(ids):
         state in rows}
 
 
-def _steps(requests):
-    "Return the facts of steps by order"
+def _read_steps(requests):
+    "Return the attributes of steps, by the id of the order"
     pool = Pool()
     Institution = pool.get('gnuhealth.institution')
     step = pool.get('gnuhealth.imaging.procedure.step').__table__()
-    rows = _rows(step.select(
+    rows = fetch_rows(step.select(
             step.request, step.step_id, step.modality, step.scheduled_at,
             step.institution, step.station_aetitle, step.station_name,
             where=step.request.in_(requests), order_by=step.id))

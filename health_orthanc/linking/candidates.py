@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a study is compared with: patients of GNU Health and their orders."""
+"""Candidate search for studies: patients and orders"""
 
 import datetime as dt
 import json
@@ -24,15 +24,24 @@ from .attributes import order_attributes, patient_attributes
 
 __all__ = ['find_candidates', 'study_attributes']
 
-# How far the date of an order without a key of a study may be from its own
+# The longest time between a study and an order that its numbers do not name
 ORDER_WINDOW = dt.timedelta(days=31)
 
 
-# What the images say
+# Attributes of studies
 
 
 def study_attributes(study):
-    "Return what is known of a study, its notification included"
+    """Return the attributes of a study, including those of its notification.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    StudyAttributes
+    """
     notified = json.loads(study.notified_facts) if study.notified_facts else {}
     series = [s for s in notified.get('Series') or [] if isinstance(s, dict)]
     attributes = [
@@ -90,49 +99,49 @@ def _own_texts(study):
                 study.study_instance_UID]))
 
 
-# What GNU Health says
+# Patients and orders
 
 
 def find_candidates(studies, issuers=(), order_window=ORDER_WINDOW):
     """Return the patients and orders that studies may belong to.
 
-    They are found by keys of orders, by the PUID and other identifiers, and
-    by name and birth date, unless the PUID and all else say who it is.  Each
-    search uses an index, and their number does not grow with that of the
-    studies.
+    They are found by the numbers of orders, by the PUID and other
+    identifiers, and by name and birth date.  The last search is skipped if
+    PUID, name, birth date and sex agree with a patient.  Each search uses an
+    index, and their number does not grow with the number of studies.
 
     Parameters
     ----------
     studies : list of StudyAttributes
     issuers : collection of str
-        See `matching.assess`.
+        The issuers of the PUID, see `core.matching.score.assess`.
     order_window : timedelta
-        How far the date of an order may be from that of the study that has
-        no key of it.
+        The longest time between a study and an order that its numbers do not
+        name.
 
     Returns
     -------
     list of list of Candidate
-        Those of each study.
+        The candidates for each study.
     """
     searches = [_Search(study) for study in studies]
-    _assign_keyed(searches)
+    _add_by_keys(searches)
     patients = patient_attributes(set().union(*(s.patients for s in searches)))
     PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
     doubtful = [s for s in searches if not s.is_identified(patients, issuers)]
     for search, ids in zip(
-            doubtful, PatientKey.alike([s.study for s in doubtful])):
+            doubtful, PatientKey.find_similar([s.study for s in doubtful])):
         search.patients |= ids
     _assign_near(doubtful)
     patients.update(patient_attributes(
             set().union(*(s.patients for s in searches)) - patients.keys()))
-    _assign_awaited(searches, order_window)
+    _add_open_orders(searches, order_window)
     orders = order_attributes(set().union(*(s.orders for s in searches)))
     return [search.candidates(patients, orders) for search in searches]
 
 
 class _Search:
-    "What is looked for, and the ids of what was found for a study"
+    "The keys to search for a study, and the ids of what was found"
 
     def __init__(self, study):
         self.study = study
@@ -152,12 +161,12 @@ class _Search:
             }
 
     def is_identified(self, patients, issuers):
-        """Return whether nobody else need be looked for.
+        """Return whether no search by name is needed.
 
-        Where the PatientID is somebody's PUID that speaks against all others.
+        A PatientID that equals a patient's PUID contradicts all others.
         """
         return any(
-            _is_the_one(self.study, patients[id_], issuers)
+            _agrees_with(self.study, patients[id_], issuers)
             for id_ in self.patients)
 
     def candidates(self, patients, orders):
@@ -167,7 +176,7 @@ class _Search:
         return [Candidate(patients[id_], order) for id_, order in found]
 
 
-def _is_the_one(study, patient, issuers):
+def _agrees_with(study, patient, issuers):
     verdicts = [
         compare_patient_ids(study, patient, {patient.puid}, issuers),
         compare_names(patient.names, study.patient_name),
@@ -180,23 +189,23 @@ def _is_the_one(study, patient, issuers):
         v.verdict is not Verdict.DIFFERS for v in verdicts[2:])
 
 
-def _rows(queries):
-    "Yield what queries return, a batch of them in one statement"
+def _fetch_unions(queries):
+    "Yield the rows of queries, executed as unions in batches"
     cursor = Transaction().connection.cursor()
     for part in grouped_slice(queries):
         cursor.execute(*Union(*part, all_=True))
         yield from cursor.fetchall()
 
 
-def _assign_keyed(searches):
-    "Give each study the orders and patients of whom it has a key"
+def _add_by_keys(searches):
+    "Add the orders and patients whose numbers each study has"
     queries = []
-    for name, query in _keyed().items():
+    for name, query in _key_queries().items():
         values = set().union(*(s.keys[name] for s in searches)) - {''}
         for some in grouped_slice(sorted(values)):
             queries.append(query(name, list(some)))
     found = defaultdict(list)
-    for name, value, order, patient in _rows(queries):
+    for name, value, order, patient in _fetch_unions(queries):
         found[name, value].append((order, patient))
     for search in searches:
         for name, values in search.keys.items():
@@ -212,22 +221,22 @@ _NEAR_LIMIT = 8000
 
 
 def _assign_near(searches):
-    "Give each study the patients whose PUID is one typing error away"
+    "Add the patients to each study whose PUID is one typing error away"
     by_value = defaultdict(list)
     for search in searches:
         for value in near_identifiers(search.study.patient_id):
             by_value[value].append(search)
-    query = _keyed()['puid']
+    query = _key_queries()['puid']
     for values in grouped_slice(sorted(by_value), _NEAR_LIMIT):
-        for _, value, _, patient in _rows([
+        for _, value, _, patient in _fetch_unions([
                     query('puid', list(some))
                     for some in grouped_slice(list(values))]):
             for search in by_value[value]:
                 search.patients.add(patient)
 
 
-def _keyed():
-    "Return what makes the query for values of each kind of key"
+def _key_queries():
+    "Return a function for each kind of key that makes the query for values"
     pool = Pool()
     request = pool.get('gnuhealth.imaging.test.request').__table__()
     step = pool.get('gnuhealth.imaging.procedure.step').__table__()
@@ -265,8 +274,8 @@ def _keyed():
         }
 
 
-def _assign_awaited(searches, window):
-    "Give each study the orders that it may be for without a key of them"
+def _add_open_orders(searches, window):
+    "Add the open orders of patients that are close in time to each study"
     searches = [s for s in searches if s.study.date and s.patients]
     if not searches:
         return
@@ -279,7 +288,7 @@ def _assign_awaited(searches, window):
     by_patient = defaultdict(list)
     for ids in grouped_slice(
             sorted(set().union(*(s.patients for s in searches)))):
-        for id_, patient, date in _rows([
+        for id_, patient, date in _fetch_unions([
                     source.select(
                         request.id, request.patient, date,
                         where=request.patient.in_(list(ids))

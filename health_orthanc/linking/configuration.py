@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Matching configuration: thresholds and windows"""
 
 import datetime as dt
 
@@ -71,8 +72,8 @@ class MatchingConfiguration(
     def create(cls, vlist):
         if cls.get_singleton():
             return super().create(vlist)
-        # ModelSingleton would lock the table, which restarts the transaction:
-        # that of an activation cannot be
+        # ModelSingleton would lock the table. That restarts the transaction,
+        # which is not possible while the module is activated.
         return super(ModelSingleton, cls).create(vlist)
 
     @staticmethod
@@ -106,7 +107,7 @@ class MatchingConfiguration(
     @classmethod
     @without_check_access
     def decisions(cls, studies):
-        """Return what a machine does with studies as the hospital has set it.
+        """Decide on the links of studies, with the hospital's thresholds.
 
         Parameters
         ----------
@@ -115,6 +116,7 @@ class MatchingConfiguration(
         Returns
         -------
         list of Decision
+            One for each study.
         """
         configuration = cls(1)
         thresholds = Thresholds(**{
@@ -126,18 +128,18 @@ class MatchingConfiguration(
     @classmethod
     @without_check_access
     def assessments(cls, studies, chosen=()):
-        """Return what speaks for and against the candidates of studies.
+        """Assess the candidates of studies.
 
         Parameters
         ----------
         studies : list of StudyAttributes
         chosen : iterable of Candidate, optional
-            Who is looked at beside those that are found.
+            Candidates to assess in addition to those that are found.
 
         Returns
         -------
         list of list of Assessment
-            Those of each study, the best first.
+            For each study, the best first.
         """
         configuration = cls(1)
         issuers = frozenset(filter(None, map(

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Dismissal rules for studies without a patient"""
 
 import json
 from collections import defaultdict
@@ -16,7 +17,7 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.access import GuardedMixin
 from ..common.exceptions import DismissalRuleValidationError
 from ..core.matching.wildcards import is_specific, matches_any
-from .link import is_claimed
+from .link import has_match
 
 __all__ = ['DismissalRule']
 
@@ -28,8 +29,8 @@ class DismissalRule(
         ModelView):
     """Dismissal Rule
 
-    Tells studies that are nobody's by what the device has written. What leads
-    to a patient or an order by any number is never dismissed by a rule.
+    Recognizes studies without a patient by their patient ID and station.
+    Studies that match a patient or an order are never dismissed by a rule.
     """
     __name__ = 'gnuhealth.imaging_orthanc.dismissal_rule'
     _rec_name = 'reason'
@@ -60,7 +61,13 @@ class DismissalRule(
             rule.check_patterns()
 
     def check_patterns(self):
-        "Check that the rule does not match nearly everything"
+        """Check that the rule is specific enough.
+
+        Raises
+        ------
+        DismissalRuleValidationError
+            It has no pattern, or one that matches nearly everything.
+        """
         patterns = [p for p in (self.patient_id, self.station) if p]
         if not patterns:
             raise DismissalRuleValidationError(
@@ -72,6 +79,18 @@ class DismissalRule(
                         pattern=pattern))
 
     def matches(self, patient_id, stations):
+        """Return whether the rule matches the tags of a study.
+
+        Parameters
+        ----------
+        patient_id : str or None
+        stations : set of str
+            Names and AE titles.
+
+        Returns
+        -------
+        bool
+        """
         return (
             (not self.patient_id
                 or matches_any(self.patient_id, [patient_id]))
@@ -81,21 +100,24 @@ class DismissalRule(
     @ModelView.button
     @without_check_access
     def apply(cls, rules):
-        "Dismiss the unlinked studies that rules tell"
+        "Dismiss the unlinked studies that the rules match"
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         table = Study.__table__()
         cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(table.id, where=_is_open(table)))
+        cursor.execute(*table.select(table.id, where=_is_undecided(table)))
         cls.dismiss([id_ for id_, in cursor], cls.browse(rules))
 
     @classmethod
     @without_check_access
     def dismiss(cls, ids, rules=None):
-        """Dismiss those of studies that rules tell.
+        """Dismiss those of the studies that rules match.
+
+        A study that matches a patient or an order is not dismissed.
 
         Parameters
         ----------
         ids : iterable of int
+            Of studies.
         rules : list of DismissalRule, optional
             By default all.
         """
@@ -104,26 +126,26 @@ class DismissalRule(
             rules = cls.search([])
         found = defaultdict(list)
         for sub_ids in grouped_slice(list(ids)) if rules else []:
-            for id_, tags in _comparable_tags(list(sub_ids), rules).items():
+            for id_, tags in _load_tags(list(sub_ids), rules).items():
                 rule = next((r for r in rules if r.matches(*tags)), None)
                 if rule:
                     found[rule].append(id_)
         for rule, matching in found.items():
             studies = [
-                s for s in Study.browse(matching) if not is_claimed(s)]
+                s for s in Study.browse(matching) if not has_match(s)]
             Study.dismiss_by_rule(studies, rule.reason)
 
 
-def _is_open(table):
-    "Return when nobody has decided on a study, nor any machine linked it"
+def _is_undecided(table):
+    "Return the condition: a study is neither linked nor decided on"
     return (
         (table.link_status == 'unlinked') & (table.decided_by == Null)
         & (table.patient == Null) & (table.imaging_test == Null)
         & ((table.restored == Null) | (table.restored == Literal(False))))
 
 
-def _comparable_tags(ids, rules):
-    "Return the patient ID and the stations of open studies, by their ids"
+def _load_tags(ids, rules):
+    "Return patient ID and stations of undecided studies, by their ids"
     pool = Pool()
     study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
     series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
@@ -132,10 +154,10 @@ def _comparable_tags(ids, rules):
     cursor.execute(*study.select(
             study.id, study.patient_id,
             study.notified_facts if with_stations else Literal(None),
-            where=reduce_ids(study.id, ids) & _is_open(study)))
+            where=reduce_ids(study.id, ids) & _is_undecided(study)))
     found = {
-        id_: (patient_id, _stations(facts))
-        for id_, patient_id, facts in cursor}
+        id_: (patient_id, _stations(notified))
+        for id_, patient_id, notified in cursor}
     if found and with_stations:
         cursor.execute(*series.select(
                 series.study, series.station_name,
@@ -146,9 +168,9 @@ def _comparable_tags(ids, rules):
     return found
 
 
-def _stations(facts):
-    "Return the names and AE titles that the plugin reported of"
-    series = json.loads(facts).get('Series') if facts else []
+def _stations(notified):
+    "Return the station names and AE titles that the plugin has reported"
+    series = json.loads(notified).get('Series') if notified else []
     names = [
         s.get(name) for s in series or [] if isinstance(s, dict)
         for name in ['StationName', 'PerformedStationAETitle']]

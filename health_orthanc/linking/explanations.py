@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What matching has found, in the user's language."""
+"""Explanations of matches, in the user's language"""
 
 from trytond.i18n import gettext
 
@@ -9,7 +9,7 @@ from ..core.matching.decisions import Doubt
 from ..core.matching.verdicts import Verdict
 
 __all__ = [
-    'DOUBTS', 'VERDICTS', 'describe_comparison', 'describe_decision',
+    'DOUBTS', 'VERDICTS', 'describe_comparison', 'format_comparison',
     'describe_vetoes', 'serialize_comparisons']
 
 DOUBTS = [
@@ -35,22 +35,31 @@ VERDICTS = [
     ]
 
 
-# Numbers of which only those that are known somewhere tell people anything
+# Numbers that are only shown if both sides have them
 _NUMBERS = {
     'study_uid', 'merge_id', 'accession_number', 'step', 'procedure',
     'station'}
 
 
 def serialize_comparisons(assessment):
-    "Return as JSON holds it what was compared"
+    """Return the comparisons of an assessment, serializable as JSON.
+
+    Parameters
+    ----------
+    assessment : Assessment
+
+    Returns
+    -------
+    list of dict
+    """
     return [
-        _told(c) for c in assessment.comparisons
+        _serialize_comparison(c) for c in assessment.comparisons
         if c.verdict is not Verdict.MISSING
         or (c.ours or c.theirs) and c.field not in _NUMBERS
         or c.ours and c.theirs]
 
 
-def _told(comparison):
+def _serialize_comparison(comparison):
     return {
         'field': comparison.field,
         'ours': comparison.ours,
@@ -61,12 +70,17 @@ def _told(comparison):
 
 
 def describe_comparison(comparison):
-    """Return what people read of a comparison.
+    """Return a comparison with its texts translated.
 
     Parameters
     ----------
     comparison : dict
-        One of those that `serialize_comparisons` returns.
+        An item of `serialize_comparisons`.
+
+    Returns
+    -------
+    dict
+        ``field``, ``ours``, ``theirs``, ``verdict`` and ``reason``.
     """
     reason = comparison['reason']
     return {
@@ -79,8 +93,18 @@ def describe_comparison(comparison):
         }
 
 
-def describe_decision(comparison):
-    "Return the same in one line"
+def format_comparison(comparison):
+    """Return a comparison as one translated line.
+
+    Parameters
+    ----------
+    comparison : dict
+        An item of `serialize_comparisons`.
+
+    Returns
+    -------
+    str
+    """
     line = describe_comparison(comparison)
     return gettext(
         'health_orthanc.msg_compared', field=line['field'],
@@ -91,5 +115,15 @@ def describe_decision(comparison):
 
 
 def describe_vetoes(vetoes):
+    """Return the contradictions as translated text, one a line.
+
+    Parameters
+    ----------
+    vetoes : iterable of Veto
+
+    Returns
+    -------
+    str
+    """
     return '\n'.join(
         gettext(f'health_orthanc.msg_veto_{veto.value}') for veto in vetoes)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What follows from the link of a study to an order.
+"""Steps and results that the images of a study fulfil
 
-Steps and results are brought to the state that the links ask for, whatever
-they were before: settling twice changes nothing more.
+The states of steps and results are derived from the present links: running it
+twice changes nothing more.
 """
 
 import datetime as dt
@@ -15,19 +15,25 @@ from ..common.transaction import now
 from ..core.matching.field_comparison import NOT_ACQUIRED
 from ..orders.states import OPEN_STATES
 from .candidates import study_attributes
-from .key_image import has_images_of_people
+from .history import CONFIRMED
+from .key_image import has_other_images
 
 __all__ = ['fulfil_orders']
 
-# Links that are sure enough to act on
-_SURE = {'manual', 'auto_certain'}
 # How long the notification of a study may take
 _AWAITED = dt.timedelta(days=7)
 
 
 @without_check_access
 def fulfil_orders(studies):
-    "Complete steps and results of linked studies, and undo what is not"
+    """Complete the steps and results of linked studies.
+
+    Steps and results of former links are released.
+
+    Parameters
+    ----------
+    studies : list of Study
+    """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Request = pool.get('gnuhealth.imaging.test.request')
@@ -37,32 +43,32 @@ def fulfil_orders(studies):
     requests = {s.request for s in studies if s.request}
     requests |= {step.request for step in done}
     if requests:
-        Request.hold(list(requests))
+        Request.lock_for_update(list(requests))
     for study in studies:
-        request = _settled_order(study)
+        request = _confirmed_order(study)
         _release_steps(study, request)
         _release_result(study, request)
         if request:
             _complete_steps(study, request)
-            _fill_result(study, request)
+            _assign_result(study, request)
 
 
-def _settled_order(study):
-    "Return the order that a study is the images of, if that is sure enough"
-    if study.link_status in _SURE and not _was_never_read(study):
+def _confirmed_order(study):
+    "Return the order of a study if the link is confirmed, otherwise None"
+    if study.link_status in CONFIRMED and not _was_deleted_unread(study):
         return study.request
 
 
-def _was_never_read(study):
-    "Return whether the images were deleted before anybody wrote of them"
+def _was_deleted_unread(study):
+    "Return whether the images were deleted before a report was written"
     result = study.imaging_test
     return bool(study.deleted_at and study.missing_since) and not (
         result and (
-            not result.orthanc_unreported or has_images_of_people(result)))
+            not result.orthanc_unreported or has_other_images(result)))
 
 
 def _release_steps(study, request):
-    "Open the steps again that the study has completed for another order"
+    "Reopen the steps of other orders that the study has completed"
     Step = Pool().get('gnuhealth.imaging.procedure.step')
     steps = Step.search([('study', '=', study.id)])
     for step in steps:
@@ -74,10 +80,10 @@ def _release_steps(study, request):
 
 
 def _complete_steps(study, request):
-    """Complete the steps that the images are of.
+    """Complete the steps of an order that the images belong to.
 
-    Images of a modality that says nothing of steps complete those of their
-    modality, or the only one there is.
+    If the images do not contain step IDs, they complete the steps of their
+    modality, or the only step.
     """
     Step = Pool().get('gnuhealth.imaging.procedure.step')
     step_ids = study_attributes(study).step_ids
@@ -86,7 +92,7 @@ def _complete_steps(study, request):
     if named:
         steps = [s for s in steps if s in named]
     elif len(request.steps) > 1:
-        if _is_awaited(study):
+        if _awaits_notification(study):
             return
         modalities = {s.modality for s in study.series}
         steps = [s for s in steps if s.modality in modalities]
@@ -101,19 +107,20 @@ def _complete_steps(study, request):
         Step.write([step], {'study': study.id, 'state_before': state})
 
 
-def _is_awaited(study):
-    """Return whether the plugin is going to tell what the images are of.
+def _awaits_notification(study):
+    """Return whether a notification with the step IDs is still expected.
 
-    A synchronization may be ahead of it.  The step whose images are still to
-    be made would go from the worklist.
+    The synchronization may be faster than the plugin.  Without the step IDs,
+    a step could be completed whose images are still to be acquired.
     """
     since = now() - _AWAITED
     return (not study.notified_facts and study.last_update
-        and study.last_update > since and study.server.reported_since(since))
+        and study.last_update > since
+        and study.server.has_active_plugin(since))
 
 
-def _fill_result(study, request):
-    "Let the study have the result of its order, made if there is none"
+def _assign_result(study, request):
+    "Put the study into the result of its order, which is created if missing"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Result = pool.get('gnuhealth.imaging.test.result')
@@ -138,10 +145,10 @@ def _fill_result(study, request):
 
 
 def _release_result(study, request):
-    """Take the study out of the result of another order.
+    """Remove the study from the result of another order.
 
-    A result that only the link has made goes with it; what somebody has
-    written stays, and is flagged.
+    The result is deleted if the link had created it.  If somebody has written
+    a report, it is kept and flagged.
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""History of the links of studies"""
 
 import json
 
@@ -11,9 +12,9 @@ from trytond.transaction import without_check_access
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.transaction import now
-from .explanations import DOUBTS, describe_decision
+from .explanations import DOUBTS, format_comparison
 
-__all__ = ['LINK_STATUSES', 'StudyDecision']
+__all__ = ['CONFIRMED', 'LINK_STATUSES', 'StudyDecision']
 
 LINK_STATUSES = [
     ('manual', "Linked by a Person"),
@@ -22,8 +23,9 @@ LINK_STATUSES = [
     ('unlinked', "Unlinked"),
     ('dismissed', "Dismissed"),
     ]
-
-# What of a study makes its link
+# The links that are certain enough to change steps, results and attachments
+CONFIRMED = ['manual', 'auto_certain']
+# The fields of a study that make up its link
 LINK_FIELDS = [
     'patient', 'request', 'link_status', 'decided_by', 'decision_reason']
 
@@ -31,7 +33,7 @@ LINK_FIELDS = [
 class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     """Study Decision
 
-    One line of the history of a study's link; nothing is ever changed.
+    An entry in the history of a study's link.  It is never changed.
     """
     __name__ = 'gnuhealth.imaging_orthanc.study.decision'
 
@@ -84,23 +86,26 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
 
     def get_compared(self, name):
         return '\n'.join(
-            describe_decision(comparison)
+            format_comparison(comparison)
             for comparison in json.loads(self.comparisons or '[]'))
 
     @classmethod
     @without_check_access
     def record(cls, before, studies, user=None, **values):
-        """Keep how the links of studies have changed.
+        """Record how the links of studies have changed.
+
+        Studies whose link is unchanged get no entry.
 
         Parameters
         ----------
         before : dict
-            The values of `snapshot` by the id of each study.
+            The former links, from `snapshot`.
+        studies : list of Study
         user : int, optional
-            Who decided; None for the system.
+            The user who decided; None for the system.
         values : dict
-            ``score``, ``doubt``, ``reason``, ``comparisons`` (to be written
-            as JSON).
+            ``score``, ``doubt``, ``reason``, ``comparisons`` (from
+            `serialize_comparisons`).
         """
         if values.get('comparisons') is not None:
             values['comparisons'] = json.dumps(values['comparisons'])
@@ -121,7 +126,17 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def snapshot(cls, studies):
-        "Return what makes the links of studies, by their ids"
+        """Return the present links of studies.
+
+        Parameters
+        ----------
+        studies : list of Study
+
+        Returns
+        -------
+        dict of dict
+            The values of `LINK_FIELDS`, by the id of each study.
+        """
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         return {
             row['id']: {name: row[name] for name in LINK_FIELDS}

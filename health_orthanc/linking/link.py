@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which patient of GNU Health a study belongs to.
+"""Automatic links between studies, patients and orders
 
-Machines only decide where no person has, and never against a contradiction.
+Studies that a user has decided on are not changed, and no study is linked
+against a contradiction.
 """
 
 import hashlib
@@ -26,32 +27,41 @@ from .attributes import order_attributes, patient_attributes
 from .candidates import study_attributes
 from .explanations import serialize_comparisons
 from .fulfilment import fulfil_orders
-from .queue import due_studies, set_matched
+from .queue import due_studies, mark_matched
 from .search_keys import digest_keys, study_keys
 
 __all__ = [
-    'assess_choice', 'is_claimed', 'match_due', 'match_orders', 'evaluate',
-    'studies_to_carry']
+    'assess_choice', 'has_match', 'match_due', 'match_orders', 'evaluate',
+    'studies_to_assign']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.engine')
 
-# Studies that are read to be matched, at once
+# Studies that are read from the queue at once
 DUE_LIMIT = 1000
 _LINKED_BY_MACHINE = {'auto_certain', 'auto_unsure', 'unlinked'}
 
 
-def studies_to_carry(orthanc_patient):
-    "Return the studies to which the choice of its patient is carried"
+def studies_to_assign(orthanc_patient):
+    """Return the studies that get the patient of an Orthanc patient.
+
+    Parameters
+    ----------
+    orthanc_patient : OrthancPatient
+
+    Returns
+    -------
+    list of Study
+    """
     return [
-        s for s in orthanc_patient.studies if _is_carried(orthanc_patient, s)]
+        s for s in orthanc_patient.studies if _applies_to(orthanc_patient, s)]
 
 
-def _is_carried(orthanc_patient, study):
-    """Return whether the choice of its patient holds for a study.
+def _applies_to(orthanc_patient, study):
+    """Return whether the patient of an Orthanc patient applies to a study.
 
-    Another person's images may have the same PatientID.  Whoever chose the
-    patient has seen what contradicts in the Orthanc patient; what others of
-    its studies say is new.
+    Images of another person may have the same PatientID.  The user who chose
+    the patient has seen the identity of the Orthanc patient.  The identity in
+    a study may differ from that, and contradict the patient.
     """
     if not orthanc_patient.patient:
         return True
@@ -100,11 +110,16 @@ def _images_identity(patient_id, name, birth_date, sex):
 
 @without_check_access
 def evaluate(study):
-    """Return what a machine would do with a study, and the candidates.
+    """Return the automatic decision on a study, without linking it.
+
+    Parameters
+    ----------
+    study : Study
 
     Returns
     -------
     Decision
+        Includes the candidates.
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -113,10 +128,15 @@ def evaluate(study):
     return decision
 
 
-def assess_choice(facts, patient=None, request=None):
-    """Return what speaks for and against what a person chooses.
+def assess_choice(attributes, patient=None, request=None):
+    """Assess a patient and an order that a user chooses.
 
-    All fields are compared; those of what is not chosen are missing.
+    Parameters
+    ----------
+    attributes : StudyAttributes
+    patient : Patient, optional
+    request : Request, optional
+        The fields of what is not chosen are compared as missing.
 
     Returns
     -------
@@ -128,12 +148,12 @@ def assess_choice(facts, patient=None, request=None):
     chosen = Candidate(
         patients[patient.id] if patient else PatientAttributes(None),
         orders[request.id][1] if request else OrderAttributes(None))
-    assessments, = Configuration.assessments([facts], [chosen])
+    assessments, = Configuration.assessments([attributes], [chosen])
     return next(a for a in assessments if a.candidate is chosen)
 
 
-def is_claimed(study):
-    "Return whether a number in the images, or all else, leads to somebody"
+def has_match(study):
+    "Return whether a study matches a patient, or has the number of an order"
     Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
     assessments, = Configuration.assessments([study_attributes(study)])
     return any(a.key for a in assessments) or bool(evaluate(study).best)
@@ -144,9 +164,10 @@ BATCH = 100
 
 
 def match_orders(ids):
-    """Match studies to orders, but for those that a person has decided on.
+    """Match studies to patients and orders, and fulfil the orders.
 
-    What is linked already is settled, for images may have come late.
+    The links of studies that a user has decided on stay.  Their orders are
+    fulfilled again, because further images may have arrived.
 
     Parameters
     ----------
@@ -162,34 +183,34 @@ def match_orders(ids):
 def _match_batch(ids):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     studies = Study.browse(ids)
-    facts = {s.id: study_attributes(s) for s in studies}
-    _link([s for s in studies if _is_machines(s)], facts)
-    fulfil_orders(_concerned(ids))
-    _remember(Study.browse(ids), facts)
+    attributes = {s.id: study_attributes(s) for s in studies}
+    _link_studies([s for s in studies if _is_automatic(s)], attributes)
+    fulfil_orders(_with_orders(ids))
+    _store_keys(Study.browse(ids), attributes)
 
 
-def _is_machines(study):
+def _is_automatic(study):
     return not study.decided_by and study.link_status in _LINKED_BY_MACHINE
 
 
-def _link(studies, facts):
-    "Link studies as is decided, and keep the history"
+def _link_studies(studies, attributes):
+    "Link studies by the automatic decisions, and record the history"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     History = pool.get('gnuhealth.imaging_orthanc.study.decision')
     Configuration = pool.get('gnuhealth.orthanc.matching.configuration')
     known = pool.get('gnuhealth.imaging_orthanc.study_key').digests(
         [s.id for s in studies if s.link_status == 'auto_certain'])
-    found = _found_before(studies)
+    found = _with_history(studies)
     updated, moved = [], []
     for study, decision in zip(studies, Configuration.decisions(
-                [facts[s.id] for s in studies])):
+                [attributes[s.id] for s in studies])):
         if _has_chosen_result(study, decision) or (
-                known.get(study.id) == _digest(facts[study.id])
-                and _stands(study, decision)):
+                known.get(study.id) == _digest(attributes[study.id])
+                and _keeps_link(study, decision)):
             continue
         values = _link_values(study, decision, study in found)
-        values.update(_suggestion(
+        values.update(_suggestion_values(
                 decision, values.get('link_status', study.link_status)))
         changed = {
             n for n, value in values.items() if getattr(study, n) != value}
@@ -205,10 +226,10 @@ def _link(studies, facts):
         _record(before, study, decision)
 
 
-def _found_before(studies):
-    """Return the studies whose link the history tells of.
+def _with_history(studies):
+    """Return the studies that have a history.
 
-    It does not of what 5.0 has linked.
+    Studies that were linked by version 5.0 have none.
     """
     History = Pool().get('gnuhealth.imaging_orthanc.study.decision')
     return {
@@ -217,7 +238,7 @@ def _found_before(studies):
 
 
 def _link_orthanc_patients(updated):
-    "Let Orthanc patients have the patient that their certain studies have"
+    "Link Orthanc patients to the one patient of their certain studies"
     OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
     found = defaultdict(set)
     for study, values in updated:
@@ -241,7 +262,7 @@ def _record(before, study, decision):
 
 
 def _has_chosen_result(study, decision):
-    "Return whether the study is in another result, as 5.0 let people choose"
+    "Return whether a user has chosen another result, as 5.0 allowed"
     result = study.imaging_test
     if not result or result == study.settled_result:
         return False
@@ -250,30 +271,31 @@ def _has_chosen_result(study, decision):
         order and result.request and result.request.id == order.key)
 
 
-def _stands(study, decision):
-    """Return whether a certain link is kept against a less certain decision.
+def _keeps_link(study, decision):
+    """Return whether a certain link is kept despite a less certain decision.
 
-    That a patient is renamed afterwards, or an order closed, is no reason to
-    doubt it as long as the images say the same.
+    If the images are unchanged, a later change of the patient's name or of
+    the order does not make the link uncertain.
     """
     best = decision.best
     return decision.status is not Status.CERTAIN and not (
-        # Where only the patient is certain, an order may be proposed
+        # A study without an order may still get one suggested
         not study.request and best and best.candidate.order
         and best.candidate.patient.key == study.patient.id)
 
 
-def _digest(facts):
-    "Return a text that changes with whom the images say to be of"
+def _digest(attributes):
+    "Return a digest of the identity and the numbers in the images"
     texts = [
-        facts.study_uid, facts.accession_number, facts.patient_name,
-        facts.patient_id, facts.issuer, *sorted(facts.other_patient_ids),
-        str(facts.birth_date), facts.sex]
+        attributes.study_uid, attributes.accession_number,
+        attributes.patient_name, attributes.patient_id, attributes.issuer,
+        *sorted(attributes.other_patient_ids), str(attributes.birth_date),
+        attributes.sex]
     return hashlib.sha256('\0'.join(texts).encode()).hexdigest()[:32]
 
 
-def _concerned(ids):
-    "Return the studies that an order has to do with, or had"
+def _with_orders(ids):
+    "Return the studies that have an order, or had one"
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Step = pool.get('gnuhealth.imaging.procedure.step')
@@ -283,47 +305,47 @@ def _concerned(ids):
         if s.request or s.settled_result or s in with_steps]
 
 
-def _remember(studies, facts):
-    "Note by what certain links were made, and what finds studies that wait"
+def _store_keys(studies, attributes):
+    "Store digests of certain links and search keys of other studies"
     StudyKey = Pool().get('gnuhealth.imaging_orthanc.study_key')
-    StudyKey.keep({s.id: _keys(s, facts[s.id]) for s in studies})
-    set_matched([s.id for s in studies])
+    StudyKey.replace_keys({s.id: _keys(s, attributes[s.id]) for s in studies})
+    mark_matched([s.id for s in studies])
 
 
-def _keys(study, facts):
-    if not _is_machines(study):
+def _keys(study, attributes):
+    if not _is_automatic(study):
         return set()
     if study.link_status == 'auto_certain':
-        return digest_keys(_digest(facts))
-    return study_keys(facts)
+        return digest_keys(_digest(attributes))
+    return study_keys(attributes)
 
 
-def _link_values(study, decision, found_before):
-    "Return the values of a study's link, with records for relations"
+def _link_values(study, decision, has_history):
+    "Return the values of the link of a study; relations are records"
     pool = Pool()
     best, known = decision.best, study.orthanc_patient
     patient = pool.get('gnuhealth.patient')(
         best.candidate.patient.key) if best else None
     if known and known.decided_by and known.patient != patient:
-        # A person has chosen somebody else for the Orthanc patient
-        if known.patient and _is_carried(known, study):
-            return _values(study, 'auto_unsure', known.patient)
+        # A user has chosen another patient for the Orthanc patient
+        if known.patient and _applies_to(known, study):
+            return _values_of(study, 'auto_unsure', known.patient)
         if study.patient and study.patient == patient:
             return {}
-        return _values(study, 'unlinked')
-    if study.patient and study.patient != patient and not found_before:
-        # What 5.0 has linked is for a person to change
+        return _values_of(study, 'unlinked')
+    if study.patient and study.patient != patient and not has_history:
+        # Only a user may change what version 5.0 has linked
         return {}
     if not best:
-        return _values(study, decision.status.value)
+        return _values_of(study, decision.status.value)
     order = best.candidate.order
-    return _values(
+    return _values_of(
         study, decision.status.value, patient,
         pool.get('gnuhealth.imaging.test.request')(order.key)
         if order else None, best.score)
 
 
-def _values(study, status, patient=None, request=None, score=None):
+def _values_of(study, status, patient=None, request=None, score=None):
     values = {
         'patient': patient,
         'request': request,
@@ -336,8 +358,8 @@ def _values(study, status, patient=None, request=None, score=None):
     return values
 
 
-def _suggestion(decision, status):
-    "Return what lists tell of a study that somebody should look at"
+def _suggestion_values(decision, status):
+    "Return candidate, score and doubt of a study for the review"
     Patient = Pool().get('gnuhealth.patient')
     if status == 'auto_certain':
         return {'candidate': None, 'doubt': None}
@@ -350,28 +372,36 @@ def _suggestion(decision, status):
 
 
 def match_due(server=None, ids=None):
-    "Match studies that have to be, in turn; see `waiting.due_studies`"
+    """Match the studies in the queue, in separate transactions.
+
+    Parameters
+    ----------
+    server : Server, optional
+        Only match studies of this server.
+    ids : list of int, optional
+        Only match these studies.
+    """
     due = in_transaction(due_studies, server, ids, DUE_LIMIT)
     while due:
         for start in range(0, len(due), BATCH):
-            _match_apart(due[start:start + BATCH])
+            _match_separately(due[start:start + BATCH])
         due = in_transaction(due_studies, server, ids, DUE_LIMIT, due[-1])
 
 
-def _match_apart(ids):
-    "Match studies, but for those with which that is not possible"
+def _match_separately(ids):
+    "Match studies; those that fail are logged and leave the queue"
     try:
         in_transaction(match_orders, ids)
     except backend.DatabaseOperationalError:
         raise
     except Exception as error:
-        # Whatever is wrong with one study never blocks the others
+        # An error in one study must not block the others: divide the batch
         if len(ids) > 1:
             middle = len(ids) // 2
-            _match_apart(ids[:middle])
-            _match_apart(ids[middle:])
+            _match_separately(ids[:middle])
+            _match_separately(ids[middle:])
             return
         logger.error(
             "Study %s not matched: %s", ids[0], type(error).__name__,
             exc_info=logger.isEnabledFor(logging.DEBUG))
-        in_transaction(set_matched, ids)
+        in_transaction(mark_matched, ids)

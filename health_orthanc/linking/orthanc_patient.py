@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which patient of GNU Health a patient of Orthanc is."""
+"""Link between an Orthanc patient and its patient"""
 
 from trytond.i18n import gettext
 from trytond.model import fields
@@ -12,7 +12,7 @@ from ..common.access import check_write
 from ..common.exceptions import LinkVetoError
 from ..core.matching.attributes import StudyAttributes
 from .explanations import describe_vetoes
-from .link import assess_choice, studies_to_carry
+from .link import assess_choice, studies_to_assign
 
 __all__ = ['OrthancPatient']
 
@@ -34,38 +34,39 @@ class OrthancPatient(metaclass=PoolMeta):
     def write(cls, *args):
         decided = []
         for records, values in zip(args[::2], args[1::2]):
-            # Synchronisation says that nobody decided, people do not
+            # The synchronization writes `decided_by`, users do not
             if 'patient' in values and 'decided_by' not in values:
                 if Transaction().check_access:
                     check_write(cls, values)
                     cls._check_vetoes(records, values['patient'])
                 decided.extend(records)
-        former = cls._chosen(decided)
+        former = cls._patients_before(decided)
         super().write(*args)
         if decided:
             cls._record_decision(decided, former)
 
     @classmethod
     @without_check_access
-    def _chosen(cls, records):
+    def _patients_before(cls, records):
         return {record.id: record.patient for record in cls.browse(records)}
 
     @classmethod
     @without_check_access
     def _check_vetoes(cls, records, patient):
-        "Check that what Orthanc knows does not contradict the choice"
+        "Check that the identity in Orthanc does not contradict the patient"
         Patient = Pool().get('gnuhealth.patient')
         for record in cls.browse(records):
             if not patient or record.patient == Patient(patient):
                 continue
-            found = assess_choice(record.facts, Patient(patient)).vetoes
+            found = assess_choice(record.attributes, Patient(patient)).vetoes
             if found:
                 raise LinkVetoError(gettext(
                         'health_orthanc.msg_orthanc_patient_veto',
                         vetoes=describe_vetoes(found)))
 
     @property
-    def facts(self):
+    def attributes(self):
+        "The identity in Orthanc, as StudyAttributes for matching"
         return StudyAttributes(
             patient_name=self.name or '', patient_id=self.ident or '',
             birth_date=self.bd, sex=self.sex or '')
@@ -73,7 +74,7 @@ class OrthancPatient(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def _record_decision(cls, records, former):
-        "Note who chose and carry the choice to the studies"
+        "Record the user and give the patient to the studies"
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         for record in cls.browse(records):
             cls.write([record], {
@@ -81,4 +82,4 @@ class OrthancPatient(metaclass=PoolMeta):
                     'decided_by': Transaction().user,
                     })
             Study.assign(
-                studies_to_carry(record), record.patient, former[record.id])
+                studies_to_assign(record), record.patient, former[record.id])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What people are called and known by: changes are told to the search."""
+"""Updates of the search keys after changes of identity"""
 
 from sql import Null
 
@@ -13,7 +13,7 @@ __all__ = ['AlternativeID', 'Party', 'PersonName']
 
 
 def _patients_of(parties):
-    "Return the ids of the patients that parties are"
+    "Return the ids of the patients of parties"
     patient = Pool().get('gnuhealth.patient').__table__()
     cursor = Transaction().connection.cursor()
     found = []
@@ -24,11 +24,11 @@ def _patients_of(parties):
     return found
 
 
-def _refresh(parties):
+def _refresh_patients(parties):
     Patient = Pool().get('gnuhealth.patient')
     ids = _patients_of(set(parties) - {None})
     if ids:
-        Patient.identity_changed(ids)
+        Patient.refresh_identity(ids)
 
 
 class Party(metaclass=PoolMeta):
@@ -38,7 +38,7 @@ class Party(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
-        # By the PUID of a duplicate the person is found that replaces it
+        # Studies with the PUID of a merged duplicate find the remaining party
         cls._sql_indexes.add(Index(
                 table, (table.replaced_by, Index.Equality()),
                 where=table.replaced_by != Null))
@@ -46,7 +46,7 @@ class Party(metaclass=PoolMeta):
     @classmethod
     def write(cls, *args):
         super().write(*args)
-        _refresh(
+        _refresh_patients(
             party.id for parties, values in zip(args[::2], args[1::2])
             if values.keys() & {
                 'name', 'lastname', 'dob', 'est_dob', 'ref', 'gender',
@@ -54,14 +54,14 @@ class Party(metaclass=PoolMeta):
             for party in parties)
 
 
-class _OfPartyMixin:
-    "A record that says something of the person that it belongs to"
+class _PartyDetailMixin:
+    "A record that is part of the identity of a party"
     __slots__ = ()
 
     @classmethod
     def create(cls, vlist):
         records = super().create(vlist)
-        _refresh(cls._parties(records))
+        _refresh_patients(cls._parties(records))
         return records
 
     @classmethod
@@ -69,13 +69,13 @@ class _OfPartyMixin:
         records = [record for some in args[::2] for record in some]
         before = cls._parties(records)
         super().write(*args)
-        _refresh(before | cls._parties(records))
+        _refresh_patients(before | cls._parties(records))
 
     @classmethod
     def delete(cls, records):
         parties = cls._parties(records)
         super().delete(records)
-        _refresh(parties)
+        _refresh_patients(parties)
 
     @classmethod
     def _parties(cls, records):
@@ -89,11 +89,11 @@ class _OfPartyMixin:
         return parties
 
 
-class PersonName(_OfPartyMixin, metaclass=PoolMeta):
+class PersonName(_PartyDetailMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.person_name'
 
 
-class AlternativeID(_OfPartyMixin, metaclass=PoolMeta):
+class AlternativeID(_PartyDetailMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.person_alternative_identification'
 
     @classmethod

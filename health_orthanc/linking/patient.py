@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The studies of a patient, and how patients are found for studies."""
+"""Studies and search keys of patients"""
 
 import datetime as dt
 
@@ -19,7 +19,7 @@ __all__ = ['Patient']
 
 
 def _date(value):
-    # SQLite gives an aggregated date as text
+    # SQLite returns an aggregated date as text
     return dt.date.fromisoformat(value) if isinstance(value, str) else value
 
 
@@ -65,7 +65,7 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     @classmethod
     def create(cls, vlist):
         patients = super().create(vlist)
-        cls.identity_changed([p.id for p in patients])
+        cls.refresh_identity([p.id for p in patients])
         return patients
 
     @classmethod
@@ -76,12 +76,18 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             if values.keys() & {'party', 'active', 'biological_sex'}
             for patient in patients}
         if changed:
-            cls.identity_changed(changed)
+            cls.refresh_identity(changed)
 
     @classmethod
     @without_check_access
-    def identity_changed(cls, ids):
-        "Let patients be found by what they are called now, also afterwards"
+    def refresh_identity(cls, ids):
+        """Refresh search keys and queue studies after a change of identity.
+
+        Parameters
+        ----------
+        ids : iterable of int
+            Of patients.
+        """
         PatientKey = Pool().get('gnuhealth.imaging_orthanc.patient_key')
         PatientKey.refresh(ids)
         queue_for_patients(ids)

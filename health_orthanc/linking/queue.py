@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which studies have to be matched, because something was told since.
+"""Queue of the studies to be matched
 
-A study is *due* as long as it has no time at which it was matched: a new one,
-one that has changed, and one whose patient or order came after it.  Nothing
-else is matched again.
+A study is in the queue while its field `matched_at` is empty: it is new, it
+has changed, or a patient or an order that may match was changed.
 """
 
 import datetime as dt
@@ -15,56 +14,72 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
+from ..common.rows import fetch_rows
 from ..common.transaction import now
 from ..core.matching.birth_dates import find_slip
 from .search_keys import MARK
 
 __all__ = [
     'queue_for_orders', 'queue_for_patients', 'queue_overdue', 'due_studies',
-    'mark_changed', 'set_matched']
+    'requeue_changed', 'mark_matched']
 
-# How many studies are called at once
+# Studies that are queued at once
 LIMIT = 1000
-# After how long studies are matched again for no reason that we know
+# Time after which studies are matched again without a known reason
 OVERDUE = dt.timedelta(hours=20)
 
 
-def mark_changed(known, values):
-    """Have studies matched again that have changed.
+def requeue_changed(known, values):
+    """Queue the studies whose values change.
 
     Parameters
     ----------
     known : dict
-        Rows of studies by Orthanc id.
-    values : dict
-        What is going to be stored, by Orthanc id.
+        Rows of studies by Orthanc id, from `load_rows`.
+    values : dict of dict
+        The values to be stored, by Orthanc id; `matched_at` is added.
     """
     for id_, found in values.items():
         study = known.get(id_)
-        if study and _is_met(study) and any(
+        if study and _is_comparable(study) and any(
                 getattr(study, name) != value
                 for name, value in found.items()):
             found['matched_at'] = None
 
 
-def _is_met(study):
-    "Return whether new values are a change: all are of what 5.0 has linked"
+def _is_comparable(study):
+    """Return whether a study can be compared with new values.
+
+    A study that version 5.0 has linked lacks most values: they would all
+    count as changes.
+    """
     return study.last_update or study.link_status == 'unlinked'
 
 
 def queue_for_patients(ids):
-    "Have studies matched that may be of patients who are known better now"
-    _call(_named_alike(ids) | _ids(_queries_of_people(ids)))
+    """Queue studies that may belong to new or changed patients.
+
+    Parameters
+    ----------
+    ids : iterable of int
+        Of patients.
+    """
+    _queue_studies(_with_similar_names(ids) | _ids(_patient_queries(ids)))
 
 
 def queue_for_orders(orders):
-    "Have studies matched that may have been made for orders"
+    """Queue studies that may have been acquired for orders.
+
+    Parameters
+    ----------
+    orders : list of Request
+    """
     if not orders:
         return
     patients = {order.patient.id for order in orders}
-    _call(
-        _named_alike(patients) | _ids(_queries_of_people(patients))
-        | _ids(_queries_of_orders(orders)))
+    _queue_studies(
+        _with_similar_names(patients) | _ids(_patient_queries(patients))
+        | _ids(_order_queries(orders)))
 
 
 def _tables():
@@ -78,35 +93,35 @@ def _tables():
             'gnuhealth.person_alternative_identification']]
 
 
-def _waits(study, statuses=('unlinked', 'auto_unsure')):
-    "Return when machines may say something new of a study"
+def _may_be_matched(study, statuses=('unlinked', 'auto_unsure')):
+    "Return the condition: a study may get another automatic link"
     return (
         study.link_status.in_(list(statuses)) & (study.decided_by == Null)
         & (study.missing_since == Null))
 
 
-def _named_alike(patients):
-    "Return the studies that have a name key of patients"
+def _with_similar_names(patients):
+    "Return the ids of studies that share a name key with patients"
     study, study_key, patient_key, *_ = _tables()
     found = set()
     for ids in grouped_slice(sorted(patients)):
         found |= {
-            id_ for id_, theirs, ours in _rows(
+            id_ for id_, theirs, ours in fetch_rows(
                 patient_key.join(
                     study_key, condition=study_key.key == patient_key.key
                     ).join(study, condition=study_key.study == study.id
                     ).select(
                     study.id, study_key.birth_date, patient_key.birth_date,
                     where=patient_key.patient.in_(list(ids))
-                    & (patient_key.key != MARK) & _waits(study),
+                    & (patient_key.key != MARK) & _may_be_matched(study),
                     order_by=study.id.desc, limit=LIMIT))
             if not theirs or not ours or theirs == ours
             or find_slip(theirs, ours)}
     return found
 
 
-def _queries_of_people(patients):
-    "Yield what finds studies by identifiers, birth date and link"
+def _patient_queries(patients):
+    "Yield queries for studies by identifiers, birth date and link"
     study, study_key, patient_key, patient, party, code = _tables()
     for some in grouped_slice(sorted(patients)):
         ids = list(some)
@@ -115,24 +130,25 @@ def _queries_of_people(patients):
                 & (study_key.birth_date == patient_key.birth_date))).join(
             study, condition=study_key.study == study.id).select(
             study.id, where=patient_key.patient.in_(ids)
-            & (patient_key.key == MARK) & _waits(study))
+            & (patient_key.key == MARK) & _may_be_matched(study))
         for column in [party.id, party.replaced_by]:
             yield patient.join(
                 party, condition=column == patient.party).join(
                 study, condition=study.patient_id == party.ref).select(
-                study.id, where=patient.id.in_(ids) & _waits(study))
+                study.id, where=patient.id.in_(ids) & _may_be_matched(study))
         yield patient.join(code, condition=code.party == patient.party).join(
             study, condition=study.patient_id == code.code).select(
-            study.id, where=patient.id.in_(ids) & _waits(study))
+            study.id, where=patient.id.in_(ids) & _may_be_matched(study))
         yield study.select(
-            study.id, where=study.patient.in_(ids) & _waits(study))
+            study.id, where=study.patient.in_(ids) & _may_be_matched(study))
 
 
-def _queries_of_orders(orders):
-    "Yield what finds studies by keys of orders, and their patient's studies"
+def _order_queries(orders):
+    "Yield queries for studies by the numbers and patients of orders"
     study, *_ = _tables()
-    waits = _waits(study, ['unlinked', 'auto_unsure', 'auto_certain']) & (
-        study.request == Null)
+    may_be_matched = _may_be_matched(
+        study, ['unlinked', 'auto_unsure', 'auto_certain'])
+    may_be_matched &= study.request == Null
     for some in grouped_slice(orders):
         some = list(some)
         numbers = [
@@ -147,13 +163,7 @@ def _queries_of_orders(orders):
                 (study.patient, [o.patient.id for o in some])]:
             if values:
                 yield study.select(
-                    study.id, where=column.in_(values) & waits)
-
-
-def _rows(query):
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*query)
-    return cursor.fetchall()
+                    study.id, where=column.in_(values) & may_be_matched)
 
 
 def _ids(queries):
@@ -161,26 +171,26 @@ def _ids(queries):
     for query in queries:
         query.limit = LIMIT
     queries = [query.select(query.id) for query in queries]
-    return {id_ for id_, in _rows(Union(*queries, all_=True))}
+    return {id_ for id_, in fetch_rows(Union(*queries, all_=True))}
 
 
-def _call(ids):
-    "Have studies matched, now if there is somebody to do it"
+def _queue_studies(ids):
+    "Queue studies, and a task that matches them"
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     ids = sorted(ids, reverse=True)[:LIMIT]
     if ids:
-        _set(ids, Null)
-        # Whoever registers patients may not see studies
+        _write_matched_at(ids, Null)
+        # A user who registers patients may have no access to studies
         with Transaction().set_user(0), without_check_access():
             Study.__queue__.match_again(Study.browse(ids))
 
 
-def set_matched(ids):
-    "Note that studies are matched with all that is known now"
-    _set(ids, now())
+def mark_matched(ids):
+    "Remove studies from the queue"
+    _write_matched_at(ids, now())
 
 
-def _set(ids, at):
+def _write_matched_at(ids, at):
     study, *_ = _tables()
     cursor = Transaction().connection.cursor()
     for some in grouped_slice(ids):
@@ -189,17 +199,21 @@ def _set(ids, at):
 
 
 def due_studies(server=None, ids=None, limit=None, before=None):
-    """Return ids of studies that have to be matched, the newest first.
+    """Return the ids of the studies in the queue, the newest first.
 
     Parameters
     ----------
     server : Server, optional
-        Whose studies are meant.
+        Only return studies of this server.
     ids : list of int, optional
-        Which of these.
+        Only return some of these.
     limit : int, optional
     before : int, optional
-        The last one of those that were returned before.
+        The last id of the previous call.
+
+    Returns
+    -------
+    list of int
     """
     study, *_ = _tables()
     where = (
@@ -211,19 +225,24 @@ def due_studies(server=None, ids=None, limit=None, before=None):
         where &= study.id.in_(ids) if ids else Literal(False)
     if before is not None:
         where &= study.id < before
-    return [id_ for id_, in _rows(study.select(
+    return [id_ for id_, in fetch_rows(study.select(
                 study.id, where=where, order_by=study.id.desc, limit=limit))]
 
 
 def queue_overdue(server):
-    """Have studies matched that were not for the longest time.
+    """Queue the studies that were not matched for the longest time.
 
-    What two transactions did at once, neither may have seen; and patients may
-    come from elsewhere than from GNU Health.
+    Of two concurrent transactions, neither sees the changes of the other; and
+    patients may be imported without GNU Health's models.
+
+    Parameters
+    ----------
+    server : Server
     """
     study, *_ = _tables()
-    ids = [id_ for id_, in _rows(study.select(
-                study.id, where=_waits(study) & (study.server == server.id)
+    ids = [id_ for id_, in fetch_rows(study.select(
+                study.id,
+                where=_may_be_matched(study) & (study.server == server.id)
                 & (study.matched_at < now() - OVERDUE),
                 order_by=study.matched_at, limit=LIMIT))]
-    _set(ids, Null)
+    _write_matched_at(ids, Null)

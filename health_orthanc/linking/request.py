@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orders have studies matched that may have been made for them."""
+"""Matching of studies after an order"""
 
 from trytond.pool import PoolMeta
 from trytond.transaction import without_check_access

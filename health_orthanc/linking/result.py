@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The studies of a result."""
+"""Studies of a result"""
 
 from trytond.model import fields
 from trytond.pool import PoolMeta
@@ -12,7 +12,7 @@ __all__ = ['TestResult']
 class TestResult(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
     _hidden_fields = frozenset({'orthanc_studies', 'orthanc_images_unlinked'})
-    _not_reporting = frozenset({'orthanc_studies'})
+    _technical_fields = frozenset({'orthanc_studies'})
 
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What persons decide of the links of studies.
+"""Users' decisions on the links of studies
 
-Whoever links against a contradiction says why; each decision is kept in the
-history with what could be compared.
+A link against a contradiction needs a reason.  Each decision is recorded in
+the history, with its comparisons.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ from .candidates import study_attributes
 from .explanations import DOUBTS, describe_vetoes, serialize_comparisons
 from .fulfilment import fulfil_orders
 from .history import LINK_STATUSES
-from .key_image import take_back_key_images
+from .key_image import remove_misplaced_key_images
 from .link import assess_choice, match_orders
 
 __all__ = ['ReviewMixin', 'assess_study']
@@ -30,7 +30,13 @@ _LINK = {'patient', 'imaging_test', 'request'}
 
 
 def assess_study(study, patient=None, request=None):
-    """Return what speaks for and against a choice.
+    """Assess a patient and an order for a study.
+
+    Parameters
+    ----------
+    study : Study
+    patient : Patient, optional
+    request : Request, optional
 
     Returns
     -------
@@ -40,7 +46,7 @@ def assess_study(study, patient=None, request=None):
 
 
 class ReviewMixin:
-    "The link of a study, and how people decide on it"
+    "The link of a study, and the methods for users' decisions on it"
     __slots__ = ()
 
     score = fields.Integer(
@@ -101,14 +107,14 @@ class ReviewMixin:
 
     def get_age(self, name):
         age = max(now() - self.create_date, dt.timedelta())
-        # Nobody counts the minutes of a day
+        # Minutes do not matter after a day
         unit = dt.timedelta(hours=1) if age.days else dt.timedelta(minutes=1)
         return age // unit * unit
 
     @staticmethod
     def order_age(tables):
         table, _ = tables[None]
-        # Who came first is the oldest
+        # The lowest id is the oldest
         return [-table.id]
 
     @classmethod
@@ -116,7 +122,7 @@ class ReviewMixin:
         decided, args = [], list(args)
         for i in range(0, len(args), 2):
             studies, values = args[i:i + 2]
-            # Synchronisation writes the status along, people do not
+            # The synchronization also writes the status, users do not
             if values.keys() & _LINK and 'link_status' not in values:
                 args[i + 1] = cls._complete_decision(studies, values)
                 if Transaction().check_access:
@@ -129,7 +135,7 @@ class ReviewMixin:
             study for studies, values in zip(args[::2], args[1::2])
             if values.keys() & _LINK for study in studies]
         if moved:
-            take_back_key_images(moved)
+            remove_misplaced_key_images(moved)
         if decided:
             cls._record_decisions(decided, before)
 
@@ -140,9 +146,10 @@ class ReviewMixin:
 
     @classmethod
     def _complete_decision(cls, studies, values):
-        """Let studies follow the result or the order that is chosen.
+        """Complete the patient, order and result of a user's choice.
 
-        A study of another patient is only moved by naming the patient.
+        A study that has a patient only gets another one if the values contain
+        the patient.
         """
         values = values.copy()
         chosen = cls._chosen_order(values)
@@ -157,15 +164,15 @@ class ReviewMixin:
             values['imaging_test'] = values['request'] = None
         elif 'patient' in values:
             values.setdefault('request', None)
-        if 'imaging_test' not in values and cls._leave_result(
+        if 'imaging_test' not in values and cls._contradicts_result(
                 studies, values):
             values['imaging_test'] = None
         return values
 
     @classmethod
     @without_check_access
-    def _leave_result(cls, studies, values):
-        "Whether a study has the result of another patient or order"
+    def _contradicts_result(cls, studies, values):
+        "Return whether a study has the result of another patient or order"
         results = [s.imaging_test for s in cls.browse(studies)]
         return any(
             r.patient.id != values.get('patient', r.patient.id)
@@ -190,7 +197,7 @@ class ReviewMixin:
     @classmethod
     @without_check_access
     def _check_vetoes(cls, studies, values):
-        """Check that nothing contradicts what is written.
+        """Check that the images do not contradict the chosen patient.
 
         Raises
         ------
@@ -200,7 +207,7 @@ class ReviewMixin:
         for study in cls.browse(studies):
             former = study.patient.id if study.patient else None
             chosen = values.get('patient', former)
-            # Who linked it before has said why
+            # A contradiction of the existing link was confirmed before
             if not chosen or (
                     chosen == former and study.link_status == 'manual'):
                 continue
@@ -216,7 +223,7 @@ class ReviewMixin:
         Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
         Patient = Pool().get('gnuhealth.patient')
         for study in cls.browse(studies):
-            # Who unlinks has looked at what was linked
+            # For an unlinked study, compare with the former patient
             patient = study.patient.id if study.patient else (
                 before[study.id]['patient'])
             seen = assess_study(
@@ -237,13 +244,21 @@ class ReviewMixin:
                 comparisons=serialize_comparisons(seen) if seen else None)
         fulfil_orders(studies)
 
-    # What the dialogs do
+    # Methods of the dialogs
 
     @classmethod
     def queue(cls, limit=None):
-        """Return the studies that wait for a person.
+        """Return the studies to be reviewed by a user.
 
-        Suggestions come first, and what has waited longest.
+        Suggestions come first, and the oldest of each kind.
+
+        Parameters
+        ----------
+        limit : int, optional
+
+        Returns
+        -------
+        list of Study
         """
         return [
             study for status in ['auto_unsure', 'unlinked']
@@ -256,7 +271,11 @@ class ReviewMixin:
 
     @classmethod
     def confirm(cls, studies):
-        """Let studies have the patients and orders that they have.
+        """Confirm the suggested patients and orders of studies.
+
+        Parameters
+        ----------
+        studies : list of Study
 
         Raises
         ------
@@ -267,12 +286,15 @@ class ReviewMixin:
 
     @classmethod
     def link_because(cls, study, patient, request=None, reason=None):
-        """Link a study as the current user decides.
+        """Link a study by a decision of the current user.
 
         Parameters
         ----------
+        study : Study
+        patient : Patient
+        request : Request, optional
         reason : str, optional
-            Needed where something contradicts.
+            Required if the images contradict the patient.
 
         Raises
         ------
@@ -282,36 +304,53 @@ class ReviewMixin:
             'patient': patient.id,
             'request': request.id if request else None,
             }
-        if not _stripped(reason):
+        if not _strip(reason):
             cls._check_vetoes([study], values)
         cls._decide([study], values, reason, 'manual')
 
     @classmethod
     def unlink_because(cls, studies, reason):
-        """Let studies be nobody's.
+        """Unlink studies by a decision of the current user.
+
+        Parameters
+        ----------
+        studies : list of Study
+        reason : str
 
         Raises
         ------
         ReasonRequiredError
         """
-        _require(reason)
+        _require_reason(reason)
         cls._decide(studies, {'patient': None}, reason, 'unlinked')
 
     @classmethod
     def dismiss_because(cls, studies, reason):
-        """Let studies be no patient's: phantoms, teaching files.
+        """Dismiss studies without a patient: phantoms, teaching files.
+
+        Parameters
+        ----------
+        studies : list of Study
+        reason : str
 
         Raises
         ------
         ReasonRequiredError
         """
-        _require(reason)
+        _require_reason(reason)
         cls._decide(studies, {'patient': None}, reason, 'dismissed')
 
     @classmethod
     @without_check_access
     def dismiss_by_rule(cls, studies, reason):
-        "Let studies that are nobody's be dismissed by the system"
+        """Dismiss studies automatically.
+
+        Parameters
+        ----------
+        studies : list of Study
+        reason : str
+            Of the rule.
+        """
         Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
         before = cls._snapshot(studies)
         cls.write(studies, {
@@ -329,23 +368,25 @@ class ReviewMixin:
         before = cls._snapshot(studies)
         values = cls._complete_decision(studies, values)
         cls.write(cls.browse(studies), {**values, 'link_status': status})
-        cls._record_decisions(studies, before, _stripped(reason), status)
+        cls._record_decisions(studies, before, _strip(reason), status)
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_review')
     def review(cls, studies):
+        "Open the review of studies"
         pass
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_study_dismiss')
     def dismiss(cls, studies):
+        "Open the dialog that asks for the reason"
         pass
 
     @classmethod
     @ModelView.button
     @without_check_access
     def restore(cls, studies):
-        "Have dismissed studies matched anew"
+        "Undo the dismissal of studies, and match them again"
         Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
         studies = [
             s for s in cls.browse(studies) if s.link_status == 'dismissed']
@@ -361,11 +402,11 @@ class ReviewMixin:
         match_orders([s.id for s in studies])
 
 
-def _stripped(reason):
+def _strip(reason):
     return (reason or '').strip() or None
 
 
-def _require(reason):
-    if not _stripped(reason):
+def _require_reason(reason):
+    if not _strip(reason):
         raise ReasonRequiredError(
             gettext('health_orthanc.msg_reason_required'))

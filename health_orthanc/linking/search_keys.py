@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""By what patients and studies are found that are of one person.
+"""Search keys by which patients and studies are found
 
-Names that are alike share a key; see `core.search`.
+Similar names share a key; see `core.matching.search_keys`.
 """
 
 from sql import Literal, Null, Union
@@ -22,18 +22,19 @@ from .attributes import patient_attributes
 __all__ = [
     'MARK', 'PatientKey', 'StudyKey', 'digest_keys', 'study_keys']
 
-# What all have whose keys were made, with the birth date alone. Another
-# number has all keys made anew.
+# A key that all records with keys have, for the search by birth date alone.
+# With another number, all keys are created again.
 MARK = '#1'
 _DIGEST = '='
-# How many patients are found by name, and by the birth date alone
+# The most patients found by name, and by birth date alone
 NAME_LIMIT = 100
 BIRTH_DATE_LIMIT = 200
-# How many patients get their keys at once
+# Patients whose keys are created at once
 _BATCH = 1000
 
 
 class _KeyMixin:
+    "A search key of a patient or study, named by `_owner`"
     __slots__ = ()
     _owner = None
 
@@ -52,12 +53,12 @@ class _KeyMixin:
                     (table.birth_date, Index.Range())),
                 Index(table, (owner, Index.Range())),
                 })
-        # Nobody has to do with it from outside
+        # Clients do not use it
         cls.__rpc__.clear()
 
     @classmethod
-    def keep(cls, wanted):
-        """Bring the keys to what they have to be.
+    def replace_keys(cls, wanted):
+        """Replace the keys of owners; equal ones are not written.
 
         Parameters
         ----------
@@ -67,7 +68,7 @@ class _KeyMixin:
         Returns
         -------
         set of int
-            The owners that have a new key.
+            The owners that got a new key.
         """
         table = cls.__table__()
         owner = getattr(table, cls._owner)
@@ -102,18 +103,18 @@ class PatientKey(_KeyMixin, ModelSQL):
     @classmethod
     def __register__(cls, module_name):
         super().__register__(module_name)
-        cls.complete()
+        cls.create_missing()
 
     @classmethod
-    def complete(cls):
-        "Make the keys of patients that have none yet, or outdated ones"
+    def create_missing(cls):
+        "Create the keys of patients that have none, or outdated ones"
         last = 0
-        while ids := cls._unmarked(last):
+        while ids := cls._without_keys(last):
             cls.refresh(ids)
             last = ids[-1]
 
     @classmethod
-    def _unmarked(cls, last):
+    def _without_keys(cls, last):
         patient = Pool().get('gnuhealth.patient').__table__()
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
@@ -128,29 +129,33 @@ class PatientKey(_KeyMixin, ModelSQL):
     @classmethod
     @without_check_access
     def refresh(cls, ids):
-        """Bring the keys of patients in step with what they are called.
+        """Refresh the keys of patients from their names and birth dates.
 
-        Those that are not active have only the mark: they are found by their
-        PUID, but never for their name.
+        Inactive patients only have `MARK`: they are found by their PUID, but
+        not by name.
+
+        Parameters
+        ----------
+        ids : iterable of int
 
         Returns
         -------
         set of int
-            The patients that have a new key.
+            The patients that got a new key.
         """
-        facts = patient_attributes(ids, active=True)
-        return cls.keep({
-                id_: _patient_keys(facts[id_]) if id_ in facts
+        attributes = patient_attributes(ids, active=True)
+        return cls.replace_keys({
+                id_: _patient_keys(attributes[id_]) if id_ in attributes
                 else {(MARK, None)} for id_ in ids})
 
     # Searching
 
     @classmethod
-    def alike(cls, studies):
-        """Return the patients that studies may be of by name and birth date.
+    def find_similar(cls, studies):
+        """Return the patients with similar names and birth dates.
 
-        Of many with the name, those are preferred whose birth date is the
-        same, or known at all, then those with the most keys in common.
+        If there are too many, those with the same birth date come first, then
+        those with a similar one, then those with the most keys in common.
 
         Parameters
         ----------
@@ -193,7 +198,7 @@ class PatientKey(_KeyMixin, ModelSQL):
         where = table.key.in_(keys)
         order = [Count(table.id).desc, table.patient.asc]
         if birth_date:
-            # Each part of it is a range of the index
+            # Each branch uses a range of the index
             where = (
                 where & table.birth_date.in_(
                     sorted(birth_date_variants(birth_date)))
@@ -209,9 +214,9 @@ class PatientKey(_KeyMixin, ModelSQL):
 class StudyKey(_KeyMixin, ModelSQL):
     """Search Key of Study
 
-    Studies that wait for a patient or an order have some: whoever is
-    registered or ordered for afterwards finds them.  Those that are linked
-    for certain have a digest of what the images said then.
+    Unlinked and uncertain studies have keys, so that patients and orders
+    that are registered later find them.  Studies with a certain link have a
+    digest of the attributes that it was made from.
     """
     __name__ = 'gnuhealth.imaging_orthanc.study_key'
     _owner = 'study'
@@ -222,7 +227,17 @@ class StudyKey(_KeyMixin, ModelSQL):
 
     @classmethod
     def digests(cls, ids):
-        "Return what the images of studies said, by the ids of the studies"
+        """Return the digests of the attributes of linked studies.
+
+        Parameters
+        ----------
+        ids : list of int
+
+        Returns
+        -------
+        dict of str
+            By the id of each study that has one.
+        """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         found = {}
@@ -237,20 +252,33 @@ class StudyKey(_KeyMixin, ModelSQL):
 
 
 def digest_keys(digest):
+    "Return the keys that hold the digest of a study"
     return {(_DIGEST + digest, None)}
 
 
-def study_keys(facts):
-    "Return the keys of a study, with its birth date"
+def study_keys(attributes):
+    """Return the search keys of a study.
+
+    Parameters
+    ----------
+    attributes : StudyAttributes
+
+    Returns
+    -------
+    set of tuple
+        Keys and their birth dates.
+    """
     return _keys(
-        facts.birth_date, facts.birth_date, name_groups(facts.patient_name))
+        attributes.birth_date, attributes.birth_date,
+        name_groups(attributes.patient_name))
 
 
-def _patient_keys(facts):
-    # Who knows only the age may be years off
+def _patient_keys(attributes):
+    # An estimated birth date may be years off
     return _keys(
-        facts.birth_date,
-        None if facts.birth_date_estimated else facts.birth_date, facts.names)
+        attributes.birth_date,
+        None if attributes.birth_date_estimated else attributes.birth_date,
+        attributes.names)
 
 
 def _keys(birth_date, narrowing, names):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose study it is: its patient, order and result."""
+"""Patient, order and result of a study"""
 
 from sql import Null
 
@@ -116,14 +116,16 @@ class Study(ReviewMixin, metaclass=PoolMeta):
 
     @classmethod
     def match_notified(cls, server, orthanc_id, facts):
-        """Match a study to its order, knowing what the plugin told of it.
+        """Store the attributes in a notification, and match the study.
 
         Parameters
         ----------
+        server : Server
+        orthanc_id : str
         facts : str
             JSON; see `candidates.study_attributes`.
         """
-        studies = cls.with_orthanc_ids(server, [orthanc_id])
+        studies = cls.search_orthanc_ids(server, [orthanc_id])
         cls.write(
             [s for s in studies if s.notified_facts != facts],
             {'notified_facts': facts})
@@ -131,22 +133,34 @@ class Study(ReviewMixin, metaclass=PoolMeta):
 
     @classmethod
     def match_received(cls, server, orthanc_ids):
-        "Match the studies to their orders that were stored just now"
+        """Match studies that were just stored.
+
+        Parameters
+        ----------
+        server : Server
+        orthanc_ids : iterable of str
+        """
         match_orders([
-                s.id for s in cls.with_orthanc_ids(server, orthanc_ids)])
+                s.id for s in cls.search_orthanc_ids(server, orthanc_ids)])
 
     @classmethod
     def match_again(cls, studies):
-        "Match those that are due, in transactions of their own (queue)"
+        "Match those of the studies that are in the queue (task queue)"
         match_due(ids=[s.id for s in studies])
 
     @classmethod
     def assign(cls, studies, patient, former=None):
-        """Record that the current user gave the studies to the patient.
+        """Link studies to a patient by a decision of the current user.
 
-        Studies that a person has decided on before keep their patient, unless
-        it is the `former` one, which was a mistake.  Those with another
-        patient's result keep theirs, too.
+        Studies that a user has decided on keep their patient, unless it is
+        `former`.  Studies in the result of another patient keep theirs, too.
+
+        Parameters
+        ----------
+        studies : list of Study
+        patient : Patient or None
+        former : Patient, optional
+            The patient that was chosen by mistake.
         """
         studies = [
             s for s in studies

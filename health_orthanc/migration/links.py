@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The links of studies that 4.x and 5.0.x have stored.
+"""Links of the studies of 4.x and 5.0
 
-They did not tell who had made a link: it is found out, or left in doubt.
+These versions did not record whether a user or the system had made a link:
+it is derived, otherwise the link is marked for review.
 """
 
 from sql import Literal, Null
@@ -15,29 +16,32 @@ from trytond.pool import Pool
 from .patients import patients_of
 from .tables import execute
 
-__all__ = ['convert_links', 'take_links']
+__all__ = ['convert_links', 'copy_links']
 
-# Shorter patient IDs were not taken for PUIDs by 5.0
+# Version 5.0 did not compare shorter patient IDs with PUIDs
 _PUID_LENGTH = 9
 
 
 def convert_links(table, module_name, of=None, puid_length=_PUID_LENGTH):
-    """Tell the links that the machine has made from those of people.
+    """Set the link status: made by the system, or by users.
 
-    5.0 gave a study to the patient with the PUID, to the result with the
-    merge id and to its patient.
+    Version 5.0 linked a study to the patient with its PUID, to the result with
+    its merge ID and to the patient of the result.
 
     Parameters
     ----------
+    table : Table
+        Of the studies.
+    module_name : str
     of : Select, optional
         The ids of the studies, all by default.
     puid_length : int
-        Of the shortest patient ID that was taken for a PUID.
+        The length of the shortest patient ID that was compared with PUIDs.
     """
     Result = Pool().get('gnuhealth.imaging.test.result')
     result = Result.__table__()
     meant = table.id.in_(of) if of else Literal(True)
-    # Later results took their studies, but not for their patients
+    # Results created later got their studies, but not the patient
     execute(table.update(
             [table.patient], [result.select(
                     result.patient, where=result.id == table.imaging_test)],
@@ -65,22 +69,24 @@ def _by_merge_id(table, result):
                 | table.patient.in_(patients_of(table.patient_id)))))
 
 
-def take_links(table, others, prefix=''):
-    """Give studies the links of other records of them, where they have none.
+def copy_links(table, others, prefix=''):
+    """Copy the links of duplicate records to studies that have none.
 
-    A link that another one keeps out is told in the comment.
+    A link that differs from the existing one is added to the comment.
 
     Parameters
     ----------
+    table : Table
+        Of the studies.
     others : Select
         ``kept``, the id of a study; ``patient`` and ``imaging_test``.
     prefix : str
-        Of what is told in the comment.
+        Precedes the link in the comment.
 
     Returns
     -------
     list of (int, str)
-        The studies that are linked otherwise, and to whom in the other record.
+        The ids of studies whose links differ, and the other link.
     """
     execute(table.update(
             [table.patient, table.imaging_test],
@@ -92,18 +98,18 @@ def take_links(table, others, prefix=''):
             where=(table.id == others.kept) & (table.imaging_test == Null)
             & (table.patient == others.patient)))
     kept_out = [
-        (id_, prefix + told) for id_, told in _linked_otherwise(table, others)]
-    for id_, told in kept_out:
+        (id_, prefix + text) for id_, text in _linked_otherwise(table, others)]
+    for id_, text in kept_out:
         comment = Case(
-            (Coalesce(table.merge_comment, '') == '', told),
-            else_=Concat(table.merge_comment, f'; {told}'))
+            (Coalesce(table.merge_comment, '') == '', text),
+            else_=Concat(table.merge_comment, f'; {text}'))
         execute(table.update(
                 [table.merge_comment], [comment], where=table.id == id_))
     return kept_out
 
 
 def _linked_otherwise(table, others):
-    "Return studies, and PUID and number of result of a link that differs"
+    "Return ids of studies, with PUID and result number of the other link"
     pool = Pool()
     patient = pool.get('gnuhealth.patient').__table__()
     party = pool.get('party.party').__table__()
@@ -119,7 +125,7 @@ def _linked_otherwise(table, others):
             | _differ(others.imaging_test, table.imaging_test),
             order_by=table.id))
     return [
-        (id_, ', '.join(map(str, filter(None, told)))) for id_, *told in rows]
+        (id_, ', '.join(map(str, filter(None, text)))) for id_, *text in rows]
 
 
 def _differ(other, kept):

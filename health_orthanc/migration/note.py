@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Notes on what an upgrade has done"""
 
 import json
 
@@ -38,7 +39,7 @@ KINDS = [
     ('template_python', "Template That Runs Programs"),
     ('template_check', "Template Without Proper Entries"),
     ]
-# What only a person can put right
+# The kinds that need a decision of the administrator
 ATTENTION = {
     'address', 'date', 'link', 'review', 'server_gone', 'template_check',
     'template_python', 'twin'}
@@ -47,7 +48,7 @@ ATTENTION = {
 class UpgradeNote(GuardedMixin, ModelSQL, ModelView):
     """Upgrade Note
 
-    One line of what an update has made of the records of 4.x and 5.0.
+    What an upgrade has done with records of 4.x and 5.0.
     """
     __name__ = 'gnuhealth.orthanc.upgrade.note'
 
@@ -88,16 +89,18 @@ class UpgradeNote(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def add(cls, kind, count=1, record=None, **values):
-        """Note what was done, before the models are ready to be used.
+        """Add a note, by SQL: during an upgrade the models are not ready.
 
         Parameters
         ----------
+        kind : str
+            One of `KINDS`.
         count : int
-            How many records it was done with; nothing is noted of none.
+            The number of records; no note is added for 0.
         record : str, optional
-            The one that a person should look at, as "model,id".
+            The record to check, as "model,id".
         values : dict
-            What the message of the kind tells besides the count.
+            Further values of the message.
         """
         if count:
             insert_rows(cls, [{

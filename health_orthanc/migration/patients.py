@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The patients of Orthanc that 4.x has stored are completed."""
+"""Migration of Orthanc patients from 4.x"""
 
 from sql import Null
 from sql.conditionals import Coalesce, NullIf
@@ -17,17 +17,23 @@ _ADMIN = 1
 
 
 def prepare_patients(Patient, module_name):
-    "Return whether `convert_patients` must run"
+    "Return whether `convert_patients` must be called"
     return is_older(Patient, module_name, 'display_name')
 
 
 def convert_patients(Patient):
-    "Complete the patients that 4.x left behind"
+    """Complete the patients of 4.x.
+
+    Parameters
+    ----------
+    Patient : OrthancPatient
+        The class.
+    """
     table = Patient.__table__()
     add_note('patients', count_rows(table))
     empty_to_null(table, ['name', 'ident'])
     fill_display_names(table, table.name, table.display_name)
-    # Links to the patient with the PUID were made by the machine
+    # The system made links to the patient with the PUID; users the others
     who = Coalesce(
         NullIf(table.write_uid, 0), NullIf(table.create_uid, 0), _ADMIN)
     execute(table.update(
@@ -37,7 +43,7 @@ def convert_patients(Patient):
 
 
 def patients_of(patient_id):
-    "Return the query of the patients whose PUID the column holds"
+    "Return a query for the patients whose PUID is in a column"
     pool = Pool()
     patient = pool.get('gnuhealth.patient').__table__()
     party = pool.get('party.party').__table__()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orders of before keep what their images are known by."""
+"""Migration of orders from 5.0"""
 
 from sql import Null
 
@@ -19,8 +19,8 @@ def _adapt_requests(Request, module_name):
     published = table_h.column_exist('merge_id')
     yield
     if new and published:
-        # Migration from 5.0: with health_imaging_worklist the order number
-        # went out as accession number, the merge id as study UID
+        # Migration from 5.0: health_imaging_worklist used the order number as
+        # accession number and the merge ID as study UID
         _keep_published(Request)
 
 
@@ -35,7 +35,7 @@ def _keep_published(Request):
             order_by=table.id))
     seen = set()
     for id_, merge_id in cursor.fetchall():
-        # A copied order had the merge id of its original
+        # The copy of an order had the same merge ID
         if is_uid(merge_id) and merge_id not in seen:
             seen.add(merge_id)
             cursor.execute(*table.update(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Series and instances that 5.0.x has recorded twice become one."""
+"""Merge of duplicate series and instances of 5.0"""
 
 from sql import Literal
 from sql.aggregate import Count
@@ -8,42 +8,42 @@ from sql.aggregate import Count
 from trytond.pool import Pool
 
 from ..common.registration import around_registration
-from .tables import Doubles, add_note, count_rows, execute, is_older
+from .tables import Duplicates, add_note, count_rows, execute, is_older
 
 __all__ = ['convert_instances', 'prepare_instances', 'prepare_series']
 
 
 def prepare_series(Series, module_name):
-    "Merge what is recorded twice, which nothing has prevented"
+    "Merge duplicate series: 5.0 had no constraint against them"
     if is_older(Series, module_name, 'missing_since'):
-        doubles = Doubles(Series, 'study')
+        duplicates = Duplicates(Series, 'study')
         add_note('series', count_rows(Series.__table__()))
-        add_note('series_doubles', doubles.count())
-        doubles.merge_texts('notes')
-        doubles.move_children(
+        add_note('series_doubles', duplicates.count())
+        duplicates.merge_texts('notes')
+        duplicates.move_children(
             'gnuhealth_imaging_orthanc_series_instances', 'series')
-        doubles.delete()
+        duplicates.delete()
 
 
 def prepare_instances(Instance, module_name):
-    """Merge what is recorded twice, which nothing has prevented.
+    """Merge duplicate instances: 5.0 had no constraint against them.
 
     Returns
     -------
     bool
-        Whether `convert_instances` must run.
+        Whether `convert_instances` must be called.
     """
     if not is_older(Instance, module_name, 'missing_since'):
         return False
-    doubles = Doubles(Instance, 'series')
+    duplicates = Duplicates(Instance, 'series')
     add_note('instances', count_rows(Instance.__table__()))
-    add_note('instances_doubles', doubles.count())
-    doubles.delete()
+    add_note('instances_doubles', duplicates.count())
+    duplicates.delete()
     return True
 
 
 def convert_instances(Instance):
-    "Let the series say how many instances they have"
+    "Write the numbers of instances of all series"
     Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
     table, series = Instance.__table__(), Series.__table__()
     execute(series.update(

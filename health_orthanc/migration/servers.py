@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The servers of 5.0.x, and those that its studies were of, stay.
+"""Migration of servers from 5.0
 
-Their passwords are protected, and each gets an address of its own.
+Passwords are encrypted.  Each server gets its own URL; inactive servers are
+created for studies whose server is unknown.
 """
 
 import datetime as dt
@@ -22,14 +23,14 @@ from ..core.secrets import seal
 from .tables import add_note, count_rows, execute, is_older
 
 __all__ = [
-    'convert_servers', 'create_lost_server', 'forget_cron_user',
-    'normalize_servers', 'prepare_servers', 'server_table', 'spell_url']
+    'convert_servers', 'create_lost_server', 'release_cron_user',
+    'normalize_servers', 'prepare_servers', 'server_table', 'canonical_url']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.migration_servers')
 
 
-def forget_cron_user(module_name):
-    "Let the inactive user of 5.0 stay: users cannot be deleted"
+def release_cron_user(module_name):
+    "Keep the inactive user of 5.0: users cannot be deleted"
     data = Table('ir_model_data')
     execute(data.delete(
             where=(data.module == module_name)
@@ -37,13 +38,13 @@ def forget_cron_user(module_name):
 
 
 def prepare_servers(Server, module_name):
-    """Set aside the passwords, which were plain.
+    """Rename the column of the plain passwords, and separate equal URLs.
 
     Returns
     -------
     list of int or None
-        The servers that were given an address that is none: for
-        `convert_servers`, which must run unless it is None.
+        The servers that got an invalid URL, for `convert_servers`, which must
+        be called unless it is None.
     """
     if not is_older(Server, module_name, 'sealed_password'):
         return None
@@ -54,7 +55,7 @@ def prepare_servers(Server, module_name):
 
 
 def _separate_servers(table):
-    "Let each have an address of its own, which 4.x did not ask for"
+    "Give each server its own URL: 4.x did not require that"
     separated, taken = [], set()
     for id_, domain in execute(table.select(
                 table.id, table.domain, order_by=table.id)).fetchall():
@@ -68,7 +69,7 @@ def _separate_servers(table):
 
 
 def _delete_buttons(module_name):
-    "Delete the buttons, that have the same names and other XML ids"
+    "Delete the buttons: new ones have the same names and other XML ids"
     button, data = Table('ir_model_button'), Table('ir_model_data')
     of_module = ((data.module == module_name)
         & (data.model == 'ir.model.button'))
@@ -78,17 +79,20 @@ def _delete_buttons(module_name):
 
 
 def convert_servers(Server, separated, keys):
-    """Protect the passwords and let the next run reconcile.
+    """Encrypt the passwords, and have the next run reconcile.
 
-    The change log is read anew because 5.0 kept no anchors of it.  Studies of
-    before the upgrade are not put up for review.
+    Version 5.0 stored no anchors of the change log, so that its position
+    cannot be trusted.  Studies from before the upgrade are not put up for
+    review.
 
     Parameters
     ----------
+    Server : Server
+        The class.
     separated : list of int
-        What `prepare_servers` returned.
+        The result of `prepare_servers`.
     keys : sequence of str
-        As for `core.secrets.seal`.
+        See `core.secrets.seal`.
     """
     table = Server.__table__()
     add_note('servers', count_rows(table))
@@ -109,7 +113,17 @@ def convert_servers(Server, separated, keys):
 
 
 def create_lost_server(url):
-    "Create an inactive server for studies that have none"
+    """Create an inactive server for studies that have none.
+
+    Parameters
+    ----------
+    url : str or None
+
+    Returns
+    -------
+    int
+        The id of the server.
+    """
     logger.warning("Studies of an unknown server get an inactive one")
     Server = Pool().get('gnuhealth.orthanc.config')
     table = Server.__table__()
@@ -129,36 +143,36 @@ def create_lost_server(url):
 
 
 def normalize_servers():
-    "Write the URLs in the one way, unless another server has that already"
+    "Write canonical URLs, unless another server has the same"
     table = server_table()
     servers = execute(table.select(
             table.id, table.domain, table.proxy_domain,
             order_by=table.id)).fetchall()
     taken = {domain for _, domain, _ in servers}
     for id_, domain, proxy_domain in servers:
-        if spell_url(domain) not in taken:
-            domain = spell_url(domain)
+        if canonical_url(domain) not in taken:
+            domain = canonical_url(domain)
             taken.add(domain)
         execute(table.update(
                 [table.domain, table.proxy_domain],
-                [domain, spell_url(proxy_domain or '') or None],
+                [domain, canonical_url(proxy_domain or '') or None],
                 where=table.id == id_))
 
 
 def _free_name(url):
-    "Return a text like the URL that is neither label nor URL of a server"
+    "Return the URL, or a variant that is neither label nor URL of a server"
     table = server_table()
     taken = set()
     for label, domain in execute(table.select(table.label, table.domain)):
-        taken |= {label, spell_url(domain or '')}
+        taken |= {label, canonical_url(domain or '')}
     return next(
         name for name in itertools.chain(
             [url], (f'{url} ({n})' for n in itertools.count(2)))
-        if not {name, spell_url(name)} & taken)
+        if not {name, canonical_url(name)} & taken)
 
 
-def spell_url(url):
-    "Return the one way to write a URL, as far as it is one"
+def canonical_url(url):
+    "Return the canonical form of a URL, even if it is not valid"
     try:
         return normalize_url(url)
     except InvalidAddress:
@@ -166,13 +180,14 @@ def spell_url(url):
 
 
 def server_table():
+    "Return the table of the servers"
     return Pool().get('gnuhealth.orthanc.config').__table__()
 
 
 @around_registration('gnuhealth.orthanc.config')
 def _adapt_servers(Server, module_name):
     # Migration from 5.0
-    forget_cron_user(module_name)
+    release_cron_user(module_name)
     separated = prepare_servers(Server, module_name)
     yield
     if separated is not None:

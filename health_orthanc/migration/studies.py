@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The studies of 5.0.x become those of today.
+"""Migration of studies from 5.0
 
-Each gets its server in place of a URL, and a date in place of a text; what was
-recorded under two spellings of one URL becomes one.
+The server replaces a URL, and a date replaces a text.  Studies that were
+recorded for two spellings of a URL are merged.
 """
 
 import datetime as dt
@@ -21,27 +21,27 @@ from trytond.tools import grouped_slice
 from ..common.registration import around_registration
 from ..common.transaction import now
 from ..core.dicom.values import parse_date
-from .links import convert_links, take_links
+from .links import convert_links, copy_links
 from .servers import (
-    create_lost_server, normalize_servers, server_table, spell_url)
+    canonical_url, create_lost_server, normalize_servers, server_table)
 from .tables import (
-    Doubles, add_note, count_rows, empty_to_null, execute, fill_display_names,
-    is_older, update_each)
+    Duplicates, add_note, count_rows, empty_to_null, execute,
+    fill_display_names, is_older, update_each)
 from .version_4 import move_studies
 
 __all__ = ['convert_studies', 'finish_studies', 'prepare_studies']
 
 
 def prepare_studies(Study, module_name):
-    """Set aside the columns whose type or meaning changes, find the servers.
+    """Rename the columns whose type or meaning changes, assign the servers.
 
     Returns
     -------
     list of int or None
-        The studies whose link is in doubt: for `convert_studies`, which must
-        run unless it is None.
+        The studies with differing links, for `convert_studies`, which must be
+        called unless it is None.
     """
-    # Server and date were text, the physician was in truth the referring one
+    # Server and date were texts; the physician was the referring physician
     if not is_older(Study, module_name, 'missing_since'):
         return None
     table_h = Study.__table_handler__(module_name)
@@ -51,35 +51,36 @@ def prepare_studies(Study, module_name):
             ('date', 'date_text'),
             ('performing_physician_name', 'referring_physician_name')]:
         table_h.column_rename(old, new)
-    # Before Tryton asks for a server in each
+    # Before trytond adds the NOT NULL constraint
     table_h.add_column('server', Study.server._sql_type)
     _assign_servers(Study.__table__())
     return _merge_twins(Study)
 
 
 def _assign_servers(table):
-    """Put each study on the server of its URL.
+    """Assign each study to the server with its URL.
 
-    Where that is no server's in any spelling, an inactive one is made.
+    An inactive server is created for a URL that no server has in any
+    spelling.
     """
     server = server_table()
     servers = execute(server.select(
             server.domain, server.id, order_by=server.id.desc)).fetchall()
-    for spell in [str, spell_url]:
-        by_url = {spell(domain or ''): id_ for domain, id_ in servers}
-        for url in _open_urls(table):
-            if spell(url or '') in by_url:
-                _move_studies(table, url, by_url[spell(url or '')])
+    for spelling in [str, canonical_url]:
+        by_url = {spelling(domain or ''): id_ for domain, id_ in servers}
+        for url in _unassigned_urls(table):
+            if spelling(url or '') in by_url:
+                _move_studies(table, url, by_url[spelling(url or '')])
     lost = defaultdict(list)
-    for url in _open_urls(table):
-        lost[spell_url(url or '')].append(url)
-    for spelled, urls in lost.items():
+    for url in _unassigned_urls(table):
+        lost[canonical_url(url or '')].append(url)
+    for url_key, urls in lost.items():
         id_ = create_lost_server(urls[0])
         moved = sum(_move_studies(table, url, id_) for url in urls)
         add_note('server_gone', moved, f'gnuhealth.orthanc.config,{id_}')
 
 
-def _open_urls(table):
+def _unassigned_urls(table):
     return [url for url, in execute(table.select(
                 table.server_url, where=table.server == Null,
                 group_by=table.server_url, order_by=table.server_url)
@@ -87,7 +88,7 @@ def _open_urls(table):
 
 
 def _move_studies(table, url, server):
-    "Put the studies of a URL on a server, and return how many"
+    "Assign the studies with a URL to a server, and return their number"
     same_url = Equal(table.server_url, Null if url is None else url)
     return execute(table.update(
             [table.server], [server],
@@ -95,33 +96,36 @@ def _move_studies(table, url, server):
 
 
 def _merge_twins(Study):
-    """Merge studies that were recorded under two spellings of one URL.
+    """Merge studies that were recorded for two spellings of a URL.
 
     Returns
     -------
     list of int
-        The studies that were linked in two ways.
+        The studies whose links differed.
     """
-    doubles = Doubles(Study, 'server')
-    add_note('twins', doubles.count())
-    doubles.merge_texts('notes')
-    doubles.merge_texts('merge_comment', '; ')
+    duplicates = Duplicates(Study, 'server')
+    add_note('twins', duplicates.count())
+    duplicates.merge_texts('notes')
+    duplicates.merge_texts('merge_comment', '; ')
     doubtful = []
-    for id_, comment in take_links(Study.__table__(), doubles.links()):
+    for id_, comment in copy_links(Study.__table__(), duplicates.links()):
         doubtful.append(id_)
         add_note('twin', record=f'{Study.__name__},{id_}', other=comment)
-    doubles.move_children('gnuhealth_imaging_orthanc_study_series', 'study')
-    doubles.delete()
+    duplicates.move_children('gnuhealth_imaging_orthanc_study_series', 'study')
+    duplicates.delete()
     return doubtful
 
 
 def convert_studies(Study, module_name, doubtful):
-    """Fill the columns of the studies of 5.0 from those that were set aside.
+    """Fill the new columns of the studies of 5.0 from the renamed ones.
 
     Parameters
     ----------
+    Study : Study
+        The class.
+    module_name : str
     doubtful : list of int
-        What `prepare_studies` returned.
+        The result of `prepare_studies`.
     """
     table = Study.__table__()
     add_note('studies', count_rows(table))
@@ -185,7 +189,7 @@ def _collect_modalities(table):
 
 
 def finish_studies(Study):
-    "Keep what was linked before from being matched: it waits for a person"
+    "Keep linked studies out of the matching queue: they are to be reviewed"
     normalize_servers()
     table = Study.__table__()
     execute(table.update(
@@ -204,7 +208,7 @@ def _adapt_studies(Study, module_name):
     if doubtful is not None:
         convert_studies(Study, module_name, doubtful)
     # Migration from 4.x
-    brought = move_studies(Study, module_name)
-    if doubtful is not None or brought:
-        # What was linked before waits for a person
+    migrated = move_studies(Study, module_name)
+    if doubtful is not None or migrated:
+        # Users review the former links
         finish_studies(Study)

@@ -1,13 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the parts of the upgrade from 4.x and 5.0.x share.
+"""Common functions of the migrations
 
-The ``prepare_`` functions of the ``migration_`` modules run before Tryton
-adapts a table, the ``convert_`` functions after it.  The models register in
-the order server, patient, study, series, instance: when studies are converted,
-their series are still as 5.0 left them.  All of it is one transaction, with
-the rest of the update: either all is done or nothing.  What was done is told
-as upgrade notes.
+The ``prepare_`` functions run before trytond adapts a table, the ``convert_``
+functions after it.  The models register in the order server, patient, study,
+series, instance: when studies are converted, their series are still those of
+5.0.  The whole update is one transaction.  Upgrade notes record what was done.
 """
 
 from collections import defaultdict
@@ -25,41 +23,45 @@ from trytond.transaction import Transaction
 from ..core.dicom.values import display_names
 
 __all__ = [
-    'Doubles', 'count_rows', 'empty_to_null', 'execute',
+    'Duplicates', 'count_rows', 'empty_to_null', 'execute',
     'fill_display_names', 'is_older', 'move_resources', 'add_note',
     'update_each']
 
 
 def is_older(Model, module_name, column):
-    "Whether the model's table was made before it had the column"
-    # A table handler creates the table: its existence is asked for first
+    "Return whether the model's table exists without the column"
+    # A table handler creates the table: check whether it exists before
     return (backend.TableHandler.table_exist(Model._table)
         and not Model.__table_handler__(module_name).column_exist(column))
 
 
 def execute(query):
+    "Execute a query, and return the cursor"
     cursor = Transaction().connection.cursor()
     cursor.execute(*query)
     return cursor
 
 
 def add_note(kind, count=1, record=None, **values):
-    "See `upgrade.UpgradeNote.add`"
+    "Add an upgrade note, see `UpgradeNote.add`"
     Pool().get('gnuhealth.orthanc.upgrade.note').add(
         kind, count, record, **values)
 
 
 def count_rows(table, where=None):
+    "Return the number of rows of a table or query"
     (count,), = execute(table.select(Count(Literal('*')), where=where))
     return count
 
 
 def empty_to_null(table, names):
+    "Replace empty texts with NULL in columns"
     columns = [getattr(table, name) for name in names]
     execute(table.update(columns, [NullIf(c, '') for c in columns]))
 
 
 def fill_display_names(table, name, display_name):
+    "Fill a column of display names from one of DICOM names (PN)"
     rows = execute(table.select(table.id, name, where=name != Null))
     update_each(table, table.id, display_name, [
             (id_, display) for id_, text in rows
@@ -67,7 +69,16 @@ def fill_display_names(table, name, display_name):
 
 
 def update_each(table, key, column, pairs):
-    "Write to the column, where the key is the first, the second of each pair"
+    """Write a value for each key.
+
+    Parameters
+    ----------
+    table : Table
+    key, column : Column
+        The column to compare, and the one to write.
+    pairs : list of tuple
+        Keys and values.
+    """
     for sub_pairs in grouped_slice(pairs):
         values = Values(list(map(list, sub_pairs)))
         execute(table.update(
@@ -75,11 +86,12 @@ def update_each(table, key, column, pairs):
                 where=key == values.column1))
 
 
-class Doubles:
-    """Records of one Orthanc id below one parent, of which the first is kept
+class Duplicates:
+    """Records with the same parent and Orthanc id; the first one is kept
 
     Parameters
     ----------
+    Model : ModelSQL
     parent : str
         The column of the parent.
     """
@@ -99,7 +111,7 @@ class Doubles:
             having=Count(Literal('*')) > 1)
 
     def _select(self, *names, first=False):
-        "Return the query of who is kept and of columns of all the others"
+        "Return a query for the kept id and columns of the other records"
         table, groups = Table(self._table._name), self._groups()
         return table.join(groups, condition=(
                 (getattr(table, self._parent) == groups.parent)
@@ -110,22 +122,24 @@ class Doubles:
             order_by=table.id)
 
     def count(self):
-        doubles = self._select('id')
-        return count_rows(doubles)
+        "Return the number of records that are not kept"
+        duplicates = self._select('id')
+        return count_rows(duplicates)
 
     def links(self):
-        "Return the query of the first link among the doubles of each"
-        table, doubles = Table(self._table._name), self._select('id')
-        linked = table.join(doubles, condition=table.id == doubles.id).select(
-            doubles.kept, Min(table.id).as_('id'),
+        "Return a query for the first link among the duplicates of each"
+        table, duplicates = Table(self._table._name), self._select('id')
+        linked = table.join(
+            duplicates, condition=table.id == duplicates.id).select(
+            duplicates.kept, Min(table.id).as_('id'),
             where=(table.patient != Null) | (table.imaging_test != Null),
-            group_by=doubles.kept)
+            group_by=duplicates.kept)
         other = Table(self._table._name)
         return other.join(linked, condition=other.id == linked.id).select(
             linked.kept, other.patient, other.imaging_test)
 
     def merge_texts(self, name, separator='\n'):
-        "Let the kept record have all the texts of its doubles"
+        "Join the distinct texts of the duplicates in the kept record"
         texts = defaultdict(dict)
         for kept, text in execute(self._select(name, first=True)):
             if text:
@@ -136,28 +150,32 @@ class Doubles:
                     where=self._table.id == kept))
 
     def move_children(self, name, parent):
-        child, doubles = Table(name), self._select('id')
+        "Give the rows of a child table the kept record as parent"
+        child, duplicates = Table(name), self._select('id')
         column = getattr(child, parent)
         execute(child.update(
-                [column], [doubles.kept], from_=[doubles],
-                where=column == doubles.id))
+                [column], [duplicates.kept], from_=[duplicates],
+                where=column == duplicates.id))
 
     def delete(self):
-        "Delete the doubles, their attachments and notes go to the kept ones"
-        doubles = self._select('id')
+        "Delete the duplicates after moving their attachments and notes"
+        duplicates = self._select('id')
         move_resources(
-            doubles, self._model, doubles.id, self._model, doubles.kept)
+            duplicates, self._model, duplicates.id, self._model,
+            duplicates.kept)
         execute(self._table.delete(
-                where=self._table.id.in_(doubles.select(doubles.id))))
+                where=self._table.id.in_(duplicates.select(duplicates.id))))
 
 
 def move_resources(source, from_model, from_id, to_model, to_id):
-    """Let attachments, notes and e-mails hang on other records.
+    """Move attachments, notes and e-mails to other records.
 
     Parameters
     ----------
     source : FromItem
-        What the columns `from_id` and `to_id` are of.
+        The table or query of the columns `from_id` and `to_id`.
+    from_model, to_model : str
+    from_id, to_id : Column
     """
     for name in ['ir_attachment', 'ir_note', 'ir_email']:
         table = Table(name)

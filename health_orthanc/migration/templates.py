@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `health_imaging_worklist` let templates be is told, and repaired."""
+"""Migration of worklist templates from health_imaging_worklist"""
 
 from sql import Null
 from sql.conditionals import Coalesce
@@ -14,9 +14,9 @@ from .tables import add_note, execute, is_older
 
 __all__ = ['check_templates', 'convert_templates', 'prepare_templates']
 
-# What makes a template a program
+# The kinds of errors of templates that run Python code
 _PROGRAMS = {'template_python', 'template_call'}
-# The misspelling, with a digit zero, that was the default
+# The former default had a digit zero in place of the letter O
 _MISSPELT, _SPELT = 'IS0_IR', 'ISO_IR'
 
 
@@ -26,7 +26,7 @@ def prepare_templates(Template, module_name):
     Returns
     -------
     bool
-        Whether `convert_templates` must run.
+        Whether `convert_templates` must be called.
     """
     if not is_older(Template, module_name, 'active'):
         return False
@@ -49,7 +49,7 @@ def prepare_templates(Template, module_name):
 
 
 def _repaired(charset):
-    "Return a character set as DICOM writes it, or what is none"
+    "Return the defined term of a character set, or an unknown one as it is"
     try:
         return find_charset((charset or '').strip() or UNICODE).term
     except ValueError:
@@ -57,7 +57,7 @@ def _repaired(charset):
 
 
 def convert_templates(Template):
-    "Keep templates of before, those that run Python inactive"
+    "Activate the former templates, except those that run Python code"
     table = Template.__table__()
     execute(table.update([table.active], [True], where=table.active == Null))
     ids = [id_ for id_, in execute(table.select(table.id, order_by=table.id))]
@@ -66,7 +66,14 @@ def convert_templates(Template):
 
 
 def check_templates(Template, ids):
-    "Tell what is wrong with templates, and retire those that are programs"
+    """Note invalid templates, and deactivate those that run Python code.
+
+    Parameters
+    ----------
+    Template : WorklistTemplate
+        The class.
+    ids : iterable of int
+    """
     table = Template.__table__()
     for id_ in ids:
         (name, *template), = execute(table.select(

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `gnuhealth-orthanc` 4.x has stored moves to the models of today.
+"""Migration of studies and templates from 4.x
 
-Its studies lie in a table of their own, which 5.0 only kept; its templates in
-one that 5.0 forgot.  Each of these tables is dropped once all of it has moved.
+Version 4 has separate tables of studies and templates, which 5.0 did not use.
+Each table is dropped after its rows were migrated.
 """
 
 import re
@@ -20,14 +20,14 @@ from trytond.transaction import Transaction
 
 from ..common.registration import around_registration
 from ..core.dicom.charsets import UNICODE, find_charset
-from .links import convert_links, take_links
+from .links import convert_links, copy_links
 from .servers import create_lost_server
 from .tables import add_note, count_rows, execute, move_resources
 from .templates import check_templates
 
 __all__ = ['move_studies', 'move_templates']
 
-# What studies of 4.x have under other names than those of today
+# The names that fields of studies had in 4.x
 _TEXTS = {
     'study_instance_UID': 'instance_uid',
     'study_id': 'ident',
@@ -48,7 +48,7 @@ _CHARSET_LINE = re.compile(r'^\s*\(0008,0005\)\s+\w\w\s+\[([^]$]+)\]', re.M)
 class _OldTable:
     """The table of a model of 4.x
 
-    Columns that its version did not have yet are empty.
+    Columns that an earlier 4.x did not have are empty.
     """
 
     def __init__(self, model):
@@ -70,20 +70,20 @@ class _OldTable:
         return Column(rows, name)
 
     def text(self, rows, name):
-        "Return a column of texts, None if there is no such column"
+        "Return a text column with NULL for '', None if it does not exist"
         if name in self._columns:
             return NullIf(Column(rows, name), '')
 
     def add_columns(self, *names):
-        "Add numbers that are needed as long as the table is there"
+        "Add temporary columns of integers"
         cursor = Transaction().connection.cursor()
         for name in names:
             cursor.execute(
                 f'ALTER TABLE "{self.name}" ADD COLUMN "{name}" INTEGER')
 
     def drop(self):
-        # SQLite knows no CASCADE; elsewhere a customised module may refer
-        # to the table
+        # SQLite has no CASCADE; on PostgreSQL a custom module may refer to the
+        # table
         backend.TableHandler.drop_table(
             self.model, self.name, cascade=backend.name == 'postgresql')
 
@@ -92,26 +92,38 @@ class _OldTable:
 
 
 def move_studies(Study, module_name):
-    "Bring in the studies of 4.x, and return whether there were any"
+    """Migrate the studies of 4.x.
+
+    Parameters
+    ----------
+    Study : Study
+        The class.
+    module_name : str
+
+    Returns
+    -------
+    bool
+        Whether the table of 4.x existed.
+    """
     old = _OldTable('gnuhealth.orthanc.study')
     if not old.exists:
         return False
-    brought = _Studies(Study, old)
-    if brought.count():
-        brought.place()
-        brought.insert()
-        brought.complete()
-        brought.link(module_name)
-        brought.move()
+    migrated = _Studies(Study, old)
+    if migrated.count():
+        migrated.assign_targets()
+        migrated.insert()
+        migrated.complete()
+        migrated.link(module_name)
+        migrated.move()
     old.drop()
     return True
 
 
 class _Studies:
-    """The studies of 4.x on their way to those of today
+    """The studies of 4.x during their migration
 
-    The old table gets the columns ``server_id`` and ``study_id``, where each
-    of its rows goes to, and ``is_open``, where that one was not linked.
+    Temporary columns of the old table are ``server_id`` and ``study_id``, the
+    targets of a row, and ``is_open``: the target was not linked.
     """
 
     def __init__(self, Study, old):
@@ -126,8 +138,8 @@ class _Studies:
     def count(self, where=None):
         return count_rows(self._rows, where)
 
-    def place(self):
-        "Find server and study of each"
+    def assign_targets(self):
+        "Find the server and the existing study of each row"
         self._old.add_columns('server_id', 'study_id', 'is_open')
         rows, patient, study = self._rows, self._patient, self._study
         execute(rows.update([rows.server_id], [rows.server]))
@@ -141,11 +153,13 @@ class _Studies:
         execute(rows.update(
                 [rows.server_id], [known.server], from_=[known],
                 where=nowhere & (rows.uuid == known.orthanc_UID)))
-        lost = self.count(nowhere)
-        if lost:
+        serverless = self.count(nowhere)
+        if serverless:
             server = create_lost_server(None)
             execute(rows.update([rows.server_id], [server], where=nowhere))
-            add_note('server_gone', lost, f'gnuhealth.orthanc.config,{server}')
+            add_note(
+                'server_gone', serverless,
+                f'gnuhealth.orthanc.config,{server}')
         self._find()
         add_note('studies_4_known', self.count(rows.study_id != Null))
 
@@ -157,7 +171,7 @@ class _Studies:
                 & (rows.uuid == study.orthanc_UID)))
 
     def insert(self):
-        "Record those that 5.0 does not know"
+        "Insert the studies that 5.0 does not have"
         old, study, patient = self._old, self._study, self._patient
         first, rows = old.rows(), self._rows
         new = first.select(
@@ -185,7 +199,7 @@ class _Studies:
         self._find()
 
     def complete(self):
-        "Let each study have what 4.x knew of it"
+        "Fill the empty fields of the studies from 4.x"
         old, study, rows = self._old, self._study, self._rows
         values = {
             'date': rows.date,
@@ -209,27 +223,27 @@ class _Studies:
                     where=(study.id == rows.study_id) & (procedure != Null)))
 
     def link(self, module_name):
-        "Link those that are not, and tell which were linked otherwise"
+        "Link unlinked studies, and note differing links"
         study, rows = self._study, self._rows
         execute(rows.update(
                 [rows.is_open], [1], from_=[study],
                 where=(rows.study_id == study.id)
                 & (study.patient == Null) & (study.imaging_test == Null)))
-        other = take_links(study, self._links(), '4.x: ')
+        other = copy_links(study, self._links(), '4.x: ')
         convert_links(
             study, module_name,
             rows.select(rows.study_id, where=rows.is_open == 1),
             puid_length=1)
-        # A result of one patient, the images of another
-        torn = take_links(study, self._patients(), '4.x: ')
-        for ids in grouped_slice([id_ for id_, _ in torn]):
+        # The result and the images belong to different patients
+        conflicting = copy_links(study, self._patients(), '4.x: ')
+        for ids in grouped_slice([id_ for id_, _ in conflicting]):
             opened = rows.select(
                 rows.study_id, where=(rows.is_open == 1)
                 & rows.study_id.in_(list(ids)))
             execute(study.update(
                     [study.link_status], ['auto_unsure'],
                     where=study.id.in_(opened)))
-        for id_, text in other + torn:
+        for id_, text in other + conflicting:
             add_note(
                 'link', record=f'{self._Study.__name__},{id_}', other=text)
 
@@ -263,7 +277,14 @@ class _Studies:
 
 
 def move_templates(Test, module_name):
-    "Bring in the worklist templates of 4.4, and who uses them"
+    """Migrate the worklist templates of 4.4, and their use by study types.
+
+    Parameters
+    ----------
+    Test : ImagingTest
+        The class.
+    module_name : str
+    """
     old = _OldTable('gnuhealth.orthanc.worklist.template')
     if not old.exists:
         return
@@ -272,21 +293,21 @@ def move_templates(Test, module_name):
             rows.id, rows.name, rows.template,
             old.column(rows, 'dump_file_encoding'),
             old.column(rows, 'comment'), order_by=rows.id)).fetchall()
-    brought = {
-        id_: _bring_template(*template) for id_, *template in found}
-    add_note('templates_4', len(brought))
-    _use_templates(Test, module_name, brought)
+    migrated = {
+        id_: _migrate_template(*template) for id_, *template in found}
+    add_note('templates_4', len(migrated))
+    _use_templates(Test, module_name, migrated)
     Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
-    for id_, new in brought.items():
+    for id_, new in migrated.items():
         source = rows.select(rows.id, where=rows.id == id_)
         move_resources(
             source, old.model, source.id, Template.__name__, Literal(new))
-    check_templates(Template, sorted(brought.values()))
+    check_templates(Template, sorted(migrated.values()))
     old.drop()
 
 
-def _bring_template(name, text, encoding, comment):
-    "Return the id of the template of today"
+def _migrate_template(name, text, encoding, comment):
+    "Return the id of the equal or created template"
     Template = Pool().get('gnuhealth.imaging_worklist.worklist_template')
     table = Template.__table__()
     same = execute(table.select(
@@ -304,7 +325,7 @@ def _bring_template(name, text, encoding, comment):
 
 
 def _charset(text, encoding):
-    "Return the character set that a template of 4.x names, or is written in"
+    "Return the character set in a template of 4.x, or of its encoding"
     found = _CHARSET_LINE.search(text)
     for name in [found and found[1], _ENCODINGS.get((encoding or '').lower())]:
         try:
@@ -315,11 +336,11 @@ def _charset(text, encoding):
     return UNICODE
 
 
-def _use_templates(Test, module_name, brought):
+def _use_templates(Test, module_name, migrated):
     table, table_h = Test.__table__(), Test.__table_handler__(module_name)
     if not table_h.column_exist('worklist_template'):
         return
-    for id_, new in brought.items():
+    for id_, new in migrated.items():
         execute(table.update(
                 [table.imaging_worklist_template], [new],
                 where=(table.worklist_template == id_)

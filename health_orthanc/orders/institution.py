@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where users work, and the time zones there."""
+"""The user's institution, and time zones"""
 
 from sql import Null
 
@@ -16,7 +16,14 @@ class Institution(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def of_user(cls):
-        "Return the institution of the user's company, or the only one"
+        """Return the institution where the user works.
+
+        Returns
+        -------
+        int or None
+            The id of the institution of the user's company, otherwise of the
+            only institution.
+        """
         Company = Pool().get('company.company')
         company = Transaction().context.get('company')
         if company:
@@ -30,10 +37,20 @@ class Institution(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def zones(cls, institutions):
-        """Return the time zones of institutions by id.
+        """Return the time zones of institutions.
 
-        GNU Health keeps a zone for companies only: an institution that is
-        none, and None, have the zone of all companies if it is the same.
+        GNU Health stores the time zone of companies only.  An institution
+        without a company, and None, get the zone that all companies share, or
+        UTC.
+
+        Parameters
+        ----------
+        institutions : iterable of int
+
+        Returns
+        -------
+        dict of str
+            IANA names by the id of each institution, and by None.
         """
         company = Pool().get('company.company').__table__()
         cursor = Transaction().connection.cursor()
@@ -50,7 +67,7 @@ class Institution(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def zone_of_user(cls):
-        "Return the time zone of where the user works"
+        "Return the IANA time zone of the user's company or institution"
         Company = Pool().get('company.company')
         company = Transaction().context.get('company')
         if company and Company(company).timezone:

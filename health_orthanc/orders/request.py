@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orders: each is a Requested Procedure with steps (DICOM PS3.3 C.4.11)."""
+"""Orders: Requested Procedures with steps (DICOM PS3.3 C.4.11)"""
 
 import datetime as dt
 from collections import Counter, defaultdict
@@ -22,23 +22,23 @@ from ..common.registration import LayeredMixin
 from ..common.transaction import now
 from ..core.dicom.values import is_short_string, is_uid, new_uid
 from .states import OPEN_STATES
-from .study_type import ShownOnceMixin
+from .study_type import HideDuplicatesMixin
 
 __all__ = ['RECENT', 'Request']
 
-# How far back orders are served when the module comes to a running hospital
+# Orders that are younger get steps when the module is activated
 RECENT = dt.timedelta(days=7)
 
 
 class Request(
-        LayeredMixin, ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
-        metaclass=PoolMeta):
+        LayeredMixin, HideDuplicatesMixin, GuardedSearchMixin,
+        HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
     _hidden_fields = frozenset({'steps'})
-    _shown_twice = (
+    _duplicate_elements = (
         "//group[@id='imaging_test_request_worklist_group']"
         " | /form/field[@name='worklist_text']")
-    # Only written by what makes and moves the order
+    # Only written by the methods that create and process orders
     _protected = frozenset({
             'accession_number', 'accession_alias', 'study_instance_uid',
             'merge_id', 'to_repeat', 'replaces', 'replaced_by',
@@ -115,13 +115,13 @@ class Request(
 
     @classmethod
     def default_doctor(cls):
-        # Whoever copies an order need not be one who could place it
+        # Also users who may not place orders may copy them
         if not Transaction().context.get('_copied_order'):
             return super().default_doctor()
 
     @staticmethod
     def default_merge_id():
-        # A default would be the same for all orders that are made at once
+        # Orders that are created together would share the default
         return None
 
     @staticmethod
@@ -133,7 +133,7 @@ class Request(
         return False
 
     def get_rec_name(self, name):
-        # GNU Health names the physician only
+        # GNU Health's own name is only the physician
         test = self.requested_test
         parts = [
             self.accession_number, test.rec_name if test else None,
@@ -159,7 +159,7 @@ class Request(
                 cls._check_protected({
                         name for name in cls._protected & values.keys()
                         if values[name]})
-            cls._identify(values)
+            cls._complete_identifiers(values)
         requests = super().create(vlist)
         with without_check_access():
             cls._create_steps([
@@ -176,8 +176,8 @@ class Request(
 
     @classmethod
     @without_check_access
-    def _identify(cls, values):
-        "Complete what the images of an order are known by"
+    def _complete_identifiers(cls, values):
+        "Complete the numbers and UIDs by which images refer to the order"
         if values.get('state') == 'requested':
             values.setdefault('requested_at', now())
         Configuration = Pool().get('gnuhealth.imaging.worklist.configuration')
@@ -225,14 +225,14 @@ class Request(
         actions = iter(args)
         for requests, values in zip(actions, actions):
             if values.keys() & {'requested_test', 'date', 'doctor'}:
-                cls._renew_steps(requests)
+                cls._update_steps(requests)
             if values.get('worklist_status') in {'done', 'canceled'}:
                 cls._close_steps(requests, values['worklist_status'])
 
     @classmethod
     @without_check_access
     def _check_patient(cls, requests, patient):
-        "Images that are being made are of whom the device was told"
+        "Check that no images are being acquired: they name the patient"
         for request in cls.browse(requests):
             if request.patient.id != patient and any(
                     s.state not in {'scheduled', 'canceled'}
@@ -243,8 +243,8 @@ class Request(
 
     @classmethod
     @without_check_access
-    def _renew_steps(cls, requests):
-        "Let steps follow their order that nobody has edited or begun"
+    def _update_steps(cls, requests):
+        "Update scheduled steps that nobody has edited from their orders"
         Step = Pool().get('gnuhealth.imaging.procedure.step')
         for request in cls.browse(requests):
             steps = [
@@ -258,7 +258,7 @@ class Request(
     @classmethod
     @without_check_access
     def _close_steps(cls, requests, status):
-        "Have steps follow the status that another module writes"
+        "Close open steps after another module has closed their orders"
         Step = Pool().get('gnuhealth.imaging.procedure.step')
         steps = [
             s for r in cls.browse(requests) for s in r.steps
@@ -290,11 +290,11 @@ class Request(
 
     @classmethod
     @without_check_access
-    def open_recent(cls):
-        """Make steps for what was ordered last, and is not done yet.
+    def create_recent_steps(cls):
+        """Create steps for recent orders that are still to be done.
 
-        With health_imaging_worklist 5.0 an order whose images have come is
-        still requested: its status on the worklist tells.
+        With health_imaging_worklist 5.0 an order stays *requested* after its
+        images have arrived; only its worklist status changes.
         """
         requests = cls.search([
                 ('state', '=', 'requested'),
@@ -302,7 +302,7 @@ class Request(
                 ('date', '>=', now() - RECENT),
                 ('steps', '=', None),
                 ])
-        cls.identify(requests)
+        cls.assign_identifiers(requests)
         cls._create_steps(requests)
 
     # Workflow
@@ -316,13 +316,13 @@ class Request(
             cls.write(
                 [r for r in requests if not r.requested_at],
                 {'requested_at': now()})
-            # Orders of before the module
-            cls.identify(requests)
+            # Orders from before the module have neither
+            cls.assign_identifiers(requests)
             cls._create_steps([r for r in requests if not r.steps])
 
     @classmethod
-    def identify(cls, requests):
-        "Give numbers to those that have none"
+    def assign_identifiers(cls, requests):
+        "Assign accession numbers and UIDs to orders that have none"
         for request in requests:
             if request.accession_number:
                 continue
@@ -330,13 +330,13 @@ class Request(
                 'study_instance_uid': request.study_instance_uid,
                 'merge_id': request.merge_id,
                 }
-            cls._identify(values)
+            cls._complete_identifiers(values)
             cls.write([request], values)
 
     @classmethod
     def done(cls, requests):
         super().done(requests)
-        # Somebody wrote a result without the worklist
+        # A user has created the result without the worklist
         with without_check_access():
             cls._close_steps(
                 [r for r in cls.browse(requests) if r.state == 'done'],
@@ -344,40 +344,49 @@ class Request(
 
     @classmethod
     @without_check_access
-    def hold(cls, requests):
-        """Return orders that nobody else moves in the meantime.
+    def lock_for_update(cls, requests):
+        """Lock orders and return them as they are now.
 
-        What they are follows from all of their steps: a transaction that
-        has not seen what another one did with these fails here, and is
-        started anew as after each conflict.
+        The state of an order depends on all of its steps.  If another
+        transaction has changed these in the meantime, the database raises a
+        conflict here and the transaction is started again.
+
+        Parameters
+        ----------
+        requests : list of Request
+
+        Returns
+        -------
+        list of Request
         """
         transaction = Transaction()
         table = cls.__table__()
         cursor = transaction.connection.cursor()
         for ids in grouped_slice(sorted(r.id for r in requests)):
-            # A lock would let in who began before the other one ended
+            # SELECT FOR UPDATE would not detect a change that was committed
+            # after this transaction began; an update does
             cursor.execute(*table.update(
                     [table.write_date], [table.write_date],
                     where=reduce_ids(table.id, ids)))
         if backend.name == 'sqlite':
-            # It sees what others did as soon as it has the lock
+            # With the lock it sees all changes, unlike its caches
             for cache in transaction.cache.values():
                 cache.clear()
         return cls.browse(requests)
 
     @classmethod
     @without_check_access
-    def follow_steps(cls, requests):
-        "Bring the orders to the state that follows from their steps"
-        requests = cls.hold(requests)
+    def update_from_steps(cls, requests):
+        "Write the states that result from the steps of orders"
+        requests = cls.lock_for_update(requests)
         states = cls._step_states(requests)
         for request in requests:
-            values = request._followed(states[request.id])
+            values = request._values_from_steps(states[request.id])
             changed = {
                 name: value for name, value in values.items()
                 if getattr(request, name) != value}
             if changed.get('state') == 'done':
-                # Other modules extend the transition
+                # Other modules extend the method of the transition
                 del changed['state']
                 cls.done([request])
             if changed:
@@ -385,7 +394,7 @@ class Request(
 
     @classmethod
     def _step_states(cls, requests):
-        "Return how many steps there are in each state, by order"
+        "Return a Counter of the states of steps, by the id of each order"
         step = Pool().get('gnuhealth.imaging.procedure.step').__table__()
         cursor = Transaction().connection.cursor()
         states = {r.id: Counter() for r in requests}
@@ -398,8 +407,8 @@ class Request(
                 states[id_][state] = count
         return states
 
-    def _followed(self, states):
-        "Return the values that follow from the states of the steps"
+    def _values_from_steps(self, states):
+        "Return the values that result from the states of the steps"
         begun = 'requested' if self.requested_at else 'draft'
         if self.state in {'requested', 'done'}:
             begun = 'requested'
@@ -423,15 +432,15 @@ class Request(
     @classmethod
     @ModelView.button
     def cancel_order(cls, requests):
-        "Cancel what is open"
+        "Cancel the open steps of orders, and with them the orders"
         Step = Pool().get('gnuhealth.imaging.procedure.step')
         with without_check_access():
             steps = [
-                s for r in cls.hold(requests) for s in r.steps
+                s for r in cls.lock_for_update(requests) for s in r.steps
                 if s.state in OPEN_STATES]
             if steps:
                 Step.move(steps, 'canceled', ended_at=now())
-            # Orders of before the module have no steps
+            # Orders from before the module have no steps
             cls.write([
                     r for r in cls.browse(requests)
                     if not r.steps and r.state in {'draft', 'requested'}],
@@ -440,23 +449,24 @@ class Request(
     @classmethod
     @ModelView.button_action('health_orthanc.act_request_replacement')
     def repeat_order(cls, requests):
-        """Order the same anew, under a new accession number and study UID.
+        """Repeat orders, with new accession numbers and study UIDs.
 
-        That of an order that was repeated already is shown.
+        An order that was repeated before is not repeated again; its
+        replacement is opened.
 
         Raises
         ------
         StepWorkflowError
-            There is something left to do of an order.
+            An order still has open steps.
         """
         with without_check_access():
             replacements = [
-                request.replaced_by or request._replace()
-                for request in cls.hold(requests)]
+                request.replaced_by or request._create_replacement()
+                for request in cls.lock_for_update(requests)]
         return {'res_id': [r.id for r in replacements]}
 
-    def _to_repeat(self):
-        "Return the steps to do again"
+    def _steps_to_repeat(self):
+        "Return the steps to repeat: the rejected ones, otherwise all"
         by_state = defaultdict(list)
         for step in self.steps:
             by_state[step.state].append(step)
@@ -468,9 +478,9 @@ class Request(
             by_state['rejected'] or by_state['completed']
             or by_state['canceled'])
 
-    def _replace(self):
+    def _create_replacement(self):
         Step = Pool().get('gnuhealth.imaging.procedure.step')
-        repeated = self._to_repeat()
+        repeated = self._steps_to_repeat()
         replacement, = self.copy(
             [self], default={'replaces': self.id, 'date': now()})
         if repeated:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-
+"""Results of orders"""
 
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
@@ -17,8 +17,8 @@ class TestResult(
         GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
     _hidden_fields = frozenset({'orthanc_unreported'})
-    # Whoever writes only these has not reported
-    _not_reporting = frozenset()
+    # A user who writes only these fields has not written a report
+    _technical_fields = frozenset()
 
     merge_id = fields.Char(
         "Merge ID", readonly=True, help="That of the order.")
@@ -48,7 +48,7 @@ class TestResult(
         if Transaction().check_access:
             written = [
                 r for results, values in zip(args[::2], args[1::2])
-                if values.keys() - inherited_names(cls, '_not_reporting')
+                if values.keys() - inherited_names(cls, '_technical_fields')
                 for r in results]
             with without_check_access():
                 cls.write([

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The states that orders and their procedure steps share."""
+"""States that orders and procedure steps share"""
 
 __all__ = ['OPEN_STATES']
 
-# Of steps that are still to be done
+# States of steps that are still to be done
 OPEN_STATES = ['scheduled', 'in_progress']

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scheduled procedure steps (DICOM PS3.3 C.4.10)."""
+"""Scheduled Procedure Steps (DICOM PS3.3 C.4.10)"""
 
 import datetime as dt
 from collections import Counter
@@ -41,13 +41,24 @@ _OPEN = Eval('state').in_(OPEN_STATES)
 _STATES = {'readonly': ~_OPEN}
 
 
-def _shown(duration):
-    "Return how long a step of that duration is in the calendar"
+def _calendar_duration(duration):
+    "Return the duration of a step in the calendar: at least 30 minutes"
     return max(duration or dt.timedelta(), dt.timedelta(minutes=30))
 
 
 def check_ae_titles(records, name):
-    "Check that a field of the records holds AE titles (PS3.5 §6.2)"
+    """Check that a field of the records holds AE titles (PS3.5 §6.2).
+
+    Parameters
+    ----------
+    records : list of Model
+    name : str
+        The field.
+
+    Raises
+    ------
+    StepValidationError
+    """
     for record in records:
         value = getattr(record, name)
         if value and not is_ae_title(value):
@@ -72,7 +83,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     "Scheduled Procedure Step"
     __name__ = 'gnuhealth.imaging.procedure.step'
     _rec_name = 'step_id'
-    # Only written by what moves a step on
+    # Only written by the transitions
     _protected = frozenset({
             'state', 'step_id', 'number', 'started_at', 'ended_at',
             'rejection_reason', 'rejected_by', 'customised', 'study',
@@ -177,7 +188,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     calendar_color = fields.Function(
         fields.Char("Colour"), 'get_calendar_color')
 
-    # Names of a request's fields where ours differ
+    # Fields of the order that have another name there
     _request_fields = {'order': 'request', 'request_state': 'state'}
 
     @classmethod
@@ -212,20 +223,20 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             ('in_progress', 'canceled'),
             ('canceled', 'scheduled'),
             }
-        served = Eval('request_state').in_(['requested', 'done'])
+        requested = Eval('request_state').in_(['requested', 'done'])
         depends = ['state', 'request_state']
         cls._buttons.update({
                 'start': {
-                    'invisible': (Eval('state') != 'scheduled') | ~served,
+                    'invisible': (Eval('state') != 'scheduled') | ~requested,
                     'depends': depends,
                     },
                 'complete': {
-                    'invisible': ~_OPEN | ~served,
+                    'invisible': ~_OPEN | ~requested,
                     'depends': depends,
                     },
                 'reject': {
                     'invisible': ~Eval('state').in_(
-                        OPEN_STATES + ['completed']) | ~served,
+                        OPEN_STATES + ['completed']) | ~requested,
                     'depends': depends,
                     },
                 'cancel': {
@@ -263,7 +274,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
                 setattr(self, name, value)
 
     def get_scheduled_end(self, name):
-        return self.scheduled_at + _shown(self.duration)
+        return self.scheduled_at + _calendar_duration(self.duration)
 
     @classmethod
     def set_scheduled_end(cls, steps, name, value):
@@ -276,13 +287,13 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     def search_scheduled_end(cls, name, clause):
         _, operator, value = clause
         if value is None:
-            # There is always one
+            # The end is never empty
             return [] if operator == '!=' else [('id', '=', None)]
         values = value if isinstance(value, (list, tuple)) else [value]
         domain = ['OR']
-        # Databases differ in how they add durations
+        # Databases differ in how they add an interval to a timestamp
         for duration in cls._durations():
-            starts = [end - _shown(duration) for end in values]
+            starts = [end - _calendar_duration(duration) for end in values]
             domain.append([
                     ('duration', '=', duration),
                     ('scheduled_at', operator,
@@ -292,7 +303,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     def _durations(cls):
-        "Return all durations that there are"
+        "Return the distinct durations of all steps"
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.select(table.duration, group_by=table.duration))
@@ -344,11 +355,11 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
                     'step_id', 'description', 'modality', 'accession_number',
                     'order', 'patient.rec_name', 'patient.puid'])]
 
-    # What is when
+    # Dates
 
     @classmethod
-    def _day(cls):
-        "Return start and end, in UTC, of the day where the user is"
+    def _today(cls):
+        "Return start and end, in UTC, of today in the user's time zone"
         pool = Pool()
         zone = tz.get_tzinfo(
             pool.get('gnuhealth.institution').zone_of_user())
@@ -360,12 +371,12 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
 
     @classmethod
     def get_today(cls, steps, name):
-        start, end = cls._day()
+        start, end = cls._today()
         return {s.id: start <= s.scheduled_at < end for s in steps}
 
     @classmethod
     def search_today(cls, name, clause):
-        start, end = cls._day()
+        start, end = cls._today()
         return boolean_domain(cls, clause, [
                 ('scheduled_at', '>=', start), ('scheduled_at', '<', end)])
 
@@ -417,18 +428,18 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
                         if values[name] not in defaults})
                 values['customised'] = True
             values['step_id'] = Configuration.new_step_id()
-        cls._number(vlist)
+        cls._assign_numbers(vlist)
         steps = super().create(vlist)
         with without_check_access():
-            # Orders of before the module
-            Request.identify(list({
+            # Orders from before the module have no numbers yet
+            Request.assign_identifiers(list({
                         s.request for s in cls.browse(steps)}))
-        cls._follow(steps)
+        cls._update_orders(steps)
         return steps
 
     @classmethod
-    def _number(cls, vlist):
-        "Complete the values of new steps with their positions"
+    def _assign_numbers(cls, vlist):
+        "Add the position within the order to the values of new steps"
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         last = Counter()
@@ -514,64 +525,68 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
                         step=step.rec_name))
         requests = {s.request for s in steps}
         super().delete(steps)
-        cls._follow_requests(requests)
+        cls._update_requests(requests)
 
     # Workflow
 
     @classmethod
-    def _begin(cls, steps, served=True):
+    def _prepare_transition(cls, steps, requested=True):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        Request.hold(list({s.request for s in steps}))
-        for step in steps if served else []:
+        Request.lock_for_update(list({s.request for s in steps}))
+        for step in steps if requested else []:
             if step.request.state not in {'requested', 'done'}:
                 raise StepWorkflowError(gettext(
                         'health_orthanc.msg_step_not_requested',
                         step=step.rec_name))
 
     @classmethod
-    def _follow(cls, steps):
+    def _update_orders(cls, steps):
         with without_check_access():
-            cls._follow_requests({s.request for s in cls.browse(steps)})
+            cls._update_requests({s.request for s in cls.browse(steps)})
 
     @classmethod
     @without_check_access
-    def _follow_requests(cls, requests):
+    def _update_requests(cls, requests):
         Request = Pool().get('gnuhealth.imaging.test.request')
-        Request.follow_steps(list(requests))
+        Request.update_from_steps(list(requests))
 
     @classmethod
     def move(cls, steps, state, **values):
-        """Move steps to a state, and let their orders follow.
+        """Move steps to a state and update their orders.
 
-        Nobody's access is checked.
+        Access is not checked.
 
         Parameters
         ----------
+        steps : list of ProcedureStep
         state : str
-            A transition must lead to it.
+            The target of a transition from the present state.
         values : dict
-            What is written along.
+            Further values to write.
         """
         with without_check_access():
             steps = cls.browse(steps)
             getattr(cls, f'_to_{state}')(steps, values)
-        cls._follow(steps)
+        cls._update_orders(steps)
 
     @classmethod
     @ModelView.button
     def start(cls, steps):
-        cls._begin(steps)
+        "Mark steps as in progress"
+        cls._prepare_transition(steps)
         cls.move(steps, 'in_progress', started_at=now(), ended_at=None)
 
     @classmethod
     @ModelView.button
     def complete(cls, steps):
-        cls._begin(steps)
+        "Complete steps"
+        cls._prepare_transition(steps)
         cls.move(steps, 'completed', ended_at=now())
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_step_reject')
     def reject(cls, steps):
+        "Open the dialog that asks for the reason"
         pass
 
     @classmethod
@@ -580,14 +595,22 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
 
         Parameters
         ----------
+        steps : list of ProcedureStep
         reason : str
-            Not empty.
+            Must not be empty.
+
+        Raises
+        ------
+        StepValidationError
+            There is no reason.
+        StepWorkflowError
+            An order is not requested.
         """
         reason = (reason or '').strip()
         if not reason:
             raise StepValidationError(
                 gettext('health_orthanc.msg_step_reason'))
-        cls._begin(steps)
+        cls._prepare_transition(steps)
         cls.move(
             steps, 'rejected', ended_at=now(), rejection_reason=reason,
             rejected_by=Transaction().user or None)
@@ -595,15 +618,16 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def cancel(cls, steps):
-        cls._begin(steps, served=False)
+        "Cancel steps"
+        cls._prepare_transition(steps, requested=False)
         cls.move(steps, 'canceled', ended_at=now())
 
     @classmethod
     @ModelView.button
     def reopen(cls, steps):
-        "Take back that steps were rejected or canceled"
+        "Schedule rejected or canceled steps again"
         steps = [s for s in steps if s.state in {'rejected', 'canceled'}]
-        cls._begin(steps, served=False)
+        cls._prepare_transition(steps, requested=False)
         cls.move(
             steps, 'scheduled', started_at=None, ended_at=None,
             rejection_reason=None, rejected_by=None)

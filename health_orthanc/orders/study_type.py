@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Study types: what a step of an order for one starts with."""
+"""Study types and the defaults of their steps"""
 
 import datetime as dt
 
@@ -12,30 +12,30 @@ from ..common.registration import LayeredMixin
 from ..core.dicom.modalities import from_type_code
 from .step import MODALITY_SELECTION, check_ae_titles
 
-__all__ = ['ImagingTest', 'ShownOnceMixin']
+__all__ = ['ImagingTest', 'HideDuplicatesMixin']
 
 
-class ShownOnceMixin:
-    """Leave out of a form what `health_imaging_worklist` shows once more
+class HideDuplicatesMixin:
+    """Remove elements that `health_imaging_worklist` adds to a form again
 
-    A view that inherits could not: it has to find what it takes away, also
-    while that module comes or goes.
+    An inheriting view cannot remove them: it fails while that module is being
+    activated or removed, when the elements do not exist.
     """
     __slots__ = ()
-    _shown_twice = ''
+    _duplicate_elements = ''
 
     @classmethod
     def parse_view(cls, tree, *args, **kwargs):
-        for element in tree.xpath(cls._shown_twice):
+        for element in tree.xpath(cls._duplicate_elements):
             element.getparent().remove(element)
         return super().parse_view(tree, *args, **kwargs)
 
 
 class ImagingTest(
-        LayeredMixin, ShownOnceMixin, GuardedSearchMixin, HiddenFieldsMixin,
-        metaclass=PoolMeta):
+        LayeredMixin, HideDuplicatesMixin, GuardedSearchMixin,
+        HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test'
-    _shown_twice = (
+    _duplicate_elements = (
         "//separator[@id='orthanc_step']/preceding-sibling::*"
         "[@name='aetitle' or @name='imaging_worklist_template']")
 
@@ -62,7 +62,12 @@ class ImagingTest(
             self.orthanc_modality = from_type_code(self.test_type.code)
 
     def step_defaults(self):
-        "Return what a step for the study starts with"
+        """Return the default values of steps for this study type.
+
+        Returns
+        -------
+        dict
+        """
         return {
             'modality': self.orthanc_modality or from_type_code(
                 self.test_type.code),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers of orders and steps, and when steps are on the worklist."""
+"""Numbers of orders and steps, and the worklist window"""
 
 import datetime as dt
 
@@ -71,19 +71,25 @@ class WorklistConfiguration(
     def create(cls, vlist):
         if cls.get_singleton():
             return super().create(vlist)
-        # ModelSingleton would lock the table, which restarts the transaction:
-        # that of an activation cannot be. The constraint keeps a second one
-        # away.
+        # ModelSingleton would lock the table. That restarts the transaction,
+        # which is not possible while the module is activated. The constraint
+        # prevents a second record.
         records = super(ModelSingleton, cls).create(vlist)
-        # The module was just activated
+        # The first record is created when the module is activated
         Request = Pool().get('gnuhealth.imaging.test.request')
-        Request.open_recent()
+        Request.create_recent_steps()
         return records
 
     @classmethod
     @without_check_access
     def window(cls):
-        "Return from when to when steps start that are served, in UTC"
+        """Return the earliest and latest start of steps on worklists.
+
+        Returns
+        -------
+        tuple of datetime
+            In UTC.
+        """
         configuration = cls(1)
         now = dt.datetime.now()
         return (
@@ -92,25 +98,27 @@ class WorklistConfiguration(
 
     @classmethod
     def new_accession_number(cls):
-        return cls._next(
+        "Return an unused accession number"
+        return cls._next_number(
             'accession_sequence', 'gnuhealth.imaging.test.request',
             'accession_number')
 
     @classmethod
     def new_step_id(cls):
-        return cls._next(
+        "Return an unused Scheduled Procedure Step ID"
+        return cls._next_number(
             'step_sequence', 'gnuhealth.imaging.procedure.step', 'step_id')
 
     @classmethod
     @without_check_access
-    def _next(cls, name, model, field):
+    def _next_number(cls, name, model, field):
         Model = Pool().get(model)
         sequence = getattr(cls(1), name)
         for _ in range(_SEQUENCE_TRIES):
             value = sequence.get()
             if not is_short_string(value):
                 break
-            # The sequence may have been set back
+            # An administrator may have reset the sequence
             if not Model.search([(field, '=', value)], limit=1, order=[]):
                 return value
         raise StepValidationError(gettext(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records follow Orthanc: runs, change log, notifications"""
+"""Synchronization of the records with Orthanc"""
 
 from . import (
     cron, engine, notification, routes, run, series, server, store, study)

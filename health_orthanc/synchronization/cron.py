@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scheduled jobs that bring in what servers hold"""
+"""Scheduled jobs of the synchronization"""
 
 from trytond.pool import PoolMeta
 

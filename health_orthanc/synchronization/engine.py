@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring the records in step with one server.
+"""Synchronization of the records with one server
 
 The network is only used outside of transactions.  Each batch is stored in a
-transaction of its own, and the position is saved behind it: a run that is
-killed is carried on by the next one, and what it stores twice stays the same.
+separate transaction; then the position is saved.  If a run is killed, the next
+one resumes at that position.  Storing a batch again changes nothing.
 """
 
 import json
@@ -27,18 +27,18 @@ from ..core.orthanc.resources import (
 from ..linking.link import match_due
 from ..linking.queue import queue_overdue
 from .store import (
-    mark_missing_patients, mark_missing_studies, store_instances,
-    store_patients, store_series, store_studies, unknown_instances)
+    find_unknown_instances, mark_missing_patients, mark_missing_studies,
+    store_instances, store_patients, store_series, store_studies)
 
 __all__ = ['Engine']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.engine')
 
-# Entries of the change log, resources of a listing, of a bulk answer
+# Entries of the change log, resources of a listing, of a bulk response
 CHANGES_LIMIT = 2000
 LISTING_LIMIT = 1000
 BULK_LIMIT = 2000
-# Instances that the series of a page of their listing name, on average
+# Instances that the series in a page of the listing have, on average
 NAMED_LIMIT = 50000
 # Records whose Orthanc ids are read at once
 RECORDS_LIMIT = 10000
@@ -52,13 +52,14 @@ _RESOURCES = {
 
 
 class Engine:
-    """One run against one server
+    """The synchronization of one server
 
     Parameters
     ----------
     server_id : int
     run_id : int or None
-        What counts are told to; None for a single study outside of a run.
+        The record that gets the counts; None for a single study outside of a
+        run.
     client : OrthancClient
     with_instances : bool
         Whether the instances are recorded too.
@@ -74,7 +75,15 @@ class Engine:
     # Entry points
 
     def incremental(self):
-        "Bring in what has changed since the last run; in doubt, everything"
+        """Store the changes since the last run.
+
+        If the change log is not the one of the last run, everything is
+        compared, as in `full`.
+
+        Raises
+        ------
+        OrthancError
+        """
         cursor, position = in_transaction(self._load_position)
         if cursor is None or position is not None:
             return self.full()
@@ -91,26 +100,41 @@ class Engine:
         match_due(self._server)
 
     def full(self):
-        "Compare everything that the server holds, from where it was left"
+        """Compare everything that the server holds, or resume doing so.
+
+        Raises
+        ------
+        OrthancError
+        """
         _, position = in_transaction(self._load_position)
-        if position is None or not self._is_valid(position):
+        if position is None or not self._can_resume(position):
             position = self._start_position()
         if position['level'] == 'study':
             position = self._list_studies(position)
         self._list_series(position)
-        self._resolve_gone()
+        self._resolve_failures_of_gone()
         in_transaction(self._finish_full, position)
         in_transaction(queue_overdue, self._server)
         match_due(self._server)
 
     def study(self, orthanc_id):
-        "Bring in one study with its series, or mark it as missing"
-        studies = self._of(StudyResource, self._fetch_parsed([orthanc_id]))
+        """Store a study with its series, or mark it as missing.
+
+        Parameters
+        ----------
+        orthanc_id : str
+
+        Raises
+        ------
+        OrthancError
+        """
+        studies = self._select(
+            StudyResource, self._fetch_and_parse([orthanc_id]))
         if not studies:
             self._mark_missing([orthanc_id])
             return
         self._store_studies(studies)
-        series = self._of(SeriesResource, self._fetch_parsed(
+        series = self._select(SeriesResource, self._fetch_and_parse(
                 [id_ for study in studies for id_ in study.series_ids]))
         self._store_series(series)
         if self._with_instances:
@@ -124,8 +148,8 @@ class Engine:
                 self._server_id, state.value)
         return state == LogState.CONTINUED
 
-    def _is_valid(self, position):
-        "Return whether a listing can be carried on in the same database"
+    def _can_resume(self, position):
+        "Return whether Orthanc's database is still that of the listing"
         cursor = Cursor.loads(position['index'], position['anchors'])
         page = self._client.changes(since=cursor.start, limit=CHANGES_LIMIT)
         return self._is_continued(cursor, page)
@@ -144,7 +168,7 @@ class Engine:
             'seen': [],
             'index': cursor.index,
             'anchors': cursor.dumps(),
-            # Series of many images come in smaller pages
+            # The more instances the series have, the smaller the pages
             'series_limit': max(1, NAMED_LIMIT * series // (instances or 1)),
             }
         total = statistics['CountStudies'] + series
@@ -155,10 +179,10 @@ class Engine:
         seen = Tally(position['seen'])
         for page in self._listing(
                 self._client.list_studies, position, LISTING_LIMIT):
-            studies = self._parsed(page.resources)
+            studies = self._parse(page.resources)
             self._store_studies(studies)
             seen.add(s.orthanc_id for s in studies)
-            position = self._behind(position, page, seen=seen.sums)
+            position = self._advance(position, page, seen=seen.sums)
         self._find_missing_studies(seen)
         position = {
             **position, 'level': 'series', 'since': 0, 'tail': [], 'seen': []}
@@ -169,11 +193,11 @@ class Engine:
         limit = min(LISTING_LIMIT, position['series_limit'])
         for page in self._listing(
                 self._client.list_series, position, limit):
-            series = self._parsed(page.resources)
+            series = self._parse(page.resources)
             self._store_series(series)
             if self._with_instances:
                 self._store_unknown_instances(series)
-            position = self._behind(position, page)
+            position = self._advance(position, page)
 
     @staticmethod
     def _listing(fetch, position, limit):
@@ -181,63 +205,63 @@ class Engine:
             fetch, limit, position['since'],
             tuple(map(tuple, position['tail'])))
 
-    def _behind(self, position, page, **values):
-        "Save and return the position behind a page"
+    def _advance(self, position, page, **values):
+        "Save and return the position after a page"
         position = {
             **position, **values, 'since': page.since, 'tail': page.tail}
         in_transaction(self._save_position, position, len(page.resources))
         return position
 
     def _find_missing_studies(self, seen):
-        """Mark the studies that the server does not hold any more.
+        """Mark the studies that the server no longer holds.
 
-        Those that were not seen in the listing are asked for one by one,
-        since some may have come in meanwhile.
+        Those that were not in the listing are requested once more, because
+        some may have arrived in the meantime.
         """
         recorded = Tally()
-        for _, orthanc_ids in self._present_studies():
+        for _, orthanc_ids in self._recorded_batches():
             recorded.add(orthanc_ids)
         buckets = recorded.differing(seen)
         if buckets:
             suspects = [
-                id_ for _, orthanc_ids in self._present_studies()
+                id_ for _, orthanc_ids in self._recorded_batches()
                 for id_ in orthanc_ids if Tally.bucket(id_) in buckets]
             for start in range(0, len(suspects), BULK_LIMIT):
                 self._mark_missing(suspects[start:start + BULK_LIMIT])
         in_transaction(mark_missing_patients, self._server)
 
     def _mark_missing(self, orthanc_ids):
-        gone = self._gone(orthanc_ids)
+        gone = self._find_gone(orthanc_ids)
         if gone:
             in_transaction(self._store_batch, mark_missing_studies, gone)
 
-    def _gone(self, orthanc_ids):
+    def _find_gone(self, orthanc_ids):
         "Return those that the server does not hold"
         present = {
             r.get('ID') for r in self._client.bulk_content(orthanc_ids)}
         return [id_ for id_ in orthanc_ids if id_ not in present]
 
-    def _present_studies(self):
-        "Yield the last id and the Orthanc ids of batches of studies"
-        batch = in_transaction(self._present_studies_after, 0)
+    def _recorded_batches(self):
+        "Yield the last id and the Orthanc ids of batches of present studies"
+        batch = in_transaction(self._recorded_batch_after, 0)
         while batch:
             yield batch
-            batch = in_transaction(self._present_studies_after, batch[0])
+            batch = in_transaction(self._recorded_batch_after, batch[0])
 
-    def _resolve_gone(self):
-        "Forget the failures of what the server does not hold any more"
+    def _resolve_failures_of_gone(self):
+        "Resolve the failures of resources that the server no longer holds"
         failed = sorted(filter(None, self._failed))
         for start in range(0, len(failed), BULK_LIMIT):
-            gone = self._gone(failed[start:start + BULK_LIMIT])
+            gone = self._find_gone(failed[start:start + BULK_LIMIT])
             if gone:
                 in_transaction(self._resolve, set(gone))
 
     def _store_unknown_instances(self, series):
-        unknown = in_transaction(unknown_instances, self._server, series)
+        unknown = in_transaction(find_unknown_instances, self._server, series)
         for resources in self._fetch(unknown):
             self._store(
                 store_instances,
-                self._of(InstanceResource, self._parsed(resources)))
+                self._select(InstanceResource, self._parse(resources)))
 
     # Changes
 
@@ -252,27 +276,28 @@ class Engine:
         fresh = set(ids['series'])
         for resources in self._fetch(
                 [id_ for found in ids.values() for id_ in found]):
-            self._store_resources(self._parsed(resources), fresh)
+            self._store_resources(self._parse(resources), fresh)
 
     def _store_resources(self, resources, fresh):
-        """Store resources of mixed level, and their parents before them.
+        """Store resources of several levels, parents first.
 
         Parameters
         ----------
+        resources : list
         fresh : set of str
-            The series that were fetched just now. An image that is added to
-            another one is no change of the series.
+            The series that were just fetched.  Others with new instances are
+            fetched too: Orthanc logs no change of the series then.
         """
-        instances = self._of(InstanceResource, resources)
-        series = self._of(SeriesResource, resources)
+        instances = self._select(InstanceResource, resources)
+        series = self._select(SeriesResource, resources)
         stale = {r.series_orthanc_id for r in instances} - fresh
         fresh |= stale
-        series += self._fetch_parsed(stale)
-        studies = self._of(StudyResource, resources)
-        studies += self._fetch_parsed(self._unknown_studies(
+        series += self._fetch_and_parse(stale)
+        studies = self._select(StudyResource, resources)
+        studies += self._fetch_and_parse(self._unknown_studies(
                 {r.study_orthanc_id for r in series}
                 - {r.orthanc_id for r in studies}))
-        self._store_studies(studies, self._of(PatientResource, resources))
+        self._store_studies(studies, self._select(PatientResource, resources))
         self._store_series(series)
         self._store(store_instances, instances)
 
@@ -282,24 +307,24 @@ class Engine:
         return orthanc_ids - in_transaction(
             self._recorded_studies, orthanc_ids)
 
-    def _fetch_parsed(self, orthanc_ids):
+    def _fetch_and_parse(self, orthanc_ids):
         return [
             resource for found in self._fetch(sorted(orthanc_ids))
-            for resource in self._parsed(found)]
+            for resource in self._parse(found)]
 
     def _store_studies(self, studies, patients=()):
-        "Store studies, and before them patients, theirs included"
-        studies = self._of(StudyResource, studies)
+        "Store studies after the given patients and their own"
+        studies = self._select(StudyResource, studies)
         wanted = {s.patient_orthanc_id for s in studies}
         wanted -= {p.orthanc_id for p in patients}
         self._store(
             store_patients, [
                 *patients,
-                *self._of(PatientResource, self._fetch_parsed(wanted))])
+                *self._select(PatientResource, self._fetch_and_parse(wanted))])
         self._store(store_studies, studies)
 
     def _store_series(self, series):
-        self._store(store_series, self._of(SeriesResource, series))
+        self._store(store_series, self._select(SeriesResource, series))
 
     # Resources
 
@@ -307,8 +332,8 @@ class Engine:
         return read_ahead(
             self._client.bulk_content, orthanc_ids, BULK_LIMIT)
 
-    def _parsed(self, resources):
-        "Return the resources that can be told what they are"
+    def _parse(self, resources):
+        "Return the resources that can be parsed; record the others as failed"
         parsed = []
         for json_ in resources:
             Resource = _RESOURCES.get(json_.get('Type'))
@@ -322,7 +347,7 @@ class Engine:
         return parsed
 
     @staticmethod
-    def _of(Resource, resources):
+    def _select(Resource, resources):
         return [r for r in resources if isinstance(r, Resource)]
 
     # Records
@@ -330,8 +355,8 @@ class Engine:
     def _store(self, store, resources=None):
         """Store a batch.
 
-        If that fails, its halves are stored, down to the resources that
-        cannot be stored: these are recorded as failures.
+        If that fails, its halves are stored separately, and so on.  A single
+        resource that cannot be stored is recorded as a failure.
         """
         if resources is not None and not resources:
             return
@@ -340,7 +365,7 @@ class Engine:
         except backend.DatabaseOperationalError:
             raise
         except Exception as error:
-            # Whatever is wrong with one resource never blocks the others
+            # An error in one resource must not block the others
             if not resources:
                 raise
             if len(resources) > 1:
@@ -423,7 +448,7 @@ class Engine:
         Server = Pool().get('gnuhealth.orthanc.config')
         Server.write_progress(self._server_id, **values)
 
-    def _present_studies_after(self, id_):
+    def _recorded_batch_after(self, id_):
         table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.select(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plugins inside Orthanc tell, until it is worked off."""
+"""Notifications of the plugins inside Orthanc"""
 
 import datetime as dt
 import json
@@ -24,21 +24,21 @@ __all__ = ['Notification', 'NotificationError']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.notification')
 
-# Days after which what is worked off is forgotten
+# Days after which processed notifications are deleted
 KEEP = 7
-# Seconds after the last of the files of a study that were uploaded
+# Seconds after the last uploaded file of a study
 _PAUSE = 60
-# Minutes between the attempts of the scheduler, doubling
+# Minutes between the attempts of the scheduler; the pause doubles
 _RETRY, _LONGEST_RETRY = 1, 60
-# Minutes that a task may wait in the queue before there is another one
+# Minutes that a task may wait before the scheduler queues another one
 _QUEUED = 5
 _TEXT_LIMIT = 256
-# Studies that get their key image with one that is told
+# Studies that get their key image after a notification
 KEY_IMAGES_LIMIT = 3
 
 
 class NotificationError(ValueError):
-    "What a plugin told cannot be understood"
+    "The content of a notification is not valid"
 
 
 class Notification(GuardedMixin, ModelSQL, ModelView):
@@ -94,7 +94,7 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def receive(cls, content, user_id):
-        """Keep what a plugin tells, and have it worked off.
+        """Store notifications of a plugin, and queue their processing.
 
         Parameters
         ----------
@@ -102,12 +102,12 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
             ``server``, and ``events`` of ``event``, ``kind``, ``study`` and
             ``facts``.
         user_id : int
-            Of the plugin, which may tell of its own server only.
+            The plugin's user, who may only notify of its own server.
 
         Returns
         -------
         list of str
-            The events that need not be told again.
+            The events that the plugin need not send again.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                     ('server', '=', server.id),
                     ('event', 'in', [values['event'] for values in events]),
                     ])}
-        # Told twice in one request, or before
+        # An event may be sent twice, in one request or in several
         fresh = {
             values['event']: values for values in events
             if values['event'] not in known}
@@ -165,10 +165,15 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     @without_check_access
-    def announce(cls, server_id, orthanc_ids):
-        """Have studies brought in when no more files of them come.
+    def schedule_uploaded(cls, server_id, orthanc_ids):
+        """Schedule the synchronization of studies after their last file.
 
-        The scheduler does it: what is announced again waits longer.
+        Each further call for a study postpones it.
+
+        Parameters
+        ----------
+        server_id : int
+        orthanc_ids : iterable of str
         """
         moment = now() + dt.timedelta(seconds=_PAUSE)
         waiting = cls.search([
@@ -188,17 +193,17 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                     'next_attempt': moment,
                     } for id_ in orthanc_ids if id_ not in known])
 
-    # Working off
+    # Processing
 
     @classmethod
     def process(cls, notifications):
-        "Bring in the studies, each in transactions of its own"
+        "Synchronize the studies, each in separate transactions (queue)"
         for id_ in [n.id for n in notifications]:
             cls._process(id_)
 
     @classmethod
     def process_pending(cls):
-        "Work off what could not be before (scheduler)"
+        "Queue the notifications that are due (scheduler)"
         cls.clean()
         pending = cls.search([
                 ('processed_at', '=', None),
@@ -207,7 +212,7 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                     ('next_attempt', '<=', now())],
                 ('received_at', '<', now() - dt.timedelta(minutes=_RETRY)),
                 ], order=[('id', 'ASC')])
-        # Where no worker runs, tasks must not pile up
+        # Without a worker the tasks must not accumulate
         cls.write(pending, {
                 'next_attempt': now() + dt.timedelta(minutes=_QUEUED)})
         for notification in pending:
@@ -215,7 +220,7 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _process(cls, id_):
-        found = in_transaction(cls._begin, id_)
+        found = in_transaction(cls._prepare, id_)
         if not found:
             return
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
@@ -234,21 +239,21 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
             logger.warning("Orthanc server %s: secret unavailable", server_id)
             values = {'error_kind': 'secret'}
         except Exception as error:
-            # Others have their turn; the scheduler tries this one again
+            # The scheduler tries again; other notifications continue
             logger.error(
                 "Orthanc server %s: notification %s: %s", server_id, id_,
                 type(error).__name__,
                 exc_info=logger.isEnabledFor(logging.DEBUG))
             values = {'error_kind': 'internal'}
-        in_transaction(cls._end, id_, values)
+        in_transaction(cls._record_outcome, id_, values)
 
     @classmethod
-    def _begin(cls, id_):
-        "Return what is needed to work off a notification, if it is pending"
+    def _prepare(cls, id_):
+        "Return the data to process a notification, None if nothing is to do"
         notification = cls(id_)
         if notification.processed_at:
             return None
-        if cls._is_outdated(notification):
+        if cls._is_superseded(notification):
             cls.write([notification], {'processed_at': now()})
             return None
         server = notification.server
@@ -256,8 +261,8 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
             server.instances_mode == 'always')
 
     @classmethod
-    def _is_outdated(cls, notification):
-        "Return whether the plugin has told more of the same study since"
+    def _is_superseded(cls, notification):
+        "Return whether the plugin has sent a later one for the same study"
         return bool(cls.search([
                     ('server', '=', notification.server.id),
                     ('orthanc_UID', '=', notification.orthanc_UID),
@@ -272,15 +277,15 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
         if notification.kind == 'upload':
             Study.match_received(
                 notification.server, [notification.orthanc_UID])
-        # Another worker may be ahead with what was told since
-        elif notification.kind == 'study' and not cls._is_outdated(
+        # Another worker may have processed a later notification
+        elif notification.kind == 'study' and not cls._is_superseded(
                 notification):
             Study.match_notified(
                 notification.server, notification.orthanc_UID,
                 notification.facts)
 
     @classmethod
-    def _end(cls, id_, values):
+    def _record_outcome(cls, id_, values):
         notification = cls(id_)
         attempts = notification.attempts + 1
         pause = min(_RETRY * 2 ** (attempts - 1), _LONGEST_RETRY)
@@ -291,7 +296,7 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def clean(cls):
-        "Forget what was worked off long ago"
+        "Delete notifications that were processed long ago"
         cls.delete(cls.search([
                     ('processed_at', '<', now() - dt.timedelta(days=KEEP)),
                     ]))

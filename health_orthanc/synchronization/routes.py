@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The route to which plugins report events."""
+"""Route to which plugins send notifications"""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from .notification import NotificationError
 
 __all__ = ['notify']
 
-# Bytes that a plugin may tell at once
+# The largest request of a plugin, in bytes
 NOTIFICATION_SIZE = 2 * 2**20
 
 logger = logging.getLogger('trytond.modules.health_orthanc.routes')
@@ -28,13 +28,28 @@ logger = logging.getLogger('trytond.modules.health_orthanc.routes')
 @set_max_request_size(NOTIFICATION_SIZE)
 @with_pool
 def notify(request, pool):
-    "Keep what the plugin tells; see `Notification.receive`"
+    """Store notifications of a plugin.
+
+    ``POST /<database>/orthanc/notify``, with JSON as in
+    `Notification.receive`.
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+
+    Returns
+    -------
+    Response
+        JSON: ``received``, the events that need not be sent again.  400 if
+        the content is not valid.
+    """
     user = check_plugin(request, pool)
     try:
         try:
             received = _receive(request, pool, user)
         except SQLConstraintError:
-            # The same was told twice at once: by now it is known
+            # A concurrent request has stored the same event
             received = _receive(request, pool, user)
     except (ValueError, RecursionError) as error:
         logger.warning("Notification refused: %s", _reason(error))
@@ -49,6 +64,6 @@ def _receive(request, pool, user):
 
 
 def _reason(error):
-    # What cannot be parsed may hold data of patients
+    # The message of a parser may hold patient data
     return str(error) if isinstance(error, NotificationError) else (
         type(error).__name__)

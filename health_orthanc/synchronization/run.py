@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs of the synchronization, and their failures"""
 
 import datetime as dt
 import logging
@@ -43,7 +44,7 @@ COUNTS = [
     'studies_updated', 'studies_missing', 'series_created', 'series_updated',
     'series_missing', 'instances_created', 'instances_updated',
     'instances_missing', 'failures_count']
-# Days after which a run is forgotten
+# Days after which a run is deleted
 KEEP = 30
 
 
@@ -119,7 +120,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             return (self.ended_at or now()) - self.started_at
 
     def get_progress(self, name):
-        "A number between 0 and 1, none where the end is not known"
+        "Return a number between 0 and 1, None if the total is not known"
         if self.state == 'done':
             return 1.
         if self.total:
@@ -141,7 +142,14 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def add_counts(cls, run_id, counts):
-        "Add to the counts of a run in one statement"
+        """Add to the counts of a run in one statement.
+
+        Parameters
+        ----------
+        run_id : int or None
+        counts : dict of int
+            By field.
+        """
         if not counts:
             return
         table = cls.__table__()
@@ -155,24 +163,25 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def run(cls, server, kind='incremental'):
-        """Synchronise a server now, unless another run is at it.
+        """Synchronize a server now, unless another run is active.
 
         Parameters
         ----------
+        server : Server
         kind : {'incremental', 'full'}
 
         Returns
         -------
         Synchronization
-            The record of the run; its state tells how it ended.
+            The record of the run, with the final state.
         """
         with named_lock('synchronization', server.id) as free:
             if not free:
                 run_id = in_transaction(cls._create_skipped, server.id, kind)
             else:
-                run_id = in_transaction(cls._start, server.id, kind)
+                run_id = in_transaction(cls._create_running, server.id, kind)
                 cls._run(server.id, run_id, kind)
-        # The transaction of the caller may be older than the run
+        # The caller's transaction may not see the run
         with Transaction().new_transaction(readonly=True), \
                 without_check_access():
             values, = cls.read(
@@ -181,12 +190,21 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def run_all(cls, servers, kind='incremental'):
-        """Synchronise servers now, one after another.
+        """Synchronize servers now, one after the other.
+
+        Parameters
+        ----------
+        servers : list of Server
+        kind : {'incremental', 'full'}
+
+        Returns
+        -------
+        list of Synchronization
 
         Raises
         ------
         SynchronizationError
-            When all were tried and some failed.
+            After all servers, if some have failed.
         """
         runs = [cls.run(server, kind) for server in servers]
         failed = [run for run in runs if run.state != 'done']
@@ -210,9 +228,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         return run.id
 
     @classmethod
-    def _start(cls, server_id, kind):
+    def _create_running(cls, server_id, kind):
         Server = Pool().get('gnuhealth.orthanc.config')
-        # Whoever holds the lock is alone: other runs did not live to end
+        # We hold the lock: other runs in this state were killed
         cls.write(cls.search([
                     ('server', '=', server_id),
                     ('state', '=', 'running'),
@@ -232,7 +250,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         try:
             client, with_instances = in_transaction(cls._connect, server_id)
             with client:
-                cls._check(client, server_id)
+                cls._probe_unvalidated(client, server_id)
                 engine = Engine(server_id, run_id, client, with_instances)
                 getattr(engine, kind)()
                 cls.resume(server_id, client)
@@ -245,20 +263,20 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             logger.warning("Orthanc server %s: secret unavailable", server_id)
             values = {'error_kind': 'secret'}
         except Exception as error:
-            # The run tells that it failed, and other servers have their turn
+            # The record shows the failure; other servers continue
             logger.error(
                 "Orthanc server %s: %s", server_id, type(error).__name__,
                 exc_info=logger.isEnabledFor(logging.DEBUG))
         finally:
             values['requests'] = client.requests if client else 0
-            in_transaction(cls._end, server_id, run_id, values)
+            in_transaction(cls._record_outcome, server_id, run_id, values)
 
     @classmethod
     def resume(cls, server_id, client):
-        """Finish what earlier processes did not live to finish.
+        """Finish the work of processes that were killed.
 
-        Whoever has something to finish extends it.  It is called outside of
-        transactions, as `follow_up`.
+        A hook for upper rooms.  Like `follow_up`, it is called outside of
+        transactions.
 
         Parameters
         ----------
@@ -268,14 +286,16 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def follow_up(cls, server_id, client, limit=None):
-        """Do what follows from the images that have come in.
+        """Process the studies that have been stored.
+
+        A hook for upper rooms.
 
         Parameters
         ----------
         server_id : int
         client : OrthancClient
         limit : int, optional
-            How many studies it is done for at the most.
+            The most studies to process.
         """
 
     @classmethod
@@ -284,8 +304,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         return server.get_client(), server.instances_mode == 'always'
 
     @classmethod
-    def _check(cls, client, server_id):
-        "Check a server that is not validated yet, or not any more"
+    def _probe_unvalidated(cls, client, server_id):
+        "Check the connection of a server that is not validated"
         if in_transaction(cls._is_validated, server_id):
             return
         info = client.probe()
@@ -294,7 +314,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _is_validated(cls, server_id):
         server = Pool().get('gnuhealth.orthanc.config')(server_id)
-        # Of a server from before the upgrade the version is not known yet
+        # The version is unknown if the server is from before the upgrade
         return bool(server.validated and server.version)
 
     @classmethod
@@ -303,7 +323,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         Server.write([Server(server_id)], Server.info_values(info))
 
     @classmethod
-    def _end(cls, server_id, run_id, values):
+    def _record_outcome(cls, server_id, run_id, values):
         Server = Pool().get('gnuhealth.orthanc.config')
         failed = bool(values.get('error_kind'))
         cls.write([cls(run_id)], {
@@ -316,7 +336,11 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def load_instances(cls, study):
-        """Fetch and record the list of a study's instances.
+        """Fetch and record the instances of a study.
+
+        Parameters
+        ----------
+        study : Study
 
         Raises
         ------
@@ -338,13 +362,13 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _store_instances(cls, study_id, orthanc_id, instances):
         study = Pool().get('gnuhealth.imaging_orthanc.study')(study_id)
-        # A correction may have carried the study to another id meanwhile
+        # A reconciliation may have given the study another id meanwhile
         if study.orthanc_UID == orthanc_id:
             store_study_instances(study.server, study, instances)
 
     @classmethod
     def clean(cls):
-        "Forget the runs of long ago that left nothing to see"
+        "Delete old runs, except the last one of each server"
         Server = Pool().get('gnuhealth.orthanc.config')
         last = [s.last_run.id for s in Server.search([]) if s.last_run]
         cls.delete(cls.search([
@@ -391,7 +415,17 @@ class Failure(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def record(cls, server_id, run_id, level, orthanc_id, error):
-        "Record that a resource could not be stored"
+        """Record that a resource could not be stored.
+
+        Parameters
+        ----------
+        server_id : int
+        run_id : int or None
+        level : str
+            ``'patient'``, ``'study'``, ``'series'`` or ``'instance'``.
+        orthanc_id : str
+        error : Exception
+        """
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
         Synchronization.add_counts(run_id, {'failures_count': 1})
         known = cls.search([
@@ -419,6 +453,7 @@ class Failure(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def resolve(cls, server_id, orthanc_ids):
+        "Mark the failures of resources of a server as resolved"
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.update(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Instances of a series are read when somebody opens it."""
+"""Loading of the instances of a series on demand"""
 
 import logging
 
@@ -11,13 +11,13 @@ from trytond.transaction import Transaction
 from ..common.exceptions import orthanc_errors
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
-from .store import instances_counts
+from .store import count_instances
 
 __all__ = ['Series']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.series')
 
-# How many studies are asked for at the most when somebody opens series
+# The most studies that are requested when a user opens series
 STUDIES_LIMIT = 3
 
 
@@ -33,20 +33,20 @@ class Series(metaclass=PoolMeta):
 
     @classmethod
     def read(cls, ids, fields_names):
-        # Somebody opens series: RPC asks for their instances. Code that goes
-        # through `series.instances` finds what is recorded.
+        # A client that opens a series reads its instances through RPC. Code
+        # that uses `series.instances` gets what is recorded.
         if 'instances' not in fields_names or not Transaction().check_access:
             return super().read(ids, fields_names)
         cls._load_for_reading(ids)
-        # A new transaction, since this one's snapshot may be older
+        # The snapshot of this transaction may be older than the instances
         with Transaction().new_transaction(readonly=True):
             return super().read(ids, fields_names)
 
     @classmethod
     def _load_for_reading(cls, ids):
-        # The access is checked before anything is fetched
+        # Check the access before the network is used
         super().read(ids, ['id'])
-        counts = instances_counts(ids)
+        counts = count_instances(ids)
         waiting = [
             s for s in cls.browse(ids)
             if not s.missing_since
@@ -54,7 +54,7 @@ class Series(metaclass=PoolMeta):
         try:
             cls._load(waiting)
         except (OrthancError, SecretUnavailable) as error:
-            # The form opens with what there is; its button tells why.
+            # The form still opens; its button shows the error
             logger.warning(
                 "Instances not loaded: %s",
                 getattr(error, 'kind', 'secret'))
@@ -63,7 +63,12 @@ class Series(metaclass=PoolMeta):
     @ModelView.button
     @orthanc_errors
     def load_instances(cls, series):
-        "Fetch the lists of instances of the series' studies"
+        """Fetch the instances of the studies of series.
+
+        Raises
+        ------
+        OrthancUserError
+        """
         cls._load(series)
 
     @classmethod

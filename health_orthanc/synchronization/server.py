@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a server was read last, and how that is asked for."""
+"""Synchronization status and buttons of servers"""
 
 from sql import Null
 
@@ -94,33 +94,46 @@ class Server(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def synchronize(cls, servers):
+        "Queue an incremental run of each server"
         cls.synchronize_later(servers)
 
     @classmethod
     @ModelView.button
     def reconcile(cls, servers):
+        "Queue a full run of each server"
         cls.synchronize_later(servers, 'full')
 
     @classmethod
     def synchronize_later(cls, servers, kind='incremental'):
-        "Leave each server's run to the task queue"
+        """Queue a run of each server.
+
+        Parameters
+        ----------
+        servers : list of Server
+        kind : {'incremental', 'full'}
+        """
         for server in servers:
             cls.__queue__.run_synchronization([server], kind)
 
     @classmethod
     def run_synchronization(cls, servers, kind='incremental'):
-        "Bring the records in step with each server, one after another"
+        """Synchronize servers, one after the other (queue).
+
+        Returns
+        -------
+        list of Synchronization
+        """
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
         return [Synchronization.run(server, kind) for server in servers]
 
     @classmethod
     def synchronize_all(cls):
-        "Start an incremental run of every active server (scheduler)"
+        "Queue an incremental run of every active server (scheduler)"
         cls.synchronize_later(cls.search([]))
 
     @classmethod
     def reconcile_all(cls):
-        "Start a full run of every active server (scheduler)"
+        "Queue a full run of every active server (scheduler)"
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
         Synchronization.clean()
         cls.synchronize_later(cls.search([]), 'full')

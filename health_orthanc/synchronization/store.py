@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Resources of Orthanc become records.
+"""Storage of Orthanc's resources as records
 
-The functions run in a transaction of the caller, without access checks.  Each
-takes a batch, and the number of SQL statements does not depend on its size but
-for what has to be changed.  Storing the same batch again changes nothing.
+The functions use the transaction of the caller, and check no access.  Each
+takes a batch.  The number of SQL statements only grows with the number of
+changes.  Storing the same batch again changes nothing.
 """
 
 from collections import Counter, defaultdict
@@ -18,30 +18,35 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from ..common.rows import (
-    insert_rows, known_rows, split_rows, write_rows, write_same)
+    insert_rows, load_rows, partition_changes, write_column, write_rows)
 from ..common.transaction import now
-from ..linking.queue import mark_changed
+from ..linking.queue import requeue_changed
 
 __all__ = [
-    'instances_counts', 'mark_missing_patients', 'mark_missing_studies',
+    'count_instances', 'mark_missing_patients', 'mark_missing_studies',
     'store_instances', 'store_patients', 'store_series', 'store_studies',
-    'store_study_instances', 'study_values', 'unknown_instances',
+    'store_study_instances', 'study_values', 'find_unknown_instances',
     'update_modalities']
 
 
 def store_patients(server, resources):
-    """Create or update what Orthanc knows of patients.
+    """Create or update Orthanc patients.
+
+    Parameters
+    ----------
+    server : Server
+    resources : list of PatientResource
 
     Returns
     -------
     Counter
-        Of the names of the run's fields.
+        By the names of the run's fields, as in all functions here.
     """
     Patient = Pool().get('gnuhealth.orthanc.patient')
-    known = known_rows(
+    known = load_rows(
         Patient, 'uuid', {r.orthanc_id for r in resources},
         server=[server.id])
-    created, updated = split_rows(known, resources, _patient_values)
+    created, updated = partition_changes(known, resources, _patient_values)
     Patient.create([
             {'server': server.id, 'uuid': r.orthanc_id, **values}
             for r, values in created])
@@ -63,9 +68,14 @@ def _patient_values(resource):
 
 
 def store_studies(server, resources):
-    """Create or update studies; they are matched later.
+    """Create or update studies, and queue them for matching.
 
-    Their patients are stored before.
+    Their patients must be stored before.
+
+    Parameters
+    ----------
+    server : Server
+    resources : list of StudyResource
 
     Returns
     -------
@@ -74,18 +84,18 @@ def store_studies(server, resources):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     resources = Study.without_superseded(server, resources)
-    known = known_rows(
+    known = load_rows(
         Study, 'orthanc_UID', {r.orthanc_id for r in resources},
         server=[server.id])
-    patients = known_rows(
+    patients = load_rows(
         pool.get('gnuhealth.orthanc.patient'), 'uuid',
         {r.patient_orthanc_id for r in resources}, server=[server.id])
     values = {}
     for resource in resources:
         values[resource.orthanc_id] = study_values(
             resource, patients.get(resource.patient_orthanc_id))
-    mark_changed(known, values)
-    created, updated = split_rows(
+    requeue_changed(known, values)
+    created, updated = partition_changes(
         known, resources, lambda r: values[r.orthanc_id])
     Study.create([
             {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
@@ -97,6 +107,18 @@ def store_studies(server, resources):
 
 
 def study_values(resource, orthanc_patient):
+    """Return the field values of a study.
+
+    Parameters
+    ----------
+    resource : StudyResource
+    orthanc_patient : OrthancPatient or None
+        The record or row of its patient.
+
+    Returns
+    -------
+    dict
+    """
     patient = resource.patient
     return {
         'orthanc_patient': orthanc_patient.id if orthanc_patient else None,
@@ -107,7 +129,7 @@ def study_values(resource, orthanc_patient):
         'patient_sex': patient.sex or None,
         'study_instance_UID': resource.study_instance_uid or None,
         'date': resource.date,
-        'study_time': _seconds(resource.time),
+        'study_time': _without_fraction(resource.time),
         'study_description': resource.description or None,
         'requested_procedure_description': (
             resource.requested_procedure_description or None),
@@ -119,25 +141,25 @@ def study_values(resource, orthanc_patient):
         'requesting_physician': resource.requesting_physician or None,
         'performing_physician_name': (
             resource.performing_physician_name or None),
-        'malformed_tags': _malformed(resource),
+        'malformed_tags': _malformed_tags(resource),
         'last_update': resource.last_update,
         'stable': resource.is_stable,
         'missing_since': None,
         }
 
 
-def _seconds(time):
-    # Tryton stores no fractions
+def _without_fraction(time):
+    # Tryton stores no fractions of seconds
     return time.replace(microsecond=0) if time else None
 
 
-def _malformed(resource):
+def _malformed_tags(resource):
     return '\n'.join(
         f'{keyword}: {text}' for keyword, text in resource.malformed) or None
 
 
 def _mark_missing_series(known, resources):
-    "Mark recorded series that their studies hold no more"
+    "Mark recorded series that their studies no longer hold"
     Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
     listed = {
         known[r.orthanc_id].id: set(r.series_ids)
@@ -175,7 +197,12 @@ def _mark_series(ids):
 def store_series(server, resources):
     """Create or update series of stored studies.
 
-    Series of studies that are not stored are passed over.
+    Series of other studies are skipped.
+
+    Parameters
+    ----------
+    server : Server
+    resources : list of SeriesResource
 
     Returns
     -------
@@ -187,13 +214,13 @@ def store_series(server, resources):
         server, 'gnuhealth.imaging_orthanc.study',
         {r.study_orthanc_id for r in resources})
     resources = [r for r in resources if r.study_orthanc_id in studies]
-    known = known_rows(
+    known = load_rows(
         Series, 'orthanc_UID', {r.orthanc_id for r in resources},
         study=set(studies.values()))
-    created, updated = split_rows(
+    created, updated = partition_changes(
         known, resources,
         lambda r: _series_values(r, studies[r.study_orthanc_id]))
-    # Nothing in a new series is of people yet
+    # New series have no values of users: SQL is enough
     insert_rows(Series, [
             {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
     write_rows(Series, updated)
@@ -217,8 +244,8 @@ def _series_values(resource, study):
         'manufacturer': resource.manufacturer or None,
         'operators_name': resource.operators_name or None,
         'series_date': resource.date,
-        'series_time': _seconds(resource.time),
-        'malformed_tags': _malformed(resource),
+        'series_time': _without_fraction(resource.time),
+        'malformed_tags': _malformed_tags(resource),
         'instances_count': len(resource.instance_ids),
         'last_update': resource.last_update,
         'stable': resource.is_stable,
@@ -227,7 +254,12 @@ def _series_values(resource, study):
 
 
 def update_modalities(study_ids):
-    "Let studies tell the modalities of the series that they have now"
+    """Write the modalities of studies from their present series.
+
+    Parameters
+    ----------
+    study_ids : iterable of int
+    """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Series = pool.get('gnuhealth.imaging_orthanc.study_series')
@@ -252,19 +284,19 @@ def update_modalities(study_ids):
             text = ', '.join(sorted(modalities[id_])) or None
             if stored != text:
                 by_text[text].append(id_)
-    write_same(Study, 'modalities', by_text)
+    write_column(Study, 'modalities', by_text)
 
 
 def _mark_missing_instances(known, resources):
-    "Mark recorded instances that their series hold no more"
+    "Mark recorded instances that their series no longer hold"
     Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
     listed = {
         known[r.orthanc_id].id: set(r.instance_ids)
         for r in resources if r.orthanc_id in known}
-    counts = instances_counts(listed)
-    # Orthanc stamps a series when an instance comes, not when one goes. One
-    # whose stamp and count agree holds the same instances; others are
-    # compared, so that no more are recorded afterwards than it holds.
+    counts = count_instances(listed)
+    # Orthanc updates the time stamp of a series when an instance is added, but
+    # not when one is deleted. If stamp and count are equal, the instances are
+    # the same; otherwise they are compared.
     stamped = {
         known[r.orthanc_id].id for r in resources if r.orthanc_id in known
         and known[r.orthanc_id].last_update != r.last_update}
@@ -278,8 +310,18 @@ def _mark_missing_instances(known, resources):
     return Counter(instances_missing=Instance.mark_missing(gone))
 
 
-def instances_counts(series_ids):
-    "Return how many instances are recorded, and present, by series"
+def count_instances(series_ids):
+    """Return the number of present instances that are recorded.
+
+    Parameters
+    ----------
+    series_ids : iterable of int
+
+    Returns
+    -------
+    dict of int
+        By the id of each series that has some.
+    """
     Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
     table = Instance.__table__()
     cursor = Transaction().connection.cursor()
@@ -306,12 +348,18 @@ def _present_instances(series_ids):
         yield from cursor.fetchall()
 
 
-def unknown_instances(server, resources):
-    """Return the Orthanc ids of the series' instances that are not recorded.
+def find_unknown_instances(server, resources):
+    """Return the instances of series that are not recorded.
 
     Parameters
     ----------
+    server : Server
     resources : list of SeriesResource
+
+    Returns
+    -------
+    list of str
+        Orthanc ids.
     """
     series = _ids_by_orthanc_id(
         server, 'gnuhealth.imaging_orthanc.study_series',
@@ -319,7 +367,7 @@ def unknown_instances(server, resources):
     listed = {
         series[r.orthanc_id]: r.instance_ids
         for r in resources if r.orthanc_id in series}
-    counts = instances_counts(listed)
+    counts = count_instances(listed)
     differing = [
         id_ for id_, found in listed.items()
         if counts.get(id_, 0) != len(found)]
@@ -334,8 +382,13 @@ def unknown_instances(server, resources):
 def store_instances(server, resources):
     """Create or update instances of stored series.
 
-    Mirrored instances hold nothing that people write: they are stored by SQL,
-    which keeps the model's rules (unique in their series, who and when).
+    Users cannot write any field of instances.  Therefore SQL is used, which
+    keeps the rules of the model (unique in the series, user and time).
+
+    Parameters
+    ----------
+    server : Server
+    resources : list of InstanceResource
 
     Returns
     -------
@@ -364,14 +417,20 @@ def store_instances(server, resources):
         Pool().get('gnuhealth.imaging_orthanc.series_instances'),
         [dict(zip(_INSTANCE_COLUMNS, row)) for row in created])
     _update_instances(changed)
-    _find_instances(found)
+    _unmark_instances(found)
     return Counter(
         instances_created=len(created),
         instances_updated=len(changed) + len(found))
 
 
 def store_study_instances(server, study, resources):
-    """Store all the instances that a study holds, and mark the others.
+    """Store all instances of a study, and mark others as missing.
+
+    Parameters
+    ----------
+    server : Server
+    study : Study
+    resources : list of InstanceResource
 
     Returns
     -------
@@ -392,7 +451,7 @@ def store_study_instances(server, study, resources):
     for one in series:
         if one.instances_count != len(by_id[one.id]):
             by_count[len(by_id[one.id])].append(one.id)
-    write_same(Series, 'instances_count', by_count)
+    write_column(Series, 'instances_count', by_count)
     return Counter(instances_missing=missing) + store_instances(
         server, resources)
 
@@ -411,7 +470,7 @@ def _instance_row(resource, series):
 
 
 def _lock_series(ids):
-    "Let nobody else store instances of the series before the commit"
+    "Lock series, so that no other transaction stores their instances"
     Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
     table = Series.__table__()
     cursor = Transaction().connection.cursor()
@@ -448,8 +507,8 @@ def _update_instances(updated):
                 [*row, Null, 0, CurrentTimestamp()], where=table.id == id_))
 
 
-def _find_instances(ids):
-    "Let instances that were missing be there again, as they were"
+def _unmark_instances(ids):
+    "Unmark instances that the server holds again"
     Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
     table = Instance.__table__()
     cursor = Transaction().connection.cursor()
@@ -461,7 +520,12 @@ def _find_instances(ids):
 
 
 def mark_missing_studies(server, orthanc_ids):
-    """Mark studies, and all that is in them, as missing on their server.
+    """Mark studies, their series and instances as missing.
+
+    Parameters
+    ----------
+    server : Server
+    orthanc_ids : iterable of str
 
     Returns
     -------
@@ -487,7 +551,12 @@ def mark_missing_studies(server, orthanc_ids):
 
 
 def mark_missing_patients(server):
-    "Mark the patients of whom the server holds no study any more"
+    """Mark the patients of whom the server no longer holds a study.
+
+    Parameters
+    ----------
+    server : Server
+    """
     pool = Pool()
     Patient = pool.get('gnuhealth.orthanc.patient')
     Study = pool.get('gnuhealth.imaging_orthanc.study')
@@ -504,7 +573,7 @@ def mark_missing_patients(server):
 
 
 def _ids_by_orthanc_id(server, model, orthanc_ids):
-    "Return the record ids of the studies or series of a server"
+    "Return the record ids of studies or series, by their Orthanc ids"
     Model = Pool().get(model)
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     table = Model.__table__()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Synchronization of all servers, asked for by the name of the study."""
+"""Synchronization of all servers, called by the study model"""
 
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
@@ -15,7 +15,7 @@ class Study(metaclass=PoolMeta):
     def without_superseded(cls, server, resources):
         """Return the resources that are to be stored.
 
-        What supersedes resources extends it.
+        A hook for upper rooms that replace studies in Orthanc.
 
         Parameters
         ----------
@@ -30,25 +30,25 @@ class Study(metaclass=PoolMeta):
 
     @classmethod
     def get_new_studies(cls):
-        """Bring in what is new on every active server, now.
+        """Store the changes of every active server, now.
 
-        Each server is synchronised in transactions of its own.
+        Separate transactions are used for each server.
 
         Raises
         ------
         SynchronizationError
-            When all were tried and some failed.
+            After all servers, if some have failed.
         """
         cls._synchronize('incremental')
 
     @classmethod
     def full_synchronize(cls):
-        """Reconcile every active server, now.
+        """Compare everything on every active server, now.
 
         Raises
         ------
         SynchronizationError
-            When all were tried and some failed.
+            After all servers, if some have failed.
         """
         cls._synchronize('full')
 

@@ -9,7 +9,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import DeletionError
-from ..exchange.deletion import LEVELS, counts, study_of
+from ..exchange.deletion import LEVELS, count_images, get_study
 
 __all__ = [
     'DeleteImages', 'DeleteImagesConfirm', 'DeleteImagesDone',
@@ -98,7 +98,7 @@ class DeleteImages(RestrictedWizardMixin, Wizard):
         records = self._selected()
         lines = []
         for record in records:
-            obstacle = Deletion.obstacle(record)
+            obstacle = Deletion.find_obstacle(record)
             lines.append({
                     **_line(record),
                     'remark': Deletion.describe_state('failed', obstacle),
@@ -140,8 +140,8 @@ class DeleteImages(RestrictedWizardMixin, Wizard):
 
 
 def _line(record):
-    study = study_of(record)
-    series, images = counts(record)
+    study = get_study(record)
+    series, images = count_images(record)
     return {
         'what': record.rec_name,
         'patient': study.gnuhealth_patient_name,

@@ -115,7 +115,7 @@ class CorrectIdentity(RestrictedWizardMixin, Wizard):
 
     def transition_correct(self):
         Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
-        studies = Correction.ask(self._studies(), self._kind)
+        studies = Correction.queue_corrections(self._studies(), self._kind)
         self.asked.message = gettext(
             'health_orthanc.msg_correction_asked', number=len(studies))
         return 'asked'

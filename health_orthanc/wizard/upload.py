@@ -18,11 +18,10 @@ from ..common.exceptions import UploadError, describe, orthanc_errors
 from ..core.dicom.archives import Limits, list_items
 from ..core.dicom.file_header import Unusable
 from ..core.orthanc.errors import OrthancError
-from ..exchange import spool
-from ..exchange import upload_session as transfer
+from ..exchange import upload_session
 from ..exchange.upload import (
-    Outcome, compare, describe_reason, identity, import_studies, link_studies,
-    send_items)
+    Outcome, compare_headers, describe_reason, header_identity, import_studies,
+    link_studies, send_items)
 from ..linking.explanations import describe_vetoes
 
 __all__ = [
@@ -221,7 +220,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         self._chosen()
         if self._server() is None:
             raise UploadError(gettext('health_orthanc.msg_no_server'))
-        key, left = transfer.reference(data)
+        key, left = upload_session.parse_reference(data)
         self.kept.sent = bool(key)
         self.kept.left = left
         self.kept.outcomes = None
@@ -229,12 +228,12 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             self._replace(key)
             self._sent_items()
             return 'sent'
-        self._replace(spool.keep(data or b''))
+        self._replace(upload_session.store_file(data or b''))
         try:
             with self._items():
                 pass
         except UploadError:
-            spool.drop(self.kept.key)
+            upload_session.delete_file(self.kept.key)
             raise
         return 'review'
 
@@ -242,7 +241,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         "Keep what the key belongs to, and nothing else"
         former = getattr(self.kept, 'key', None)
         if former != key:
-            spool.drop(former)
+            upload_session.delete_file(former)
         self.kept.key = key
 
     def default_review(self, fields):
@@ -269,11 +268,12 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         patient, request = self._chosen()
         for number, header in headers.items():
             rows[number].update(_identity_values(header))
-        found = compare(headers.values(), patient, request) if patient else {}
+        found = compare_headers(
+            headers.values(), patient, request) if patient else {}
         vetoes = {}
         for number, header in headers.items():
             if patient:
-                rows[number]['fits'], vetoed = found[identity(header)]
+                rows[number]['fits'], vetoed = found[header_identity(header)]
                 vetoes.update(dict.fromkeys(vetoed))
         return {
             'message': _summary(self._counted(r['state'] for r in rows)),
@@ -376,7 +376,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             }
 
     def end(self):
-        spool.drop(getattr(self.kept, 'key', None))
+        upload_session.delete_file(getattr(self.kept, 'key', None))
         return 'reload'
 
     # What the client has sent
@@ -417,10 +417,11 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         UploadError
         """
         try:
-            with spool.opened(getattr(self.kept, 'key', None)) as file:
-                yield list_items(
-                    file, limits=Limits(file_size=spool.maximum_size()))
-        except spool.LostUpload as error:
+            key = getattr(self.kept, 'key', None)
+            size = upload_session.maximum_size()
+            with upload_session.open_file(key) as file:
+                yield list_items(file, limits=Limits(file_size=size))
+        except upload_session.UploadLost as error:
             raise UploadError(
                 gettext('health_orthanc.msg_upload_lost')) from error
         except Unusable as error:
@@ -434,8 +435,9 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         UploadError
         """
         try:
-            return transfer.load(self.kept.key, self._server().id)
-        except spool.LostUpload as error:
+            return upload_session.load_session(
+                self.kept.key, self._server().id)
+        except upload_session.UploadLost as error:
             raise UploadError(
                 gettext('health_orthanc.msg_upload_lost')) from error
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scheduled jobs that keep worklists up to date"""
+"""Scheduled jobs of the worklists"""
 
 from trytond.pool import PoolMeta
 

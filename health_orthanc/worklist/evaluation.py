@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Evaluations, of which worklist items take the weight of patients."""
+"""Index on evaluations, which hold the weight of patients"""
 
 from trytond.model import Index
 from trytond.pool import PoolMeta
@@ -15,6 +15,6 @@ class PatientEvaluation(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
-        # The weight of those on the worklist is looked up all the time
+        # Rendering looks up the last weight of each patient on the worklist
         cls._sql_indexes.add(
             Index(table, (table.patient, Index.Equality())))

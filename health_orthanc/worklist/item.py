@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What worklists serve of each open step."""
+"""Rendered worklist items of open steps"""
 
 import hashlib
 import json
@@ -24,22 +24,23 @@ from ..core.worklist.element_values import WorklistError
 from ..core.worklist.template import TemplateError
 from ..orders.states import OPEN_STATES
 from . import variables as worklist_data
-from .template import problem_text, problems_of
+from .template import describe_problems, list_problems
 
 __all__ = ['WorklistEntry']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.worklist_entry')
 
-# Entries that are rendered in one transaction, and sent in one answer
+# Entries that are rendered in one transaction, or sent in one response
 RENDER_LIMIT = 200
 PAGE_LIMIT = 1000
-# Seconds that a refresh renders at most; the next one goes on
+# Seconds after which a refresh stops; the next one continues
 REFRESH_SECONDS = 10
-# The lock of whoever renders
+# The lock that the rendering process holds
 RENDERING = 'worklist-items'
 _LOCK_PAUSE = 0.1
-# Versions are seconds since 2026, or more where there are many: what is
-# rendered after a database was restored is newer than all that was before
+# Versions are seconds since 2026, or higher if several entries change within
+# a second: after a restore of the database, new versions are still higher than
+# those that plugins have read before
 _EPOCH = 1767225600
 _DAY = 24 * 60 * 60
 
@@ -47,8 +48,8 @@ _DAY = 24 * 60 * 60
 class WorklistEntry(ModelSQL):
     """Worklist Entry
 
-    What is served of a step, rendered anew when a record has changed that it
-    was made from.
+    The rendered item of a step.  It is rendered again when one of the records
+    that it was made from has changed.
     """
     __name__ = 'gnuhealth.imaging.worklist.entry'
 
@@ -77,7 +78,17 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def problems(cls, steps):
-        "Return what kept steps from being rendered, by their ids"
+        """Return why steps could not be rendered.
+
+        Parameters
+        ----------
+        steps : list of ProcedureStep
+
+        Returns
+        -------
+        dict of str
+            In the user's language, by the ids of the steps concerned.
+        """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         found = {}
@@ -88,29 +99,39 @@ class WorklistEntry(ModelSQL):
                     & (table.problem != Null)))
             found.update(cursor)
         return {
-            id_: problem_text(json.loads(problem))
+            id_: describe_problems(json.loads(problem))
             for id_, problem in found.items()}
 
     @classmethod
     def failed(cls):
-        "Return the query of the steps that could not be rendered"
+        "Return a query for the ids of the steps that could not be rendered"
         table = cls.__table__()
         return table.select(table.step, where=table.problem != Null)
 
     @classmethod
     def preview(cls, request):
-        "Return what devices are included of an order, in words if nothing"
-        with _unbiased():
+        """Return the rendered items of an order as text.
+
+        Parameters
+        ----------
+        request : Request
+
+        Returns
+        -------
+        str
+            For a step that cannot be rendered, the reason.
+        """
+        with _as_system():
             request = request.__class__(request.id)
             steps = [s for s in request.steps if s.state in OPEN_STATES]
-            rendered = [cls._rendered(s) for s in steps or request.steps]
+            rendered = [cls._entry_values(s) for s in steps or request.steps]
         return '\n\n'.join(
-            r['text'] or problem_text(json.loads(r['problem']))
+            r['text'] or describe_problems(json.loads(r['problem']))
             for r in rendered)
 
     @classmethod
     def _served(cls):
-        "Return version, id and step of what is served, oldest first"
+        "Return version, id and step of the served entries, oldest first"
         pool = Pool()
         step = pool.get('gnuhealth.imaging.procedure.step').__table__()
         request = pool.get('gnuhealth.imaging.test.request').__table__()
@@ -126,13 +147,24 @@ class WorklistEntry(ModelSQL):
         return cursor.fetchall()
 
     @classmethod
-    def served_versions(cls):
-        "Return the version of each entry that is served, by its step's id"
+    def get_served_versions(cls):
+        "Return the version of each served entry, by the id of its step"
         return {step: version for version, _, step in cls._served()}
 
     @classmethod
     def files(cls, steps):
-        "Return version and worklist file of steps' entries, by their ids"
+        """Return the worklist files of steps.
+
+        Parameters
+        ----------
+        steps : iterable of int
+
+        Returns
+        -------
+        dict of tuple
+            Version and content of the file, by the id of each step that
+            could be rendered.
+        """
         return {
             e.step.id: (e.version, e.dicom) for e in cls.search([
                     ('step', 'in', list(steps)),
@@ -141,23 +173,26 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def page(cls, since=0, texts=False, etag=None):
-        """Return what changed after an index, in a transaction of its own.
+        """Return the entries that changed after an index.
+
+        It is read in a separate transaction.
 
         Parameters
         ----------
         since : int
-            The index of the answer before; 0 for all.
+            The index of the previous response; 0 for all entries.
         texts : bool
-            Add what a script needs to write files.
+            Whether to add the texts from which scripts write files.
         etag : str, optional
-            Of the answer before.
+            Of the previous response.
 
         Returns
         -------
         dict or None
-            ``since``, ``index``, ``more``, ``entries``; and ``open`` and
-            ``etag`` where ``more`` is false.  An id never stands for two
-            contents.  None if nothing changed since the answer with `etag`.
+            ``since``, ``index``, ``more``, ``entries``; the last page also
+            has ``open`` (the ids of all served entries) and ``etag``.  The id
+            of an entry changes with its content.  None if nothing has changed
+            since the response with `etag`.
         """
         return in_transaction(cls._page, since, texts, etag)
 
@@ -202,14 +237,14 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def refresh(cls, patience=0):
-        """Render what has changed, in transactions of its own.
+        """Render the entries that are out of date, in separate transactions.
 
-        Does nothing while another process is at it.
+        If another process is rendering, this one only waits.
 
         Parameters
         ----------
         patience : float
-            Seconds to wait for the other process.
+            The longest time to wait, in seconds.
         """
         deadline = time.monotonic() + patience
         while not cls._refresh_alone() and time.monotonic() < deadline:
@@ -217,7 +252,7 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _refresh_alone(cls):
-        "Return whether no other process was at it"
+        "Render unless another process does; return whether it was possible"
         deadline = time.monotonic() + REFRESH_SECONDS
         with named_lock(RENDERING) as taken:
             while (taken and time.monotonic() < deadline
@@ -227,18 +262,18 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _refresh_some(cls):
-        "Render some entries, and tell whether there is more to render"
-        with _unbiased():
-            cls._forget()
+        "Render some entries, and return whether there are more"
+        with _as_system():
+            cls._delete_closed()
             return cls._render_stale()
 
     @classmethod
-    def _forget(cls):
-        "Delete the entries of steps that are closed since yesterday"
+    def _delete_closed(cls):
+        "Delete the entries of steps that were closed over a day ago"
         step = Pool().get('gnuhealth.imaging.procedure.step').__table__()
         entry = cls.__table__()
         cursor = Transaction().connection.cursor()
-        # Later versions may be the base of those to come
+        # The highest versions are kept: the next ones must be higher
         cursor.execute(*entry
             .join(step, condition=entry.step == step.id)
             .select(
@@ -256,11 +291,11 @@ class WorklistEntry(ModelSQL):
         known = dict(cursor)
         stale = [
             id_ for id_, stamp in stamps.items() if known.get(id_) != stamp]
-        cls._store({id_: stamps[id_] for id_ in stale[:RENDER_LIMIT]})
+        cls._render_steps({id_: stamps[id_] for id_ in stale[:RENDER_LIMIT]})
         return len(stale) > RENDER_LIMIT
 
     @classmethod
-    def _store(cls, stamps):
+    def _render_steps(cls, stamps):
         pool = Pool()
         Step = pool.get('gnuhealth.imaging.procedure.step')
         Institution = pool.get('gnuhealth.institution')
@@ -272,7 +307,8 @@ class WorklistEntry(ModelSQL):
         zones = Institution.zones(
             {s.institution for s in steps if s.institution})
         for step in steps:
-            values = {'stamp': stamps[step.id], **cls._rendered(step, zones)}
+            values = {
+                'stamp': stamps[step.id], **cls._entry_values(step, zones)}
             entry = entries.get(step.id)
             if not entry or any(
                     getattr(entry, name) != value
@@ -296,8 +332,8 @@ class WorklistEntry(ModelSQL):
         return version or 0
 
     @classmethod
-    def _rendered(cls, step, zones=None):
-        "Return the values of a step's entry"
+    def _entry_values(cls, step, zones=None):
+        "Return the field values of the entry of a step"
         nothing = dict.fromkeys(
             ['dicom', 'text', 'kind', 'charset', 'problem'])
         try:
@@ -311,10 +347,10 @@ class WorklistEntry(ModelSQL):
                 'charset': _charset(rendered.dataset),
                 }
         except (TemplateError, WorklistError) as error:
-            problems = problems_of(error)
+            problems = list_problems(error)
         except Exception as error:
-            # Other modules add variables. What they raise may hold data of
-            # the patient, and must not keep other patients' steps away.
+            # Variables of other modules may raise anything. The message may
+            # hold patient data, and the other steps must still be rendered.
             logger.error(
                 "Worklist entry of step %s: %s", step.id,
                 type(error).__name__)
@@ -323,7 +359,7 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _render(cls, step, zones=None):
-        """Return the entry of a step.
+        """Render the item of a step.
 
         Raises
         ------
@@ -340,19 +376,21 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _stamps(cls):
-        """Return what identifies the state of all that an entry is made of.
+        """Return digests of the records that entries are made from.
 
         Returns
         -------
-        dict
-            str by the id of each step that is served.
+        dict of str
+            By the id of each step that is served.
         """
         rows = cls._stamp_rows()
         parties = {row[name] for row in rows for name in _PARTIES}
         patients = {row['patient'] for row in rows}
-        names = _grouped('gnuhealth.person_name', 'party', parties)
-        diseases = _grouped('gnuhealth.patient.disease', 'patient', patients)
-        weights = _grouped('gnuhealth.patient.evaluation', 'patient', patients)
+        names = _child_states('gnuhealth.person_name', 'party', parties)
+        diseases = _child_states(
+            'gnuhealth.patient.disease', 'patient', patients)
+        weights = _child_states(
+            'gnuhealth.patient.evaluation', 'patient', patients)
         common = cls._common_stamp()
         stamps = {}
         for row in rows:
@@ -416,7 +454,7 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _common_stamp(cls):
-        "Return the state of what concerns all entries"
+        "Return a digest of the records that all entries depend on"
         pool = Pool()
         cursor = Transaction().connection.cursor()
         parts = []
@@ -433,10 +471,11 @@ class WorklistEntry(ModelSQL):
 
 
 @contextmanager
-def _unbiased():
-    """Render the same for whoever asks.
+def _as_system():
+    """Use root, no context and no access checks, whoever the user is.
 
-    Names are in the language of the database, and inactive records count.
+    So entries do not depend on the user: names are in the language of the
+    database, and inactive records are used.
     """
     transaction = Transaction()
     with transaction.set_user(0), transaction.reset_context(), \
@@ -460,8 +499,8 @@ def _is_served(step, request):
         & (step.scheduled_at < end))
 
 
-def _grouped(model, column, ids):
-    "Return the state of the records that belong to others, by their ids"
+def _child_states(model, column, ids):
+    "Return number and last change of child records, by their owner's id"
     table = Pool().get(model).__table__()
     owner = getattr(table, column)
     cursor = Transaction().connection.cursor()

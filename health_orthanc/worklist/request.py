@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an order gives to worklist templates, and the preview of it."""
+"""Template variables and worklist preview of an order"""
 
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
@@ -34,20 +34,20 @@ class Request(metaclass=PoolMeta):
 
     @property
     def worklist_template(self):
-        "The template of the study type, if it can be used"
+        "The worklist template of the study type, None if it is inactive"
         template = self.requested_test.imaging_worklist_template
         return template if template and template.active else None
 
     def get_worklist_template_data(self):
-        """Return the variables of worklist templates.
+        """Return the variables for worklist templates.
 
-        They are those of the step that is being rendered, otherwise of the
-        order's first one.  Other modules extend this method.
+        They are of the step that is being rendered, otherwise of the first
+        open one.  Other modules extend this method.
 
         Returns
         -------
         dict
-            str or list of str or None by the DICOM keyword, not made safe;
+            By DICOM keyword: str, list of str or None, not escaped yet.
             ``my`` is the order itself.
         """
         inherited = getattr(super(), 'get_worklist_template_data', None)

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep the worklists of servers in step through their REST API.
+"""Updates of the worklists of servers through their REST API
 
-The network is only used outside of transactions.  What is to be made in
-Orthanc is recorded before, and what came of it behind: a run that is killed in
-between finds its entries again by what they stand for.
+The network is only used outside of transactions.  An entry is recorded before
+it is created in Orthanc, and its Orthanc id is recorded after that.  If a run
+is killed in between, the next one finds the entry by study UID and step ID.
 """
 
 import datetime as dt
@@ -29,23 +29,23 @@ __all__ = ['Placement']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.placement')
 
-# Entries whose fate is recorded at once
+# Entries whose results are recorded in one transaction
 BATCH_LIMIT = 50
-# Deletions, and entries, that a server may refuse before a run lets them be
+# Deletions, or entries, that a server may refuse before a run stops trying
 REFUSED_LIMIT = 10
-# These would befall all others too
+# Errors that would affect all other entries too
 _NO_REFUSALS = (Forbidden, NoWorklists, Redirected, Unauthorized)
-# Files of the script may lie in the folder of Orthanc's entries
+# The script may write its files into the folder of Orthanc's entries
 _FILE_PREFIX = 'gnuhealth-'
 
 
 class _TooManyRefused(Exception):
-    pass
+    "The server has refused `REFUSED_LIMIT` entries"
 
 
 @dataclass(frozen=True)
-class _Place:
-    "What is known of an entry in Orthanc"
+class _Entry:
+    "An entry in Orthanc, or one that is to be created"
     step: int | None
     identity: tuple[str, str] | None = None
     id: int | None = None
@@ -57,7 +57,7 @@ class _Place:
 class Placement(GuardedMixin, ModelSQL, ModelView):
     """Worklist Placement
 
-    An entry on the worklist of a server, as it was sent last.
+    An entry on the worklist of a server, as it was last sent.
     """
     __name__ = 'gnuhealth.imaging.worklist.placement'
 
@@ -96,7 +96,7 @@ class Placement(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     @without_check_access
     def servers(cls):
-        "Return the ids of the servers that may hold entries"
+        "Return the ids of the servers that may hold our entries"
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.select(table.server, group_by=table.server))
@@ -104,22 +104,23 @@ class Placement(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def update_server(cls, server, asked_at=None):
-        """Bring the worklist of a server in step, unless another run does.
+        """Update the worklist of a server, unless another run does.
 
         Parameters
         ----------
+        server : Server
         asked_at : datetime, optional
-            When this run was asked for: where one was begun since then, there
-            is nothing to do.
+            When this run was queued.  If another run has started since then,
+            nothing is done.
         """
         Entry = Pool().get('gnuhealth.imaging.worklist.entry')
         with named_lock('worklist', server.id) as free:
-            if free and in_transaction(cls._start, server.id, asked_at):
+            if free and in_transaction(cls._claim_run, server.id, asked_at):
                 Entry.refresh()
                 cls._update(server.id)
 
     @classmethod
-    def _start(cls, server_id, asked_at):
+    def _claim_run(cls, server_id, asked_at):
         Server = Pool().get('gnuhealth.orthanc.config')
         begun = Server(server_id).worklist_started
         if asked_at and begun and begun >= asked_at:
@@ -132,33 +133,33 @@ class Placement(GuardedMixin, ModelSQL, ModelView):
         kind, status = 'internal', None
         try:
             with in_transaction(cls._client, server_id) as client:
-                kind, status = _Update(server_id, client).run()
+                kind, status = _ServerUpdate(server_id, client).run()
         except OrthancError as error:
             kind, status = error.kind, error.status
         except SecretUnavailable:
             kind = 'secret'
         except Exception as error:
-            # The server's form tells, and other servers have their turn
+            # The server's form shows the error; other servers still run
             logger.error(
                 "Worklist of Orthanc server %s: %s", server_id,
                 type(error).__name__,
                 exc_info=logger.isEnabledFor(logging.DEBUG))
         finally:
-            in_transaction(cls._end, server_id, kind, status)
+            in_transaction(cls._record_outcome, server_id, kind, status)
 
     @classmethod
     def _client(cls, server_id):
         return Pool().get('gnuhealth.orthanc.config')(server_id).get_client()
 
     @classmethod
-    def _end(cls, server_id, kind, status):
+    def _record_outcome(cls, server_id, kind, status):
         Server = Pool().get('gnuhealth.orthanc.config')
         before = Server(server_id).worklist_error_kind
         values = {'worklist_error_kind': kind, 'worklist_error_status': status}
         if kind is None:
             values['last_worklist_update'] = dt.datetime.now().replace(
                 microsecond=0)
-        # It runs every minute: each error is said once
+        # It runs every minute: each error is logged once
         if kind != before:
             logger.warning(
                 "Worklist of Orthanc server %s: %s", server_id,
@@ -166,8 +167,8 @@ class Placement(GuardedMixin, ModelSQL, ModelView):
         Server.write_progress(server_id, **values)
 
 
-class _Update:
-    """One run against one server
+class _ServerUpdate:
+    """An update of the worklist of one server
 
     Parameters
     ----------
@@ -182,73 +183,75 @@ class _Update:
         self._refused_by = None
 
     def run(self):
-        """Bring the worklist in step.
+        """Make the worklist equal to the served entries.
 
         Returns
         -------
         kind : str or None
+            The kind of the error if the server has refused single entries.
         status : int or None
-            Of the error with which the server refused single entries.
+            The HTTP status of that error.
 
         Raises
         ------
         OrthancError
         """
         found = self._client.worklists()
-        served, places = in_transaction(self._load)
-        places, doubles = _located(places, found)
-        with self._tolerant():
-            self._clear([p for p in places if p.step not in served], doubles)
-        with self._tolerant():
-            self._fill([p for p in places if p.step in served], served)
+        served, places = in_transaction(self._load_entries)
+        places, duplicates = _locate_entries(places, found)
+        with self._limiting_refusals():
+            self._delete_unwanted(
+                [p for p in places if p.step not in served], duplicates)
+        with self._limiting_refusals():
+            self._send_changed([p for p in places if p.step in served], served)
         if self._refused_by:
             return self._refused_by.kind, self._refused_by.status
         return None, None
 
     @contextmanager
-    def _tolerant(self):
+    def _limiting_refusals(self):
         self._refusals = 0
         with suppress(_TooManyRefused):
             yield
 
-    def _clear(self, places, doubles):
-        for batch in _batches(places):
-            self._remove(batch)
-        for orthanc_id in doubles:
-            self._delete(orthanc_id)
+    def _delete_unwanted(self, places, duplicates):
+        for batch in _split(places):
+            self._delete_entries(batch)
+        for orthanc_id in duplicates:
+            self._delete_entry(orthanc_id)
 
-    def _fill(self, places, served):
+    def _send_changed(self, places, served):
         known = {p.step for p in places}
         stale = [
             p for p in places
             if p.orthanc_id is None or p.version != served[p.step]]
-        stale += [_Place(step) for step in served if step not in known]
-        # What was refused before never keeps others away
+        stale += [_Entry(step) for step in served if step not in known]
+        # Entries that were refused before come last
         stale.sort(key=lambda p: p.refused == served[p.step])
-        for batch in _batches(stale):
-            self._send(in_transaction(self._prepare, batch))
+        for batch in _split(stale):
+            self._send_entries(in_transaction(self._prepare_entries, batch))
 
     # Records
 
-    def _load(self):
-        "Return what is to be there, and what is known to be there"
+    def _load_entries(self):
+        "Return the versions to be served, and the recorded entries"
         pool = Pool()
         Entry = pool.get('gnuhealth.imaging.worklist.entry')
         Placement = pool.get('gnuhealth.imaging.worklist.placement')
         server = pool.get('gnuhealth.orthanc.config')(self._server_id)
-        served = Entry.served_versions() if server.keeps_worklist else {}
+        served = Entry.get_served_versions() if server.keeps_worklist else {}
         places = [
-            _Place(
+            _Entry(
                 p.step.id if p.step else None,
                 (p.study_instance_uid, p.step_id), p.id, p.version,
                 p.orthanc_id, p.refused_version)
             for p in Placement.search([('server', '=', server.id)])]
         return served, places
 
-    def _prepare(self, batch):
-        """Return places as they are to be, with their tags.
+    def _prepare_entries(self, batch):
+        """Return the entries to send, with their tags.
 
-        Those that are new are recorded, not yet with an id in Orthanc.
+        New ones are recorded, without an id in Orthanc yet.
         """
         pool = Pool()
         Entry = pool.get('gnuhealth.imaging.worklist.entry')
@@ -256,7 +259,7 @@ class _Update:
         files = Entry.files([p.step for p in batch])
         places, tags = [], []
         for place in batch:
-            # Others were canceled just now
+            # The steps of others were canceled in the meantime
             if place.step in files:
                 version, file = files[place.step]
                 tags.append(to_tags(file))
@@ -274,7 +277,7 @@ class _Update:
 
     @contextmanager
     def _recording(self, record):
-        "Record what was done, whatever comes in between"
+        "Record the results at the end, even after an exception"
         done = []
         try:
             yield done
@@ -295,59 +298,60 @@ class _Update:
         Placement.write(*args)
 
     @staticmethod
-    def _forget(places):
+    def _delete_records(places):
         Placement = Pool().get('gnuhealth.imaging.worklist.placement')
         Placement.delete(Placement.browse([p.id for p in places]))
 
     # Orthanc
 
-    def _remove(self, batch):
-        with self._recording(self._forget) as done:
+    def _delete_entries(self, batch):
+        with self._recording(self._delete_records) as done:
             for place in batch:
-                if place.orthanc_id is None or self._delete(place.orthanc_id):
+                if place.orthanc_id is None or self._delete_entry(
+                        place.orthanc_id):
                     done.append(place)
 
-    def _delete(self, orthanc_id):
-        "Return whether the entry is gone"
+    def _delete_entry(self, orthanc_id):
+        "Delete an entry, and return whether it no longer exists"
         try:
             self._client.delete_worklist(orthanc_id)
         except NotFound:
-            # Somebody was faster
+            # It was deleted by somebody else
             pass
         except OrthancError as error:
             self._note_refusal(error)
             return False
         return True
 
-    def _send(self, prepared):
+    def _send_entries(self, prepared):
         with self._recording(self._save) as done:
             for place, tags in prepared:
                 try:
-                    done.append(self._put(place, tags))
+                    done.append(self._send_entry(place, tags))
                 except OrthancError as error:
                     done.append(replace(
                             place, version=None, refused=place.version))
                     self._note_refusal(error)
 
-    def _put(self, place, tags):
-        "Return the place of an entry that was sent"
+    def _send_entry(self, place, tags):
+        "Send an entry, and return it with its Orthanc id"
         place = replace(place, refused=None)
         if place.orthanc_id is not None:
             try:
                 self._client.replace_worklist(place.orthanc_id, tags)
                 return place
             except NotFound:
-                # Deleted just now
+                # It was deleted in the meantime
                 pass
         return replace(place, orthanc_id=self._client.create_worklist(tags))
 
     def _note_refusal(self, error):
-        """Let other entries have their turn.
+        """Count a refused entry, so that the run continues with others.
 
         Raises
         ------
         OrthancError
-            They would not fare better.
+            The error would affect the other entries too.
         _TooManyRefused
         """
         if (error.status is None or error.transient
@@ -359,36 +363,36 @@ class _Update:
             raise _TooManyRefused()
 
 
-def _located(places, found):
-    """Find entries in Orthanc again.
+def _locate_entries(places, found):
+    """Assign the entries in Orthanc to the recorded ones.
 
     Parameters
     ----------
-    places : list of _Place
+    places : list of _Entry
     found : dict
-        What the entries in Orthanc stand for, by their ids.
+        Study UID and step ID of the entries in Orthanc, by their ids.
 
     Returns
     -------
-    places : list of _Place
-        With the ids under which they are there, None if they are not.
-    doubles : list of str
-        Ids of entries that stand for the same as others.
+    places : list of _Entry
+        With their present ids in Orthanc, None if they do not exist there.
+    duplicates : list of str
+        Ids of further entries for the same step.
     """
     ids = defaultdict(list)
     for orthanc_id, identity in found.items():
         if not orthanc_id.startswith(_FILE_PREFIX):
             ids[identity].append(orthanc_id)
-    located, doubles = [], []
+    located, duplicates = [], []
     for place in places:
         same = ids.pop(place.identity, [])
         if place.orthanc_id not in found:
-            # What is there under another id may hold anything
+            # The content of an entry with another id is not known
             place = replace(
                 place, version=None, orthanc_id=same[0] if same else None)
-        doubles.extend(id_ for id_ in same if id_ != place.orthanc_id)
+        duplicates.extend(id_ for id_ in same if id_ != place.orthanc_id)
         located.append(place)
-    return located, doubles
+    return located, duplicates
 
 
 def _identity_values(place):
@@ -396,6 +400,6 @@ def _identity_values(place):
     return {'study_instance_uid': study_instance_uid, 'step_id': step_id}
 
 
-def _batches(places):
+def _split(places):
     for start in range(0, len(places), BATCH_LIMIT):
         yield places[start:start + BATCH_LIMIT]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The route from which plugins read the worklist."""
+"""Route from which plugins read the worklist"""
 
 import base64
 from http import HTTPStatus
@@ -19,8 +19,22 @@ __all__ = ['worklist']
 @app.route('/<database_name>/orthanc/worklist', methods={'GET'})
 @with_pool
 def worklist(request, pool):
-    "Tell what is on the worklist; see `WorklistEntry.page`"
-    # Nobody else is told even which modules are active
+    """Return the worklist to a plugin.
+
+    ``GET /<database>/orthanc/worklist?since=<index>``; with If-None-Match,
+    304 if nothing has changed.
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+
+    Returns
+    -------
+    Response
+        JSON, see `WorklistEntry.page`.
+    """
+    # First, so that others do not learn whether the module is active
     check_plugin(request, pool)
     page = _page(request, pool)
     if page is None:
@@ -36,12 +50,12 @@ def worklist(request, pool):
 
 def _page(request, pool):
     since = request.args.get('since', default=0, type=int)
-    # Proxies that compress make it a weak one
+    # Compressing proxies turn the ETag into a weak one
     etag = next(iter(request.if_none_match.as_set(include_weak=True)), None)
     with Transaction().start(pool.database_name, 0, readonly=True):
         Entry = pool.get('gnuhealth.imaging.worklist.entry')
         with without_check_access():
-            # The pages after the first tell what was found for that
+            # Further pages belong to the state of the first one
             if not since or etag:
                 Entry.refresh()
             return Entry.page(since, etag=etag)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers whose worklist is kept through their REST API."""
+"""Worklist settings and status of servers"""
 
 import datetime as dt
 
@@ -123,11 +123,12 @@ class Server(metaclass=PoolMeta):
 
     @property
     def keeps_worklist(self):
+        "Whether open steps are sent to the worklist of the server"
         return self.active and self.worklist_mode == 'rest'
 
     @classmethod
     def synchronize_worklists(cls):
-        "Start to update the worklists of all active servers (scheduler)"
+        "Queue updates of the worklists of all active servers (scheduler)"
         Placement = Pool().get('gnuhealth.imaging.worklist.placement')
         cls._update_worklists_later(cls.search(['OR',
                     ('worklist_mode', '!=', 'none'),
@@ -142,7 +143,14 @@ class Server(metaclass=PoolMeta):
 
     @classmethod
     def update_worklist(cls, servers, asked_at=None):
-        "Bring the worklist of each server in step with the open steps"
+        """Update the worklists of servers (queue).
+
+        Parameters
+        ----------
+        servers : list of Server
+        asked_at : datetime, optional
+            When the update was queued.
+        """
         Placement = Pool().get('gnuhealth.imaging.worklist.placement')
         for server in servers:
             Placement.update_server(server, asked_at)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether devices find a procedure step, and what keeps them from it."""
+"""Worklist status of procedure steps, and the RPC of the scripts"""
 
 from trytond.i18n import gettext
 from trytond.model import fields
@@ -15,7 +15,7 @@ from ..orders.states import OPEN_STATES
 
 __all__ = ['ProcedureStep']
 
-# Seconds
+# Seconds that a script waits for another process that renders
 REFRESH_PATIENCE = 10
 
 
@@ -72,7 +72,7 @@ class ProcedureStep(metaclass=PoolMeta):
         Entry = Pool().get('gnuhealth.imaging.worklist.entry')
         rendered = Entry.problems(steps)
         return {
-            s.id: (s._missing() or rendered.get(s.id))
+            s.id: (s._describe_missing() or rendered.get(s.id))
             if s.state in OPEN_STATES else None
             for s in cls.browse(steps)}
 
@@ -96,8 +96,8 @@ class ProcedureStep(metaclass=PoolMeta):
                     ('id', 'in', Entry.failed()),
                     ]])
 
-    def _missing(self):
-        "Return what to complete before a device can find the step"
+    def _describe_missing(self):
+        "Return a message with the attributes that the step lacks, or None"
         fields_ = [
             (self, 'modality'), (self, 'station_aetitle'),
             (self.request.patient, 'puid')]
@@ -110,17 +110,22 @@ class ProcedureStep(metaclass=PoolMeta):
 
     @classmethod
     def get_worklist(cls, since=0):
-        """Return what changed on the worklist, for scripts.
+        """Return the changes of the worklist to scripts (RPC).
 
         Parameters
         ----------
         since : int
-            The index of the answer before; 0 for all.
+            The index of the previous response; 0 for all entries.
 
         Returns
         -------
         dict
-            As `WorklistEntry.page` tells, with the texts for dump2dcm.
+            See `WorklistEntry.page`; with the texts for dump2dcm.
+
+        Raises
+        ------
+        AccessError
+            The user is in no group that may read the worklist.
         """
         pool = Pool()
         Entry = pool.get('gnuhealth.imaging.worklist.entry')
@@ -138,6 +143,6 @@ class ProcedureStep(metaclass=PoolMeta):
             raise AccessError(
                 gettext('ir.msg_access_rule_error', **cls.__names__()))
         with without_check_access():
-            # A script may not ask again soon
+            # The next run of a script may be far away: wait for the changes
             Entry.refresh(patience=REFRESH_PATIENCE)
             return Entry.page(since, texts=True)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which worklist template the orders of a study type use."""
+"""Worklist templates of study types"""
 
 from trytond.model import fields
 from trytond.pool import PoolMeta

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Templates of worklist items."""
+"""Templates of worklist items"""
 
 
 from trytond.i18n import gettext
@@ -16,7 +16,7 @@ from ..core.worklist.element_values import WorklistError
 from ..core.worklist.template import TemplateError
 
 __all__ = [
-    'WorklistTemplate', 'problem_text', 'problems_of']
+    'WorklistTemplate', 'describe_problems', 'list_problems']
 
 
 class WorklistTemplate(
@@ -60,7 +60,7 @@ class WorklistTemplate(
 
     def get_completed(self, name):
         try:
-            return ', '.join(self._check())
+            return ', '.join(self._check_template())
         except (TemplateError, WorklistError):
             return None
 
@@ -71,9 +71,9 @@ class WorklistTemplate(
                 'template', 'template_type', 'charset', 'active'}:
             for template in templates:
                 if template.active:
-                    template._validate_template()
+                    template._check_renders()
 
-    def _check(self):
+    def _check_template(self):
         return worklist.check_template(
             self.template, self.template_type, self.charset,
             self._extra_variables())
@@ -81,7 +81,7 @@ class WorklistTemplate(
     @classmethod
     @without_check_access
     def _extra_variables(cls):
-        "Return the variables that other modules add to those of orders"
+        "Return the names of the variables that other modules add"
         Request = Pool().get('gnuhealth.imaging.test.request')
         requests = Request.search([], order=[('id', 'DESC')], limit=1)
         if not requests:
@@ -89,18 +89,29 @@ class WorklistTemplate(
         data = requests[0].get_worklist_template_data()
         return data.keys() - worklist.VARIABLES
 
-    def _validate_template(self):
+    def _check_renders(self):
         try:
-            self._check()
+            self._check_template()
         except (TemplateError, WorklistError) as error:
             raise WorklistTemplateError(gettext(
                     'health_orthanc.msg_worklist_template',
                     template=self.name,
-                    problem=problem_text(problems_of(error)))) from error
+                    problem=describe_problems(
+                        list_problems(error)))) from error
 
 
-def problems_of(error):
-    "Return what is wrong as a list of [kind, values]"
+def list_problems(error):
+    """Return the problems that an error of a template reports.
+
+    Parameters
+    ----------
+    error : TemplateError or WorklistError
+
+    Returns
+    -------
+    list of list
+        The kind and the values of each message; serializable as JSON.
+    """
     if isinstance(error, TemplateError):
         return [[error.kind, {
                     'line': str(error.line or ''), 'detail': error.detail}]]
@@ -108,13 +119,25 @@ def problems_of(error):
         [kind, {'keyword': keyword}] for kind, keyword in error.problems]
 
 
-def problem_text(problems):
+def describe_problems(problems):
+    """Return problems as text in the user's language.
+
+    Parameters
+    ----------
+    problems : list of list
+        The result of `list_problems`.
+
+    Returns
+    -------
+    str
+        One problem a line.
+    """
     return '\n'.join(
         _describe_problem(kind, **values) for kind, values in problems)
 
 
 def _describe_problem(kind, line='', detail='', keyword=''):
-    "Return a problem in words"
+    "Return the message for a problem"
     text = gettext(
         f'health_orthanc.msg_worklist_{kind}',
         detail=detail or '…', keyword=keyword)

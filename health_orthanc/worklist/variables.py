@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What worklist templates are given of an order and its step."""
+"""Variables of worklist templates"""
 
 import datetime as dt
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ __all__ = [
 # The step that is being rendered and the time zones of institutions
 _current = ContextVar('worklist_current', default=(None, None))
 
-# What the modality is told of a step that is open (PS3.3 C.4.10)
+# Scheduled Procedure Step Status by state (PS3.3 C.4.10)
 _STATUSES = {'scheduled': 'SCHEDULED', 'in_progress': 'STARTED'}
 _SEXES = {'m': 'M', 'f': 'F', 'nb': 'O', 'other': 'O', 'nd': 'O'}
 _MAY_BE_PREGNANT, _UNKNOWN_PREGNANCY = '3', '4'
@@ -28,12 +28,13 @@ _MAY_BE_PREGNANT, _UNKNOWN_PREGNANCY = '3', '4'
 
 @contextmanager
 def rendering(step, zones=None):
-    """Let the variables of an order be those of one of its steps.
+    """Use a certain step for the variables of its order.
 
     Parameters
     ----------
+    step : ProcedureStep
     zones : dict, optional
-        As `Institution.zones` returns.
+        Time zones, from `Institution.zones`.
     """
     token = _current.set((step, zones))
     try:
@@ -84,13 +85,14 @@ class RecordView:
     All else is hidden. Other modules give templates what they need besides as
     variables of `get_worklist_template_data()`.
 
-    Text is made safe as values of variables are.  There are no files.
+    Texts are escaped as values of variables are.  Binary fields and methods
+    are hidden.
 
     Parameters
     ----------
     record : Model
     kind : str
-        Of the template.
+        The type of the template: ``'dump2dcm'`` or ``'json'``.
     """
     __slots__ = ('_record', '_kind')
 
@@ -100,9 +102,9 @@ class RecordView:
 
     def __getattr__(self, name):
         record = self._record
-        if not _is_shown(record.__class__, name):
+        if not _is_readable(record.__class__, name):
             raise AttributeError(name)
-        return _view(getattr(record, name), self._kind)
+        return _wrapped(getattr(record, name), self._kind)
 
     def __str__(self):
         return worklist.safe_text(self._record.rec_name, self._kind)
@@ -111,27 +113,37 @@ class RecordView:
         return True
 
 
-def _is_shown(Record, name):
+def _is_readable(Record, name):
     if name in {'id', 'rec_name'}:
         return True
     return name in REACHABLE.get(Record.__name__, ()) and (
         name in Record._fields)
 
 
-def _view(value, kind):
+def _wrapped(value, kind):
     if isinstance(value, Model):
         return RecordView(value, kind)
     if isinstance(value, str):
         return worklist.safe_text(value, kind)
     if isinstance(value, (list, tuple)):
-        return [_view(item, kind) for item in value]
+        return [_wrapped(item, kind) for item in value]
     if isinstance(value, (dict, bytes)):
         return None
     return value
 
 
 def template_data(request):
-    "Return the variables that the module gives to templates"
+    """Return the variables of an order and its current step.
+
+    Parameters
+    ----------
+    request : Request
+
+    Returns
+    -------
+    dict
+        By DICOM keyword; ``my`` is the order.
+    """
     step, zones = _current.get()
     if step is None or step.request != request:
         step = next(
@@ -171,7 +183,18 @@ def _order_data(request):
 
 
 def patient_identity(patient):
-    "Return who a patient is, by the keywords of DICOM"
+    """Return the identity of a patient.
+
+    Parameters
+    ----------
+    patient : Patient
+
+    Returns
+    -------
+    dict
+        PatientName, PatientID, PatientBirthDate (``YYYYMMDD``) and
+        PatientSex; None for what is unknown.
+    """
     party = patient.party
     return {
         'PatientName': _person_name(party),
@@ -191,7 +214,7 @@ def _patient_data(patient):
         'Allergies': sorted({
                 d.pathology.rec_name for d in patient.diseases
                 if d.is_allergy and d.pathology}),
-        # GNU Health joins them by this; a name may hold other line ends
+        # GNU Health joins alerts with \n; a name may hold other line ends
         'MedicalAlerts': sorted(filter(
                 None, (patient.critical_summary or '').split('\n'))),
         }
@@ -239,7 +262,7 @@ def _person_name(party):
 
 
 def _weight(patient):
-    "Return what the patient weighed last, in kg"
+    "Return the last weight of the patient in kg"
     Evaluation = Pool().get('gnuhealth.patient.evaluation')
     table = Evaluation.__table__()
     cursor = Transaction().connection.cursor()
@@ -254,7 +277,8 @@ def _weight(patient):
 def _pregnancy(patient, sex):
     """Return the PregnancyStatus (PS3.3 C.7.1.3).
 
-    Nothing in GNU Health says that somebody is not pregnant: it is unknown.
+    GNU Health cannot record that somebody is not pregnant: unknown is the
+    default.
     """
     if sex == 'M':
         return None

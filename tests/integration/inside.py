@@ -269,7 +269,9 @@ def correct(study_id, kind='correct'):
     "Ask for a correction and work it off; return the studies asked for"
     Study = model(STUDY)
     with Transaction().new_transaction() as transaction:
-        asked = [s.id for s in model(CORRECTION).ask([Study(study_id)], kind)]
+        asked = [
+            s.id for s in model(CORRECTION).queue_corrections(
+                [Study(study_id)], kind)]
         transaction.commit()
         # Not a second time when the call has ended
         transaction.tasks.clear()

@@ -481,7 +481,7 @@ RECORDS = {
     }
 # Where updates are killed, and whether anything of them is kept
 KILLED = [
-    (f'trytond.modules.{MODULE}.migration_series:convert_instances', False),
+    (f'trytond.modules.{MODULE}.migration.series:convert_instances', False),
     # All is loaded, and next comes what has transactions of its own
     ('trytond.model:ModelSQL._update_sql_indexes', True),
     ]

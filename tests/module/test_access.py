@@ -264,21 +264,22 @@ class OutsidersTestCase(AccessTestCase):
             (RUN, 'run'), (RUN, 'run_all'), (RUN, 'clean'),
             (RUN, 'load_instances'), (VIEWER, 'offered'),
             (SERVER, 'new_plugin_key'), (STEP, 'reject_because'),
-            (REQUEST, 'identify'),
-            (REQUEST, 'follow_steps'), (REQUEST, 'open_recent'),
+            (REQUEST, 'assign_identifiers'), (REQUEST, 'update_from_steps'),
+            (REQUEST, 'create_recent_steps'),
             (REQUEST, 'get_worklist_template_data'), (ENTRY, 'page'),
             (ENTRY, 'refresh'), (ENTRY, 'preview'), (ENTRY, 'files'),
-            (ENTRY, 'served_versions'), (PLACEMENT, 'servers'),
+            (ENTRY, 'get_served_versions'), (PLACEMENT, 'servers'),
             (PLACEMENT, 'update_server'), (SERVER, 'update_worklist'),
             (SERVER, 'synchronize_worklists'),
             (CONFIGURATION, 'new_accession_number'), (STUDY, 'confirm'),
             (STUDY, 'link_because'), (STUDY, 'unlink_because'),
             (STUDY, 'dismiss_because'), (STUDY, 'dismiss_by_rule'),
-            (RULE, 'dismiss'), (CORRECTION, 'ask'), (CORRECTION, 'plan'),
+            (RULE, 'dismiss'), (CORRECTION, 'queue_corrections'),
+            (CORRECTION, 'plan'),
             (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
             (CORRECTION, 'get_client'), (DELETION, 'delete_records'),
-            (DELETION, 'resume_pending'), (DELETION, 'obstacle'),
-            (UPGRADE_NOTE, 'tell')]
+            (DELETION, 'resume_pending'), (DELETION, 'find_obstacle'),
+            (UPGRADE_NOTE, 'add')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):

@@ -42,9 +42,10 @@ class CorrectionTestCase(OrthancTestCase):
 
     def assertObstacle(self, reason, study, kind='correct'):
         Correction = Pool().get(CORRECTION)
-        self.assertEqual(Correction.obstacle(study, kind), reason)
+        self.assertEqual(Correction.find_obstacle(study, kind), reason)
         self.assertEqual(
-            Correction.ask([study], kind), [] if reason else [study])
+            Correction.queue_corrections([study], kind),
+            [] if reason else [study])
 
     @with_transaction()
     def test_only_sure_links_where_it_is_switched_on(self):
@@ -71,7 +72,7 @@ class CorrectionTestCase(OrthancTestCase):
                 ('correct', 'refused', 'c'), ('correct', 'done', 'd'),
                 ('correct', 'done', 'e'), ('correct', 'refused', 'f')]:
             correction_of(study, kind=kind, state=state, source_UID=source)
-        self.assertIsNone(Correction.obstacle(study, 'restore'))
+        self.assertIsNone(Correction.find_obstacle(study, 'restore'))
         self.assertEqual(
             Correction._first_since_restored(study).source_UID, 'd')
 

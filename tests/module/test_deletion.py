@@ -37,7 +37,7 @@ class DeletionTestCase(OrthancTestCase):
         "Have a deletion from Orthanc be followed"
         pool = Pool()
         Deletion = pool.get(DELETION)
-        id_, client, *_ = Deletion._ask(
+        id_, client, *_ = Deletion._record_request(
             record.__name__, record.id, Transaction().user, " Phantom ")
         client.close()
         Deletion._finish(id_, {r.orthanc_UID for r in [record, *gone]})
@@ -148,6 +148,6 @@ class DeletionTestCase(OrthancTestCase):
                     'asked_at': dt.datetime(2026, 3, 4)}])
         Deletion = pool.get(DELETION)
         for record in [self.study, self.series, self.instances[0]]:
-            self.assertEqual(Deletion.obstacle(record), 'correcting')
+            self.assertEqual(Deletion.find_obstacle(record), 'correcting')
         self.assertEqual(
             Pool().get(SERIES).search_count([]), 2)

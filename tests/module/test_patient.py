@@ -4,7 +4,8 @@
 import datetime as dt
 
 from trytond.model.modelsql import ForeignKeyError
-from trytond.modules.health_orthanc.common.exceptions import MirrorAccessError
+from trytond.modules.health_orthanc.common.exceptions import (
+    ResourceAccessError)
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.tests.test_tryton import with_transaction
@@ -172,7 +173,7 @@ class OrthancPatientTestCase(OrthancTestCase):
 
     @with_transaction()
     def test_is_not_copied(self):
-        with self.assertRaises(MirrorAccessError):
+        with self.assertRaises(ResourceAccessError):
             Pool().get(PATIENT).copy(
                 [create_orthanc_patient(create_server())])
 

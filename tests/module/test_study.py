@@ -5,7 +5,8 @@ import datetime as dt
 
 from trytond.model.exceptions import ValidationError
 from trytond.model.modelsql import ForeignKeyError
-from trytond.modules.health_orthanc.common.exceptions import MirrorAccessError
+from trytond.modules.health_orthanc.common.exceptions import (
+    ResourceAccessError)
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.tests.test_tryton import with_transaction
@@ -505,7 +506,7 @@ class RecordTestCase(OrthancTestCase):
         series = create_series(study)
         for record in [study, series, create_instance(series)]:
             with self.subTest(record=record):
-                with self.assertRaises(MirrorAccessError):
+                with self.assertRaises(ResourceAccessError):
                     type(record).copy([record])
 
     @with_transaction()

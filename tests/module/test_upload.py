@@ -528,7 +528,7 @@ class UploadRouteTestCase(UploadTestCase):
             waiting, = Notification.search([('orthanc_UID', '=', study)])
             self.assertGreater(
                 waiting.next_attempt, waiting.received_at)
-            Notification.announce(self.server.id, [study])
+            Notification.schedule_uploaded(self.server.id, [study])
             self.assertEqual(
                 Notification.search([('orthanc_UID', '=', study)]),
                 [waiting])
