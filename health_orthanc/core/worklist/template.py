@@ -17,7 +17,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 from genshi.core import TEXT
 from genshi.template import (
@@ -60,7 +60,7 @@ class TemplateError(ValueError):
     line : int or None
         From 1, in the template or in the rendered text.
     detail : str
-        A name, a tag or a part of the template; never a value.
+        A name, a tag or a part of the template.
     """
 
     def __init__(
@@ -202,8 +202,6 @@ _CASES = {'when', 'otherwise'}
 _WITHOUT_VALUE = {'choose', 'otherwise'}
 # They run any code, or without end
 _REFUSED = {'python', 'include', 'def'}
-# What ast.parse raises
-_SYNTAX_ERRORS = MemoryError, RecursionError, SyntaxError, ValueError
 _DIRECTIVES = {*_CASES, 'choose', 'for', 'if', 'with'}
 _CONTROLS = re.compile(
     '[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff'
@@ -286,13 +284,12 @@ class _Lines:
                 not value and command not in _WITHOUT_VALUE):
             raise TemplateError('template_syntax', line, command)
         if command == 'for':
-            loop = _parse_python(f'for {value}: pass', line)[0]
-            if isinstance(loop, ast.For):
-                self._add(ast.unparse(loop.iter), line)
+            loop = _parse_python(f'for {value}: pass', line).body[0]
+            self._add(ast.unparse(loop.iter), line)
             iterated = value.partition(' in ')[2].strip()
             self._lines.setdefault(f'iter({iterated})', line)
         elif command == 'with':
-            for statement in _parse_python(value, line):
+            for statement in _parse_python(value, line).body:
                 if not isinstance(statement, ast.Assign):
                     raise TemplateError('template_syntax', line, value)
                 self._add(ast.unparse(statement.value), line)
@@ -301,21 +298,14 @@ class _Lines:
 
     def _add(self, code: str, line: int) -> None:
         if code not in self._lines:
-            _read_names(_parse_expression(code, line), line)
+            _read_names(_parse_python(code, line, 'eval'), line)
             self._lines[code] = line
 
 
-def _parse_python(code: str, line: int) -> list[ast.stmt]:
+def _parse_python(code: str, line: int, mode: str = 'exec') -> Any:
     try:
-        return ast.parse(code).body
-    except _SYNTAX_ERRORS:
-        raise TemplateError('template_syntax', line, code) from None
-
-
-def _parse_expression(code: str, line: int) -> ast.Expression:
-    try:
-        return ast.parse(code, mode='eval')
-    except _SYNTAX_ERRORS:
+        return ast.parse(code, mode=mode)
+    except (MemoryError, RecursionError, SyntaxError, ValueError):
         raise TemplateError('template_syntax', line, code) from None
 
 
@@ -337,6 +327,8 @@ class Template:
     ----------
     source : str
         The same with the line ends of Unix.
+    text : NewTextTemplate
+        Genshi's template, whose expressions have limits.
     names : frozenset of str
         The variables that it reads.
 
@@ -354,9 +346,9 @@ class Template:
         self.source = source
         self._lines = _Lines(source)
         self._names: set[str] = set()
-        self._text = self._parse()
-        self._text.stream[:] = [
-            self._limit(event, frozenset()) for event in self._text.stream]
+        self.text = self._parse()
+        self.text.stream[:] = [
+            self._limit(event, frozenset()) for event in self.text.stream]
         self.names = frozenset(self._names)
 
     def _parse(self) -> NewTextTemplate:
@@ -442,29 +434,6 @@ class Template:
             From 1; None if the template does not read it.
         """
         return self._lines.find(name)
-
-    def generate(self, variables: Mapping[str, object]) -> Iterator[str]:
-        """Yield the parts of the text, inserted values masked.
-
-        Parameters
-        ----------
-        variables : mapping
-            All that `names` lists.
-
-        Raises
-        ------
-        TemplateError
-            A value cannot be used as the template does, or is too long.
-        """
-        context = Context()
-        context.push({**variables, _ITERATIONS: [_MAX_ITERATIONS]})
-        try:
-            for _, text, _ in self._text.generate(context):
-                yield text
-        except TemplateError:
-            raise
-        except _FAILURES:
-            raise TemplateError('template_value') from None
 
 
 def _iterated(tree: ast.AST) -> ast.AST | None:
@@ -671,12 +640,25 @@ def render_text(
         raise TemplateError('template_name', template.find_line(name), name)
     parts: list[str] = []
     size = 0
-    for text in template.generate(data):
+    for text in _generate(template, data):
         size += len(text)
         if size > _MAX_RESULT:
             raise TemplateError('template_length')
         parts.append(text)
     return ''.join(parts)
+
+
+def _generate(
+        template: Template, variables: Mapping[str, object]) -> Iterator[str]:
+    context = Context()
+    context.push({**variables, _ITERATIONS: [_MAX_ITERATIONS]})
+    try:
+        for _, text, _ in template.text.generate(context):
+            yield text
+    except TemplateError:
+        raise
+    except _FAILURES:
+        raise TemplateError('template_value') from None
 
 
 def unmask(text: str) -> str:
