@@ -13,16 +13,16 @@ __all__ = [
     'describe_vetoes', 'serialize_comparisons']
 
 DOUBTS = [
-    (Doubt.NOBODY.value, "Nobody Fits"),
+    (Doubt.NOBODY.value, "No Matching Patient"),
     (Doubt.VETO.value, "Contradiction"),
-    (Doubt.FLOOR.value, "Too Little Agrees"),
-    (Doubt.TIE.value, "Two Fit Alike"),
-    (Doubt.OTHER_KEY.value, "Number of Another Order"),
-    (Doubt.NAMESAKE.value, "Namesake"),
-    (Doubt.RIVAL.value, "Another One Nearly Fits"),
-    (Doubt.DIFFERENCE.value, "Something Differs"),
-    (Doubt.NO_KEY.value, "No Number of an Order"),
-    (Doubt.IDENTITY.value, "Person Hardly Known"),
+    (Doubt.FLOOR.value, "Low Score"),
+    (Doubt.TIE.value, "Ambiguous Match"),
+    (Doubt.OTHER_KEY.value, "Identifier of Another Order"),
+    (Doubt.NAMESAKE.value, "Same Name and Birth Date"),
+    (Doubt.RIVAL.value, "Similar Candidate"),
+    (Doubt.DIFFERENCE.value, "Differing Data"),
+    (Doubt.NO_KEY.value, "No Order Identifier"),
+    (Doubt.IDENTITY.value, "Insufficient Identity Data"),
     ]
 VERDICTS = [
     ('equal', "Equal"),

@@ -39,7 +39,7 @@ class _KeyMixin:
 
     key = fields.Char("Key", required=True, strip=False)
     birth_date = fields.Date(
-        "Birth Date", help="None where it does not narrow the search.")
+        "Birth Date", help="Empty if the search does not use the birth date.")
 
     @classmethod
     def __setup__(cls):
@@ -92,7 +92,7 @@ class _KeyMixin:
 
 
 class PatientKey(_KeyMixin, ModelSQL):
-    "Search Key of Patient"
+    "Patient Search Key"
     __name__ = 'gnuhealth.imaging_orthanc.patient_key'
     _owner = 'patient'
 
@@ -207,7 +207,7 @@ class PatientKey(_KeyMixin, ModelSQL):
 
 
 class StudyKey(_KeyMixin, ModelSQL):
-    """Search Key of Study
+    """Study Search Key
 
     Studies that wait for a patient or an order have some: whoever is
     registered or ordered for afterwards finds them.  Those that are linked

@@ -45,7 +45,7 @@ _DAY = 24 * 60 * 60
 
 
 class WorklistEntry(ModelSQL):
-    """Worklist Entry
+    """Worklist Item
 
     What is served of a step, rendered anew when a record has changed that it
     was made from.
@@ -56,12 +56,12 @@ class WorklistEntry(ModelSQL):
         'gnuhealth.imaging.procedure.step', "Step", required=True,
         ondelete='CASCADE')
     version = fields.Integer("Version", required=True)
-    stamp = fields.Char("Stamp")
+    stamp = fields.Char("Fingerprint")
     dicom = fields.Binary("DICOM")
     text = fields.Text("Text", strip=False)
-    kind = fields.Char("Kind")
+    kind = fields.Char("Type")
     charset = fields.Char("Character Set", strip=False)
-    problem = fields.Text("Problem")
+    problem = fields.Text("Error")
 
     @classmethod
     def __setup__(cls):
