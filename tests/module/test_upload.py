@@ -163,7 +163,7 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertEqual(first['patient_id'], 'GNU777ORG')
         self.assertEqual(first['birth_date'], dt.date(1985, 10, 4))
         self.assertEqual(second['state'], 'skipped')
-        self.assertIn("no DICOM", second['reason'])
+        self.assertIn("not a DICOM file", second['reason'])
         self.assertEqual(third['patient_id'], '')
         self.assertNotIn('fits', first)
         self.assertIsNone(page['contradictions'])

@@ -729,9 +729,9 @@ class MyTestCase(OrthancTestCase):
     @with_transaction()
     def test_what_is_not_there_is_told(self):
         order = order_with('(0008,1030) LO [${my.patient.nothing}]')
-        self.assertIn("cannot be written as text", order.worklist_text)
+        self.assertIn("is not text", order.worklist_text)
         order = order_with('(0008,1030) LO [${my.worklist_text}]')
-        self.assertIn("cannot be written as text", order.worklist_text)
+        self.assertIn("is not text", order.worklist_text)
 
 
 class EntryTestCase(OrthancTestCase):
