@@ -17,11 +17,11 @@ DOUBTS = [
     (Doubt.VETO.value, "Contradiction"),
     (Doubt.FLOOR.value, "Low Score"),
     (Doubt.TIE.value, "Ambiguous Match"),
-    (Doubt.OTHER_KEY.value, "Identifier of Another Order"),
+    (Doubt.OTHER_KEY.value, "ID of Another Order"),
     (Doubt.NAMESAKE.value, "Same Name and Birth Date"),
     (Doubt.RIVAL.value, "Similar Candidate"),
     (Doubt.DIFFERENCE.value, "Differing Data"),
-    (Doubt.NO_KEY.value, "No Order Identifier"),
+    (Doubt.NO_KEY.value, "No Order ID"),
     (Doubt.IDENTITY.value, "Insufficient Identity Data"),
     ]
 VERDICTS = [

@@ -101,7 +101,7 @@ class UploadImageDataFile(ModelView):
             ('fits', "Matches"),
             ('differs', "Differs"),
             ('contradicts', "Contradicts"),
-            ], "Selected Patient", readonly=True, sort=False)
+            ], "Patient Match", readonly=True, sort=False)
 
     @classmethod
     def view_attributes(cls):
