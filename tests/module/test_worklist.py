@@ -304,7 +304,7 @@ class PreviewTestCase(OrthancTestCase):
             '(0010,0040) CS [${my.patient.party.lastname}]',
             patient=create_patient("Muster"))
         self.assertIn("PatientSex", order.worklist_text)
-        self.assertIn(" form ", order.worklist_text)
+        self.assertIn("conform", order.worklist_text)
 
     @with_transaction()
     def test_it_is_the_same_in_each_language(self):
