@@ -60,8 +60,8 @@ class MatchingConfiguration(
     order_window = _between(
         fields.TimeDelta, "Order Date Tolerance", 'order_window',
         dt.timedelta(1), _LONGEST_ORDER_WINDOW,
-        "An order is a candidate for a study without order identifiers if "
-        "their dates are within this time.")
+        "An order is a candidate for a study without an order ID if their "
+        "dates are within this time.")
     issuers = fields.Text(
         "PUID Issuers",
         help="Issuers of Patient ID (0010,0021) whose patient IDs are PUIDs, "
