@@ -17,9 +17,10 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     viewer_level = 'patient'
 
     name = fields.Char(
-        "PatientName", readonly=True, help="As in DICOM (0010,0010).")
+        "Patient Name (DICOM)", readonly=True,
+        help="Patient's Name (0010,0010) in DICOM format.")
     display_name = fields.Char(
-        "Name", readonly=True, help="The name as people write it.")
+        "Name", readonly=True, help="The patient name, formatted for reading.")
     bd = fields.Date("Birth Date", readonly=True)
     sex = fields.Char("Sex", readonly=True)
     ident = fields.Char("Patient ID", readonly=True)
@@ -35,8 +36,7 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
         readonly=True)
     link = fields.Function(
         fields.Char(
-            "Orthanc Explorer", help="Opens the patient in the server's own "
-            "pages."),
+            "Orthanc Explorer", help="Open the patient in Orthanc Explorer."),
         'get_link')
 
     @classmethod

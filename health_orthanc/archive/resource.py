@@ -53,7 +53,8 @@ class ResourceMixin(LayeredMixin, GuardedMixin):
     missing_since = fields.DateTime(
         "Missing Since", readonly=True,
         states={'invisible': ~Bool(Eval('missing_since'))},
-        help="When the server was first found without it.")
+        help="The time when the record was first found missing on the "
+        "server.")
 
     @classmethod
     def create(cls, vlist):

@@ -42,7 +42,7 @@ class Series(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     last_update = fields.DateTime("Last Update", readonly=True)
     stable = fields.Boolean("Stable", readonly=True)
     instances_count = fields.Integer(
-        "Images", readonly=True, help="As many as the server holds.")
+        "Images", readonly=True, help="The number of images on the server.")
     instances = fields.One2Many(
         'gnuhealth.imaging_orthanc.series_instances', 'series', "Instances")
     server = fields.Function(

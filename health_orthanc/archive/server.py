@@ -66,32 +66,35 @@ class Server(
         help="The name of the server in lists and reports.")
     domain = fields.Char(
         "URL", required=True,
-        help="The address of Orthanc's REST API as this machine reaches it, "
-        "with the path prefix of a reverse proxy if there is one.")
+        help="URL of the Orthanc REST API, as the Tryton server reaches it. "
+        "Behind a reverse proxy, include the path prefix.")
     proxy_domain = fields.Char(
         "Public URL",
-        help="The address for links, where the clients reach Orthanc under "
-        "another one.")
+        help="URL used in links, if the clients reach Orthanc at another "
+        "address.")
     link_base_url = fields.Function(
         fields.Char("Link Base URL"), 'on_change_with_link_base_url')
     link = fields.Function(
-        fields.Char("Link", help="Opens the server's own pages."),
+        fields.Char(
+            "Orthanc Explorer", help="Open the server in Orthanc Explorer."),
         'on_change_with_link')
     user = fields.Char("User", strip=False)
     password = fields.Function(
         fields.Char("Password", strip=False),
         'get_secret', setter='set_secret')
-    sealed_password = SealedChar("Sealed Password", strip=False)
+    sealed_password = SealedChar("Encrypted Password", strip=False)
     ca_certificates = fields.Text(
         "CA Certificates",
-        help="Certificates in PEM form that are trusted for this server "
-        "besides those of the system.")
+        help="Certificates in PEM format to trust for this server in addition "
+        "to those of the system.")
     client_certificate = fields.Text(
-        "Client Certificate", help="In PEM form, if the server asks for one.")
+        "Client Certificate",
+        help="In PEM format, if the server requires one.")
     client_key = fields.Function(
-        fields.Text("Client Key", help="The certificate's key in PEM form."),
+        fields.Text("Client Key",
+            help="The private key of the client certificate, in PEM format."),
         'get_secret', setter='set_secret')
-    sealed_client_key = SealedText("Sealed Client Key")
+    sealed_client_key = SealedText("Encrypted Client Key")
     connect_timeout = fields.Float(
         "Connect Timeout", required=True,
         domain=[('connect_timeout', '>', 0), ('connect_timeout', '<=', 60)],
@@ -103,42 +106,43 @@ class Server(
     retries = fields.Integer(
         "Retries", required=True,
         domain=[('retries', '>=', 0), ('retries', '<=', 10)],
-        help="How often a reading call is tried again.")
+        help="How many times a failed read request is retried.")
 
     instances_mode = fields.Selection([
-            ('on_demand', "When a series is opened"),
+            ('on_demand', "When a Series Is Opened"),
             ('always', "Always"),
             ], "Instances", required=True, sort=False,
-        help="When the single images of a series are recorded.")
+        help="When the instances of a series are imported.")
     start_date = fields.Date(
         "Start Date",
-        help="Studies that are older are known, but not put up for review, "
-        "and get no key image.")
+        help="Older studies are imported, but do not appear for review and "
+        "get no key image.")
     correct_identity = fields.Boolean(
-        "Correct Identity",
-        help="Let administrators write the patient of GNU Health into the "
-        "images of linked studies.")
+        "Patient Reconciliation",
+        help="Allow administrators to write the patient data of GNU Health to "
+        "the images of linked studies (IHE PIR).")
     key_image = fields.Boolean(
         "Key Image",
-        help="Attach the first image of each linked study to its result, or "
-        "else to the patient, as soon as it is stable.")
+        help="Attach the first image of each linked study to its result or, "
+        "without a result, to the patient, as soon as the study is stable.")
     viewers = fields.Many2Many(
         'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
         'server', 'viewer', "Viewers",
-        help="Offered besides those whose plugin the server has.")
+        help="Viewers to offer in addition to those detected from the plugins "
+        "of the server.")
 
     identifier = fields.Char(
         "Identifier", readonly=True,
-        help="What the plugin inside this Orthanc calls itself by.")
+        help="Identifies the Orthanc plugin of this server.")
     last_notification = fields.DateTime("Last Notification", readonly=True)
     version = fields.Char("Version", readonly=True)
     aetitle = fields.Char("AE Title", readonly=True)
     plugins = fields.Text("Plugins", readonly=True)
     validated = fields.Boolean(
         "Validated", readonly=True,
-        help="The last check reached the server with these settings.")
+        help="The last connection check with these settings succeeded.")
     last_check = fields.DateTime("Last Check", readonly=True)
-    check_error_kind = fields.Char("Check Error Kind", readonly=True)
+    check_error_kind = fields.Char("Check Error Type", readonly=True)
     check_error = fields.Function(
         fields.Text("Check Error"), 'get_check_error')
 

@@ -34,10 +34,11 @@ class Study(
         'gnuhealth.orthanc.patient', "Orthanc Patient", readonly=True,
         ondelete='RESTRICT')
     patient_name = fields.Char(
-        "PatientName", readonly=True, help="As in DICOM (0010,0010).")
+        "Patient Name (DICOM)", readonly=True,
+        help="Patient's Name (0010,0010) in DICOM format.")
     patient_display_name = fields.Char(
         "Patient Name", readonly=True,
-        help="The name in the images as people write it.")
+        help="The patient name in the images, formatted for reading.")
     patient_id = fields.Char("Patient ID", readonly=True)
     patient_birth_date = fields.Date("Birth Date", readonly=True)
     patient_sex = fields.Char("Sex", readonly=True)
@@ -58,8 +59,7 @@ class Study(
     malformed_tags = fields.Text(
         "Malformed Tags", readonly=True,
         states={'invisible': ~Bool(Eval('malformed_tags'))},
-        help="What the images hold in place of a proper date, time or "
-        "number.")
+        help="Invalid dates, times or numbers in the images.")
     study_instance_UID = fields.Char("Study UID", readonly=True)
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     server = fields.Many2One(
@@ -70,18 +70,19 @@ class Study(
         searcher='search_server_label')
     last_update = fields.DateTime("Last Update", readonly=True)
     stable = fields.Boolean(
-        "Stable", readonly=True, help="No more images are coming in.")
+        "Stable", readonly=True,
+        help="No new images have arrived for some time.")
     historical = fields.Function(
         fields.Boolean(
             "Historical",
-            help="Older than the server's start date."),
+            help="The study is older than the start date of its server."),
         'get_historical', searcher='search_historical')
     uid_conflict = fields.Function(
         fields.Boolean(
-            "Same UID",
+            "Duplicate UID",
             states={'invisible': ~Bool(Eval('uid_conflict'))},
-            help="The server holds this study UID under another patient "
-            "ID too."),
+            help="The server also has this study UID under another patient "
+            "ID."),
         'get_uid_conflict', searcher='search_uid_conflict')
     also_on = fields.Function(
         fields.Char(
@@ -93,7 +94,7 @@ class Study(
     deleted_at = fields.DateTime(
         "Deleted", readonly=True,
         states={'invisible': ~Bool(Eval('deleted_at'))},
-        help="When it was deleted from here, the last time.")
+        help="The time of the last deletion from GNU Health.")
     deleted_by = fields.Many2One(
         'res.user', "Deleted By", readonly=True, ondelete='RESTRICT',
         states={'invisible': ~Bool(Eval('deleted_by'))})
@@ -101,7 +102,7 @@ class Study(
     series = fields.One2Many(
         'gnuhealth.imaging_orthanc.study_series', 'study', "Series")
     series_count = fields.Function(
-        fields.Integer("Series Count"), 'get_counts')
+        fields.Integer("Number of Series"), 'get_counts')
     instances_count = fields.Function(
         fields.Integer("Images"), 'get_counts')
     thumbnail = fields.Function(

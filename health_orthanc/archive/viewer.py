@@ -35,13 +35,15 @@ class Viewer(
         "{PatientID}, {ServerURL}.")
     plugin = fields.Char(
         "Plugin",
-        help="Offered for servers that report this plugin. Empty: only "
-        "where it is switched on for the server.")
+        help="The viewer is offered for servers that have this plugin. Leave "
+        "empty to offer it only for the servers where it is enabled.")
     built_in = fields.Boolean(
-        "Built-in", readonly=True, help="Part of every Orthanc.")
+        "Built-in", readonly=True,
+        help="The viewer is part of every Orthanc server.")
     servers = fields.Many2Many(
         'gnuhealth.orthanc.config-gnuhealth.orthanc.viewer',
-        'viewer', 'server', "Servers", help="Switched on for these servers.")
+        'viewer', 'server', "Servers",
+        help="The viewer is enabled for these servers.")
 
     @classmethod
     def validate_fields(cls, viewers, field_names):

@@ -266,7 +266,8 @@ class Instance(metaclass=PoolMeta):
 
     attached = fields.Function(
         fields.Boolean(
-            "In Report", help="Attached to the result of its study."),
+            "Attached",
+            help="The image is attached to the result of its study."),
         'get_attached')
 
     @classmethod

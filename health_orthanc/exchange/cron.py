@@ -15,5 +15,5 @@ class Cron(metaclass=PoolMeta):
         super().__setup__()
         cls.method.selection.extend([
                 ('gnuhealth.imaging_orthanc.study.correction|process_pending',
-                    "Carry on Corrections of Identity in Orthanc"),
+                    "Resume Patient Reconciliations in Orthanc"),
                 ])

@@ -54,7 +54,7 @@ class _Refused(Exception):
 
 
 class Deletion(ReadonlyMixin, ModelSQL, ModelView):
-    """Deletion of Images
+    """Image Deletion
 
     The images, user and outcome of a deletion from an Orthanc server.
     """
@@ -76,25 +76,25 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
         ondelete='RESTRICT')
     patient = fields.Many2One(
         'gnuhealth.patient', "Patient", readonly=True, ondelete='SET NULL',
-        help="Whose study it was then.")
-    what = fields.Char("What", readonly=True)
+        help="The patient of the study at the time of the deletion.")
+    what = fields.Char("Resource", readonly=True)
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     dicom_UID = fields.Char("UID", readonly=True)
-    series_count = fields.Integer("Series Count", readonly=True)
+    series_count = fields.Integer("Number of Series", readonly=True)
     instances_count = fields.Integer("Images", readonly=True)
     user = fields.Many2One(
-        'res.user', "By", readonly=True, ondelete='RESTRICT')
+        'res.user', "User", readonly=True, ondelete='RESTRICT')
     reason = fields.Char("Reason", readonly=True)
-    asked_at = fields.DateTime("Asked", required=True, readonly=True)
-    ended_at = fields.DateTime("Ended", readonly=True)
+    asked_at = fields.DateTime("Requested At", required=True, readonly=True)
+    ended_at = fields.DateTime("Ended At", readonly=True)
     state = fields.Selection([
-            ('asked', "Not Known Yet"),
+            ('asked', "Not Confirmed Yet"),
             ('done', "Deleted"),
             ('failed', "Not Deleted"),
             ], "State", required=True, readonly=True, sort=False)
-    error_kind = fields.Char("Error Kind", readonly=True)
+    error_kind = fields.Char("Error Type", readonly=True)
     message = fields.Function(fields.Text(
-            "What Is Wrong", states={'invisible': ~Bool(Eval('message'))}),
+            "Error", states={'invisible': ~Bool(Eval('message'))}),
         'get_message')
 
     @classmethod

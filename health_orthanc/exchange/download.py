@@ -21,7 +21,7 @@ VALID = dt.timedelta(minutes=5)
 
 
 class Download(ModelSQL):
-    "Ticket for a Download"
+    "Download Ticket"
     __name__ = 'gnuhealth.imaging_orthanc.download'
 
     digest = fields.Char("Digest", required=True, strip=False)

@@ -39,8 +39,8 @@ __all__ = ['StudyCorrection', 'describe_refusal']
 logger = logging.getLogger('trytond.modules.health_orthanc.correction')
 
 KINDS = [
-    ('correct', "Identity of GNU Health"),
-    ('restore', "What the Images Said"),
+    ('correct', "Patient Data of GNU Health"),
+    ('restore', "Original Patient Data"),
     ]
 _OPEN = ['waiting', 'copying', 'removing']
 # States in which both Orthanc ids are reserved
@@ -64,7 +64,7 @@ def describe_refusal(reason):
 
 
 class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
-    """Study Correction
+    """Patient Reconciliation
 
     A reconciliation of the identity in the images of a study.  It keeps the
     former identity.
@@ -78,30 +78,30 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
         ondelete='CASCADE')
     kind = fields.Selection(
-        KINDS, "Written", required=True, readonly=True, sort=False)
+        KINDS, "Type", required=True, readonly=True, sort=False)
     state = fields.Selection([
-            ('waiting', "Waiting"),
+            ('waiting', "Pending"),
             ('copying', "Copying"),
-            ('removing', "Removing the Former"),
+            ('removing', "Removing Original"),
             ('done', "Done"),
-            ('kept', "Done, but the Former Is Kept"),
+            ('kept', "Done, Original Kept"),
             ('refused', "Refused"),
             ], "State", required=True, readonly=True, sort=False)
     user = fields.Many2One(
-        'res.user', "By", readonly=True, ondelete='RESTRICT')
-    asked_at = fields.DateTime("Asked", required=True, readonly=True)
-    ended_at = fields.DateTime("Ended", readonly=True)
-    source_UID = fields.Char("Former Orthanc ID", readonly=True)
+        'res.user', "User", readonly=True, ondelete='RESTRICT')
+    asked_at = fields.DateTime("Requested At", required=True, readonly=True)
+    ended_at = fields.DateTime("Ended At", readonly=True)
+    source_UID = fields.Char("Original Orthanc ID", readonly=True)
     target_UID = fields.Char("Orthanc ID", readonly=True)
-    wanted = fields.Text("Wanted Tags", readonly=True, strip=False)
-    before = fields.Text("Former Tags", readonly=True, strip=False)
+    wanted = fields.Text("New Tags", readonly=True, strip=False)
+    before = fields.Text("Original Tags", readonly=True, strip=False)
     instances_count = fields.Integer("Images", readonly=True)
-    source_update = fields.DateTime("Last Update of the Former", readonly=True)
-    failures = fields.Integer("Failures", readonly=True)
+    source_update = fields.DateTime("Last Update of Original", readonly=True)
+    failures = fields.Integer("Failed Attempts", readonly=True)
     reason = fields.Char("Reason", readonly=True)
-    error_kind = fields.Char("Error Kind", readonly=True)
+    error_kind = fields.Char("Error Type", readonly=True)
     message = fields.Function(fields.Text(
-            "What Is Wrong", states={'invisible': ~Bool(Eval('message'))}),
+            "Error", states={'invisible': ~Bool(Eval('message'))}),
         'get_message')
 
     @classmethod

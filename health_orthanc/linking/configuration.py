@@ -34,39 +34,41 @@ class MatchingConfiguration(
     __name__ = 'gnuhealth.orthanc.matching.configuration'
 
     review_score = _threshold(
-        "Least Score", 'review_score',
-        "Studies are proposed for review from this score on. Below it they "
-        "stay unlinked. What is linked as certain always has 100.")
+        "Minimum Score", 'review_score',
+        "Studies with at least this score are linked for review. Studies with "
+        "a lower score stay unlinked. Automatic links always have a score of "
+        "100.")
     margin = _threshold(
-        "Margin", 'margin',
-        "By how much the best must be better than any other patient or order "
-        "to be linked as certain.")
+        "Minimum Score Lead", 'margin',
+        "By how many points the best candidate must exceed every other "
+        "patient or order to be linked automatically.")
     order_identity = _threshold(
-        "Agreeing with an Order", 'order_identity',
-        "How many of PUID, name, birth date and sex must be equal to link "
-        "studies to the order whose numbers they have.")
+        "Equal Fields with Order", 'order_identity',
+        "How many of PUID, name, birth date and sex must be equal to link a "
+        "study automatically to the order that it identifies.")
     patient_identity = _threshold(
-        "Agreeing without an Order", 'patient_identity',
-        "How many of PUID, name, birth date and sex must be equal to link "
-        "studies to the patient only.")
+        "Equal Fields without Order", 'patient_identity',
+        "How many of PUID, name, birth date and sex must be equal to link a "
+        "study automatically to a patient without an order.")
     candidates = _threshold(
-        "Candidates", 'candidates',
-        "How many are shown to choose from.")
+        "Number of Candidates", 'candidates',
+        "The number of candidates shown in the review.")
     date_window = _between(
-        fields.TimeDelta, "Date Window", 'date_window', dt.timedelta(),
+        fields.TimeDelta, "Date Tolerance", 'date_window', dt.timedelta(),
         WIDEST_DATE_WINDOW,
-        "How far the date of a study may be from that of its step to agree.")
+        "The dates of a study and of its step count as equal within this "
+        "time.")
     order_window = _between(
-        fields.TimeDelta, "Order Window", 'order_window', dt.timedelta(1),
-        _LONGEST_ORDER_WINDOW,
-        "How far the date of a study without the numbers of an order may be "
-        "from that of an order to be proposed for it.")
+        fields.TimeDelta, "Order Date Tolerance", 'order_window',
+        dt.timedelta(1), _LONGEST_ORDER_WINDOW,
+        "An order is a candidate for a study without an order ID if their "
+        "dates are within this time.")
     issuers = fields.Text(
-        "Issuers of the PUID",
-        help="What images may name as issuer of the patient ID for it to be "
-        "taken for the PUID, one a line: other hospitals may use the same "
-        "IDs for other patients. Without any, all are; images that name no "
-        "issuer always are.")
+        "PUID Issuers",
+        help="Issuers of Patient ID (0010,0021) whose patient IDs are PUIDs, "
+        "one per line. Other hospitals may use the same IDs for other "
+        "patients. Leave empty to accept all issuers. Images without an "
+        "issuer are always accepted.")
 
     @classmethod
     def create(cls, vlist):

@@ -37,15 +37,17 @@ class DismissalRule(
 
     patient_id = fields.Char(
         "Patient ID", size=64,
-        help="What the patient ID in the images is. * stands for any "
-        "characters and ? for one, as in PHANTOM*.")
+        help="Pattern for the patient ID in the images. * matches any "
+        "characters and ? matches one character, for example PHANTOM*.")
     station = fields.Char(
         "Station", size=64,
-        help="What the name or the AE title of the device is, with the same "
-        "wildcards. With a patient ID, both must be so.")
+        help="Pattern for the station name or the AE title of the modality, "
+        "with the same wildcards. If a patient ID is entered as well, both "
+        "must match.")
     reason = fields.Char(
         "Reason", required=True,
-        help="Why such studies are nobody's, for their history.")
+        help="Why these studies belong to no patient. Recorded in their "
+        "history.")
 
     @classmethod
     def __setup__(cls):

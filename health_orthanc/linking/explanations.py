@@ -13,19 +13,19 @@ __all__ = [
     'describe_vetoes', 'serialize_comparisons']
 
 DOUBTS = [
-    (Doubt.NOBODY.value, "Nobody Fits"),
+    (Doubt.NOBODY.value, "No Matching Patient"),
     (Doubt.VETO.value, "Contradiction"),
-    (Doubt.FLOOR.value, "Too Little Agrees"),
-    (Doubt.TIE.value, "Two Fit Alike"),
-    (Doubt.OTHER_KEY.value, "Number of Another Order"),
-    (Doubt.NAMESAKE.value, "Namesake"),
-    (Doubt.RIVAL.value, "Another One Nearly Fits"),
-    (Doubt.DIFFERENCE.value, "Something Differs"),
-    (Doubt.NO_KEY.value, "No Number of an Order"),
-    (Doubt.IDENTITY.value, "Person Hardly Known"),
-    (Doubt.OPEN_ORDER.value, "Open Order Fits"),
-    (Doubt.INACTIVE.value, "Patient Deactivated"),
-    (Doubt.DECEASED.value, "Patient Deceased"),
+    (Doubt.FLOOR.value, "Low Score"),
+    (Doubt.TIE.value, "Ambiguous Match"),
+    (Doubt.OTHER_KEY.value, "ID of Another Order"),
+    (Doubt.NAMESAKE.value, "Same Name and Birth Date"),
+    (Doubt.RIVAL.value, "Similar Candidate"),
+    (Doubt.DIFFERENCE.value, "Differing Data"),
+    (Doubt.NO_KEY.value, "No Order ID"),
+    (Doubt.IDENTITY.value, "Insufficient Identity Data"),
+    (Doubt.OPEN_ORDER.value, "Open Order"),
+    (Doubt.INACTIVE.value, "Inactive Patient"),
+    (Doubt.DECEASED.value, "Deceased Patient"),
     (Doubt.UNBORN.value, "Study before Birth"),
     ]
 VERDICTS = [

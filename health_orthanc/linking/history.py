@@ -17,8 +17,8 @@ from .explanations import DOUBTS, format_comparison
 __all__ = ['CONFIRMED', 'LINK_STATUSES', 'StudyDecision']
 
 LINK_STATUSES = [
-    ('manual', "Linked by a Person"),
-    ('auto_certain', "Linked, Certain"),
+    ('manual', "Manual Link"),
+    ('auto_certain', "Automatic Link"),
     ('auto_unsure', "To Review"),
     ('unlinked', "Unlinked"),
     ('dismissed', "Dismissed"),
@@ -31,7 +31,7 @@ LINK_FIELDS = [
 
 
 class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
-    """Study Decision
+    """Study History
 
     An entry in the history of a study's link.  It is never changed.
     """
@@ -40,15 +40,15 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", required=True,
         readonly=True, ondelete='CASCADE')
-    at = fields.DateTime("At", required=True, readonly=True)
+    at = fields.DateTime("Date", required=True, readonly=True)
     user = fields.Many2One(
-        'res.user', "By", readonly=True, ondelete='RESTRICT',
+        'res.user', "User", readonly=True, ondelete='RESTRICT',
         states={'invisible': ~Bool(Eval('user'))},
-        help="Nobody: the system itself.")
+        help="Empty if the decision was automatic.")
     status_from = fields.Selection(
-        [(None, ''), *LINK_STATUSES], "From", readonly=True, sort=False)
+        [(None, ''), *LINK_STATUSES], "From Status", readonly=True, sort=False)
     status_to = fields.Selection(
-        [(None, ''), *LINK_STATUSES], "To", readonly=True, sort=False)
+        [(None, ''), *LINK_STATUSES], "To Status", readonly=True, sort=False)
     patient_from = fields.Many2One(
         'gnuhealth.patient', "From Patient", readonly=True,
         ondelete='SET NULL')
@@ -63,20 +63,21 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
         ondelete='SET NULL')
     score = fields.Integer("Score", readonly=True)
     doubt = fields.Selection(
-        [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False,
+        [(None, ''), *DOUBTS], "Review Reason", readonly=True, sort=False,
         states={'invisible': ~Bool(Eval('doubt'))},
-        help="Why somebody should look at it.")
+        help="Why the study must be reviewed.")
     event = fields.Selection([
             (None, ''),
-            ('corrected', "Identity Corrected in Orthanc"),
-            ('restored', "Identity Restored in Orthanc"),
+            ('corrected', "Patient Reconciled in Orthanc"),
+            ('restored', "Original Patient Data Restored"),
             ], "Event", readonly=True, sort=False,
         states={'invisible': ~Bool(Eval('event'))},
-        help="What was done but for the link.")
+        help="The event recorded, if the link did not change.")
     reason = fields.Text("Reason", readonly=True)
     comparisons = fields.Text("Comparisons", readonly=True)
     compared = fields.Function(
-        fields.Text("Compared", help="GNU Health beside the images."),
+        fields.Text("Comparison",
+            help="The values in GNU Health and in the images."),
         'get_compared')
 
     @classmethod

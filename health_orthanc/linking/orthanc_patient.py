@@ -23,12 +23,12 @@ class OrthancPatient(metaclass=PoolMeta):
 
     patient = fields.Many2One(
         'gnuhealth.patient', "Patient", ondelete='RESTRICT',
-        help="The patient of GNU Health that this is. A person's choice is "
-        "kept by later synchronisations.")
+        help="The corresponding patient in GNU Health. Later synchronizations "
+        "keep a patient selected by a user.")
     decided_by = fields.Many2One(
         'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
         states={'invisible': ~Bool(Eval('decided_by'))},
-        help="Who chose the patient.")
+        help="The user who selected the patient.")
 
     @classmethod
     def write(cls, *args):

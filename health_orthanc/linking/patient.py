@@ -36,9 +36,9 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         'gnuhealth.imaging_orthanc.study', 'patient', "Studies",
         readonly=True)
     orthanc_studies_count = fields.Function(
-        fields.Integer("Studies Count"), 'get_orthanc_studies')
+        fields.Integer("Number of Studies"), 'get_orthanc_studies')
     orthanc_last_study_date = fields.Function(
-        fields.Date("Last Study"), 'get_orthanc_studies')
+        fields.Date("Last Study Date"), 'get_orthanc_studies')
 
     @classmethod
     def get_orthanc_studies(cls, patients, names):

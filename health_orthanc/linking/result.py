@@ -18,10 +18,10 @@ class TestResult(metaclass=PoolMeta):
         'gnuhealth.imaging_orthanc.study', 'imaging_test', "Studies",
         readonly=True)
     orthanc_images_unlinked = fields.Boolean(
-        "Images Taken Away", readonly=True,
+        "Images Unlinked", readonly=True,
         states={'invisible': ~Eval('orthanc_images_unlinked')},
-        help="The images that the result was written for turned out to be of "
-        "another order. Check what was written.")
+        help="The images of this result were unlinked from its order after "
+        "the report was written. Check the report.")
 
     @classmethod
     def copy(cls, results, default=None):

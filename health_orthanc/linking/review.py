@@ -52,34 +52,36 @@ class ReviewMixin:
     score = fields.Integer(
         "Score", readonly=True,
         states={'invisible': ~Bool(Eval('score'))},
-        help="How much of what can be compared agrees, up to 100.")
+        help="How well the study matches, from 0 to 100.")
     candidate = fields.Many2One(
         'gnuhealth.patient', "Candidate", readonly=True, ondelete='SET NULL',
         states={'invisible': ~Bool(Eval('candidate'))},
-        help="Of all patients the one whose study this is most likely.")
+        help="The patient with the highest score.")
     doubt = fields.Selection(
-        [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False,
+        [(None, ''), *DOUBTS], "Review Reason", readonly=True, sort=False,
         states={'invisible': ~Bool(Eval('doubt'))},
-        help="Why somebody should look at it.")
+        help="Why the study must be reviewed.")
     link_status = fields.Selection(
-        LINK_STATUSES, "Link", required=True, readonly=True, sort=False)
+        LINK_STATUSES, "Link Status", required=True, readonly=True, sort=False)
     decided_by = fields.Many2One(
         'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
         states={'invisible': ~Bool(Eval('decided_by'))},
-        help="Who chose the patient or the result.")
+        help="The user who selected the patient or the result.")
     decided_at = fields.DateTime(
         "Decided At", readonly=True,
         states={'invisible': ~Bool(Eval('decided_at'))})
     decision_reason = fields.Text(
         "Reason", readonly=True,
         states={'invisible': ~Bool(Eval('decision_reason'))},
-        help="Why it was decided so.")
+        help="The reason for the last decision.")
     restored = fields.Boolean(
         "Restored", readonly=True,
         states={'invisible': ~Eval('restored')},
-        help="Somebody wants to see it: no rule dismisses it any more.")
+        help="A user restored the study, so dismissal rules no longer apply "
+        "to it.")
     age = fields.Function(
-        fields.TimeDelta("Age", help="Since when it is known here."),
+        fields.TimeDelta(
+            "Age", help="The time since the study was first imported."),
         'get_age')
     decisions = fields.One2Many(
         'gnuhealth.imaging_orthanc.study.decision', 'study', "History",

@@ -40,7 +40,7 @@ class _KeyMixin:
 
     key = fields.Char("Key", required=True, strip=False)
     birth_date = fields.Date(
-        "Birth Date", help="None where it does not narrow the search.")
+        "Birth Date", help="Empty if the search does not use the birth date.")
 
     @classmethod
     def __setup__(cls):
@@ -93,7 +93,7 @@ class _KeyMixin:
 
 
 class PatientKey(_KeyMixin, ModelSQL):
-    "Search Key of Patient"
+    "Patient Search Key"
     __name__ = 'gnuhealth.imaging_orthanc.patient_key'
     _owner = 'patient'
 
@@ -212,7 +212,7 @@ class PatientKey(_KeyMixin, ModelSQL):
 
 
 class StudyKey(_KeyMixin, ModelSQL):
-    """Search Key of Study
+    """Study Search Key
 
     Unlinked and uncertain studies have keys, so that patients and orders
     that are registered later find them.  Studies with a certain link have a

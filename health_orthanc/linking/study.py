@@ -22,7 +22,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
 
     patient = fields.Many2One(
         'gnuhealth.patient', "Patient", ondelete='RESTRICT',
-        help="The patient whose study this is.")
+        help="The patient in GNU Health to whom the study is linked.")
     gnuhealth_patient_name = fields.Function(
         fields.Char("Linked Patient"), 'get_gnuhealth_patient_name',
         searcher='search_gnuhealth_patient_name')
@@ -40,28 +40,31 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                 ('patient', '=', Eval('patient', -1)),
                 ()),
             ],
-        help="What the images were ordered with. Its steps are completed by "
-        "them.")
+        help="The order of the images. Linking a study completes the steps of "
+        "its order.")
     settled_result = fields.Many2One(
-        'gnuhealth.imaging.test.result', "Settled Result", readonly=True,
+        'gnuhealth.imaging.test.result', "Result of Order", readonly=True,
         ondelete='SET NULL',
-        help="The result that the order has brought the study into.")
-    notified_facts = fields.Text("Notified Facts", readonly=True, strip=False)
+        help="The imaging result of the order of this study.")
+    notified_facts = fields.Text("Notified Data", readonly=True, strip=False)
     matched_at = fields.DateTime(
         "Matched At", readonly=True,
-        help="When it was last compared with patients and orders.")
+        help="The time when the study was last matched with patients and "
+        "orders.")
     merge_id = fields.Char(
         "Merge ID", readonly=True,
-        help="What the request and the study have in common.")
+        help="The merge ID of the order of this study.")
     merge_comment = fields.Char("Merge Comment")
 
     key_image = fields.Many2One(
         'ir.attachment', "Key Image", readonly=True, ondelete='SET NULL',
-        help="Attached by the system, to the result or else to the patient.")
+        help="Attached automatically to the result or, without a result, to "
+        "the patient.")
     key_image_at = fields.DateTime(
-        "Key Image At", readonly=True,
-        help="When its key image was attached, or found to be none.")
-    key_image_tried_at = fields.DateTime("Key Image Tried", readonly=True)
+        "Key Image Date", readonly=True,
+        help="The time when the key image was attached or found not to exist.")
+    key_image_tried_at = fields.DateTime(
+        "Last Key Image Attempt", readonly=True)
 
     @classmethod
     def __setup__(cls):

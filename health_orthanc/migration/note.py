@@ -16,28 +16,28 @@ from ..common.transaction import now
 __all__ = ['UpgradeNote']
 
 KINDS = [
-    ('servers', "Servers Kept"),
-    ('address', "Two Servers of One Address"),
-    ('server_gone', "Server Is Gone"),
-    ('patients', "Patients Kept"),
-    ('studies', "Studies Kept"),
-    ('studies_4', "Studies of 4.x Alone"),
-    ('studies_4_known', "Studies of 4.x and 5.0"),
+    ('servers', "Servers Migrated"),
+    ('address', "Servers with Same URL"),
+    ('server_gone', "Server Not Configured"),
+    ('patients', "Patients Migrated"),
+    ('studies', "Studies Migrated"),
+    ('studies_4', "Studies Only in 4.x"),
+    ('studies_4_known', "Studies in 4.x and 5.0"),
     ('twins', "Studies Merged"),
-    ('twin', "Linked in Two Ways"),
-    ('link', "Linked Otherwise in 4.x"),
-    ('date', "No Date"),
-    ('manual', "Links Made by People"),
+    ('twin', "Conflicting Links"),
+    ('link', "Different Link in 4.x"),
+    ('date', "Invalid Date"),
+    ('manual', "Manual Links"),
     ('review', "Links to Review"),
-    ('series', "Series Kept"),
+    ('series', "Series Migrated"),
     ('series_doubles', "Series Merged"),
-    ('instances', "Instances Kept"),
+    ('instances', "Instances Migrated"),
     ('instances_doubles', "Instances Merged"),
-    ('templates', "Templates Kept"),
-    ('templates_4', "Templates of 4.x"),
-    ('charset', "Character Set Repaired"),
-    ('template_python', "Template That Runs Programs"),
-    ('template_check', "Template Without Proper Entries"),
+    ('templates', "Templates Migrated"),
+    ('templates_4', "Templates from 4.x"),
+    ('charset', "Character Set Corrected"),
+    ('template_python', "Template with Python Code"),
+    ('template_check', "Invalid Template"),
     ]
 # The kinds that need a decision of the administrator
 ATTENTION = {
@@ -52,16 +52,16 @@ class UpgradeNote(GuardedMixin, ModelSQL, ModelView):
     """
     __name__ = 'gnuhealth.orthanc.upgrade.note'
 
-    at = fields.DateTime("At", required=True, readonly=True)
+    at = fields.DateTime("Date", required=True, readonly=True)
     kind = fields.Selection(
-        KINDS, "Kind", required=True, readonly=True, sort=False)
+        KINDS, "Type", required=True, readonly=True, sort=False)
     attention = fields.Boolean(
-        "To Look At", readonly=True, help="Only a person can put it right.")
-    count = fields.Integer("Records", readonly=True)
+        "Action Required", readonly=True, help="A user must check this.")
+    count = fields.Integer("Number of Records", readonly=True)
     record = fields.Reference(
         "Record", selection='get_record_models', readonly=True)
     values = fields.Text("Values", readonly=True)
-    what = fields.Function(fields.Text("What"), 'get_what')
+    what = fields.Function(fields.Text("Description"), 'get_what')
 
     @classmethod
     def __setup__(cls):

@@ -46,23 +46,23 @@ class Request(
 
     accession_number = fields.Char(
         "Accession Number", readonly=True,
-        help="What the images of the order are known by, as in DICOM "
-        "(0008,0050).")
+        help="Accession Number (0008,0050) of the images of this order.")
     accession_alias = fields.Char(
         "Former Accession Number", readonly=True,
         states={'invisible': ~Bool(Eval('accession_alias'))},
-        help="What the order was published with before.")
+        help="The accession number under which the order was published.")
     study_instance_uid = fields.Char(
-        "Study UID", readonly=True, help="As in DICOM (0020,000D).")
+        "Study UID", readonly=True, help="Study Instance UID (0020,000D).")
     merge_id = fields.Char(
         "Merge ID", readonly=True,
-        help="What finds the images of devices that lose the study UID.")
+        help="Identifies the images of modalities that do not keep the study "
+        "UID.")
     worklist_status = fields.Selection([
             ('todo', "To Do"),
             ('done', "Done"),
             ('canceled', "Canceled"),
             ], "Worklist Status", readonly=True, sort=False,
-        help="Whether there is something left on the worklist.")
+        help="Whether the order still has steps to perform.")
     steps = fields.One2Many(
         'gnuhealth.imaging.procedure.step', 'request', "Procedure Steps",
         order=[('number', 'ASC'), ('id', 'ASC')],
@@ -71,9 +71,9 @@ class Request(
     to_repeat = fields.Boolean(
         "To Repeat", readonly=True,
         states={'invisible': ~Bool(Eval('to_repeat'))},
-        help="All that was done was rejected.")
+        help="All performed steps of the order were rejected.")
     replaces = fields.Many2One(
-        'gnuhealth.imaging.test.request', "Repeats", readonly=True,
+        'gnuhealth.imaging.test.request', "Repeat Of", readonly=True,
         ondelete='SET NULL',
         states={'invisible': ~Bool(Eval('replaces'))})
     replaced_by = fields.Many2One(

@@ -21,11 +21,11 @@ class TestResult(
     _technical_fields = frozenset()
 
     merge_id = fields.Char(
-        "Merge ID", readonly=True, help="That of the order.")
+        "Merge ID", readonly=True, help="The merge ID of the order.")
     orthanc_unreported = fields.Boolean(
         "Not Yet Reported", readonly=True,
         states={'invisible': ~Eval('orthanc_unreported')},
-        help="The images are there; nobody has written the result yet.")
+        help="The images have arrived, but the report is not written yet.")
 
     @classmethod
     @without_check_access

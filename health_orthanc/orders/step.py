@@ -90,19 +90,22 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             'state_before'})
 
     request = fields.Many2One(
-        'gnuhealth.imaging.test.request', "Request", required=True,
+        'gnuhealth.imaging.test.request', "Order", required=True,
         ondelete='CASCADE',
         states={'readonly': Eval('id', -1) >= 0})
     number = fields.Integer(
-        "Number", readonly=True, help="The position within its request.")
+        "Number", readonly=True,
+        help="The position of the step within its order.")
     step_id = fields.Char(
-        "Step ID", readonly=True, help="As in DICOM (0040,0009).")
+        "Step ID", readonly=True,
+        help="Scheduled Procedure Step ID (0040,0009).")
     modality = fields.Selection(
         MODALITY_SELECTION, "Modality", states=_STATES, translate=False,
-        help="What the step is done with, as in DICOM (0008,0060).")
+        help="Modality (0008,0060) of the scheduled step.")
     station_aetitle = fields.Char(
         "Station AE Title", states=_STATES,
-        help="Of the device that finds the step on its worklist.")
+        help="AE title of the modality that queries the worklist for this "
+        "step.")
     station_name = fields.Char("Station Name", size=16, states=_STATES)
     scheduled_at = fields.DateTime(
         "Start", required=True, states=_STATES)
@@ -113,8 +116,8 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     scheduled_end = fields.Function(
         fields.DateTime(
             "End", states=_STATES,
-            help="In the calendar a step takes at least half an hour: less "
-            "can hardly be read or moved."),
+            help="The end shown in the calendar, at least half an hour after "
+            "the start."),
         'get_scheduled_end', setter='set_scheduled_end',
         searcher='search_scheduled_end')
     performing_physician = fields.Many2One(
@@ -122,11 +125,12 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
         states=_STATES)
     description = fields.Char("Description", size=64, states=_STATES)
     laterality = fields.Selection(
-        LATERALITIES, "Side", states=_STATES, sort=False)
+        LATERALITIES, "Laterality", states=_STATES, sort=False)
     location = fields.Char("Location", size=16, states=_STATES)
     institution = fields.Many2One(
         'gnuhealth.institution', "Institution", states=_STATES,
-        help="Its local time is that of the worklist.")
+        help="Dates and times on the worklist are in the local time of this "
+        "institution.")
     state = fields.Selection([
             ('scheduled', "Scheduled"),
             ('in_progress', "In Progress"),
@@ -140,9 +144,9 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     ended_at = fields.DateTime(
         "Ended At", readonly=True,
         states={'invisible': ~Bool(Eval('ended_at'))},
-        help="When the step was completed, rejected or canceled.")
+        help="The time when the step was completed, rejected or canceled.")
     rejection_reason = fields.Text(
-        "Reason", readonly=True,
+        "Rejection Reason", readonly=True,
         states={'invisible': Eval('state') != 'rejected'})
     rejected_by = fields.Many2One(
         'res.user', "Rejected By", readonly=True, ondelete='RESTRICT',
@@ -151,11 +155,12 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
         'gnuhealth.imaging_orthanc.study', "Images", readonly=True,
         ondelete='SET NULL',
         states={'invisible': ~Bool(Eval('study'))},
-        help="The study that has completed the step.")
-    state_before = fields.Char("State Before", readonly=True)
+        help="The study that completed the step.")
+    state_before = fields.Char("Previous State", readonly=True)
     customised = fields.Boolean(
-        "Edited", readonly=True,
-        help="No longer follows the changes of a drafted order.")
+        "Edited Manually", readonly=True,
+        help="If checked, the step no longer follows changes of its draft "
+        "order.")
 
     patient = fields.Function(
         fields.Many2One('gnuhealth.patient', "Patient"),
@@ -169,24 +174,24 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     urgent = fields.Function(
         fields.Boolean("Urgent"), **_FROM_REQUEST)
     order = fields.Function(
-        fields.Char("Order"), **_FROM_REQUEST)
+        fields.Char("Order Number"), **_FROM_REQUEST)
     accession_number = fields.Function(
         fields.Char("Accession Number"), **_FROM_REQUEST)
     request_state = fields.Function(
-        fields.Selection('get_request_states', "Request State"),
+        fields.Selection('get_request_states', "Order State"),
         **_FROM_REQUEST)
     today = fields.Function(
         fields.Boolean("Today"), 'get_today', searcher='search_today')
     overdue = fields.Function(
         fields.Boolean(
             "Overdue",
-            help="Not done in time: no longer on the worklist of a device. "
-            "Reschedule or cancel it."),
+            help="The step was not performed in time and has left the "
+            "worklist. Reschedule or cancel it."),
         'get_overdue', searcher='search_overdue')
     calendar_title = fields.Function(
         fields.Char("Title"), 'get_calendar_title')
     calendar_color = fields.Function(
-        fields.Char("Colour"), 'get_calendar_color')
+        fields.Char("Color"), 'get_calendar_color')
 
     # Fields of the order that have another name there
     _request_fields = {'order': 'request', 'request_state': 'state'}

@@ -41,16 +41,16 @@ class ImagingTest(
 
     aetitle = fields.Char(
         "AE Title",
-        help="Of the device that does the study: it finds the orders on its "
-        "worklist.")
+        help="AE title of the modality that performs this study and queries "
+        "the worklist.")
     orthanc_modality = fields.Selection(
         MODALITY_SELECTION, "DICOM Modality", translate=False,
-        help="Without one, what the code of the type means to DICOM.")
+        help="Leave empty to derive it from the code of the study type.")
     orthanc_station_name = fields.Char("Station Name", size=16)
     orthanc_location = fields.Char("Step Location", size=16)
     orthanc_step_description = fields.Char(
         "Step Description", size=64,
-        help="Without one, the name of the study.")
+        help="Leave empty to use the name of the study.")
     orthanc_duration = fields.TimeDelta(
         "Step Duration",
         domain=['OR', ('orthanc_duration', '=', None),

@@ -28,21 +28,21 @@ class WorklistConfiguration(
         'ir.sequence', "Accession Number Sequence", required=True,
         domain=[('sequence_type', '=', Id(
                     'health_orthanc', 'sequence_type_accession_number'))],
-        help="Numbers of at most 16 characters.")
+        help="The numbers must have at most 16 characters.")
     step_sequence = fields.Many2One(
         'ir.sequence', "Step ID Sequence", required=True,
         domain=[('sequence_type', '=', Id(
                     'health_orthanc', 'sequence_type_procedure_step'))],
-        help="Numbers of at most 16 characters.")
+        help="The numbers must have at most 16 characters.")
     window_before = fields.TimeDelta(
-        "Shown Before Start", required=True,
+        "Time Before Start", required=True,
         domain=[('window_before', '>=', dt.timedelta())],
-        help="How long before its start a step comes on the worklist.")
+        help="A step is added to the worklist this time before its start.")
     window_after = fields.TimeDelta(
-        "Shown After Start", required=True,
+        "Time After Start", required=True,
         domain=[('window_after', '>=', dt.timedelta())],
-        help="How long after its start an open step stays on the worklist. "
-        "Then it is overdue.")
+        help="An open step stays on the worklist for this time after its "
+        "start. Then it is overdue.")
 
     @classmethod
     def default_accession_sequence(cls):

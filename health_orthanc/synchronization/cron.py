@@ -15,9 +15,9 @@ class Cron(metaclass=PoolMeta):
         super().__setup__()
         cls.method.selection.extend([
                 ('gnuhealth.orthanc.config|synchronize_all',
-                    "Synchronise Orthanc Servers"),
+                    "Synchronize Orthanc Servers"),
                 ('gnuhealth.orthanc.config|reconcile_all',
-                    "Reconcile Orthanc Servers"),
+                    "Full Synchronization of Orthanc Servers"),
                 ('gnuhealth.orthanc.notification|process_pending',
-                    "Work off Notifications of Orthanc"),
+                    "Process Notifications of Orthanc"),
                 ])

@@ -50,19 +50,20 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
         ondelete='CASCADE')
     event = fields.Char(
         "Event", required=True, readonly=True,
-        help="What the plugin calls it by: it may be told twice.")
+        help="Identifier assigned by the plugin. A notification sent twice is "
+        "recorded once.")
     kind = fields.Selection([
             ('study', "Study"),
             ('deleted', "Deleted Study"),
             ('upload', "Uploaded Study"),
-            ], "Kind", required=True, readonly=True, sort=False)
+            ], "Type", required=True, readonly=True, sort=False)
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
-    facts = fields.Text("Facts", readonly=True, strip=False)
-    received_at = fields.DateTime("Received", required=True, readonly=True)
-    processed_at = fields.DateTime("Processed", readonly=True)
+    facts = fields.Text("Data", readonly=True, strip=False)
+    received_at = fields.DateTime("Received At", required=True, readonly=True)
+    processed_at = fields.DateTime("Processed At", readonly=True)
     attempts = fields.Integer("Attempts", readonly=True)
     next_attempt = fields.DateTime("Next Attempt", readonly=True)
-    error_kind = fields.Char("Error Kind", readonly=True)
+    error_kind = fields.Char("Error Type", readonly=True)
     error = fields.Function(fields.Text("Error"), 'get_error')
 
     @classmethod

@@ -53,14 +53,14 @@ def _count(string):
 
 
 class Synchronization(GuardedMixin, ModelSQL, ModelView):
-    "Orthanc Synchronisation"
+    "Orthanc Synchronization"
     __name__ = 'gnuhealth.orthanc.synchronization'
 
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
         ondelete='CASCADE')
     kind = fields.Selection(
-        KINDS, "Kind", required=True, readonly=True, sort=False)
+        KINDS, "Type", required=True, readonly=True, sort=False)
     state = fields.Selection([
             ('running', "Running"),
             ('done', "Done"),
@@ -68,31 +68,31 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             ('interrupted', "Interrupted"),
             ('skipped', "Skipped"),
             ], "State", required=True, readonly=True, sort=False)
-    started_at = fields.DateTime("Started", readonly=True)
-    ended_at = fields.DateTime("Ended", readonly=True)
+    started_at = fields.DateTime("Started At", readonly=True)
+    ended_at = fields.DateTime("Ended At", readonly=True)
     duration = fields.Function(fields.TimeDelta("Duration"), 'get_duration')
-    requests = _count("Requests")
+    requests = _count("HTTP Requests")
     patients_created = _count("New Patients")
-    patients_updated = _count("Changed Patients")
+    patients_updated = _count("Updated Patients")
     studies_created = _count("New Studies")
-    studies_updated = _count("Changed Studies")
+    studies_updated = _count("Updated Studies")
     studies_missing = _count("Missing Studies")
     series_created = _count("New Series")
-    series_updated = _count("Changed Series")
+    series_updated = _count("Updated Series")
     series_missing = _count("Missing Series")
     instances_created = _count("New Instances")
-    instances_updated = _count("Changed Instances")
+    instances_updated = _count("Updated Instances")
     instances_missing = _count("Missing Instances")
     failures_count = _count("Failures")
     processed = _count("Processed")
     total = _count("Total")
     progress = fields.Function(fields.Float("Progress"), 'get_progress')
-    error_kind = fields.Char("Error Kind", readonly=True)
-    error_status = fields.Integer("Error Status", readonly=True)
+    error_kind = fields.Char("Error Type", readonly=True)
+    error_status = fields.Integer("HTTP Status", readonly=True)
     error = fields.Function(
         fields.Text("Error", states={'invisible': ~Bool(Eval('error'))}),
         'get_error')
-    result = fields.Function(fields.Text("Brought"), 'get_result')
+    result = fields.Function(fields.Text("Imported"), 'get_result')
     failures = fields.One2Many(
         'gnuhealth.orthanc.synchronization.failure', 'run', "Failures",
         readonly=True,
@@ -379,7 +379,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
 
 class Failure(GuardedMixin, ModelSQL, ModelView):
-    "Orthanc Synchronisation Failure"
+    "Orthanc Synchronization Failure"
     __name__ = 'gnuhealth.orthanc.synchronization.failure'
 
     server = fields.Many2One(
@@ -392,12 +392,13 @@ class Failure(GuardedMixin, ModelSQL, ModelView):
         LEVELS, "Level", required=True, readonly=True, sort=False)
     orthanc_UID = fields.Char("Orthanc ID", readonly=True)
     reason = fields.Char(
-        "Reason", readonly=True, help="What kind of error it was.")
+        "Error Type", readonly=True, help="The type of the last error.")
     first_seen = fields.DateTime("First Seen", readonly=True)
     last_seen = fields.DateTime("Last Seen", readonly=True)
     attempts = fields.Integer("Attempts", readonly=True)
     resolved = fields.DateTime(
-        "Resolved", readonly=True, help="When it was stored after all.")
+        "Resolved", readonly=True,
+        help="The time when the resource was imported after the failure.")
 
     @classmethod
     def __setup__(cls):

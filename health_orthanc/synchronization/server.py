@@ -18,24 +18,24 @@ class Server(metaclass=PoolMeta):
         "Last Changed Index", readonly=True)
     change_anchors = fields.Text("Change Anchors", readonly=True)
     reconciliation_position = fields.Text(
-        "Reconciliation Position", readonly=True)
+        "Full Synchronization Position", readonly=True)
     synchronizations = fields.One2Many(
-        'gnuhealth.orthanc.synchronization', 'server', "Synchronisations",
+        'gnuhealth.orthanc.synchronization', 'server', "Synchronizations",
         readonly=True)
     last_run = fields.Many2One(
         'gnuhealth.orthanc.synchronization', "Last Run", readonly=True,
         ondelete='SET NULL')
     last_synchronization = fields.DateTime(
-        "Last Synchronisation", readonly=True,
-        help="When everything was last brought in.")
+        "Last Synchronization", readonly=True,
+        help="The time of the last successful synchronization.")
     last_duration = fields.Function(
-        fields.TimeDelta("Duration"), 'get_last_run')
+        fields.TimeDelta("Last Duration"), 'get_last_run')
     last_result = fields.Function(
-        fields.Text("Brought"), 'get_last_run')
+        fields.Text("Last Import"), 'get_last_run')
     last_error = fields.Function(
         fields.Text("Last Error"), 'get_last_run')
     synchronizing = fields.Function(
-        fields.Boolean("Synchronising"), 'get_last_run')
+        fields.Boolean("Synchronizing"), 'get_last_run')
     failures_count = fields.Function(
         fields.Integer("Failures"), 'get_failures_count')
 

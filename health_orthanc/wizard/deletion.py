@@ -23,19 +23,19 @@ class DeleteImagesLine(ModelView):
     "Images to Delete"
     __name__ = 'gnuhealth.imaging_orthanc.delete_images.line'
 
-    what = fields.Char("What", readonly=True)
+    what = fields.Char("Resource", readonly=True)
     patient = fields.Char("Patient", readonly=True)
     patient_in_images = fields.Char("Patient in the Images", readonly=True)
-    series = fields.Integer("Series Count", readonly=True)
+    series = fields.Integer("Series", readonly=True)
     images = fields.Integer("Images", readonly=True)
     server = fields.Char("Server", readonly=True)
     state = fields.Selection([
             (None, ''),
-            ('asked', "Not Known Yet"),
+            ('asked', "Not Confirmed Yet"),
             ('done', "Deleted"),
             ('failed', "Not Deleted"),
             ], "State", readonly=True, sort=False)
-    remark = fields.Text("Remark", readonly=True)
+    remark = fields.Text("Comment", readonly=True)
 
     @classmethod
     def view_attributes(cls):
@@ -50,18 +50,19 @@ class DeleteImagesConfirm(ModelView):
     "Delete Images"
     __name__ = 'gnuhealth.imaging_orthanc.delete_images.confirm'
 
-    question = fields.Text("To Be Deleted", readonly=True)
+    question = fields.Text("Images to Delete", readonly=True)
     lines = fields.One2Many(
         'gnuhealth.imaging_orthanc.delete_images.line', None, "Images",
         readonly=True)
-    reason = fields.Char("Reason", help="Kept in the list of deletions.")
+    reason = fields.Char(
+        "Reason", help="The reason is recorded under Deletions.")
 
 
 class DeleteImagesDone(ModelView):
     "Images Deleted"
     __name__ = 'gnuhealth.imaging_orthanc.delete_images.done'
 
-    message = fields.Text("Deleted", readonly=True)
+    message = fields.Text("Result", readonly=True)
     lines = fields.One2Many(
         'gnuhealth.imaging_orthanc.delete_images.line', None, "Images",
         readonly=True)

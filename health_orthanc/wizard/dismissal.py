@@ -15,7 +15,8 @@ class DismissStudiesReason(ModelView):
 
     reason = fields.Char(
         "Reason", required=True,
-        help="Why these studies are nobody's: a phantom, a teaching file.")
+        help="Why these studies belong to no patient, for example a phantom "
+        "or a teaching file.")
 
 
 class DismissStudies(RestrictedWizardMixin, Wizard):

@@ -18,15 +18,15 @@ class ConnectPluginStart(ModelView):
     __name__ = 'gnuhealth.orthanc.connect_plugin.start'
 
     url = fields.Char(
-        "URL of GNU Health", required=True,
-        help="As the machine with Orthanc reaches it.")
+        "GNU Health URL", required=True,
+        help="URL of GNU Health, as Orthanc reaches it.")
 
 
 class ConnectPluginShow(ModelView):
     "Connect Plugin"
     __name__ = 'gnuhealth.orthanc.connect_plugin.show'
 
-    configuration = fields.Text("Configuration of Orthanc", readonly=True)
+    configuration = fields.Text("Orthanc Configuration", readonly=True)
 
 
 class ConnectPlugin(RestrictedWizardMixin, Wizard):
@@ -38,7 +38,7 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
         'gnuhealth.orthanc.connect_plugin.start',
         'health_orthanc.connect_plugin_start_view_form', [
             Button("Cancel", 'end', 'tryton-cancel'),
-            Button("New Key", 'make', 'tryton-ok', default=True),
+            Button("Create Key", 'make', 'tryton-ok', default=True),
             ])
     make = StateTransition()
     show = StateView(

@@ -23,35 +23,35 @@ STUDIES_LIMIT = 20
 
 
 class CorrectIdentityLine(ModelView):
-    "Correct Identity"
+    "Patient Reconciliation"
     __name__ = 'gnuhealth.imaging_orthanc.correct_identity.line'
 
     study = fields.Char("Study", readonly=True)
     field = fields.Char("Field", readonly=True)
-    before = fields.Char("In the Images", readonly=True)
-    after = fields.Char("To Be Written", readonly=True)
-    remark = fields.Char("Remark", readonly=True)
+    before = fields.Char("Current Value", readonly=True)
+    after = fields.Char("New Value", readonly=True)
+    remark = fields.Char("Comment", readonly=True)
 
 
 class CorrectIdentityShow(ModelView):
-    "Correct Identity"
+    "Patient Reconciliation"
     __name__ = 'gnuhealth.imaging_orthanc.correct_identity.show'
 
     lines = fields.One2Many(
         'gnuhealth.imaging_orthanc.correct_identity.line', None, "Values",
         readonly=True)
-    ready = fields.Integer("Studies to Correct", readonly=True)
+    ready = fields.Integer("Studies to Reconcile", readonly=True)
 
 
 class CorrectIdentityAsked(ModelView):
-    "Correct Identity"
+    "Patient Reconciliation"
     __name__ = 'gnuhealth.imaging_orthanc.correct_identity.asked'
 
-    message = fields.Text("Asked For", readonly=True)
+    message = fields.Text("Queued", readonly=True)
 
 
 class CorrectIdentity(RestrictedWizardMixin, Wizard):
-    "Correct Identity in Orthanc"
+    "Patient Reconciliation in Orthanc"
     __name__ = 'gnuhealth.imaging_orthanc.correct_identity'
 
     _record_models = frozenset({'gnuhealth.imaging_orthanc.study'})
@@ -61,7 +61,7 @@ class CorrectIdentity(RestrictedWizardMixin, Wizard):
         'gnuhealth.imaging_orthanc.correct_identity.show',
         'health_orthanc.correct_identity_show_view_form', [
             Button("Cancel", 'end', 'tryton-cancel', default=True),
-            Button("Write into Images", 'correct', 'tryton-ok',
+            Button("Write to Images", 'correct', 'tryton-ok',
                 states={'readonly': Eval('ready', 0) == 0}),
             ])
     correct = StateTransition()
@@ -128,7 +128,7 @@ class CorrectIdentity(RestrictedWizardMixin, Wizard):
 
 
 class RestoreIdentity(CorrectIdentity):
-    "Restore What the Images Said"
+    "Restore Original Patient Data"
     __name__ = 'gnuhealth.imaging_orthanc.restore_identity'
     _kind = 'restore'
 

@@ -41,15 +41,15 @@ class _Form(RestrictedFormMixin):
 
 
 class ReviewComparison(_Form, ModelView):
-    "Compared Field"
+    "Field Comparison"
     __name__ = 'gnuhealth.imaging_orthanc.review.comparison'
 
     field = fields.Char("Field", readonly=True)
     ours = fields.Char("GNU Health", readonly=True)
     theirs = fields.Char("Images", readonly=True)
     verdict = fields.Selection(
-        VERDICTS, "Verdict", readonly=True, sort=False)
-    reason = fields.Char("Remark", readonly=True)
+        VERDICTS, "Result", readonly=True, sort=False)
+    reason = fields.Char("Comment", readonly=True)
 
     @classmethod
     def view_attributes(cls):
@@ -75,16 +75,16 @@ class ReviewShow(_Form, ModelView):
         states={'invisible': ~Bool(Eval('notice'))})
     position = fields.Char("Study", readonly=True)
     link_status = fields.Selection(
-        LINK_STATUSES, "Link", readonly=True, sort=False)
+        LINK_STATUSES, "Link Status", readonly=True, sort=False)
     doubt = fields.Selection(
-        [(None, ''), *DOUBTS], "Doubt", readonly=True, sort=False)
+        [(None, ''), *DOUBTS], "Review Reason", readonly=True, sort=False)
     score = fields.Integer("Score", readonly=True)
     choice = fields.Selection(
         'get_choices', "Candidate", sort=False,
-        help="Who it may be, the likeliest first.")
+        help="Possible patients and orders, best score first.")
     choices = fields.Text("Candidates", readonly=True)
     patient = fields.Many2One(
-        PATIENT, "Patient", help="Whose study it is to be.")
+        PATIENT, "Patient", help="The patient to link the study to.")
     request = fields.Many2One(
         REQUEST, "Order",
         domain=[
@@ -99,7 +99,7 @@ class ReviewShow(_Form, ModelView):
         readonly=True)
     study = fields.Many2One(STUDY, "Study", readonly=True)
     studies = fields.One2Many(STUDY, None, "Images", readonly=True)
-    stamp = fields.Char("Stamp", readonly=True)
+    stamp = fields.Char("Fingerprint", readonly=True)
     # What the session keeps between the pages
     queue = fields.Text("Queue", readonly=True)
     counts = fields.Text("Counts", readonly=True)
@@ -191,7 +191,7 @@ def _choices(candidates):
 
 
 class ReviewReason(_Form, ModelView):
-    "Reason"
+    "Review Decision"
     __name__ = 'gnuhealth.imaging_orthanc.review.reason'
 
     study = fields.Char("Study", readonly=True)
@@ -200,14 +200,14 @@ class ReviewReason(_Form, ModelView):
         states={'invisible': ~Bool(Eval('vetoes'))})
     reason = fields.Char(
         "Reason", required=True,
-        help="In a few words, for whoever looks at the study later.")
+        help="A short explanation, recorded in the history of the study.")
 
 
 class ReviewDone(_Form, ModelView):
-    "Review Done"
+    "Review Completed"
     __name__ = 'gnuhealth.imaging_orthanc.review.done'
 
-    message = fields.Text("Done", readonly=True)
+    message = fields.Text("Result", readonly=True)
 
 
 def _ask(button, state):
@@ -231,13 +231,13 @@ class Review(RestrictedWizardMixin, Wizard):
             Button("Close", 'end', 'tryton-close'),
             Button("Dismiss", 'ask_dismiss', 'tryton-clear', validate=False),
             Button("Unlink", 'ask_unlink', 'tryton-remove', validate=False),
-            Button("Next", 'skip', 'tryton-forward', validate=False),
+            Button("Skip", 'skip', 'tryton-forward', validate=False),
             Button(
                 "Confirm", 'confirm', 'tryton-ok', default=True,
                 states={'readonly': ~Bool(Eval('patient'))}),
             ])
     confirm = StateTransition()
-    ask_link = _ask("Link All the Same", 'link')
+    ask_link = _ask("Link Anyway", 'link')
     link = StateTransition()
     ask_unlink = _ask("Unlink", 'unlink')
     unlink = StateTransition()
@@ -448,9 +448,9 @@ class ConfirmSuggestionsStart(ModelView):
     __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions.start'
 
     score = fields.Integer(
-        "Least Score", required=True,
+        "Minimum Score", required=True,
         domain=[('score', '>=', 60), ('score', '<=', 100)],
-        help="What agrees less is left for a person to look at.")
+        help="Suggestions with a lower score are not confirmed.")
 
     @staticmethod
     def default_score():

@@ -27,18 +27,18 @@ class AddServerStart(ModelView):
         help="The name of the server in lists and reports.")
     domain = fields.Char(
         "URL", required=True,
-        help="The address of Orthanc's REST API, as in "
+        help="URL of the Orthanc REST API, for example "
         "https://pacs.example.org/orthanc.")
     proxy_domain = fields.Char(
         "Public URL",
-        help="The address for links, where the clients reach Orthanc under "
-        "another one.")
+        help="URL used in links, if the clients reach Orthanc at another "
+        "address.")
     user = fields.Char("User", strip=False)
     password = fields.Char("Password", strip=False)
     ca_certificates = fields.Text(
         "CA Certificates",
-        help="Certificates in PEM form that are trusted for this server "
-        "besides those of the system, such as its own self-signed one.")
+        help="Certificates in PEM format to trust for this server in addition "
+        "to those of the system, for example its own self-signed certificate.")
 
 
 class AddServerSuccess(ModelView):
@@ -47,14 +47,14 @@ class AddServerSuccess(ModelView):
 
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", readonly=True)
-    message = fields.Text("Found", readonly=True)
+    message = fields.Text("Result", readonly=True)
 
 
 class AddServerFailure(ModelView):
     "Orthanc Server Not Added"
     __name__ = 'gnuhealth.imaging_orthanc.orthanc_add.failure'
 
-    message = fields.Text("What Is Wrong", readonly=True)
+    message = fields.Text("Error", readonly=True)
 
 
 class AddServer(RestrictedWizardMixin, Wizard):
@@ -72,7 +72,7 @@ class AddServer(RestrictedWizardMixin, Wizard):
         'gnuhealth.imaging_orthanc.orthanc_add.success',
         'health_orthanc.add_server_success_view_form', [
             Button("Close", 'end', 'tryton-close'),
-            Button("Synchronise Now", 'synchronize', 'tryton-forward',
+            Button("Synchronize Now", 'synchronize', 'tryton-forward',
                 default=True),
             ])
     failure = StateView(

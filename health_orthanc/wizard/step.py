@@ -15,8 +15,7 @@ class RejectStepReason(ModelView):
 
     reason = fields.Text(
         "Reason", required=True,
-        help="Why the images cannot be used, as for those who order and "
-        "repeat the study.")
+        help="Why the images cannot be used. Shown on the order.")
 
 
 class RejectStep(RestrictedWizardMixin, Wizard):

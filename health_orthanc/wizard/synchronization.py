@@ -19,15 +19,15 @@ class GetNewStudiesStart(ModelView):
 
 
 class FullSynchronizeStart(ModelView):
-    "Full Synchronisation"
+    "Full Synchronization"
     __name__ = 'gnuhealth.imaging_orthanc.full_synchronize.start'
 
 
 class SynchronizationStarted(ModelView):
-    "Synchronisation Started"
+    "Synchronization Queued"
     __name__ = 'gnuhealth.imaging_orthanc.synchronization.started'
 
-    message = fields.Text("Started", readonly=True)
+    message = fields.Text("Queued", readonly=True)
 
 
 def _started():
@@ -78,7 +78,7 @@ class GetNewStudies(_SynchronizeMixin, Wizard):
 
 
 class FullSynchronize(_SynchronizeMixin, Wizard):
-    "Full Synchronisation"
+    "Full Synchronization"
     __name__ = 'gnuhealth.imaging_orthanc.full_synchronize'
 
     start = StateView(

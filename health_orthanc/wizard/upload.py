@@ -32,12 +32,12 @@ WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
 # Files that are listed one by one; what went wrong comes first
 ROWS_LIMIT = 1000
 STATES = [
-    ('ready', "To Send"),
+    ('ready', "To Upload"),
     ('stored', "Stored"),
-    ('present', "Already There"),
+    ('present', "Already Stored"),
     ('refused', "Refused"),
-    ('skipped', "Passed Over"),
-    ('failed', "Not Sent"),
+    ('skipped', "Skipped"),
+    ('failed', "Failed"),
     ]
 _WELL = {'ready', 'stored', 'present'}
 
@@ -50,16 +50,18 @@ class UploadImageDataStart(ModelView):
         'get_servers', "Server", required=True, sort=False)
     patient = fields.Many2One(
         'gnuhealth.patient', "Patient",
-        help="Whose images these are. Leave it empty to have them matched.")
+        help="The patient of the images. Leave empty to match them "
+        "automatically.")
     request = fields.Many2One(
         'gnuhealth.imaging.test.request', "Order",
         domain=[
             ('patient', '=', Eval('patient', -1)),
             ],
         states={'invisible': ~Bool(Eval('patient'))},
-        help="What the images were ordered with.")
+        help="The order of the images.")
     data_to_upload = fields.Binary(
-        "Files", required=True, help="DICOM files, or a ZIP of them.")
+        "Files", required=True,
+        help="DICOM files, or ZIP archives of DICOM files.")
 
     @classmethod
     def get_servers(cls):
@@ -86,7 +88,7 @@ class UploadImageDataFile(ModelView):
 
     name = fields.Char("File", readonly=True)
     state = fields.Selection(STATES, "State", readonly=True, sort=False)
-    reason = fields.Char("Why", readonly=True)
+    reason = fields.Char("Reason", readonly=True)
     size = fields.Integer("Bytes", readonly=True)
     patient_name = fields.Char("Patient Name", readonly=True)
     patient_id = fields.Char("Patient ID", readonly=True)
@@ -95,10 +97,10 @@ class UploadImageDataFile(ModelView):
     modality = fields.Char("Modality", readonly=True)
     fits = fields.Selection([
             (None, ''),
-            ('fits', "Agrees"),
+            ('fits', "Matches"),
             ('differs', "Differs"),
             ('contradicts', "Contradicts"),
-            ], "Chosen Patient", readonly=True, sort=False)
+            ], "Patient Match", readonly=True, sort=False)
 
     @classmethod
     def view_attributes(cls):
@@ -115,15 +117,15 @@ class UploadImageDataReview(ModelView):
     "Check Images"
     __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.review'
 
-    message = fields.Text("Found", readonly=True)
+    message = fields.Text("Result", readonly=True)
     contradictions = fields.Text(
         "Contradictions", readonly=True,
         states={'invisible': ~Bool(Eval('contradictions'))})
     confirmed = fields.Boolean(
-        "Link Nevertheless",
+        "Link Anyway",
         states={'invisible': ~Bool(Eval('contradictions'))},
-        help="These are the images of the chosen patient. Otherwise they are "
-        "sent, but wait for somebody to review them.")
+        help="Confirm that the images belong to the selected patient. "
+        "Otherwise they are uploaded, but must be reviewed.")
     reason = fields.Char(
         "Reason",
         states={
@@ -147,7 +149,7 @@ class UploadImageDataResult(ModelView):
 
 
 class UploadImageDataKept(ModelView):
-    """Kept of an Upload
+    """Upload State
 
     It is never shown: clients would send it back.
     """
@@ -156,7 +158,7 @@ class UploadImageDataKept(ModelView):
     key = fields.Char("Key", readonly=True)
     # The key is that of what was sent file by file
     sent = fields.Boolean("Sent", readonly=True)
-    left = fields.Integer("Left", readonly=True)
+    left = fields.Integer("Remaining", readonly=True)
     # What became of each file so far, and the studies that they are in
     outcomes = fields.Text("Outcomes", readonly=True)
 
@@ -195,7 +197,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         'gnuhealth.imaging_orthanc.upload_image_data.result',
         'health_orthanc.upload_image_data_result_view_form', [
             Button("Close", 'end', 'tryton-close', default=True),
-            Button("Try Again", 'send', 'tryton-refresh', validate=False,
+            Button("Retry", 'send', 'tryton-refresh', validate=False,
                 states={'invisible': ~Bool(Eval('failed'))}),
             ])
 

@@ -46,7 +46,7 @@ _DAY = 24 * 60 * 60
 
 
 class WorklistEntry(ModelSQL):
-    """Worklist Entry
+    """Worklist Item
 
     The rendered item of a step.  It is rendered again when one of the records
     that it was made from has changed.
@@ -57,12 +57,12 @@ class WorklistEntry(ModelSQL):
         'gnuhealth.imaging.procedure.step', "Step", required=True,
         ondelete='CASCADE')
     version = fields.Integer("Version", required=True)
-    stamp = fields.Char("Stamp")
+    stamp = fields.Char("Fingerprint")
     dicom = fields.Binary("DICOM")
     text = fields.Text("Text", strip=False)
-    kind = fields.Char("Kind")
+    kind = fields.Char("Type")
     charset = fields.Char("Character Set", strip=False)
-    problem = fields.Text("Problem")
+    problem = fields.Text("Error")
 
     @classmethod
     def __setup__(cls):

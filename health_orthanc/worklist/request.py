@@ -16,7 +16,7 @@ class Request(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
 
     show_worklist_text = fields.Boolean(
-        "Worklist Preview", help="Show what devices are told.")
+        "Worklist Preview", help="Show the worklist items of this order.")
     worklist_text = fields.Function(
         fields.Text(
             "Worklist Text",

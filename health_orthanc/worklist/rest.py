@@ -55,7 +55,7 @@ class _Entry:
 
 
 class Placement(GuardedMixin, ModelSQL, ModelView):
-    """Worklist Placement
+    """Worklist Item on Server
 
     An entry on the worklist of a server, as it was last sent.
     """
@@ -67,18 +67,19 @@ class Placement(GuardedMixin, ModelSQL, ModelView):
     step = fields.Many2One(
         'gnuhealth.imaging.procedure.step', "Step", readonly=True,
         ondelete='SET NULL',
-        help="Empty if it was deleted: the entry is to be deleted too.")
+        help="Empty if the step was deleted. The item is then deleted from "
+        "the server.")
     study_instance_uid = fields.Char(
         "Study UID", required=True, readonly=True)
     step_id = fields.Char(
         "Step ID", required=True, readonly=True, strip=False)
     version = fields.Integer(
         "Version", readonly=True,
-        help="Empty if it is not known what was sent.")
+        help="Empty if it is unknown which version the server has.")
     orthanc_id = fields.Char(
         "Orthanc ID", readonly=True,
-        help="Empty if it is not known whether it is there.")
-    refused_version = fields.Integer("Refused Version", readonly=True)
+        help="Empty if it is unknown whether the server has the item.")
+    refused_version = fields.Integer("Rejected Version", readonly=True)
 
     @classmethod
     def __setup__(cls):

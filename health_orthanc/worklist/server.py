@@ -21,32 +21,32 @@ __all__ = ['Server']
 class Server(metaclass=PoolMeta):
     __name__ = 'gnuhealth.orthanc.config'
 
-    worklist_api = fields.Boolean("Takes Worklists", readonly=True)
+    worklist_api = fields.Boolean("Accepts Worklist Items", readonly=True)
     worklist_mode = fields.Selection([
-            ('none', "Not Kept"),
-            ('rest', "Through the REST API"),
+            ('none', "Disabled"),
+            ('rest', "REST API"),
             ], "Worklist", required=True, sort=False,
         states={
             'readonly': (
                 ~Eval('worklist_api', False)
                 & (Eval('worklist_mode') == 'none')),
             },
-        help="Whether open steps are sent to the worklist that Orthanc keeps. "
-        "It takes Orthanc 1.12.10 and its plugin orthanc-worklists.")
+        help="How open steps are sent to the worklist of this server. "
+        "Requires Orthanc 1.12.10 or later with the plugin orthanc-worklists.")
     placements = fields.One2Many(
-        'gnuhealth.imaging.worklist.placement', 'server', "Placements",
+        'gnuhealth.imaging.worklist.placement', 'server', "Worklist Items",
         readonly=True)
     worklist_started = fields.Timestamp("Worklist Started", readonly=True)
     last_worklist_update = fields.DateTime(
         "Last Worklist Update", readonly=True,
-        help="When the worklist was in step last.")
-    worklist_error_kind = fields.Char("Worklist Error Kind", readonly=True)
+        help="The time of the last successful worklist update.")
+    worklist_error_kind = fields.Char("Worklist Error Type", readonly=True)
     worklist_error_status = fields.Integer(
-        "Worklist Error Status", readonly=True)
+        "Worklist Error HTTP Status", readonly=True)
     worklist_error = fields.Function(
         fields.Text("Worklist Error"), 'get_worklist_error')
     worklist_count = fields.Function(
-        fields.Integer("Steps on the Worklist"), 'get_worklist_count')
+        fields.Integer("Steps on Worklist"), 'get_worklist_count')
 
     @classmethod
     def view_attributes(cls):

@@ -32,7 +32,8 @@ class ProcedureStep(metaclass=PoolMeta):
     incomplete = fields.Function(
         fields.Boolean(
             "Incomplete",
-            help="Something is missing, or wrong: no device finds it."),
+            help="Data are missing or invalid, so the step is not on the "
+            "worklist."),
         'get_incomplete', searcher='search_incomplete')
 
     @classmethod

@@ -15,4 +15,4 @@ class ImagingTest(metaclass=PoolMeta):
     imaging_worklist_template = fields.Many2One(
         'gnuhealth.imaging_worklist.worklist_template', "Worklist Template",
         ondelete='SET NULL',
-        help="Without one, the template that came with the module is used.")
+        help="Leave empty to use the default template.")

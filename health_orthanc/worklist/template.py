@@ -29,21 +29,21 @@ class WorklistTemplate(
     template_type = fields.Selection([
             ('dump2dcm', "dump2dcm"),
             ('json', "JSON"),
-            ], "Kind", required=True, sort=False, translate=False,
-        help="The text that the template makes: as DCMTK's dump2dcm reads "
-        "it, or JSON.")
+            ], "Type", required=True, sort=False, translate=False,
+        help="The format of the text that the template generates: for "
+        "dump2dcm of DCMTK, or JSON.")
     template = fields.Text(
-        "Template", required=True, help="In Genshi's language for text.")
+        "Template", required=True, help="A Genshi text template.")
     charset = fields.Char(
         "Character Set", required=True,
-        help="As in DICOM (0008,0005), like ISO_IR 192 (UTF-8), "
-        "ISO_IR 100 (Latin 1) or GB18030.")
+        help="Specific Character Set (0008,0005), for example ISO_IR 192 "
+        "(UTF-8), ISO_IR 100 (Latin 1) or GB18030.")
     comment = fields.Text("Comment")
     completed = fields.Function(
         fields.Text(
-            "Completed",
-            help="What DICOM asks for and the template leaves out: it is "
-            "added to each entry."),
+            "Added Attributes",
+            help="Attributes that DICOM requires and the template omits. They "
+            "are added to each worklist item."),
         'get_completed')
 
     @staticmethod

@@ -48,7 +48,7 @@ def test_download_a_study(clerk, clinic):
     with context.expect_page() as opened:
         clerk.act("Download Images")
     page = opened.value
-    expect(page.locator('p')).to_contain_text("The download starts")
+    expect(page.locator('p')).to_contain_text("The download is starting")
     for _ in range(TIMEOUT // 100):
         if downloads:
             break
@@ -68,7 +68,7 @@ def test_delete_a_study(administrator, clinic):
     administrator.press("Delete from Orthanc")
     administrator.dialog().wait_for()
     expect(administrator.field('question')).to_have_value(
-        "This deletes images of Loesch, Lena from Orthanc for good. "
+        "This permanently deletes images of Loesch, Lena from Orthanc. "
         "Series: 1. Images: 1.")
     administrator.press("Cancel")
     administrator.expect_no_dialog()
@@ -78,7 +78,7 @@ def test_delete_a_study(administrator, clinic):
     administrator.enter(reason="Phantom")
     administrator.press("Delete from Orthanc")
     expect(administrator.field('message')).to_have_value(
-        "Deleted: 1. Left as they were, or not known: 0.")
+        "Deleted: 1. Not deleted or not yet confirmed: 0.")
     administrator.press("Close")
     administrator.expect_no_dialog()
     expect(administrator.field('missing_since').first).to_be_visible()

@@ -16,21 +16,21 @@ def test_physician(physician):
 def test_clerk(clerk):
     assert clerk.entries(*RECORDS) == [
         "Patients", "Studies", "To Review", "Review", "Scheduled Steps",
-        "Calendar of Steps", "Upload Images", "Get New Studies"]
+        "Step Calendar", "Upload Images", "Get New Studies"]
     assert "Configuration" not in clerk.entries("Health")
 
 
 def test_radiographer(radiographer):
     assert radiographer.entries(*RECORDS) == [
-        "Scheduled Steps", "Calendar of Steps"]
+        "Scheduled Steps", "Step Calendar"]
 
 
 def test_administrator(administrator):
     assert administrator.entries(*CONFIGURATION) == [
         "Add Orthanc Server", "Servers", "Worklist Templates",
         "Worklist Configuration", "Matching", "Viewers", "Dismissal Rules",
-        "Full Synchronisation", "Synchronisations", "Notifications",
-        "Synchronisation Failures", "Deletions", "Upgrade Report"]
+        "Full Synchronization", "Synchronizations", "Notifications",
+        "Synchronization Failures", "Deletions", "Upgrade Report"]
 
 
 def test_user_without_groups(log_in_as):

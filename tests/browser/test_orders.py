@@ -37,7 +37,7 @@ def open_steps(client):
 
 
 def open_calendar(client):
-    client.menu(*IMAGING, "Orthanc", "Calendar of Steps")
+    client.menu(*IMAGING, "Orthanc", "Step Calendar")
 
 
 def event(client, text):
@@ -83,7 +83,7 @@ def test_rejected_study_is_ordered_again(
 
     physician.reload()
     expect(physician.field('to_repeat')).to_be_checked()
-    physician.expect_column("Reason", "The patient moved")
+    physician.expect_column("Rejection Reason", "The patient moved")
     number = physician.field('accession_number').input_value()
     physician.press("Order Again")
     physician.field('replaces').wait_for()

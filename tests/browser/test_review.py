@@ -110,11 +110,11 @@ def test_thirty_studies(clerk, clinic):
             choose_another(clerk)
             clerk.press("Confirm")
             expect(clerk.field('vetoes')).to_have_value(
-                "The patient ID in the images is that of another patient.")
-            dialog.reason("Link All the Same")
+                "The patient ID in the images belongs to another patient.")
+            dialog.reason("Link Anyway")
             decided[description] = 'manual'
         elif number == 9:
-            clerk.press("Next")
+            clerk.press("Skip")
             decided[description] = 'auto_unsure'
         else:
             clerk.press("Confirm")
@@ -130,14 +130,14 @@ def test_thirty_studies(clerk, clinic):
             dialog.reason("Unlink")
             decided[description] = 'unlinked'
         elif number == 22:
-            dialog.tab_to("Next")
+            dialog.tab_to("Skip")
             decided[description] = 'unlinked'
         elif number == 24:
             clerk.choose('patient', "Sample", "Sample, Kofi")
             clerk.cell("GNU Health", "1938-12-05").wait_for()
             expect(clerk.cell("Images", "Fremd, 03")).to_have_count(1)
             dialog.press('Enter')
-            dialog.reason("Link All the Same")
+            dialog.reason("Link Anyway")
             decided[description] = 'manual'
         else:
             dialog.tab_to("Dismiss")
@@ -145,8 +145,8 @@ def test_thirty_studies(clerk, clinic):
             decided[description] = 'dismissed'
     assert len(decided) == COUNT
     expect(clerk.field('message')).to_have_value(
-        "All studies were shown.\n\nConfirmed: 16\nUnlinked: 2\n"
-        "Dismissed: 10\nPassed over: 2")
+        "All studies have been reviewed.\n\nConfirmed: 16\nUnlinked: 2\n"
+        "Dismissed: 10\nSkipped: 2")
     clerk.press("Close")
     clerk.expect_no_dialog()
     assert {

@@ -50,33 +50,33 @@ def test_add_server(wizard, clinic):
 def test_wrong_password(wizard, clinic):
     fill(wizard, clinic, clinic.orthanc.url.replace('127.0.0.1', 'localhost'),
         password='wrong')
-    expect_failure(wizard, "does not accept the user or the password")
+    expect_failure(wizard, "rejected the user name or the password")
 
 
 def test_refused(wizard, clinic):
     fill(wizard, clinic, f'http://127.0.0.1:{free_port()}')
-    expect_failure(wizard, "refuses the connection")
+    expect_failure(wizard, "refused the connection")
 
 
 def test_no_orthanc(wizard, clinic):
     fill(wizard, clinic, clinic.server.url)
-    expect_failure(wizard, "it is no Orthanc")
+    expect_failure(wizard, "is not Orthanc")
 
 
 def test_untrusted_certificate(wizard, clinic):
     with Proxy(clinic.orthanc.url, authority=Authority()) as proxy:
         fill(wizard, clinic, proxy.url)
-        expect_failure(wizard, "certificate is not trusted")
+        expect_failure(wizard, "of the server is not trusted")
 
 
 def test_known_server(wizard, clinic):
     fill(wizard, clinic, clinic.orthanc.url)
-    expect_failure(wizard, "There is a server with this URL already")
+    expect_failure(wizard, "A server with this URL already exists")
 
 
 def test_no_address(wizard, clinic):
     fill(wizard, clinic, 'pacs.example.org')
-    expect_failure(wizard, "This is no usable URL")
+    expect_failure(wizard, "This URL is not valid")
 
 
 def expect_failure(client, text):
@@ -116,7 +116,7 @@ def test_password_is_masked(server):
 
 def test_synchronize(server, clinic):
     clinic.upload("Gast^Eva")
-    server.press("Sync")
+    server.press("Synchronize")
     expect(server.field('last_result')).to_have_value(
         re.compile("New Studies: 1,.* New Series: 1"))
     expect(server.field('last_synchronization')).not_to_have_value('')
@@ -126,12 +126,12 @@ def test_synchronize(server, clinic):
 def test_stopped_server(server, clinic):
     clinic.orthanc.kill()
     try:
-        server.press("Sync")
+        server.press("Synchronize")
         expect(server.field('last_error')).to_have_value(
-            re.compile("refuses the connection"))
+            re.compile("refused the connection"))
     finally:
         clinic.orthanc.start()
-    server.press("Sync")
+    server.press("Synchronize")
     expect(server.field('last_error')).to_have_count(0)
 
 

@@ -68,7 +68,7 @@ def test_stopped_orthanc(clerk, clinic, stopped_orthanc):
     clerk.expect_value('series_description', "Chest 1")
     expect(clerk.page.locator('.modal:visible')).to_have_count(1)
     clerk.press("Load Images")
-    expect(clerk.dialog()).to_contain_text("refuses the connection")
+    expect(clerk.dialog()).to_contain_text("refused the connection")
 
 
 def test_link_by_hand(clerk, clinic):
@@ -79,7 +79,7 @@ def test_link_by_hand(clerk, clinic):
     clerk.expect_value('patient', "Esimerkki, Aki")
     clerk.save()
     expect(clerk.field('link_status').locator('option:checked')).to_have_text(
-        "Linked by a Person")
+        "Manual Link")
     clerk.expect_value('decided_by', "Imaging Clerk")
 
 

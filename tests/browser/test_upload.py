@@ -190,7 +190,7 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
     expect(form.button('files')).to_be_focused()
     assert stored(clinic, MUSTER.puid) == before + 3
     form.client.press("Check")
-    form.client.expect_column("Chosen Patient", *["Agrees"] * 3)
+    form.client.expect_column("Patient Match", *["Matches"] * 3)
     form.client.press("Continue")
     form.expect_message("Files stored: 3")
     form.client.expect_column("State", *["Stored"] * 3)
@@ -331,10 +331,10 @@ def test_images_of_somebody_else_wait_for_a_person(form, clinic, tmp_path):
     form.send()
     form.expect_told("All files have been sent")
     form.client.press("Check")
-    form.client.expect_column("Chosen Patient", *["Contradicts"] * 2)
+    form.client.expect_column("Patient Match", *["Contradicts"] * 2)
     expect(form.client.field('contradictions')).not_to_have_value('')
     form.client.press("Continue")
-    form.expect_message("contradicts the chosen patient")
+    form.expect_message("contradict the selected patient")
     form.close()
     assert not clinic.count(
         ('patient_id', '=', MUSTER.puid),

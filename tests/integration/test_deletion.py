@@ -157,7 +157,7 @@ def test_an_orthanc_that_is_slow(hospital, orthanc):
         before = contents(orthanc)
         (state, message), = archive.delete()
         assert state == 'asked'
-        assert 'next synchronisation' in message
+        assert 'next synchronization' in message
         archive.assert_kept(before)
         go.set()
         proxy.before = None

@@ -211,7 +211,7 @@ def test_study_of_somebody_else_waits_for_a_person(orthanc, ana):
     assert wizard.form.contradictions
     wizard.execute('send')
     assert states(wizard) == ['stored']
-    assert "contradicts" in wizard.form.message
+    assert "contradict" in wizard.form.message
     study, = studies(orthanc)
     assert not study.patient and study.link_status == 'unlinked'
 

@@ -75,9 +75,9 @@ def test_server_is_synchronized_when_added(archive):
 
 
 @pytest.mark.parametrize('values, advice', [
-        ({'password': 'wrong'}, "Enter them anew"),
+        ({'password': 'wrong'}, "Enter them again"),
         ({'domain': f'http://127.0.0.1:{free_port()}'}, "Check the port"),
-        ({'domain': 'pacs.example.org'}, "This is no usable URL"),
+        ({'domain': 'pacs.example.org'}, "This URL is not valid"),
         ])
 def test_server_that_cannot_be_added(archive, values, advice):
     wizard = add_server(archive, **values)
@@ -95,7 +95,7 @@ def test_server_that_cannot_be_added(archive, values, advice):
 def test_server_is_added_once(archive, added):
     wizard = add_server(archive, label="Again")
     assert wizard.form_state == 'failure'
-    assert "There is a server with this URL already" in wizard.form.message
+    assert "A server with this URL already exists" in wizard.form.message
     wizard.execute('end')
     assert Model.get(SERVER).find([]) == [added]
 
@@ -124,7 +124,7 @@ def test_without_servers(trytond):
     trytond.connect()
     wizard = Wizard(GET_NEW_STUDIES)
     wizard.execute('update')
-    assert "An administrator can add one" in wizard.form.message
+    assert "Ask an administrator to add one" in wizard.form.message
     wizard.execute('end')
 
 

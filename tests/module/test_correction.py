@@ -156,7 +156,7 @@ class CorrectionWizardTestCase(RpcTestCase):
                 'PatientBirthDate': (None, '19640812'),
                 'PatientSex': (None, 'F'),
                 })
-        self.assertIn("confirm the link", refused['remark'])
+        self.assertIn("confirm its link", refused['remark'])
         # Nothing was changed by looking
         self.assertEqual(
             {r.method for r in self.orthanc.received if r.method != 'GET'},

@@ -169,7 +169,7 @@ class VetoTestCase(ReviewTestCase):
         patient = self.patient()
         study = self.vetoed(patient)
         Study = study.__class__
-        with self.assertUserError('msg_link_veto', 'slip of the pen'):
+        with self.assertUserError('msg_link_veto', 'typing error'):
             Study.link_because(study, patient)
         with self.assertUserError('msg_link_veto'):
             Study.link_because(study, patient, None, "  ")
@@ -386,12 +386,12 @@ class WizardTestCase(ReviewTestCase):
         self.assertIsNone(shown['patient'])
         (key, label), *_ = json.loads(shown['choices'])
         self.assertEqual(key, f'{one.id},')
-        self.assertIn("contradicted", label)
+        self.assertIn("contradiction", label)
         state, _ = self.press('ask_dismiss')
         self.assertEqual(state, 'ask_dismiss')
         state, shown = self.press('dismiss', reason="For teaching")
         self.assertEqual(state, 'done')
-        for line in ["Confirmed: 1", "Dismissed: 1", "Passed over: 1"]:
+        for line in ["Confirmed: 1", "Dismissed: 1", "Skipped: 1"]:
             self.assertIn(line, shown['message'])
         self.assertEqual(
             unlinked.__class__(unlinked.id).decision_reason, "For teaching")
@@ -413,11 +413,11 @@ class WizardTestCase(ReviewTestCase):
         form = Show(
             study=study, patient=other, request=None, choices=None)
         form.on_change_patient()
-        self.assertIn('slip of the pen', form.vetoes)
+        self.assertIn('typing error', form.vetoes)
         choice = {'patient': other.id, 'stamp': form.stamp}
         state, shown = self.press('confirm', **choice)
         self.assertEqual(state, 'ask_link')
-        self.assertIn('slip of the pen', shown['vetoes'])
+        self.assertIn('typing error', shown['vetoes'])
         state, shown = self.press('show')
         self.assertEqual(shown['patient'], other.id)
         self.press('confirm')
@@ -507,7 +507,7 @@ class WizardTestCase(ReviewTestCase):
         state, shown = self.press('confirm', score=100)
         self.assertEqual(state, 'done')
         self.assertIn("Confirmed: 1", shown['message'])
-        self.assertIn("Left: 1 – something differs", shown['message'])
+        self.assertIn("Not confirmed: 1 – some data differ", shown['message'])
         Study = known.__class__
         self.assertEqual(
             [Study(s.id).link_status for s in [

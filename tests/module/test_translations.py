@@ -23,12 +23,12 @@ STATUSES = {'de': "Nicht verknüpft", 'es': "Sin vincular", 'fr': "Sans lien"}
 MENUS = {'de': "Untersuchungen", 'es': "Estudios", 'fr': "Examens"}
 PAGES = {'de': "Details", 'es': "Detalles", 'fr': "Détails"}
 MESSAGES = {
-    'de': "Zum Server „PACS“ gehören Untersuchungen; er kann nicht gelöscht "
-    "werden. Deaktivieren Sie ihn stattdessen.",
-    'es': "El servidor «PACS» contiene estudios y no se puede eliminar. "
+    'de': "Sie können den Server „PACS“ nicht löschen, weil er Untersuchungen "
+    "enthält. Deaktivieren Sie ihn stattdessen.",
+    'es': "No puede eliminar el servidor «PACS» porque tiene estudios. "
     "Desactívelo en su lugar.",
-    'fr': "Le serveur «\xa0PACS\xa0» contient des examens et ne peut pas "
-    "être supprimé. Désactivez-le à la place.",
+    'fr': "Vous ne pouvez pas supprimer le serveur «\xa0PACS\xa0» parce qu'il "
+    "contient des examens. Désactivez-le à la place.",
     }
 
 

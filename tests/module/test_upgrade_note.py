@@ -22,7 +22,7 @@ class UpgradeNoteTestCase(OrthancTestCase):
         note, merged = Note.search([])
         self.assertEqual(
             (note.attention, merged.attention), (True, False))
-        self.assertIn('"2024-13-45", which is no date: 2.', note.what)
+        self.assertIn('invalid date "2024-13-45": 2.', note.what)
         self.assertEqual(note.record, server)
         self.assertTrue(merged.what.endswith(": 3"))
 

@@ -163,7 +163,7 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertEqual(first['patient_id'], 'GNU777ORG')
         self.assertEqual(first['birth_date'], dt.date(1985, 10, 4))
         self.assertEqual(second['state'], 'skipped')
-        self.assertIn("no DICOM", second['reason'])
+        self.assertIn("not a DICOM file", second['reason'])
         self.assertEqual(third['patient_id'], '')
         self.assertNotIn('fits', first)
         self.assertIsNone(page['contradictions'])
@@ -315,7 +315,7 @@ class UploadWizardTestCase(UploadTestCase):
         page, patient, link, user = self.upload_of(self.other)
         self.assertNotEqual(patient, self.other)
         self.assertIsNone(user)
-        self.assertIn("contradicts", page['message'])
+        self.assertIn("contradict", page['message'])
 
     def test_a_reason_without_a_confirmation_is_none(self):
         _, patient, _, _ = self.upload_of(self.other, reason="Sure")
@@ -455,7 +455,7 @@ class UploadRouteTestCase(UploadTestCase):
                 ('Ié0', 'stored'), ('Ié1', 'skipped'),
                 ('Ié2/a', 'stored'), ('Ié2/b', 'skipped')])
         self.assertEqual(page['files'][2]['patient_id'], 'GNU777ORG')
-        self.assertIn("not sent: 4", page['message'])
+        self.assertIn("not uploaded: 4", page['message'])
         self.peer.received.clear()
         page = self.link(files=page['files'])
         self.assertEqual(len(page['files']), 4)

@@ -304,7 +304,7 @@ class PreviewTestCase(OrthancTestCase):
             '(0010,0040) CS [${my.patient.party.lastname}]',
             patient=create_patient("Muster"))
         self.assertIn("PatientSex", order.worklist_text)
-        self.assertIn(" form ", order.worklist_text)
+        self.assertIn("conform", order.worklist_text)
 
     @with_transaction()
     def test_it_is_the_same_in_each_language(self):
@@ -742,9 +742,9 @@ class MyTestCase(OrthancTestCase):
     @with_transaction()
     def test_what_is_not_there_is_told(self):
         order = order_with('(0008,1030) LO [${my.patient.nothing}]')
-        self.assertIn("cannot be written as text", order.worklist_text)
+        self.assertIn("is not text", order.worklist_text)
         order = order_with('(0008,1030) LO [${my.worklist_text}]')
-        self.assertIn("cannot be written as text", order.worklist_text)
+        self.assertIn("is not text", order.worklist_text)
 
 
 class EntryTestCase(OrthancTestCase):
