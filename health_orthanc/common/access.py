@@ -121,6 +121,17 @@ def _check_order(Model, name):
             _check_order(Target, rest)
 
 
+def _is_everything(domain):
+    "Return whether all records fulfill a domain"
+    if not domain:
+        return True
+    if is_leaf(domain):
+        return False
+    if domain[0] == 'OR':
+        return any(map(_is_everything, domain[1:]))
+    return all(map(_is_everything, [d for d in domain if d != 'AND']))
+
+
 def _check_rules(Model, Target):
     """Check that an order tells nothing of records that are not read.
 
@@ -128,8 +139,8 @@ def _check_rules(Model, Target):
     too, there are none.
     """
     Rule = Pool().get('ir.rule')
-    if Rule.domain_get(Target.__name__, mode='read') and not (
-            Rule.domain_get(Model.__name__, mode='read')):
+    if not _is_everything(Rule.domain_get(Target.__name__, mode='read')) and (
+            not Rule.domain_get(Model.__name__, mode='read')):
         raise AccessError(gettext(
                 'ir.msg_access_rule_error', **Target.__names__()))
 

@@ -64,7 +64,7 @@ REACHABLE = {
     'gnuhealth.imaging.test.type': {'code', 'name'},
     'gnuhealth.patient': {
         'age', 'biological_sex', 'critical_summary', 'dob', 'gender',
-        'lastname', 'name', 'party', 'puid'},
+        'lastname', 'party', 'puid'},
     'party.party': {
         'dob', 'est_dob', 'gender', 'is_person', 'lastname', 'name',
         'person_names', 'ref'},

@@ -50,7 +50,8 @@ class HardCasesTestCase(OrthancTestCase):
                 **values})
 
     def assertLinked(self, study, order):
-        self.assertEqual(study.link_status, 'auto_certain')
+        self.assertEqual(
+            study.link_status, 'auto_certain', evaluate(study))
         self.assertEqual(study.request, order)
         self.assertEqual(order.state, 'done')
 

@@ -14,7 +14,7 @@ from trytond.modules.health_orthanc.core.secrets import (
     MASK, SecretUnavailable, unseal)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
-from trytond.transaction import inactive_records
+from trytond.transaction import Transaction, inactive_records
 
 from tests.unit.fake_orthanc import (
     SYSTEM, FakeOrthanc, cut, free_port, hang_up, redirect, reply, reply_json,
@@ -203,6 +203,8 @@ class SecretsTestCase(OrthancTestCase):
             # As if it had always been there
             server.write_progress(
                 server.id, domain=orthanc.url, user='reader')
+            for cache in Transaction().cache.values():
+                cache.clear()
             server = refetched(server)
             with server.get_client() as client:
                 client.system()
