@@ -16,13 +16,52 @@ from devtools.testing import cache_folder
 from devtools.tryton import MODULE, Tryton
 
 BACKENDS = ['sqlite', 'postgresql']
+TESTS = Path(__file__).parent
+# What takes longest comes first, so that no process is left alone with it in
+# the end; what is quick comes last.
+FIRST = [
+    'browser', 'integration/test_faults', 'integration/test_upgrade',
+    'integration/test_notification_plugin', 'integration/test_worklist',
+    'integration/test_synchronization', 'integration', 'unit']
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        '--all', action='store_true',
+        help="run the tests, too, that are marked to be for releases")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Let fixtures clean up when somebody ends the tests."""
     def leave(number: int, frame: object) -> None:
         pytest.exit("terminated", returncode=128 + number)
     signal.signal(signal.SIGTERM, leave)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let one process run a file, or all that one browser is started for.
+    """
+    path = item.path.relative_to(TESTS)
+    item.add_marker(pytest.mark.xdist_group(
+            'browser' if path.parts[0] == 'browser' else str(path)))
+
+
+def pytest_collection_modifyitems(
+        config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
+    if config.getoption('all'):
+        return
+    left_out = [item for item in items if item.get_closest_marker('release')]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _place(item: pytest.Item) -> int:
+    path = item.path.relative_to(TESTS).as_posix()
+    return next(
+        (number for number, start in enumerate(FIRST)
+            if path.startswith(start)), len(FIRST))
 
 
 @pytest.fixture(scope='session')
