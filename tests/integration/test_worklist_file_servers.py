@@ -16,7 +16,7 @@ from devtools.tryton import ROOT
 from scripts.src.locks import pause_queries
 
 from .fake_gnuhealth import DATABASE, PASSWORD, FakeGnuHealth, make_step
-from .worklist_script import SCRIPT, TIMEOUT, runner
+from .worklist_script import TIMEOUT, runner
 
 DEMO = ROOT / 'scripts' / 'worklists_service_demo.sh'
 AET = 'GNUHEALTH'
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(health, folder):
-    return runner([sys.executable, SCRIPT, '-w', folder], {
+    return runner(['-w', folder], {
             'PATH': os.environ['PATH'], 'TRYTON_URL': health.url,
             'TRYTON_DATABASE': DATABASE, 'TRYTON_PASSWORD': PASSWORD})
 
