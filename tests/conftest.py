@@ -15,7 +15,6 @@ from devtools.postgresql import PostgreSQL
 from devtools.testing import cache_folder
 from devtools.tryton import MODULE, Tryton
 
-BACKENDS = ['sqlite', 'postgresql']
 TESTS = Path(__file__).parent
 # What takes longest comes first, so that no process is left alone with it in
 # the end; what is quick comes last.
@@ -139,9 +138,3 @@ def make_tryton(prepared_tryton) -> Iterator[Callable[..., Tryton]]:
     for tryton in made:
         tryton.drop()
         shutil.rmtree(tryton.folder)
-
-
-@pytest.fixture(params=BACKENDS)
-def tryton(request, make_tryton) -> Tryton:
-    """A fresh database with our module, on SQLite and on PostgreSQL."""
-    return make_tryton(request.param)

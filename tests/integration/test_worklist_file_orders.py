@@ -24,7 +24,8 @@ ORDERED = [
     ('Παράδειγμα^Ελένη', 'US', 'DEMO-US')]
 
 
-@pytest.fixture(params=['sqlite', 'postgresql'])
+@pytest.fixture(params=[
+        'postgresql', pytest.param('sqlite', marks=pytest.mark.release)])
 def server(request, make_tryton):
     with make_tryton(request.param).server() as server:
         server.connect()
