@@ -20,7 +20,7 @@ from devtools.samples import Patient, make_bulk, make_study
 from devtools.tryton import ROOT
 from tests.unit import fake_orthanc as wire
 
-from .fake_his import FakeHis
+from .fake_plugin_routes import FakePluginRoutes
 
 PLUGIN = ROOT / 'orthanc_plugin' / 'health_orthanc.py'
 KEY = 'secret-key'
@@ -32,7 +32,7 @@ PATIENT_DATA = re.compile(f'{KEY}|Müller|Änne|Bulk|GNU777|19700102')
 
 @contextmanager
 def notifying(
-        his: FakeHis, **section: object) -> Iterator[Orthanc]:
+        his: FakePluginRoutes, **section: object) -> Iterator[Orthanc]:
     """An Orthanc with the plugin, whose log holds no data of patients."""
     with Orthanc(plugins=['python'], dicom=True, configuration={
                 'PythonScript': str(PLUGIN),
@@ -50,8 +50,8 @@ def notifying(
 
 
 @pytest.fixture
-def his() -> Iterator[FakeHis]:
-    with FakeHis(key=KEY) as his:
+def his() -> Iterator[FakePluginRoutes]:
+    with FakePluginRoutes(key=KEY) as his:
         yield his
 
 
@@ -91,7 +91,7 @@ def send(orthanc: Orthanc, datasets: list[Dataset]) -> str:
         == datasets[0].StudyInstanceUID)
 
 
-def told(his: FakeHis, study: str, count: int = 1) -> list[dict]:
+def told(his: FakePluginRoutes, study: str, count: int = 1) -> list[dict]:
     """Wait until a study was told of `count` times and return the events."""
     assert wait_until(lambda: len(his.events_of(study)) >= count, TIMEOUT), \
         [told.content for told in his.told]
@@ -284,9 +284,9 @@ def test_gnu_health_is_down_while_images_arrive(his, notify):
 
 
 @pytest.fixture(scope='module')
-def shared() -> Iterator[tuple[FakeHis, Orthanc]]:
+def shared() -> Iterator[tuple[FakePluginRoutes, Orthanc]]:
     """A GNU Health and its Orthanc, for tests that leave no traces."""
-    with FakeHis(key=KEY) as his, notifying(his) as orthanc:
+    with FakePluginRoutes(key=KEY) as his, notifying(his) as orthanc:
         ready(orthanc)
         orthanc.upload_bulk(make_bulk(10, 1, 1))
         assert wait_until(lambda: len(his.events) == 10, TIMEOUT)

@@ -15,7 +15,7 @@ from devtools.process import Process, free_port
 from devtools.tryton import ROOT
 from scripts.src.locks import pause_queries
 
-from .fake_gnuhealth import DATABASE, PASSWORD, FakeGnuHealth, make_step
+from .fake_worklist_rpc import DATABASE, PASSWORD, FakeWorklistRpc, make_step
 from .worklist_script import TIMEOUT, runner
 
 DEMO = ROOT / 'scripts' / 'worklists_service_demo.sh'
@@ -24,7 +24,7 @@ AET = 'GNUHEALTH'
 
 @pytest.fixture
 def health():
-    with FakeGnuHealth() as health:
+    with FakeWorklistRpc() as health:
         yield health
 
 

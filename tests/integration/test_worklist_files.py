@@ -20,8 +20,8 @@ from tests.unit.fake_orthanc import (
     cut, drip, hang_up, redirect, reply, reply_json, self_signed, server_tls,
     silence, status)
 
-from .fake_gnuhealth import (
-    DATABASE, METHOD, PASSWORD, FakeGnuHealth, encode, make_step)
+from .fake_worklist_rpc import (
+    DATABASE, METHOD, PASSWORD, FakeWorklistRpc, encode, make_step)
 from .worklist_script import (
     FULL_DISK, SCRIPT, TIMEOUT, files, patient, read, runner)
 
@@ -33,7 +33,7 @@ LOGIN = 'common.db.login'
 
 @pytest.fixture
 def health():
-    with FakeGnuHealth() as health:
+    with FakeWorklistRpc() as health:
         yield health
 
 
@@ -297,7 +297,7 @@ def test_restored_database_begins_anew(health, folder, run):
 def test_index_of_another_server_means_nothing(health, folder, run):
     health.open(1)
     run()
-    with FakeGnuHealth() as other:
+    with FakeWorklistRpc() as other:
         other.open(1, make_step(1, 'Other^Server'))
         other.index = 50
         run(TRYTON_URL=other.url)
@@ -488,7 +488,7 @@ def good(health, folder, run):
 def shared(tmp_path_factory):
     "For tests that leave no traces: GNU Health, a folder and `run`"
     folder = tmp_path_factory.mktemp('worklists')
-    with FakeGnuHealth() as health:
+    with FakeWorklistRpc() as health:
         run = runner(['-w', folder], {
                 'PATH': os.environ['PATH'], 'TRYTON_URL': health.url,
                 'TRYTON_DATABASE': DATABASE, 'TRYTON_PASSWORD': PASSWORD})
@@ -635,7 +635,7 @@ def test_certificate_is_verified(folder, run, tmp_path):
     certificate, key = self_signed()
     path = tmp_path / 'ca.pem'
     path.write_text(certificate)
-    with FakeGnuHealth(server_tls(certificate, key)) as health:
+    with FakeWorklistRpc(server_tls(certificate, key)) as health:
         health.open(1)
         ended = run(expected=NO_ANSWER, TRYTON_URL=health.url)
         assert 'SSLCertVerificationError' in ended.stderr

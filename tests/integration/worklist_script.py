@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 
 from devtools.tryton import ROOT
 
-from .fake_gnuhealth import PASSWORD
+from .fake_worklist_rpc import PASSWORD
 
 __all__ = [
     'FULL_DISK', 'SCRIPT', 'TIMEOUT', 'files', 'patient', 'read', 'runner']
