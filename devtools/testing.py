@@ -27,7 +27,7 @@ from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
 from .process import Process, die_with_parent, stopping_on_signals
-from .tryton import MODULE, ROOT, Tryton, environment
+from .tryton import HASHES, MODULE, ROOT, Tryton, environment
 
 __all__ = [
     'Configuration', 'cache_folder', 'old_wheel', 'predecessor_files']
@@ -271,7 +271,8 @@ def run_module_tests(
         runner.run(
             f'tests/module on {configuration}', paths,
             place=f'on {configuration}',
-            TEST_EXTRAS=' '.join(configuration.extras), **variables)
+            TEST_EXTRAS=' '.join(configuration.extras),
+            TRYTOND_PASSWORD__PASSLIB=str(HASHES), **variables)
 
 
 def _prepare_sqlite(

@@ -16,6 +16,7 @@ from devtools.testing import cache_folder
 from devtools.tryton import MODULE, Tryton
 
 TESTS = Path(__file__).parent
+TIMEOUT = 30
 # What takes longest comes first, so that no process is left alone with it in
 # the end; what is quick comes last.
 FIRST = [
@@ -40,9 +41,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Let one process run a file, or all that one browser is started for.
     """
-    path = item.path.relative_to(TESTS)
-    item.add_marker(pytest.mark.xdist_group(
-            'browser' if path.parts[0] == 'browser' else str(path)))
+    group = item.path.relative_to(TESTS).as_posix()
+    if 'browser' in getattr(item, 'fixturenames', []):
+        group = 'browser'
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_modifyitems(
@@ -70,12 +72,28 @@ def _orthanc() -> Iterator[Orthanc]:
 
 
 @pytest.fixture
-def orthanc(_orthanc: Orthanc) -> Orthanc:
+def fresh_orthanc(_orthanc: Orthanc) -> Orthanc:
     """An Orthanc that has never stored anything, and runs."""
     _orthanc.configuration.clear()
     _orthanc.kill()
     _orthanc.reset()
     _orthanc.start()
+    return _orthanc
+
+
+@pytest.fixture
+def orthanc(request, _orthanc: Orthanc) -> Orthanc:
+    """An Orthanc that holds nothing, and runs.
+
+    What it stores next is not numbered from 1 in the log of its changes.
+    """
+    if not _orthanc.running or _orthanc.configuration:
+        return request.getfixturevalue('fresh_orthanc')
+    _orthanc.clear()
+    _orthanc.session.delete(
+        _orthanc.url + '/changes', timeout=TIMEOUT).raise_for_status()
+    assert not any(_orthanc.counts().values())
+    assert not _orthanc.get('/changes')['Changes']
     return _orthanc
 
 

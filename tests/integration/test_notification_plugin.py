@@ -210,8 +210,10 @@ def test_a_late_series_is_told_again(his, notify):
 def test_what_was_there_before_is_not_told(his, notify):
     """GNU Health synchronizes the past by itself."""
     orthanc = notify(Notify=False)
-    send(orthanc, new_study())
-    time.sleep(2)
+    study = send(orthanc, new_study())
+    # When it would be told
+    assert wait_until(
+        lambda: orthanc.get(f'/studies/{study}')['IsStable'], TIMEOUT)
     assert not queue_file(orthanc).exists()
     orthanc.kill()
     orthanc.configuration['HealthOrthanc']['Notify'] = True
