@@ -35,7 +35,7 @@ __all__ = [
 TESTS = ROOT / 'tests'
 MODULE_TESTS = TESTS / 'module'
 PIP_TIMEOUT = 300
-RUN_TIMEOUT = 60 * 60
+RUN_TIMEOUT = 3 * 60 * 60
 STOP_TIMEOUT = 60
 # How many slow tests are named in the end
 SLOWEST = 10
