@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run style checks and all tests, on every kind of database.
+"""Run style checks and all tests.
 
-trytond works on one kind of database in a process, therefore each
-`Configuration` has a pytest of its own.  They run beside all other tests, and
-what they print comes last; one line sums all up.
+Most tests are spread over some processes by pytest-xdist.  Beside them run
+those of the module: trytond works on one kind of database in a process,
+therefore each `Configuration` has a pytest of its own.  What these print
+comes last, then the slowest tests of all and one line that sums all up.
 """
 import argparse
 import hashlib
@@ -26,7 +27,7 @@ from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
 from .process import Process, die_with_parent, stopping_on_signals
-from .tryton import MODULE, ROOT, Tryton, environment
+from .tryton import HASHES, MODULE, ROOT, Tryton, environment
 
 __all__ = [
     'Configuration', 'cache_folder', 'old_wheel', 'predecessor_files']
@@ -34,10 +35,19 @@ __all__ = [
 TESTS = ROOT / 'tests'
 MODULE_TESTS = TESTS / 'module'
 PIP_TIMEOUT = 300
-RUN_TIMEOUT = 60 * 60
+RUN_TIMEOUT = 3 * 60 * 60
 STOP_TIMEOUT = 60
+# How many slow tests are named in the end
+SLOWEST = 10
 # pytest: no test was collected
 NO_TESTS = 5
+# More than two cores can do at once: many tests wait for what they started.
+# Each one more starts databases and programs of its own.
+WORKERS = 3
+SPREAD = [
+    f'--numprocesses={WORKERS}', '--dist=loadgroup',
+    # `tests/conftest.py` puts the files in order
+    '--no-loadscope-reorder']
 
 
 @dataclass(frozen=True)
@@ -51,14 +61,12 @@ class Configuration:
     extras
         Modules that are active besides ours.
     files
-        Which files of tests run on it, if not all.
-    left_out
-        Which do not.
+        Which files of tests run on it; all if None, none but on demand if
+        empty.
     """
     backend: str
     extras: tuple[str, ...] = ()
     files: frozenset[str] | None = None
-    left_out: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return ' with '.join([self.backend, *self.extras])
@@ -69,28 +77,28 @@ class Configuration:
 
     def includes(self, path: str) -> bool:
         """Return whether a file of tests runs on it."""
-        name = Path(path).stem
-        return name not in self.left_out and (
-            self.files is None or name in self.files)
+        return self.files is None or Path(path).stem in self.files
 
 
-BACKENDS = ['sqlite', 'postgresql']
 WORKLIST = 'health_imaging_worklist'
-# Who may do what, and in which language, is the same on all databases
-_SAME = frozenset({
-        'test_access', 'test_access_orders', 'test_access_people',
-        'test_access_secrets', 'test_access_wizards', 'test_translations'})
 # What the other module has a part in
 _ORDERS = frozenset({
-        'test_module', 'test_order', 'test_settlement', 'test_worklist',
-        'test_worklist_route'})
+        'test_access', 'test_access_orders', 'test_access_search',
+        'test_module', 'test_order', 'test_public_names', 'test_settlement',
+        'test_worklist', 'test_worklist_route'})
+# What is done in SQL of our own: searches and orders of lists, candidates by
+# their keys, queues; sets of records that are written at once
+_SQL = frozenset({
+        'test_attachment', 'test_candidates', 'test_deletion',
+        'test_matching', 'test_patient', 'test_review', 'test_study',
+        'test_waiting'})
+# Locks and concurrency are a matter of tests/integration.  Who may do what,
+# what is shown and in which language is the same on all databases.
 CONFIGURATIONS = [
     Configuration('sqlite'),
-    Configuration('sqlite', (WORKLIST,), files=_ORDERS),
-    Configuration('postgresql', left_out=_SAME),
-    Configuration(
-        'postgresql', (WORKLIST,),
-        files=_ORDERS | {'test_access', 'test_access_orders'}),
+    Configuration('postgresql', (WORKLIST,), files=_ORDERS | _SQL),
+    Configuration('postgresql', files=frozenset()),
+    Configuration('sqlite', (WORKLIST,), files=frozenset()),
     ]
 
 
@@ -134,6 +142,7 @@ class Runner:
     def __init__(self, options: Sequence[str]):
         self._options = list(options)
         self._counts: Counter[str] = Counter()
+        self._seconds: dict[str, float] = {}
         self._failed = False
         self._start = time.monotonic()
 
@@ -146,21 +155,27 @@ class Runner:
                 self._failed = True
                 self._counts['errors'] += 1
 
-    def run(self, title: str, paths: Sequence[str], **variables: str
-            ) -> None:
-        """Run the tests below `paths` with variables in the environment."""
+    def run(self, title: str, paths: Sequence[str], *options: str,
+            place: str = '', **variables: str) -> None:
+        """Run the tests below `paths` with variables in the environment.
+
+        Parameters
+        ----------
+        place
+            What tells these tests from those of the same name elsewhere.
+        """
         _title(title)
         with tempfile.TemporaryDirectory() as folder:
             counts = Path(folder, 'counts.json')
             code = self._call(
                 [sys.executable, '-m', 'pytest', '-p', 'devtools.counting',
-                    *self._options, *paths],
+                    *options, *self._options, *paths],
                 **{COUNTS_VARIABLE: str(counts)}, **variables)
-            self._add(code, counts)
+            self._add(code, counts, place)
 
     @contextmanager
-    def beside(self, paths: Sequence[str], *options: str) -> Iterator[None]:
-        """Run the tests below `paths` meanwhile, as a command of their own.
+    def beside(self, arguments: Sequence[str]) -> Iterator[None]:
+        """Run other tests meanwhile, as a command of their own.
 
         What that prints is printed at the end, however it ends.
         """
@@ -168,7 +183,7 @@ class Runner:
             counts, log = Path(folder, 'counts.json'), Path(folder, 'log')
             process = Process(
                 [sys.executable, '-m', 'devtools.testing', *self._options,
-                    *options, *paths],
+                    *arguments],
                 log, folder=ROOT,
                 environment={**environment(), COUNTS_VARIABLE: str(counts)})
             try:
@@ -178,9 +193,13 @@ class Runner:
                 process.stop(STOP_TIMEOUT)
                 print(log.read_text(errors='replace'), end='', flush=True)
 
-    def _add(self, code: int, counts: Path) -> None:
+    def _add(self, code: int, counts: Path, place: str = '') -> None:
         if counts.exists():
-            self._counts += Counter(json.loads(counts.read_text()))
+            found = json.loads(counts.read_text())
+            self._counts += Counter(found['counts'])
+            self._seconds |= {
+                ' '.join(filter(None, [name, place])): seconds
+                for name, seconds in found['seconds'].items()}
         if code not in {0, NO_TESTS}:
             self._failed = True
 
@@ -198,6 +217,11 @@ class Runner:
     def close(self) -> int:
         """Print and write down the sum as pytest does; return its exit code.
         """
+        if COUNTS_VARIABLE in os.environ:
+            Path(os.environ[COUNTS_VARIABLE]).write_text(json.dumps(
+                    {'counts': self._counts, 'seconds': self._seconds}))
+        else:
+            self._print_slowest()
         parts = [
             f'{self._counts[kind]} {kind}'
             for kind in KINDS
@@ -208,12 +232,19 @@ class Runner:
         # Nothing here depends on the machine: no test may be skipped.
         failed = self._failed or any(
             self._counts[kind] for kind in KINDS if kind != 'passed')
-        if COUNTS_VARIABLE in os.environ:
-            Path(os.environ[COUNTS_VARIABLE]).write_text(
-                json.dumps(self._counts))
         if failed:
             return 1
         return 0 if self._counts['passed'] else NO_TESTS
+
+    def _print_slowest(self) -> None:
+        """Print the slowest tests, with what was started for each."""
+        if len(self._seconds) <= SLOWEST:
+            return
+        _title(f"The {SLOWEST} slowest tests")
+        slowest = sorted(
+            self._seconds.items(), key=lambda item: item[1], reverse=True)
+        for name, seconds in slowest[:SLOWEST]:
+            print(f'{seconds:8.2f} s  {name}', flush=True)
 
 
 def _title(text: str) -> None:
@@ -239,8 +270,9 @@ def run_module_tests(
                 configuration, Path(folder), postgresql)
         runner.run(
             f'tests/module on {configuration}', paths,
+            place=f'on {configuration}',
             TEST_EXTRAS=' '.join(configuration.extras),
-            TEST_POSTGRESQL_FOLDER=str(postgresql.folder), **variables)
+            TRYTOND_PASSWORD__PASSLIB=str(HASHES), **variables)
 
 
 def _prepare_sqlite(
@@ -284,113 +316,98 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return paths, options
 
 
-# Tests of what stands between GNU Health and the modalities
-_WIRE = (
-    'test_faults', 'test_notification', 'test_worklist_file',
-    'test_worklist_plugin', 'test_worklist_rest')
-# What takes long and waits for the end of those of the module, by the kind of
-# database that those run on
-_LATE = {
-    BACKENDS[0]: ('test_synchronization', 'test_upgrade'),
-    # Those of modalities that are no lane of their own
-    BACKENDS[1]: ('test_worklist',),
-    }
+def main(arguments: Sequence[str], everything: bool, module: bool) -> int:
+    """Run the tests that are named in `arguments`, or else all.
 
-
-def _lane(path: Path) -> str:
-    """Return which tests a file of tests runs among."""
-    if path.is_relative_to(MODULE_TESTS):
-        return 'module'
-    if path.parent.name != 'integration':
-        return 'others'
-    if path.name.startswith(_WIRE):
-        return 'wire'
-    return next(
-        (backend for backend, names in _LATE.items()
-            if path.name.startswith(names)), 'records')
-
-
-def _lanes(paths: Sequence[str]) -> dict[str, list[str]]:
-    """Return paths in groups that can run side by side, all if there are none.
-
-    They take about as long as each other, if late ones run after those of the
-    module.
-    """
-    lanes: dict[str, list[str]] = {}
-    # Unit tests come first: they need none of the databases that others wait
-    # for at the beginning
-    files = sorted(
-        TESTS.rglob('test_*.py'),
-        key=lambda path: (path.parent.name != 'unit', path))
-    for path in paths or map(str, files):
-        file = (ROOT / path.partition('::')[0]).resolve()
-        lanes.setdefault(_lane(file), []).append(
-            str(path) if paths else str(file.relative_to(ROOT)))
-    return lanes
-
-
-def main(arguments: Sequence[str], backend: str | None = None) -> int:
-    """Run tests; those of the module on `backend`, and what waits for their
-    end, only if it is given.
+    Parameters
+    ----------
+    everything
+        Whether nothing of it is kept for releases.
+    module
+        Whether no other tests are run than those of the module.
     """
     paths, options = _split(arguments)
-    runner = Runner(options)
-    lanes = _lanes(paths)
-    module = lanes.pop('module', [])
-    if backend:
-        _run_module_tests(runner, backend, module, bool(paths))
-        if not paths:
-            _run_lane(runner, lanes[backend])
+    # What is named is run in each way
+    everything = everything or bool(paths)
+    runner = Runner([*options, *['--all'] * everything])
+    ours, others = _divide(paths or [str(TESTS)])
+    if module:
+        _run_module_tests(runner, ours, everything)
         return runner.close()
-    here: list[str] = []
-    if not paths:
-        runner.check_style()
-        here, _ = map(lanes.pop, BACKENDS)
-    elif lanes and not module:
-        # The last one needs no process of its own
-        here = lanes.popitem()[1]
     with ExitStack() as stack:
-        if module:
-            stack.enter_context(runner.beside(
-                    module if paths else [], f'--backend={BACKENDS[1]}'))
-        for lane in lanes.values():
-            stack.enter_context(runner.beside(lane))
-        if module:
-            _run_module_tests(runner, BACKENDS[0], module, bool(paths))
-        if here:
-            _run_lane(runner, here)
+        if ours and others:
+            stack.enter_context(runner.beside([
+                        '--module', *(ours if paths else [])]))
+        elif ours:
+            _run_module_tests(runner, ours, everything)
+        if not paths:
+            runner.check_style()
+        if others:
+            _run_other_tests(runner, others)
     return runner.close()
 
 
-def _run_lane(runner: Runner, lane: Sequence[str]) -> None:
-    title = f'{len(lane)} files' if len(lane) > 3 else ', '.join(lane)
-    runner.run(title, lane)
+def _divide(paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return which of `paths` hold tests of the module, and which others.
+
+    A folder that holds both kinds is divided.
+    """
+    ours: list[str] = []
+    others: list[str] = []
+    for path in paths:
+        file = (ROOT / path.partition('::')[0]).resolve()
+        if file.is_relative_to(MODULE_TESTS):
+            ours.append(path)
+        elif MODULE_TESTS.is_relative_to(file):
+            ours.append(str(MODULE_TESTS.relative_to(ROOT)))
+            others += [
+                str(folder.relative_to(ROOT))
+                for folder in sorted(TESTS.iterdir())
+                if folder != MODULE_TESTS and any(folder.glob('test_*.py'))]
+        else:
+            others.append(path)
+    return ours, others
+
+
+def _run_other_tests(runner: Runner, paths: Sequence[str]) -> None:
+    """Run tests, in several processes if they are of several files."""
+    several = len(paths) > 1 or (ROOT / paths[0]).is_dir()
+    runner.run(', '.join(paths), paths, *(SPREAD if several else []))
 
 
 def _run_module_tests(
-        runner: Runner, backend: str, paths: Sequence[str], chosen: bool
-        ) -> None:
-    """Run tests, on every configuration if they were `chosen` by name."""
+        runner: Runner, paths: Sequence[str], everything: bool) -> None:
+    """Run tests of the module, one configuration after the other."""
     with PostgreSQL() as postgresql:
         for configuration in CONFIGURATIONS:
-            if configuration.backend == backend:
-                run_module_tests(runner, configuration, [
-                        path for path in paths
-                        if chosen or configuration.includes(path)],
-                    postgresql)
+            chosen = paths if everything else [
+                str(file) for path in paths for file in _files(path)
+                if configuration.includes(str(file))]
+            if chosen:
+                run_module_tests(runner, configuration, chosen, postgresql)
+
+
+def _files(path: str) -> list[Path]:
+    """Return the files of tests below a path."""
+    folder = ROOT / path
+    return sorted(folder.glob('test_*.py')) if folder.is_dir() else [folder]
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False)
     parser.add_argument(
         '--prepare', action='store_true',
         help="fetch what the tests need, and run none")
     parser.add_argument(
-        '--backend', choices=BACKENDS,
-        help="run the tests of the module on this kind of database only")
+        '--all', action='store_true',
+        help="run all tests in all configurations, as for a release")
+    parser.add_argument(
+        '--module', action='store_true',
+        help="run the tests of the module only")
     options, arguments = parser.parse_known_args()
     if options.prepare:
         prepare()
     else:
         with stopping_on_signals():
-            sys.exit(main(arguments, options.backend))
+            sys.exit(main(arguments, options.all, options.module))

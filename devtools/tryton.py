@@ -27,6 +27,7 @@ MODULE = 'health_orthanc'
 BASE = 'health_imaging'
 # Of the user admin, in databases that are reachable from this machine only.
 PASSWORD = 'health-orthanc'
+HASHES = Path(__file__).with_name('passwords.ini')
 ADMIN_TIMEOUT = 900
 START_TIMEOUT = 120
 RPC_TIMEOUT = 600
@@ -110,6 +111,7 @@ class Tryton:
         uri = self.postgresql.uri if self.postgresql else 'sqlite://'
         parser['database'] = {'uri': uri, 'path': self.folder}
         parser['web'] = {'listen': f'{LOOPBACK}:{port or 8000}'}
+        parser['password'] = {'passlib': str(HASHES)}
         if self.web_root:
             parser['web']['root'] = str(self.web_root)
         if self.postgresql:
@@ -390,7 +392,8 @@ class _Transport(xmlrpc.client.Transport):
 
 
 def _digest(modules: Sequence[str], *parts: str) -> str:
-    text = '\n'.join([PASSWORD, *modules, *_versions(), *parts])
+    text = '\n'.join([
+            PASSWORD, HASHES.read_text(), *modules, *_versions(), *parts])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -15,14 +15,54 @@ from devtools.postgresql import PostgreSQL
 from devtools.testing import cache_folder
 from devtools.tryton import MODULE, Tryton
 
-BACKENDS = ['sqlite', 'postgresql']
+TESTS = Path(__file__).parent
+TIMEOUT = 30
+# What takes longest comes first, so that no process is left alone with it in
+# the end; what is quick comes last.
+FIRST = [
+    'browser', 'integration/test_faults', 'integration/test_upgrade',
+    'integration/test_notification_plugin', 'integration/test_worklist',
+    'integration/test_synchronization', 'integration', 'unit']
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        '--all', action='store_true',
+        help="run the tests, too, that are marked to be for releases")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Let fixtures clean up when somebody ends the tests."""
     def leave(number: int, frame: object) -> None:
         pytest.exit("terminated", returncode=128 + number)
     signal.signal(signal.SIGTERM, leave)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let one process run a file, or all that one browser is started for.
+    """
+    group = item.path.relative_to(TESTS).as_posix()
+    if 'browser' in getattr(item, 'fixturenames', []):
+        group = 'browser'
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_modifyitems(
+        config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
+    if config.getoption('all'):
+        return
+    left_out = [item for item in items if item.get_closest_marker('release')]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _place(item: pytest.Item) -> int:
+    path = item.path.relative_to(TESTS).as_posix()
+    return next(
+        (number for number, start in enumerate(FIRST)
+            if path.startswith(start)), len(FIRST))
 
 
 @pytest.fixture(scope='session')
@@ -32,12 +72,28 @@ def _orthanc() -> Iterator[Orthanc]:
 
 
 @pytest.fixture
-def orthanc(_orthanc: Orthanc) -> Orthanc:
+def fresh_orthanc(_orthanc: Orthanc) -> Orthanc:
     """An Orthanc that has never stored anything, and runs."""
     _orthanc.configuration.clear()
     _orthanc.kill()
     _orthanc.reset()
     _orthanc.start()
+    return _orthanc
+
+
+@pytest.fixture
+def orthanc(request, _orthanc: Orthanc) -> Orthanc:
+    """An Orthanc that holds nothing, and runs.
+
+    What it stores next is not numbered from 1 in the log of its changes.
+    """
+    if not _orthanc.running or _orthanc.configuration:
+        return request.getfixturevalue('fresh_orthanc')
+    _orthanc.clear()
+    _orthanc.session.delete(
+        _orthanc.url + '/changes', timeout=TIMEOUT).raise_for_status()
+    assert not any(_orthanc.counts().values())
+    assert not _orthanc.get('/changes')['Changes']
     return _orthanc
 
 
@@ -100,9 +156,3 @@ def make_tryton(prepared_tryton) -> Iterator[Callable[..., Tryton]]:
     for tryton in made:
         tryton.drop()
         shutil.rmtree(tryton.folder)
-
-
-@pytest.fixture(params=BACKENDS)
-def tryton(request, make_tryton) -> Tryton:
-    """A fresh database with our module, on SQLite and on PostgreSQL."""
-    return make_tryton(request.param)

@@ -24,7 +24,9 @@ def _demo(*options: object) -> list[str]:
     return [sys.executable, '-m', 'devtools.demo', *map(str, options)]
 
 
-@pytest.mark.parametrize('options', [[], ['--postgresql']], ids=str)
+@pytest.mark.parametrize('options', [
+        [], pytest.param(['--postgresql'], marks=pytest.mark.release)],
+    ids=str)
 def test_check_finds_the_same_on_both_sides(options, tmp_path):
     screenshot = tmp_path / 'studies.png'
     result = subprocess.run(

@@ -9,6 +9,7 @@ in the modules without a trace.
 """
 import os
 import pickle
+import select
 import signal
 import sys
 import tempfile
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from devtools.forks import Forks, Template, load
-from devtools.process import wait_until
 from devtools.tryton import Tryton
 
 __all__ = ['Agent', 'Call', 'CallFailed']
@@ -107,9 +107,21 @@ class Call:
             self.wait()
 
     def wait(self, timeout: float = TIMEOUT) -> None:
-        if not wait_until(lambda: not self.running, timeout, 0.005):
+        if not self.running:
+            return
+        # It is not reaped before `running` asks for it, so that the number is
+        # still its
+        end = os.pidfd_open(self.pid)
+        try:
+            poll = select.poll()
+            poll.register(end, select.POLLIN)
+            ended = poll.poll(timeout * 1000)
+        finally:
+            os.close(end)
+        if not ended:
             self.kill()
             raise CallFailed(f"did not end within {timeout} s")
+        assert not self.running
 
     def result(self, timeout: float = TIMEOUT) -> Any:
         self.wait(timeout)

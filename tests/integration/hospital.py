@@ -17,9 +17,12 @@ __all__ = [
     'ALL', 'ON_BOTH', 'Hospital', 'RemoteServer', 'contents', 'study',
     'study_id']
 
-# For `hospital`: on SQLite and on PostgreSQL
+# For `hospital`: what is about SQL, locks or several processes at once.  That
+# matters on PostgreSQL; all other tests run on SQLite.
 ON_BOTH = pytest.mark.parametrize(
-    'hospital', ['sqlite', 'postgresql'], indirect=True)
+    'hospital', [
+        'postgresql', pytest.param('sqlite', marks=pytest.mark.release)],
+    indirect=True)
 ALL = {'instances_mode': 'always'}
 ADMIN = 1
 _numbers = itertools.count(1)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from operator import itemgetter
 from unittest import mock
+from uuid import uuid4
 
 from trytond import backend
 from trytond.exceptions import UserError
@@ -360,12 +361,12 @@ def notify(server_id, events):
     with Transaction().new_transaction() as transaction:
         ids = [n.id for n in Notification.create([{
                     'server': server_id,
-                    'event': f'{kind} {orthanc_id} {number}',
+                    'event': str(uuid4()),
                     'kind': kind,
                     'orthanc_UID': orthanc_id,
                     'facts': '{"PatientID": "WRONG"}',
                     'received_at': dt.datetime.now().replace(microsecond=0),
-                    } for number, (kind, orthanc_id) in enumerate(events)])]
+                    } for kind, orthanc_id in events])]
         transaction.commit()
     with Transaction().new_transaction(readonly=True):
         Notification.process(Notification.browse(ids))

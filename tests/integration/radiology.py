@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from devtools.tryton import PASSWORD, ROOT, Server, Tryton
 
 from .agent import Agent
 from .ordering import Order, make_orders
-from .worklist_script import SCRIPT, runner
+from .worklist_script import runner
 
 __all__ = [
     'AET', 'Client', 'LIMIT', 'Refused', 'ServedOrders', 'TIMEOUT',
@@ -123,7 +122,7 @@ def wlmscpfs(folder: Path) -> Iterator[int]:
 
 def script(server: Server, folder: Path, **variables: str) -> Callable:
     """Return a function that runs the script of the files."""
-    return runner([sys.executable, SCRIPT, '-w', folder], {
+    return runner(['-w', folder], {
             'PATH': os.environ['PATH'], 'TRYTON_URL': server.url,
             'TRYTON_DATABASE': server.tryton.name, 'TRYTON_USER': CLERK,
             'TRYTON_PASSWORD': PASSWORD, **variables})

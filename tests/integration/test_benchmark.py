@@ -10,6 +10,9 @@ import pytest
 from devtools.process import die_with_parent
 from devtools.tryton import ROOT, environment
 
+# test_synchronization_bounds has bounds of each kind of run
+pytestmark = pytest.mark.release
+
 TIMEOUT = 600
 SHAPE = {'studies': 100, 'series': 3, 'instances': 10}
 RUNS = {

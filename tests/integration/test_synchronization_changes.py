@@ -3,16 +3,18 @@
 """What happens to studies in Orthanc shows in the records."""
 import copy
 import json
-import time
 
 import pytest
 from pydicom.uid import generate_uid
 
+from devtools.process import wait_until
 from devtools.proxy import Answer, Proxy
 from devtools.samples import Patient, make_bulk
 
 from . import inside
 from .hospital import ALL, contents, study, study_id
+
+TIMEOUT = 30
 
 
 def by_id(records):
@@ -133,6 +135,12 @@ def test_single_instance_is_deleted(hospital, orthanc):
     assert series['instances_count'] == 2
 
 
+def clock(orthanc):
+    response = orthanc.session.get(orthanc.url + '/tools/now', timeout=TIMEOUT)
+    response.raise_for_status()
+    return response.text
+
+
 @pytest.mark.parametrize('kind', ['incremental', 'full'])
 def test_as_many_instances_are_deleted_as_come_in(hospital, orthanc, kind):
     server = hospital.add_server(orthanc, **ALL)
@@ -141,7 +149,8 @@ def test_as_many_instances_are_deleted_as_come_in(hospital, orthanc, kind):
     server.done()
     orthanc.delete('instances', answers[0]['ID'])
     # Orthanc stamps series to the second
-    time.sleep(1.1)
+    stamp = clock(orthanc)
+    assert wait_until(lambda: clock(orthanc) != stamp, TIMEOUT)
     orthanc.upload(datasets[2:])
     server.done(kind)
     server.assert_equal()

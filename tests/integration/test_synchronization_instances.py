@@ -6,7 +6,7 @@ import pytest
 from devtools.proxy import Proxy
 
 from . import inside
-from .hospital import ADMIN, ALL, contents, study
+from .hospital import ADMIN, ALL, ON_BOTH, contents, study
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_setting_is_changed(hospital, orthanc):
     assert len(contents(orthanc)['instances']) == 2
 
 
-@pytest.mark.parametrize('hospital', ['sqlite', 'postgresql'], indirect=True)
+@ON_BOTH
 def test_two_people_open_a_series_at_once(hospital, orthanc):
     orthanc.upload(study(instances=3))
     server = hospital.add_server(orthanc)

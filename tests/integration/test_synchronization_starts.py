@@ -9,7 +9,7 @@ from devtools.process import wait_until
 from devtools.samples import Patient
 
 from . import inside
-from .hospital import ALL, study
+from .hospital import ALL, ON_BOTH, study
 
 TIMEOUT = 60
 
@@ -52,7 +52,7 @@ def test_wizard_without_servers(hospital):
     assert message
 
 
-@pytest.mark.parametrize('hospital', ['sqlite', 'postgresql'], indirect=True)
+@ON_BOTH
 def test_scheduler(hospital, orthanc):
     server = hospital.add_server(orthanc, **ALL)
     orthanc.upload(study())

@@ -11,7 +11,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from devtools.proxy import Answer, Proxy
 from devtools.samples import Patient, charset_files
 
-from .hospital import ALL, study
+from .hospital import ALL, ON_BOTH, study
 
 NAMES = [
     ("Müller^Jürgen", ['ISO_IR 192'], "Müller, Jürgen"),
@@ -157,7 +157,7 @@ def test_controls_and_markup_in_text(hospital, orthanc):
     assert record['institution'] == "😀 Clínica"
 
 
-@pytest.mark.parametrize('hospital', ['sqlite', 'postgresql'], indirect=True)
+@ON_BOTH
 @pytest.mark.parametrize('level, tags', [
         ('studies', {
             'StudyInstanceUID': 'not a UID', 'StudyDate': 20240101,

@@ -41,12 +41,18 @@ GONE = old_hospital.GONE_URL
 TWINS = {'by PUID', 'unlinked'}
 IN_4 = {'by PUID', 'bare', 'by hand', 'doubled', *old_hospital.ONLY_4}
 
-# SQLite is for demonstrations
 CASES = [('sqlite', False), ('postgresql', False), ('postgresql', True)]
-IDS = [f'{b}{"-worklist" * w}' for b, w in CASES]
 
 
-@pytest.fixture(scope='module', params=CASES, ids=IDS)
+def _parameter(backend: str, worklist: bool):
+    # SQLite is for demonstrations
+    marks = [pytest.mark.release] if backend == 'sqlite' else []
+    return pytest.param(
+        (backend, worklist), id=backend + '-worklist' * worklist, marks=marks)
+
+
+@pytest.fixture(
+    scope='module', params=[_parameter(*case) for case in CASES])
 def upgraded(request, tmp_path_factory) -> Iterator[Upgraded]:
     """An upgraded database; tests change copies of it only."""
     backend, worklist = request.param
@@ -492,8 +498,8 @@ CHANCE = {
 
 
 @pytest.mark.parametrize(
-    'upgraded', [CASES[0], CASES[-1]], indirect=True,
-    ids=[IDS[0], IDS[-1]])
+    'upgraded', [_parameter(*CASES[0]), _parameter(*CASES[-1])],
+    indirect=True)
 def test_update_goes_on_after_kill(upgraded, tmp_path):
     tryton = Interrupted(
         tmp_path, postgresql=upgraded.tryton.postgresql, name='killed')

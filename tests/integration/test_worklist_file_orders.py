@@ -4,7 +4,6 @@
 
 import datetime as dt
 import os
-import sys
 
 import pydicom
 import pytest
@@ -15,7 +14,7 @@ from devtools import hospital
 from devtools.dicom import STEP
 from devtools.tryton import PASSWORD
 
-from .worklist_script import SCRIPT, runner
+from .worklist_script import runner
 
 CLERK = 'clerk'
 # Of the orders that hospital.place_orders requests
@@ -25,7 +24,8 @@ ORDERED = [
     ('Παράδειγμα^Ελένη', 'US', 'DEMO-US')]
 
 
-@pytest.fixture(params=['sqlite', 'postgresql'])
+@pytest.fixture(params=[
+        'postgresql', pytest.param('sqlite', marks=pytest.mark.release)])
 def server(request, make_tryton):
     with make_tryton(request.param).server() as server:
         server.connect()
@@ -44,7 +44,7 @@ def folder(tmp_path):
 
 
 def caller(server, folder):
-    return runner([sys.executable, SCRIPT, '-w', folder], {
+    return runner(['-w', folder], {
             'PATH': os.environ['PATH'], 'TRYTON_URL': server.url,
             'TRYTON_DATABASE': server.tryton.name, 'TRYTON_USER': CLERK,
             'TRYTON_PASSWORD': PASSWORD})

@@ -15,8 +15,8 @@ from devtools.process import Process, free_port
 from devtools.tryton import ROOT
 from scripts.src.locks import pause_queries
 
-from .fake_gnuhealth import DATABASE, PASSWORD, FakeGnuHealth, make_step
-from .worklist_script import SCRIPT, TIMEOUT, runner
+from .fake_worklist_rpc import DATABASE, PASSWORD, FakeWorklistRpc, make_step
+from .worklist_script import TIMEOUT, runner
 
 DEMO = ROOT / 'scripts' / 'worklists_service_demo.sh'
 AET = 'GNUHEALTH'
@@ -24,7 +24,7 @@ AET = 'GNUHEALTH'
 
 @pytest.fixture
 def health():
-    with FakeGnuHealth() as health:
+    with FakeWorklistRpc() as health:
         yield health
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(health, folder):
-    return runner([sys.executable, SCRIPT, '-w', folder], {
+    return runner(['-w', folder], {
             'PATH': os.environ['PATH'], 'TRYTON_URL': health.url,
             'TRYTON_DATABASE': DATABASE, 'TRYTON_PASSWORD': PASSWORD})
 

@@ -20,8 +20,8 @@ from tests.unit.fake_orthanc import (
     cut, drip, hang_up, redirect, reply, reply_json, self_signed, server_tls,
     silence, status)
 
-from .fake_gnuhealth import (
-    DATABASE, METHOD, PASSWORD, FakeGnuHealth, encode, make_step)
+from .fake_worklist_rpc import (
+    DATABASE, METHOD, PASSWORD, FakeWorklistRpc, encode, make_step)
 from .worklist_script import (
     FULL_DISK, SCRIPT, TIMEOUT, files, patient, read, runner)
 
@@ -33,7 +33,7 @@ LOGIN = 'common.db.login'
 
 @pytest.fixture
 def health():
-    with FakeGnuHealth() as health:
+    with FakeWorklistRpc() as health:
         yield health
 
 
@@ -59,8 +59,8 @@ def variables(health, tmp_path):
 
 
 @pytest.fixture
-def run(command, variables):
-    return runner(command, variables)
+def run(folder, variables):
+    return runner(['-w', folder], variables)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def by_dump2dcm(folder, number):
 def test_each_open_step_has_a_file(health, folder, run):
     health.open(1)
     health.open(2, make_step(2, 'Иванов^Пётр', Modality='MR'))
-    ended = run()
+    ended = run(alone=True)
     assert ended.stdout == "2 open: 2 written, 0 removed\n"
     assert files(folder) == ['gnuhealth-1.wl', 'gnuhealth-2.wl']
     assert patient(folder, 2) == 'Иванов^Пётр'
@@ -128,8 +128,8 @@ def test_second_run_changes_nothing(health, folder, run):
     health.open(1)
     run()
     before, changed = state(folder), folder.stat().st_mtime_ns
-    assert run().stdout == "1 open: 0 written, 0 removed\n"
-    run('--full')
+    assert run(alone=True).stdout == "1 open: 0 written, 0 removed\n"
+    run('--full', alone=True)
     assert state(folder) == before
     assert folder.stat().st_mtime_ns == changed
     assert health.asked == [0, 1, 0]
@@ -297,7 +297,7 @@ def test_restored_database_begins_anew(health, folder, run):
 def test_index_of_another_server_means_nothing(health, folder, run):
     health.open(1)
     run()
-    with FakeGnuHealth() as other:
+    with FakeWorklistRpc() as other:
         other.open(1, make_step(1, 'Other^Server'))
         other.index = 50
         run(TRYTON_URL=other.url)
@@ -375,7 +375,7 @@ def test_dump2dcm_is_not_installed(health, folder, run, tmp_path):
 
 def test_dump2dcm_is_not_wanted(health, folder, run):
     entry = health.open(1)
-    assert run('--no-dump2dcm').stderr == ''
+    assert run('--no-dump2dcm', alone=True).stderr == ''
     assert contents(folder) == {'gnuhealth-1.wl': entry['dicom']}
     before = state(folder)
     run('--full')
@@ -488,8 +488,8 @@ def good(health, folder, run):
 def shared(tmp_path_factory):
     "For tests that leave no traces: GNU Health, a folder and `run`"
     folder = tmp_path_factory.mktemp('worklists')
-    with FakeGnuHealth() as health:
-        run = runner([sys.executable, SCRIPT, '-w', folder], {
+    with FakeWorklistRpc() as health:
+        run = runner(['-w', folder], {
                 'PATH': os.environ['PATH'], 'TRYTON_URL': health.url,
                 'TRYTON_DATABASE': DATABASE, 'TRYTON_PASSWORD': PASSWORD})
         prepare(health, run)
@@ -534,8 +534,19 @@ def test_login_that_is_none(unchanged, value):
 
 
 @pytest.mark.parametrize('arguments, variables', [
+        (['--nothing'], {}),
+        (['--watch', '0'], {}),
         ([], {'TRYTON_PASSWORD': 'wrong'}),
         (['-P', 'wrong'], {}),
+        ])
+def test_unusable_call_of_a_process(unchanged, arguments, variables):
+    """Whoever calls the script sees what `main` returns."""
+    _, run = unchanged
+    assert run(
+        *arguments, expected=UNUSABLE, alone=True, **variables).stderr.strip()
+
+
+@pytest.mark.parametrize('arguments, variables', [
         (['-u', 'nobody'], {}),
         (['-d', 'nothing'], {}),
         (['--url', 'nowhere'], {}),
@@ -546,14 +557,12 @@ def test_login_that_is_none(unchanged, value):
         (['--password-file', '/nothing'], {}),
         (['--password-file', '/bin/true'], {}),
         ([], {'TRYTON_DATABASE': ''}),
-        (['--watch', '0'], {}),
         (['--watch', 'nan'], {}),
         (['--watch', '1', '-n'], {}),
         (['--timeout', '0'], {}),
         (['--mode', '888'], {}),
         (['--mode', '7777'], {}),
         (['--mode', '0'], {}),
-        (['--nothing'], {}),
         ])
 def test_unusable_call(unchanged, arguments, variables):
     _, run = unchanged
@@ -562,7 +571,7 @@ def test_unusable_call(unchanged, arguments, variables):
 
 def test_work_goes_on_after_a_failure(health, folder, run, good):
     health.overrule(status(500))
-    run(expected=NO_ANSWER)
+    run(expected=NO_ANSWER, alone=True)
     assert good()
     health.overrule()
     run()
@@ -626,12 +635,12 @@ def test_certificate_is_verified(folder, run, tmp_path):
     certificate, key = self_signed()
     path = tmp_path / 'ca.pem'
     path.write_text(certificate)
-    with FakeGnuHealth(server_tls(certificate, key)) as health:
+    with FakeWorklistRpc(server_tls(certificate, key)) as health:
         health.open(1)
         ended = run(expected=NO_ANSWER, TRYTON_URL=health.url)
         assert 'SSLCertVerificationError' in ended.stderr
         assert files(folder) == []
-        run(TRYTON_URL=health.url, SSL_CERT_FILE=str(path))
+        run(TRYTON_URL=health.url, SSL_CERT_FILE=str(path), alone=True)
     assert files(folder) == ['gnuhealth-1.wl']
 
 
@@ -738,7 +747,7 @@ def test_killed_while_it_writes(health, folder, run, fake_dump2dcm, tmp_path):
     prepare(health, run)
     before = contents(folder)
     fake_dump2dcm('/usr/bin/dump2dcm "$@"; kill -9 $PPID; sleep 1')
-    run(expected=-signal.SIGKILL)
+    run(expected=-signal.SIGKILL, alone=True)
     assert contents(folder) == before
     assert (folder / STAGING).exists()
     (tmp_path / 'bin' / 'dump2dcm').unlink()
@@ -906,7 +915,7 @@ def test_complaints_of_dump2dcm_are_shown_on_demand(
 
 
 def test_help(run):
-    ended = run('-h')
+    ended = run('-h', alone=True)
     assert 'exit codes' in ended.stdout
     for option in ['-d', '-u', '-P', '-w', '--watch', '--dry-run', '-v']:
         assert option in ended.stdout

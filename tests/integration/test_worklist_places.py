@@ -110,11 +110,12 @@ def test_names_in_a_legacy_set_arrive_whole(served, charset):
                 served.section, DefaultEncoding=encoding))
         files = stack.enter_context(file_orthanc(
                 served.folder, DefaultEncoding=encoding))
-        becomes(live, [made['step'] for made in served.made])
+        key = {'PatientID': f'SET{number}'}
+        becomes(live, [served.made[number]['step']], key)
         found = {
-            'live': find_worklist(live.dicom_port),
-            'files': find_worklist(files.dicom_port),
-            'wlmscpfs': served.find('wlmscpfs'),
+            'live': find_worklist(live.dicom_port, key),
+            'files': find_worklist(files.dicom_port, key),
+            'wlmscpfs': served.find('wlmscpfs', key),
             'folder': read_files(served.folder)}
     for way, answers in found.items():
         answer = name_in(answers, number)
@@ -128,8 +129,10 @@ def test_names_in_a_legacy_set_arrive_whole(served, charset):
 @pytest.mark.parametrize('charset', SETS)
 def test_an_orthanc_of_unicode_tells_all_of_them(served, charset):
     _, name = SETS[charset]
+    number = list(SETS).index(charset)
     for way in ['live', 'files']:
-        answer = name_in(served.find(way), list(SETS).index(charset))
+        answer = name_in(
+            served.find(way, {'PatientID': f'SET{number}'}), number)
         assert answer.SpecificCharacterSet == 'ISO_IR 192'
         assert str(answer.PatientName) == '^'.join(name)
 

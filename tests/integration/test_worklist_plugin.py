@@ -18,7 +18,7 @@ from devtools.process import wait_until
 from devtools.tryton import ROOT
 from tests.unit import fake_orthanc as wire
 
-from .fake_his import FakeHis, entry_file
+from .fake_plugin_routes import FakePluginRoutes, entry_file
 
 PLUGIN = ROOT / 'orthanc_plugin' / 'health_orthanc.py'
 LUA = ROOT / 'orthanc_plugin' / 'health_orthanc.lua'
@@ -30,7 +30,7 @@ PATIENT_DATA = re.compile(f'{KEY}|Doe|Jane|GNU777|Müller|Иванов|19700102'
 
 @contextmanager
 def serving(
-        his: FakeHis, folder: Path | None = None, *,
+        his: FakePluginRoutes, folder: Path | None = None, *,
         section: dict[str, object] | None = None,
         configuration: dict[str, object] | None = None,
         plugins: tuple[str, ...] = ('python',)) -> Iterator[Orthanc]:
@@ -59,8 +59,8 @@ def serving(
 
 
 @pytest.fixture
-def his() -> Iterator[FakeHis]:
-    with FakeHis(key=KEY) as his:
+def his() -> Iterator[FakePluginRoutes]:
+    with FakePluginRoutes(key=KEY) as his:
         yield his
 
 
@@ -149,7 +149,7 @@ ENTRIES = {
 def hospital(request) -> Iterator[Orthanc]:
     """Serves `ENTRIES`, without and with the Lua file."""
     configuration = {'LuaScripts': [str(LUA)]} if request.param else {}
-    with FakeHis(key=KEY) as his:
+    with FakePluginRoutes(key=KEY) as his:
         for number, file in ENTRIES.items():
             his.put(number, file)
         with serving(his, configuration=configuration) as orthanc:
@@ -157,62 +157,39 @@ def hospital(request) -> Iterator[Orthanc]:
             yield orthanc
 
 
+with_lua = pytest.mark.parametrize(
+    'hospital', [True], ids=['lua'], indirect=True)
+
 DATE = 'ScheduledProcedureStepStartDate'
 TIME = 'ScheduledProcedureStepStartTime'
 STATION = 'ScheduledStationAETitle'
-PERFORMING = 'ScheduledPerformingPhysicianName'
 DESCRIPTION = 'RequestedProcedureDescription'
+# One of each kind; tests/unit/test_plugin_matching.py has the others
 QUERIES = [
     ({}, '123'),
     ({STEP: {'Modality': 'CT'}}, '13'),
-    ({STEP: {'Modality': 'US'}}, ''),
     ({STEP: {'Modality': 'MR\\CT'}}, '123'),
-    ({STEP: {'Modality': 'MR\\US'}}, '2'),
-    ({STEP: {STATION: 'MR1'}}, '2'),
     ({STEP: {STATION: 'M*'}}, '2'),
     ({STEP: {DATE: '20261122'}}, '1'),
     ({STEP: {DATE: '20261122-20261123'}}, '12'),
-    ({STEP: {DATE: '20261123-'}}, '23'),
-    ({STEP: {DATE: '-20261122'}}, '1'),
-    ({STEP: {DATE: '20261201-20261231'}}, ''),
-    ({STEP: {TIME: '103000'}}, '1'),
     ({STEP: {TIME: '080000-180000'}}, '13'),
-    ({STEP: {TIME: '120000-'}}, '3'),
-    ({STEP: {TIME: '-0900'}}, '2'),
     ({STEP: {DATE: '20261122', TIME: '080000-120000'}}, '1'),
-    ({STEP: {DATE: '20261122', TIME: '120000-180000'}}, ''),
-    ({STEP: {DATE: '20261122-20261124', TIME: '000000-235959'}}, '123'),
-    ({STEP: {DATE: '20261122-20261122', TIME: '0800-1200'}}, '1'),
+    ({STEP: {DESCRIPTION: 'CT*'}}, '13'),
+    ({'PatientName': 'doe*', STEP: {'Modality': 'CT'}}, '3'),
     ({'PatientName': 'doe*'}, '23'),
     ({'PatientName': 'DOE^J?NE'}, '2'),
-    ({'PatientName': 'Doe'}, ''),
     ({'PatientName': 'MÜLLER^*', 'SpecificCharacterSet': 'ISO_IR 192'}, '1'),
-    ({'PatientName': 'müller^ä*', 'SpecificCharacterSet': 'ISO_IR 192'}, '1'),
-    ({'PatientName': 'Muller*'}, ''),
-    ({'PatientID': 'P2'}, '2'),
-    ({'PatientID': 'P*'}, '123'),
-    ({'PatientID': 'P1\\P3'}, '13'),
-    ({'AccessionNumber': 'A3'}, '3'),
-    ({'AccessionNumber': 'A'}, ''),
-    ({'StudyInstanceUID': '1.2.2'}, '2'),
     ({'StudyInstanceUID': '1.2.1\\1.2.2\\1.2.9'}, '12'),
-    ({STEP: {PERFORMING: 'CURIE*'}}, '2'),
-    ({STEP: {PERFORMING: 'roentgen^wilhelm'}}, '13'),
-    ({DESCRIPTION: 'CT*'}, '13'),
-    ({DESCRIPTION: 'MR knee'}, '2'),
-    ({STEP: {DESCRIPTION: 'CT abdomen'}}, '3'),
-    ({STEP: {DESCRIPTION: 'CT*'}}, '13'),
-    ({STEP: {'ScheduledProcedureStepID': 'S2'}}, '2'),
     ({'PatientBirthDate': '19700101-19700131'}, '123'),
     ({'PatientSex': 'M'}, ''),
-    ({'CurrentPatientLocation': 'x'}, ''),
-    ({'PatientName': 'doe*', STEP: {'Modality': 'CT'}}, '3'),
-    ({'AccessionNumber': '*', 'PatientName': '*'}, '123'),
     # Not a key of worklists
     ({'StudyDescription': 'x'}, '123'),
     ]
+# Orthanc, too, compares what they ask of the step
+STEP_QUERIES = [(query, found) for query, found in QUERIES if STEP in query]
 
 
+@with_lua
 @pytest.mark.parametrize(('query', 'expected'), QUERIES, ids=repr)
 def test_queries(hospital, query, expected):
     assert ids(hospital, query) == [f'S{number}' for number in expected]
@@ -236,7 +213,7 @@ CONSOLE_QUERY = """\
 
 
 # Without the Lua file Orthanc compares these keys, and cuts the item
-@pytest.mark.parametrize('hospital', [True], indirect=True, ids=['lua'])
+@with_lua
 @pytest.mark.parametrize(('name', 'modality', 'expected'), [
         ('', '', '123'), ('', 'CT', '13'), ('doe*', 'MR', '2'),
         ('doe*', 'US', '')])
@@ -259,21 +236,20 @@ def test_queries_of_consoles_that_send_group_lengths(
     assert found == {f'S{number}' for number in expected}
 
 
+@pytest.mark.parametrize('hospital', [False], ids=['plain'], indirect=True)
+@pytest.mark.parametrize(('query', 'expected'), STEP_QUERIES, ids=repr)
+def test_queries_without_the_lua_file(hospital, query, expected):
+    assert ids(hospital, query) == [f'S{number}' for number in expected]
+
+
 # Orthanc cuts or refuses these by itself.
 HARD_QUERIES = [
-    ({STEP: {DATE: '20261122-20261123', TIME: '220000-060000'}}, '2', ''),
-    ({STEP: {DATE: '20261122-20261124', TIME: '120000-160000'}}, '2', ''),
     ({STEP: {DATE: '20261122-20261124', TIME: '100000-170000'}}, '123',
         '13'),
-    ({STEP: {TIME: '1030'}}, '1', ''),
-    ({STEP: {TIME: '10:30'}}, '1', ''),
     ({STEP: {TIME: '1000-1700'}}, '13', '1'),
-    ({STEP: {DATE: '2026.11.22'}}, '1', ''),
     ({STEP: {DATE: '20261123 - 20261124'}}, '23', ''),
     ({STEP: {STATION: 'CT1'}}, '13', '1'),
-    ({STEP: {STATION: 'CT2'}}, '3', ''),
     ({STEP: {DATE: '*'}}, '123', None),
-    ({STEP: {TIME: '*'}}, '123', None),
     ]
 
 
@@ -298,6 +274,7 @@ def test_queries_that_orthanc_cannot_compare(
     assert lines(hospital, 'load health_orthanc.lua as well')
 
 
+@with_lua
 @pytest.mark.parametrize('keys', [
         ['ReferencedStudySequence=', f'{STEP}=', 'PatientID=P1'],
         [f'{STEP}[0].ScheduledProtocolCodeSequence=',
@@ -315,6 +292,7 @@ def test_queries_of_real_consoles(hospital, keys):
     assert answer.PatientName == 'Müller^Änne'
 
 
+@with_lua
 @pytest.mark.parametrize('charset, encoding', [
         ('ISO_IR 100', 'latin-1'), ('ISO_IR 192', 'utf-8')])
 def test_queries_in_another_character_set(hospital, charset, encoding):
@@ -326,14 +304,13 @@ def test_queries_in_another_character_set(hospital, charset, encoding):
     assert answer.SpecificCharacterSet == 'ISO_IR 192'
 
 
-@pytest.mark.parametrize('key, value', [
-        ('PatientBirthDate', '197001'), (f'{STEP}[0].{DATE}', 'today'),
-        (f'{STEP}[0].{TIME}', '9-10')])
-def test_a_query_that_is_not_valid_fails(hospital, key, value):
+@with_lua
+def test_a_query_that_is_not_valid_fails(hospital):
     with pytest.raises(FindFailed, match='UnableToProcess'):
-        find_worklist(hospital.dicom_port, [f'{key}={value}'])
+        find_worklist(hospital.dicom_port, [f'{STEP}[0].{DATE}=today'])
 
 
+@with_lua
 def test_answers_hold_what_is_asked_for(hospital):
     answer, = find_worklist(
         hospital.dicom_port, ['PatientID=P1', 'Allergies='], returned=[])
@@ -361,7 +338,8 @@ def test_names_arrive_whole(his, serve):
     orthanc = serve()
     says(orthanc, f'{len(NAMES)} worklist items are served')
     for number, (name, _) in enumerate(NAMES):
-        for pattern in [name, name[:2] + '*', name.split('=')[-1]]:
+        patterns = [name, name[:2] + '*', name.split('=')[-1]]
+        for pattern in patterns if '=' in name else patterns[:1]:
             answers = {
                 answer.PatientID: str(answer.PatientName)
                 for answer in find_worklist(orthanc.dicom_port, {
@@ -404,24 +382,21 @@ def test_changes_are_followed(his, serve):
     becomes(orthanc, 'S3')
 
 
-def test_a_thousand_entries_in_pages(his, serve):
-    his.page_size = 300
-    for number in range(1000):
+def test_entries_in_many_pages(his, serve):
+    his.page_size = 30
+    for number in range(100):
         his.put(number, numbered(number))
     orthanc = serve()
-    says(orthanc, '1000 worklist items are served')
-    assert ids(orthanc) == [f'S{number}' for number in range(1000)]
+    says(orthanc, '100 worklist items are served')
+    assert ids(orthanc) == [f'S{number}' for number in range(100)]
 
 
 # --- Trouble ------------------------------------------------------------
 
+# tests/unit/test_worklist_plugin.py has the other kinds
 TROUBLES = {
     'GNU Health rejects the key (status 401)': wire.status(401),
-    '(status 500)': wire.status(500),
-    'not JSON': wire.reply(b'<html>Doe^Jane'),
-    'the answer is not an object': wire.reply(b'[]'),
     'the answer is incomplete': wire.cut,
-    'the answer is too large': wire.reply(b' ' * 70_000_000),
     'does not answer in time': lambda handler: handler.peer.stopping.wait(10),
     }
 
@@ -558,13 +533,9 @@ def test_another_database_is_not_served_the_old_list(his, serve, tmp_path):
 
 @pytest.mark.parametrize(('section', 'words'), [
         ({'Url': None}, '"Url" is missing'),
-        ({'Url': 'nowhere'}, '"Url" must be like'),
-        ({'Database': None}, '"Database" is missing'),
-        ({'Key': None}, '"Key" or "KeyFile" is missing'),
         ({'Key': None, 'KeyFile': '/nowhere/key'},
             '"KeyFile" cannot be used: No such file'),
         ({'Timeout': '10'}, '"Timeout" must be a number'),
-        ({'FilterCallingAet': 'yes'}, '"FilterCallingAet" must be true'),
         ])
 def test_errors_of_the_configuration_are_named(serve, section, words):
     orthanc = serve(section=section)

@@ -13,7 +13,7 @@ import pytest
 
 from devtools.process import wait_until
 from devtools.tryton import ROOT
-from tests.integration.fake_his import FakeHis, entry_file
+from tests.integration.fake_plugin_routes import FakePluginRoutes, entry_file
 
 from .plugin_host import SECRET, Answers, Query, decode
 
@@ -101,7 +101,7 @@ def load(monkeypatch):
 
 @pytest.fixture
 def his():
-    with FakeHis(key=SECRET) as his:
+    with FakePluginRoutes(key=SECRET) as his:
         yield his
 
 

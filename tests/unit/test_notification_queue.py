@@ -26,7 +26,7 @@ from orthanc_plugin.src.plugin import Plugin
 from orthanc_plugin.src.settings import Settings
 from orthanc_plugin.src.study_summary import summarize_study
 from orthanc_plugin.src.times import format_orthanc_time
-from tests.integration.fake_his import FakeHis
+from tests.integration.fake_plugin_routes import FakePluginRoutes
 from tests.unit import fake_orthanc as wire
 
 from .plugin_host import SECRET, Host
@@ -159,15 +159,16 @@ def archive(plugin_log, clock) -> FakeArchive:
 
 
 @pytest.fixture
-def his() -> Iterator[FakeHis]:
-    with FakeHis(key=SECRET) as his:
+def his() -> Iterator[FakePluginRoutes]:
+    with FakePluginRoutes(key=SECRET) as his:
         yield his
 
 
 class Site:
     """An Orthanc with its queue, and GNU Health."""
 
-    def __init__(self, archive: FakeArchive, his: FakeHis, path: Path):
+    def __init__(
+            self, archive: FakeArchive, his: FakePluginRoutes, path: Path):
         self.archive = archive
         self.his = his
         self.settings = Settings(

@@ -21,7 +21,7 @@ from orthanc_plugin.src.refresher import Refresher
 from orthanc_plugin.src.settings import Settings
 from orthanc_plugin.src.worklist import Unavailable, Worklist
 from orthanc_plugin.src.worklist_item import ListError
-from tests.integration.fake_his import FakeHis, entry_file
+from tests.integration.fake_plugin_routes import FakePluginRoutes, entry_file
 from tests.unit import fake_orthanc as wire
 
 from .plugin_host import SECRET, Answers, Host, Query, decode
@@ -31,7 +31,7 @@ STEP = '0040,0100'
 
 @pytest.fixture
 def his():
-    with FakeHis(key=SECRET) as his:
+    with FakePluginRoutes(key=SECRET) as his:
         yield his
 
 
@@ -284,7 +284,7 @@ def test_a_stopped_server_keeps_the_last_good_list(
 
 
 def test_nobody_is_followed_with_the_key(make_worklist, his):
-    with FakeHis() as other:
+    with FakePluginRoutes() as other:
         his.trouble = wire.redirect(other.url)
         with pytest.raises(HttpError):
             make_worklist().refresh()

@@ -14,7 +14,7 @@ from trytond.modules.health_orthanc.core.worklist.dump import to_dump
 from tests.unit.fake_orthanc import Answer, FakeOrthanc, reply_json, status
 
 __all__ = [
-    'DATABASE', 'METHOD', 'PASSWORD', 'FakeGnuHealth', 'encode', 'make_step']
+    'DATABASE', 'METHOD', 'PASSWORD', 'FakeWorklistRpc', 'encode', 'make_step']
 
 DATABASE = 'health'
 PASSWORD = 'pässword:1'
@@ -53,7 +53,7 @@ def make_step(
     return dataset
 
 
-class FakeGnuHealth(FakeOrthanc):
+class FakeWorklistRpc(FakeOrthanc):
     """It has a worklist, and counts its changes.
 
     Attributes

@@ -90,7 +90,7 @@ class Told:
         return self.content['events']
 
 
-class FakeHis:
+class FakePluginRoutes:
     """A scripted GNU Health.
 
     Attributes
@@ -132,7 +132,7 @@ class FakeHis:
         self._server: _Server | None = None
         self._port = 0
 
-    def __enter__(self) -> 'FakeHis':
+    def __enter__(self) -> 'FakePluginRoutes':
         self.start()
         return self
 
@@ -240,7 +240,7 @@ class FakeHis:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, peer: FakeHis, port: int):
+    def __init__(self, peer: FakePluginRoutes, port: int):
         self.peer = peer
         super().__init__((LOOPBACK, port), _Handler)
 
@@ -252,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
 
     @property
-    def peer(self) -> FakeHis:
+    def peer(self) -> FakePluginRoutes:
         return self.server.peer
 
     def do_GET(self) -> None:
@@ -316,4 +316,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """The tests look at `FakeHis.asked`."""
+        """The tests look at `FakePluginRoutes.asked`."""
