@@ -78,6 +78,7 @@ class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_preview')
     def preview(cls, instances):
+        "Open the preview of an instance"
         pass
 
     @classmethod

@@ -640,4 +640,5 @@ class Server(
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_connect_plugin')
     def connect_plugin(cls, servers):
+        "Open the wizard that creates a key for the plugin"
         pass

@@ -132,6 +132,7 @@ class ViewableMixin:
 
     @property
     def viewable(self):
+        "Whether the server has images of the record"
         return not self.missing_since
 
     def viewer_values(self):

@@ -427,6 +427,7 @@ class Study(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_images')
     def delete_study(cls, studies):
+        "Open the wizard that deletes studies from Orthanc"
         pass
 
 
@@ -443,6 +444,7 @@ class Series(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_images')
     def delete_series(cls, series):
+        "Open the wizard that deletes series from Orthanc"
         pass
 
 
@@ -459,4 +461,5 @@ class Instance(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_delete_images')
     def delete_instance(cls, instances):
+        "Open the wizard that deletes instances from Orthanc"
         pass

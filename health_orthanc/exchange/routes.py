@@ -256,6 +256,7 @@ class _RequestBody(io.RawIOBase):
         return True
 
     def put_back(self, data):
+        "Have the next call of `read` return the data first"
         self._head = data + self._head
 
     def read(self, size=-1):
@@ -276,6 +277,7 @@ class _RequestBody(io.RawIOBase):
         return b''.join(found)
 
     def drain(self, limit):
+        "Read and discard at most about `limit` bytes"
         while limit > 0 and self.read(_CHUNK):
             limit -= _CHUNK
 

@@ -170,6 +170,7 @@ class _Search:
             for id_ in self.patients)
 
     def candidates(self, patients, orders):
+        "Return the candidates, from the attributes of patients and orders"
         found = [(orders[id_][0], orders[id_][1]) for id_ in sorted(
                 self.orders)]
         found += [(id_, None) for id_ in sorted(self.patients)]

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizards of the clients"""
 
 from . import (
     deletion, dismissal, download, plugin, preview, reconciliation, review,

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that deletes images from Orthanc"""
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -15,7 +16,7 @@ __all__ = [
     'DeleteImages', 'DeleteImagesConfirm', 'DeleteImagesDone',
     'DeleteImagesLine']
 
-# Each is deleted from Orthanc while a person waits
+# Each is deleted from Orthanc while a user waits
 LIMIT = 20
 
 
@@ -69,7 +70,11 @@ class DeleteImagesDone(ModelView):
 
 
 class DeleteImages(RestrictedWizardMixin, Wizard):
-    "Delete Images"
+    """Delete Images
+
+    Deletes the selected studies, series or instances from Orthanc after a
+    confirmation, at most `LIMIT` at once.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.delete_images'
 
     _record_models = frozenset(LEVELS)
@@ -95,13 +100,20 @@ class DeleteImages(RestrictedWizardMixin, Wizard):
         return records
 
     def default_confirm(self, fields):
+        """Describe the images, and the obstacles to their deletion.
+
+        Raises
+        ------
+        DeletionError
+            Too many records are selected.
+        """
         Deletion = Pool().get('gnuhealth.imaging_orthanc.deletion')
         records = self._selected()
         lines = []
         for record in records:
             obstacle = Deletion.find_obstacle(record)
             lines.append({
-                    **_line(record),
+                    **_image_values(record),
                     'remark': Deletion.describe_state('failed', obstacle),
                     })
         return {
@@ -116,10 +128,17 @@ class DeleteImages(RestrictedWizardMixin, Wizard):
             }
 
     def transition_delete_(self):
+        """Delete the images from Orthanc; errors are shown on the next page.
+
+        Raises
+        ------
+        DeletionError
+            Too many records are selected.
+        """
         Deletion = Pool().get('gnuhealth.imaging_orthanc.deletion')
         records = self._selected()
-        # What is deleted cannot be described any more
-        lines = [_line(record) for record in records]
+        # Deleted records cannot be described afterwards
+        lines = [_image_values(record) for record in records]
         outcomes = Deletion.delete_records(records, self.confirm.reason)
         for line, (state, message) in zip(lines, outcomes):
             line.update(state=state, remark=message)
@@ -131,16 +150,18 @@ class DeleteImages(RestrictedWizardMixin, Wizard):
         return 'done'
 
     def default_done(self, fields):
+        "Show the outcome for each record"
         return {
             'message': self.done.message,
             'lines': [line._default_values for line in self.done.lines],
             }
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'
 
 
-def _line(record):
+def _image_values(record):
     study = get_study(record)
     series, images = count_images(record)
     return {

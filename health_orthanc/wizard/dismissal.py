@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that dismisses studies"""
 
 from trytond.model import ModelView, fields
 from trytond.wizard import Button, StateTransition, StateView, Wizard
@@ -20,7 +21,10 @@ class DismissStudiesReason(ModelView):
 
 
 class DismissStudies(RestrictedWizardMixin, Wizard):
-    "Dismiss Studies"
+    """Dismiss Studies
+
+    Dismisses the selected studies with a reason.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.study.dismiss'
 
     _record_models = frozenset({'gnuhealth.imaging_orthanc.study'})
@@ -33,8 +37,15 @@ class DismissStudies(RestrictedWizardMixin, Wizard):
     dismiss = StateTransition()
 
     def transition_dismiss(self):
+        """Dismiss the studies.
+
+        Raises
+        ------
+        ReasonRequiredError
+        """
         self.model.dismiss_because(list(self.records), self.start.reason)
         return 'end'
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'

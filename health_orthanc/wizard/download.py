@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that downloads a study or series"""
 
 from urllib.parse import quote
 
@@ -16,7 +17,11 @@ __all__ = ['DownloadImages']
 
 
 class DownloadImages(RestrictedWizardMixin, Wizard):
-    "Download Images"
+    """Download Images
+
+    Opens the URL from which the browser downloads the ZIP of a study or
+    series.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.download_images'
 
     _record_models = frozenset({
@@ -27,12 +32,19 @@ class DownloadImages(RestrictedWizardMixin, Wizard):
     open_ = StateAction('health_orthanc.url_download_images')
 
     def do_open_(self, action):
+        """Issue a ticket, and open the URL with it.
+
+        Raises
+        ------
+        OrthancUserError
+            The record has no images.
+        """
         Download = Pool().get('gnuhealth.imaging_orthanc.download')
         if self.record.missing_since or not self.record.instances_count:
             raise OrthancUserError(
                 gettext('health_orthanc.msg_download_nothing'))
         database = quote(Transaction().database.name, safe='')
-        # Browsers keep what stands behind the # to themselves
+        # Browsers do not send the fragment, so that it is not logged
         action['url'] = (
             f'{http_host()}/{database}/orthanc/download'
             f'#{Download.issue(self.record)}')

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that connects the plugin inside an Orthanc"""
 
 import json
 
@@ -30,7 +31,11 @@ class ConnectPluginShow(ModelView):
 
 
 class ConnectPlugin(RestrictedWizardMixin, Wizard):
-    "Connect Plugin"
+    """Connect Plugin
+
+    Creates a new key for the plugin inside an Orthanc, and shows its
+    configuration.
+    """
     __name__ = 'gnuhealth.orthanc.connect_plugin'
 
     _record_models = frozenset({'gnuhealth.orthanc.config'})
@@ -48,11 +53,13 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
             ])
 
     def default_start(self, fields):
+        "Suggest the URL of this GNU Health"
         return {'url': http_host()}
 
     def transition_make(self):
-        # The key is told once, to the page that follows.  Few lines: what
-        # the client shows of a long text may end before the key.
+        "Create the key; former ones stop working"
+        # The key is only shown on the next page. The text has few lines,
+        # because clients cut long texts.
         self.show.configuration = json.dumps({
                 'HealthOrthanc': {
                     'Url': self.start.url.strip().rstrip('/'),
@@ -64,4 +71,5 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
         return 'show'
 
     def default_show(self, fields):
+        "Show the configuration with the key"
         return {'configuration': self.show.configuration}

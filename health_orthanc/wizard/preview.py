@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that shows the frames of an instance"""
 
 from trytond.model import ModelView, fields
 from trytond.pyson import Eval
@@ -27,7 +28,10 @@ class PreviewShow(ModelView):
 
 
 class Preview(RestrictedWizardMixin, Wizard):
-    "Image Preview"
+    """Image Preview
+
+    Shows the frames of an instance, one at a time.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.preview'
 
     _record_models = frozenset({'gnuhealth.imaging_orthanc.series_instances'})
@@ -50,6 +54,12 @@ class Preview(RestrictedWizardMixin, Wizard):
 
     @orthanc_errors
     def default_show(self, fields):
+        """Fetch the frame from Orthanc.
+
+        Raises
+        ------
+        OrthancUserError
+        """
         count = self.record.number_of_frames or 1
         frame = min(max(getattr(self.show, 'frame', None) or 1, 1), count)
         return {
@@ -59,16 +69,19 @@ class Preview(RestrictedWizardMixin, Wizard):
             }
 
     def transition_reload(self):
-        return self._turn(0)
+        "Show the frame with the entered number"
+        return self._turn_frames(0)
 
     def transition_previous(self):
-        return self._turn(-1)
+        "Show the previous frame"
+        return self._turn_frames(-1)
 
     def transition_next_(self):
-        return self._turn(1)
+        "Show the next frame"
+        return self._turn_frames(1)
 
-    def _turn(self, frames):
-        # The client sends the image back: the session shall not keep it
+    def _turn_frames(self, frames):
+        # The client sends the image back; it must not stay in the session
         self.show.image = None
         self.show.frame = (self.show.frame or 1) + frames
         return 'show'

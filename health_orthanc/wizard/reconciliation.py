@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizards of the patient reconciliation"""
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -18,7 +19,7 @@ __all__ = [
     'CorrectIdentity', 'CorrectIdentityAsked', 'CorrectIdentityLine',
     'CorrectIdentityShow', 'RestoreIdentity']
 
-# Each is looked at in Orthanc while a person waits
+# Each is fetched from Orthanc while a user waits
 STUDIES_LIMIT = 20
 
 
@@ -51,7 +52,11 @@ class CorrectIdentityAsked(ModelView):
 
 
 class CorrectIdentity(RestrictedWizardMixin, Wizard):
-    "Patient Reconciliation in Orthanc"
+    """Patient Reconciliation in Orthanc
+
+    Shows which attributes of the images would change, then queues the
+    reconciliation of the selected studies.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.correct_identity'
 
     _record_models = frozenset({'gnuhealth.imaging_orthanc.study'})
@@ -72,11 +77,18 @@ class CorrectIdentity(RestrictedWizardMixin, Wizard):
             ])
 
     def default_show(self, fields):
+        """List the changes, or the reason for which a study is refused.
+
+        Raises
+        ------
+        CorrectionError
+            Too many studies are selected.
+        """
         studies = self._studies()
         lines, ready = [], 0
         for study in studies:
             try:
-                lines += self._lines(study)
+                lines += self._planned_lines(study)
                 ready += 1
             except Refused as error:
                 lines.append(_remark(study, describe_refusal(error.reason)))
@@ -95,7 +107,7 @@ class CorrectIdentity(RestrictedWizardMixin, Wizard):
                     limit=STUDIES_LIMIT))
         return studies
 
-    def _lines(self, study):
+    def _planned_lines(self, study):
         Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
         with Correction.get_client(study) as client:
             plan = Correction.plan(study, self._kind, client)
@@ -114,6 +126,7 @@ class CorrectIdentity(RestrictedWizardMixin, Wizard):
                 plan.wanted.tags.items()))
 
     def transition_correct(self):
+        "Queue the studies for which it is possible"
         Correction = Pool().get('gnuhealth.imaging_orthanc.study.correction')
         studies = Correction.queue_corrections(self._studies(), self._kind)
         self.asked.message = gettext(
@@ -121,14 +134,19 @@ class CorrectIdentity(RestrictedWizardMixin, Wizard):
         return 'asked'
 
     def default_asked(self, fields):
+        "Show how many studies were queued"
         return {'message': self.asked.message}
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'
 
 
 class RestoreIdentity(CorrectIdentity):
-    "Restore Original Patient Data"
+    """Restore Original Patient Data
+
+    Queues the reconciliation that restores the original identity.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.restore_identity'
     _kind = 'restore'
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work through the studies that wait for a person."""
+"""Wizards that review the links of studies"""
 
 import hashlib
 import json
@@ -31,16 +31,17 @@ __all__ = [
 STUDY = 'gnuhealth.imaging_orthanc.study'
 PATIENT = 'gnuhealth.patient'
 REQUEST = 'gnuhealth.imaging.test.request'
-# How many studies are lined up at once
+# Studies in one session
 QUEUE_LIMIT = 1000
 
 
-class _Form(RestrictedFormMixin):
+class _ReviewFormMixin(RestrictedFormMixin):
+    "A form of the review, whose RPC methods are for its groups"
     __slots__ = ()
     _wizard = 'gnuhealth.imaging_orthanc.review'
 
 
-class ReviewComparison(_Form, ModelView):
+class ReviewComparison(_ReviewFormMixin, ModelView):
     "Field Comparison"
     __name__ = 'gnuhealth.imaging_orthanc.review.comparison'
 
@@ -61,12 +62,12 @@ class ReviewComparison(_Form, ModelView):
             ]
 
 
-def _key(patient, request):
-    "Return by what a candidate is chosen from a list"
+def _choice_key(patient, request):
+    "Return the value of a candidate in the selection"
     return f'{patient},{request or ""}'
 
 
-class ReviewShow(_Form, ModelView):
+class ReviewShow(_ReviewFormMixin, ModelView):
     "Review"
     __name__ = 'gnuhealth.imaging_orthanc.review.show'
 
@@ -100,7 +101,7 @@ class ReviewShow(_Form, ModelView):
     study = fields.Many2One(STUDY, "Study", readonly=True)
     studies = fields.One2Many(STUDY, None, "Images", readonly=True)
     stamp = fields.Char("Fingerprint", readonly=True)
-    # What the session keeps between the pages
+    # State of the session between the pages
     queue = fields.Text("Queue", readonly=True)
     counts = fields.Text("Counts", readonly=True)
 
@@ -135,29 +136,30 @@ class ReviewShow(_Form, ModelView):
     @fields.depends('study', 'patient', 'request', 'choices', 'comparisons')
     def _compare(self):
         if self.study:
-            for name, value in _compared(
+            for name, value in _comparison_values(
                     self.study, self.patient, self.request,
                     json.loads(self.choices or '[]')).items():
                 setattr(self, name, value)
 
 
 @without_check_access
-def _compared(study, patient, request, choices):
-    "Return what the form shows of a choice"
+def _comparison_values(study, patient, request, choices):
+    "Return the values of the form for a choice"
     assessment = assess_study(study, patient, request)
-    key = _key(patient.id, request and request.id) if patient else None
+    key = _choice_key(patient.id, request and request.id) if patient else None
     return {
         'choice': key if key in dict(choices) else None,
         'score': assessment.score if patient else None,
         'vetoes': describe_vetoes(assessment.vetoes).replace('\n', ' '),
-        'comparisons': [describe_comparison(c) for c in
-        serialize_comparisons(assessment)],
+        'comparisons': [
+            describe_comparison(c)
+            for c in serialize_comparisons(assessment)],
         'stamp': _stamp(study, assessment),
         }
 
 
 def _stamp(study, assessment):
-    "Return a text that changes with what was seen"
+    "Return a digest of the link and the assessment that are shown"
     link = [
         study.link_status, study.patient, study.request, study.decided_by,
         study.decided_at]
@@ -167,7 +169,7 @@ def _stamp(study, assessment):
 
 
 def _choices(candidates):
-    "Yield by what each candidate is chosen, and what people read of it"
+    "Yield the value and the text of each candidate in the selection"
     pool = Pool()
     patients = {
         p.id: p for p in pool.get(PATIENT).browse(list({
@@ -180,7 +182,7 @@ def _choices(candidates):
         patient = patients[assessment.candidate.patient.key]
         order = assessment.candidate.order
         request = requests[order.key] if order else None
-        yield _key(patient.id, request and request.id), ' · '.join(
+        yield _choice_key(patient.id, request and request.id), ' · '.join(
             filter(None, [
                     f'{number}', patient.rec_name,
                     str(patient.party.dob or ''), patient.party.ref,
@@ -190,7 +192,7 @@ def _choices(candidates):
                         'health_orthanc.msg_review_contradicted')]))
 
 
-class ReviewReason(_Form, ModelView):
+class ReviewReason(_ReviewFormMixin, ModelView):
     "Review Decision"
     __name__ = 'gnuhealth.imaging_orthanc.review.reason'
 
@@ -203,14 +205,15 @@ class ReviewReason(_Form, ModelView):
         help="A short explanation, recorded in the history of the study.")
 
 
-class ReviewDone(_Form, ModelView):
+class ReviewDone(_ReviewFormMixin, ModelView):
     "Review Completed"
     __name__ = 'gnuhealth.imaging_orthanc.review.done'
 
     message = fields.Text("Result", readonly=True)
 
 
-def _ask(button, state):
+def _reason_view(button, state):
+    "Return a page that asks for the reason of an action"
     return StateView(
         'gnuhealth.imaging_orthanc.review.reason',
         'health_orthanc.review_reason_view_form', [
@@ -220,7 +223,12 @@ def _ask(button, state):
 
 
 class Review(RestrictedWizardMixin, Wizard):
-    "Review"
+    """Review
+
+    Shows the studies to be reviewed one after the other.  The user confirms,
+    unlinks, dismisses or skips each.  Before anything is written, the wizard
+    checks that study and candidate are still as they were shown.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.review'
 
     start_state = 'start'
@@ -237,11 +245,11 @@ class Review(RestrictedWizardMixin, Wizard):
                 states={'readonly': ~Bool(Eval('patient'))}),
             ])
     confirm = StateTransition()
-    ask_link = _ask("Link Anyway", 'link')
+    ask_link = _reason_view("Link Anyway", 'link')
     link = StateTransition()
-    ask_unlink = _ask("Unlink", 'unlink')
+    ask_unlink = _reason_view("Unlink", 'unlink')
     unlink = StateTransition()
-    ask_dismiss = _ask("Dismiss", 'dismiss')
+    ask_dismiss = _reason_view("Dismiss", 'dismiss')
     dismiss = StateTransition()
     skip = StateTransition()
     done = StateView(
@@ -253,16 +261,17 @@ class Review(RestrictedWizardMixin, Wizard):
     # The queue
 
     def transition_start(self):
+        "Queue the selected studies, otherwise all that are to be reviewed"
         Study = Pool().get(STUDY)
         if self.model is Study and self.records:
             studies = self.records
         else:
             studies = Study.queue(QUEUE_LIMIT)
-        self._turn([s.id for s in studies], 0, {})
+        self._start_page([s.id for s in studies], 0, {})
         return self._show()
 
-    def _turn(self, ids, index, counts, notice=None):
-        "Begin a page; the session keeps nothing of what the client showed"
+    def _start_page(self, ids, index, counts, notice=None):
+        "Start a page; the session forgets the form of the last one"
         Show = Pool().get('gnuhealth.imaging_orthanc.review.show')
         self.show = Show(
             queue=json.dumps([ids, index]), counts=json.dumps(counts),
@@ -270,23 +279,23 @@ class Review(RestrictedWizardMixin, Wizard):
 
     def _show(self):
         ids, index = json.loads(self.show.queue)
-        # Some may have been deleted
+        # Studies may have been deleted in the meantime
         while index < len(ids) and not self._study:
             index += 1
             self.show.queue = json.dumps([ids, index])
         return 'show' if index < len(ids) else 'done'
 
-    def _next(self, action):
+    def _show_next(self, action):
         ids, index = json.loads(self.show.queue)
         counts = Counter(json.loads(self.show.counts))
         counts[action] += 1
-        self._turn(ids, index + 1, counts)
+        self._start_page(ids, index + 1, counts)
         return self._show()
 
-    def _again(self, message):
-        "Show the study anew, and tell why"
+    def _show_again(self, message):
+        "Show the study again, with a message"
         ids, index = json.loads(self.show.queue)
-        self._turn(
+        self._start_page(
             ids, index, json.loads(self.show.counts),
             gettext(message) if self._is_shown else None)
         return self._show()
@@ -299,20 +308,21 @@ class Review(RestrictedWizardMixin, Wizard):
 
     @property
     def _is_shown(self):
-        "Whether the client had shown what it answers to"
+        "Whether the client has shown the study"
         return bool(self.show.study)
 
-    # A page
+    # The page
 
     def value_show(self, fields):
+        "Return the values of the page for the current study"
         study = self._study
         decision = evaluate(study)
         choices = list(_choices(decision.candidates))
-        patient, request = self._chosen(study)
+        patient, request = self._current_choice(study)
         ids, index = json.loads(self.show.queue)
         notice = self.show.notice
-        compared = _compared(study, patient, request, choices)
-        self._keep(study, patient, request, compared['stamp'])
+        compared = _comparison_values(study, patient, request, choices)
+        self._store_choice(study, patient, request, compared['stamp'])
         return {
             **compared,
             'notice': notice,
@@ -328,31 +338,31 @@ class Review(RestrictedWizardMixin, Wizard):
             'studies': [study.id],
             }
 
-    def _chosen(self, study):
-        "Return what was chosen before, or what is linked"
+    def _current_choice(self, study):
+        "Return patient and order that were chosen, otherwise linked"
         show = self.show
         if getattr(show, 'study', None) == study:
             return show.patient, show.request
         return study.patient, study.request
 
-    def _keep(self, study, patient, request, stamp):
-        "Have the session keep the choice and nothing else"
+    def _store_choice(self, study, patient, request, stamp):
+        "Keep only the choice in the session"
         show = self.show
-        self._turn(*json.loads(show.queue), json.loads(show.counts))
+        self._start_page(*json.loads(show.queue), json.loads(show.counts))
         self.show.study = study
         self.show.patient = patient
         self.show.request = request
         self.show.stamp = stamp
 
-    # What is done
+    # Actions
 
-    def _seen(self):
-        """Return the study and what speaks for the choice, as they were shown.
+    def _check_unchanged(self):
+        """Return the study and the assessment of the choice, if unchanged.
 
         Returns
         -------
         tuple or None
-            None if either has changed since.
+            None if either has changed since it was shown.
         """
         show, study = self.show, self._study
         if not study or show.study != study:
@@ -363,60 +373,68 @@ class Review(RestrictedWizardMixin, Wizard):
         return study, assessment
 
     def transition_confirm(self):
-        seen = self._seen()
+        "Link the study; contradictions need a reason first"
+        seen = self._check_unchanged()
         if not seen:
-            return self._again('health_orthanc.msg_review_changed')
+            return self._show_again('health_orthanc.msg_review_changed')
         study, assessment = seen
         if not self.show.patient:
-            return self._again('health_orthanc.msg_review_no_patient')
+            return self._show_again('health_orthanc.msg_review_no_patient')
         if assessment.vetoes:
             return 'ask_link'
         study.link_because(study, self.show.patient, self.show.request)
-        return self._next('confirmed')
+        return self._show_next('confirmed')
 
     def transition_link(self):
-        seen = self._seen()
+        "Link the study against a contradiction, with the reason"
+        seen = self._check_unchanged()
         if not seen:
-            return self._again('health_orthanc.msg_review_changed')
+            return self._show_again('health_orthanc.msg_review_changed')
         study, _ = seen
         study.link_because(
             study, self.show.patient, self.show.request, self.ask_link.reason)
-        return self._next('confirmed')
+        return self._show_next('confirmed')
 
     def transition_unlink(self):
-        seen = self._seen()
+        "Unlink the study, with the reason"
+        seen = self._check_unchanged()
         if not seen:
-            return self._again('health_orthanc.msg_review_changed')
+            return self._show_again('health_orthanc.msg_review_changed')
         study, _ = seen
         study.unlink_because([study], self.ask_unlink.reason)
-        return self._next('unlinked')
+        return self._show_next('unlinked')
 
     def transition_dismiss(self):
-        seen = self._seen()
+        "Dismiss the study, with the reason"
+        seen = self._check_unchanged()
         if not seen:
-            return self._again('health_orthanc.msg_review_changed')
+            return self._show_again('health_orthanc.msg_review_changed')
         study, _ = seen
         study.dismiss_because([study], self.ask_dismiss.reason)
-        return self._next('dismissed')
+        return self._show_next('dismissed')
 
     def transition_skip(self):
+        "Show the next study"
         if not self._is_shown:
-            return self._again('health_orthanc.msg_review_changed')
-        return self._next('skipped')
+            return self._show_again('health_orthanc.msg_review_changed')
+        return self._show_next('skipped')
 
     def default_ask_link(self, fields):
-        return self._asked('ask_link', vetoes=True)
+        "Show the contradictions"
+        return self._reason_values('ask_link', vetoes=True)
 
     def default_ask_unlink(self, fields):
-        return self._asked('ask_unlink')
+        "Show the study"
+        return self._reason_values('ask_unlink')
 
     def default_ask_dismiss(self, fields):
-        return self._asked('ask_dismiss')
+        "Show the study"
+        return self._reason_values('ask_dismiss')
 
-    def _asked(self, state, vetoes=False):
+    def _reason_values(self, state, vetoes=False):
         Reason = Pool().get('gnuhealth.imaging_orthanc.review.reason')
         show, study = self.show, self.show.study
-        self._keep(study, show.patient, show.request, show.stamp)
+        self._store_choice(study, show.patient, show.request, show.stamp)
         setattr(self, state, Reason())
         found = assess_study(study, show.patient, show.request).vetoes
         return {
@@ -425,6 +443,7 @@ class Review(RestrictedWizardMixin, Wizard):
             }
 
     def default_done(self, fields):
+        "Show the numbers of actions"
         ids, _ = json.loads(self.show.queue)
         counts = Counter(json.loads(self.show.counts))
         return {'message': gettext(
@@ -434,12 +453,13 @@ class Review(RestrictedWizardMixin, Wizard):
             if ids else gettext('health_orthanc.msg_review_empty')}
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'
 
 
-# Many at once
+# Confirmation of several suggestions
 
-# What nobody should pass over who confirms many at once
+# Doubts that need no review of each study
 _SAFE_DOUBTS = {None, 'no_key', 'identity'}
 
 
@@ -465,7 +485,11 @@ class ConfirmSuggestionsDone(ModelView):
 
 
 class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
-    "Confirm Suggestions"
+    """Confirm Suggestions
+
+    Confirms the suggestions of the selected studies, except those that a user
+    should review one by one.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions'
 
     _record_models = frozenset({STUDY})
@@ -483,6 +507,7 @@ class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
             ])
 
     def transition_confirm(self):
+        "Confirm the suggestions that need no review of their own"
         pool = Pool()
         Study = pool.get(STUDY)
         left = Counter()
@@ -503,7 +528,7 @@ class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
         return 'done'
 
     def _why_left(self, study):
-        "Return in words why a person should look at a study, if anything"
+        "Return the reason why a study is to be reviewed by itself, or None"
         if study.link_status != 'auto_unsure':
             return gettext('health_orthanc.msg_left_status')
         decision = evaluate(study)
@@ -521,7 +546,9 @@ class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
             return gettext('health_orthanc.msg_left_score')
 
     def default_done(self, fields):
+        "Show how many were confirmed, and why others were not"
         return {'message': self.done.message}
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'

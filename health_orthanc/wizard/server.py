@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that adds an Orthanc server"""
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -58,7 +59,10 @@ class AddServerFailure(ModelView):
 
 
 class AddServer(RestrictedWizardMixin, Wizard):
-    "Add Orthanc Server"
+    """Add Orthanc Server
+
+    Checks the connection to a new server, and stores it if that succeeds.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
 
     start = StateView(
@@ -84,15 +88,16 @@ class AddServer(RestrictedWizardMixin, Wizard):
     synchronize = StateTransition()
 
     def default_start(self, fields):
-        "Keep what was entered for who comes back"
+        "Show the former entries, except the password, after *Back*"
         return {
             name: value for name in set(fields) - {'password'}
             if (value := getattr(self.start, name, None)) is not None}
 
     def transition_connect(self):
-        # The password leaves the session whatever comes of it
+        "Check the connection and store the server; go to success or failure"
+        # The password must not stay in the session
         password, self.start.password = self.start.password, None
-        message = self._taken()
+        message = self._describe_conflict()
         if message:
             self.failure.message = message
             return 'failure'
@@ -109,8 +114,8 @@ class AddServer(RestrictedWizardMixin, Wizard):
             return 'success'
         return 'failure'
 
-    def _taken(self):
-        "Return why the server cannot be a new one"
+    def _describe_conflict(self):
+        "Return why the server conflicts with an existing one, or None"
         Server = Pool().get('gnuhealth.orthanc.config')
         try:
             domain = normalize_url(self.start.domain)
@@ -125,7 +130,7 @@ class AddServer(RestrictedWizardMixin, Wizard):
 
     def _connect(self, password):
         Server = Pool().get('gnuhealth.orthanc.config')
-        # Keys that are unusable are told before anything is asked or stored
+        # Fails before the network is used if the configured keys are unusable
         seal(password, secret_keys())
         values = {
             name: getattr(self.start, name, None) for name in [
@@ -146,18 +151,22 @@ class AddServer(RestrictedWizardMixin, Wizard):
             plugins=', '.join(sorted(info.plugins)) or '–')
 
     def default_success(self, fields):
+        "Show what was found: name, version and plugins"
         return {
             'server': self.success.server.id,
             'message': self.success.message,
             }
 
     def default_failure(self, fields):
+        "Show what is wrong and what to do"
         return {'message': self.failure.message}
 
     def transition_synchronize(self):
+        "Queue the first synchronization of the server"
         Server = Pool().get('gnuhealth.orthanc.config')
         Server.synchronize_later([self.success.server])
         return 'end'
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that rejects procedure steps"""
 
 from trytond.model import ModelView, fields
 from trytond.wizard import Button, StateTransition, StateView, Wizard
@@ -19,7 +20,10 @@ class RejectStepReason(ModelView):
 
 
 class RejectStep(RestrictedWizardMixin, Wizard):
-    "Reject Procedure Steps"
+    """Reject Procedure Steps
+
+    Rejects the selected steps with a reason.
+    """
     __name__ = 'gnuhealth.imaging.procedure.step.reject'
 
     _record_models = frozenset({'gnuhealth.imaging.procedure.step'})
@@ -32,8 +36,18 @@ class RejectStep(RestrictedWizardMixin, Wizard):
     reject = StateTransition()
 
     def transition_reject(self):
+        """Reject the steps.
+
+        Raises
+        ------
+        StepValidationError
+            There is no reason.
+        StepWorkflowError
+            An order is not requested.
+        """
         self.model.reject_because(list(self.records), self.start.reason)
         return 'end'
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizards that start a synchronization of all servers"""
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -30,7 +31,7 @@ class SynchronizationStarted(ModelView):
     message = fields.Text("Queued", readonly=True)
 
 
-def _started():
+def _started_view():
     return StateView(
         'gnuhealth.imaging_orthanc.synchronization.started',
         'health_orthanc.synchronization_started_view_form', [
@@ -39,10 +40,10 @@ def _started():
 
 
 class _SynchronizeMixin(RestrictedWizardMixin):
-    "Starts a run of every active server"
+    "A wizard that queues a run of every active server"
     __slots__ = ()
 
-    def _start(self, kind):
+    def _start_runs(self, kind):
         Server = Pool().get('gnuhealth.orthanc.config')
         servers = Server.search([])
         Server.synchronize_later(servers, kind)
@@ -54,14 +55,19 @@ class _SynchronizeMixin(RestrictedWizardMixin):
         return 'started'
 
     def default_started(self, fields):
+        "Show the servers"
         return {'message': self.started.message}
 
     def end(self):
+        "Reload the records that the wizard was started from"
         return 'reload'
 
 
 class GetNewStudies(_SynchronizeMixin, Wizard):
-    "Get New Studies"
+    """Get New Studies
+
+    Queues an incremental run of every active server.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.get_new_studies'
 
     start = StateView(
@@ -71,14 +77,18 @@ class GetNewStudies(_SynchronizeMixin, Wizard):
             Button("Start", 'update', 'tryton-ok', default=True),
             ])
     update = StateTransition()
-    started = _started()
+    started = _started_view()
 
     def transition_update(self):
-        return self._start('incremental')
+        "Queue incremental runs"
+        return self._start_runs('incremental')
 
 
 class FullSynchronize(_SynchronizeMixin, Wizard):
-    "Full Synchronization"
+    """Full Synchronization
+
+    Queues a full run of every active server.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.full_synchronize'
 
     start = StateView(
@@ -88,7 +98,8 @@ class FullSynchronize(_SynchronizeMixin, Wizard):
             Button("Start", 'synchronize', 'tryton-ok', default=True),
             ])
     synchronize = StateTransition()
-    started = _started()
+    started = _started_view()
 
     def transition_synchronize(self):
-        return self._start('full')
+        "Queue full runs"
+        return self._start_runs('full')

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that uploads images"""
 
 import json
 from collections import Counter
@@ -29,7 +30,7 @@ __all__ = [
     'UploadImageDataResult', 'UploadImageDataReview', 'UploadImageDataStart']
 
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
-# Files that are listed one by one; what went wrong comes first
+# The most files in a list; files with problems come first
 ROWS_LIMIT = 1000
 STATES = [
     ('ready', "To Upload"),
@@ -39,7 +40,7 @@ STATES = [
     ('skipped', "Skipped"),
     ('failed', "Failed"),
     ]
-_WELL = {'ready', 'stored', 'present'}
+_GOOD_STATES = {'ready', 'stored', 'present'}
 
 
 class UploadImageDataStart(ModelView):
@@ -65,6 +66,13 @@ class UploadImageDataStart(ModelView):
 
     @classmethod
     def get_servers(cls):
+        """Return the servers as a selection, without access to the model.
+
+        Raises
+        ------
+        AccessError
+            The user may not run the wizard.
+        """
         Wizard = Pool().get(WIZARD, type='wizard')
         Wizard.check_access()
         with without_check_access():
@@ -77,7 +85,7 @@ class UploadImageDataStart(ModelView):
         try:
             servers = cls.get_servers()
         except AccessError:
-            # Whoever may not use it is not told why either
+            # A user without access gets no default, and no error
             return None
         return servers[0][0] if len(servers) == 1 else None
 
@@ -151,23 +159,25 @@ class UploadImageDataResult(ModelView):
 class UploadImageDataKept(ModelView):
     """Upload State
 
-    It is never shown: clients would send it back.
+    State of the wizard that is never shown: clients would send it back.
     """
     __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.kept'
 
     key = fields.Char("Key", readonly=True)
-    # The key is that of what was sent file by file
+    # Whether the key is that of a session
     sent = fields.Boolean("Sent", readonly=True)
     left = fields.Integer("Remaining", readonly=True)
-    # What became of each file so far, and the studies that they are in
+    # State, reason and study of each file so far, as JSON
     outcomes = fields.Text("Outcomes", readonly=True)
 
 
 class UploadImageData(RestrictedWizardMixin, Wizard):
     """Upload Images
 
-    What is sent lies in the spool from the first page on, for the session
-    would stay as large as it has been once.
+    Sends files to a server, synchronizes their studies and links them to the
+    chosen patient and order.  The files are stored by
+    `exchange.upload_session` from the first page on: the session of the
+    wizard would keep the size that they need in the database.
     """
     __name__ = WIZARD
 
@@ -185,7 +195,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             Button("Upload", 'send', 'tryton-ok', default=True),
             ])
     send = StateTransition()
-    # The same after the files were sent one by one
+    # The same page after the client has sent the files in a session
     sent = StateView(
         'gnuhealth.imaging_orthanc.upload_image_data.review',
         'health_orthanc.upload_image_data_review_view_form', [
@@ -207,7 +217,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
     # Checking
 
     def default_start(self, fields):
-        "Choose the patient or the order that it is started from"
+        "Choose the patient or the order that the wizard is started from"
         context = Transaction().context
         record = self.record if context.get('active_model') else None
         if isinstance(record, Pool().get('gnuhealth.patient')):
@@ -217,7 +227,16 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         return {}
 
     def transition_check(self):
-        # The session does not keep it, whatever comes of it
+        """Store the files, or find the session in which they were sent.
+
+        Raises
+        ------
+        UploadError
+            The files cannot be used, or there is no server.
+        AccessError
+            The user may not read the chosen patient or order.
+        """
+        # The files must not stay in the session of the wizard
         data, self.start.data_to_upload = self.start.data_to_upload, None
         self._chosen()
         if self._server() is None:
@@ -227,10 +246,10 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         self.kept.left = left
         self.kept.outcomes = None
         if key:
-            self._replace(key)
+            self._replace_upload(key)
             self._sent_items()
             return 'sent'
-        self._replace(upload_session.store_file(data or b''))
+        self._replace_upload(upload_session.store_file(data or b''))
         try:
             with self._items():
                 pass
@@ -239,14 +258,15 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             raise
         return 'review'
 
-    def _replace(self, key):
-        "Keep what the key belongs to, and nothing else"
+    def _replace_upload(self, key):
+        "Keep the file or session with the key, and delete the former one"
         former = getattr(self.kept, 'key', None)
         if former != key:
             upload_session.delete_file(former)
         self.kept.key = key
 
     def default_review(self, fields):
+        "List the files, and compare them with the chosen patient"
         rows, headers = [], {}
         with self._items() as items:
             for number, item in enumerate(items):
@@ -255,18 +275,19 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
                     headers[number] = item.header()
                 except Unusable as error:
                     outcome = Outcome.unusable(error.reason)
-                rows.append(_row(item, outcome.state, outcome.reason))
-        return self._reviewed(rows, headers)
+                rows.append(_file_row(item, outcome.state, outcome.reason))
+        return self._review_values(rows, headers)
 
     def default_sent(self, fields):
+        "List the files of the session, and compare them with the patient"
         items = self._sent_items()
-        return self._reviewed(
-            [_row(i, i.outcome.state, i.outcome.reason) for i in items],
+        return self._review_values(
+            [_file_row(i, i.outcome.state, i.outcome.reason) for i in items],
             {number: item.outcome.header for number, item in enumerate(items)
                 if item.outcome.header})
 
-    def _reviewed(self, rows, headers):
-        "Return the page that compares files with the chosen patient"
+    def _review_values(self, rows, headers):
+        "Return the values of the page that compares files with the patient"
         patient, request = self._chosen()
         for number, header in headers.items():
             rows[number].update(_identity_values(header))
@@ -278,30 +299,40 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
                 rows[number]['fits'], vetoed = found[header_identity(header)]
                 vetoes.update(dict.fromkeys(vetoed))
         return {
-            'message': _summary(self._counted(r['state'] for r in rows)),
+            'message': _summary(self._count_states(r['state'] for r in rows)),
             'contradictions': describe_vetoes(vetoes) or None,
             'confirmed': False,
-            'files': _listed(rows),
+            'files': _limit_rows(rows),
             }
 
     # Sending
 
     @orthanc_errors
     def transition_send(self):
-        # The client sends back what was shown; the session shall not keep it
+        """Send the files, then import and link their studies.
+
+        After errors it can be repeated; only failed files are sent again.
+
+        Raises
+        ------
+        OrthancUserError
+            The server cannot be reached.
+        """
+        # The client sends the list back; it must not stay in the session
         self.review.files = self.result.files = None
         outcomes = json.loads(getattr(self.kept, 'outcomes', None) or '{}')
         server = self._server()
         with_instances = server.instances_mode == 'always'
         with server.get_client() as client:
-            # It may take long: no transaction is open meanwhile
+            # End the transaction before the network is used
             Transaction().commit()
-            # What is wrong is told once, before anything is sent
+            # A failing server raises one error here, not one for each file
             client.system()
             with self._items() as items:
                 self._send(client, items, outcomes)
-            studies = _unique(study for _, _, study in outcomes.values())
-            notes = self._bring_in(client, server.id, with_instances, studies)
+            studies = _unique_ids(study for _, _, study in outcomes.values())
+            notes = self._import_studies(
+                client, server.id, with_instances, studies)
         notes += self._link(self.review, server.id, studies)
         states = Counter(state for state, _, _ in outcomes.values())
         self.kept.outcomes = json.dumps(outcomes)
@@ -311,24 +342,31 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
 
     @orthanc_errors
     def transition_link(self):
+        """Import and link the studies of the session.
+
+        Raises
+        ------
+        OrthancUserError, UploadError
+        """
         self.sent.files = None
         items = self._sent_items()
-        studies = _unique(item.outcome.study for item in items)
+        studies = _unique_ids(item.outcome.study for item in items)
         server = self._server()
         with_instances = server.instances_mode == 'always'
         with server.get_client() as client:
             Transaction().commit()
-            notes = self._bring_in(client, server.id, with_instances, studies)
+            notes = self._import_studies(
+                client, server.id, with_instances, studies)
         notes += self._link(self.sent, server.id, studies)
-        # Only whoever has the files can try again
+        # Only the client has the files to send again
         self.result.failed = False
         self.result.message = '\n'.join([
-                _summary(self._counted(i.outcome.state for i in items)),
+                _summary(self._count_states(i.outcome.state for i in items)),
                 *notes])
         return 'result'
 
     def _send(self, client, items, outcomes):
-        "Send what was not sent before"
+        "Send the files that were not sent before, and add their outcomes"
         waiting = [
             (str(number), item) for number, item in enumerate(items)
             if outcomes.get(str(number), ['failed'])[0] == 'failed']
@@ -337,8 +375,8 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             outcomes[number] = [outcome.state, outcome.reason, outcome.study]
 
     @staticmethod
-    def _bring_in(client, server_id, with_instances, studies):
-        "Bring in the studies and return what is to be told of them"
+    def _import_studies(client, server_id, with_instances, studies):
+        "Import studies, and return the messages if that fails"
         try:
             import_studies(server_id, client, with_instances, studies)
         except OrthancError as error:
@@ -348,7 +386,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         return []
 
     def _link(self, page, server_id, studies):
-        "Link studies as the page says, and return what is to be told of them"
+        "Link studies as chosen, and return messages about those that are not"
         patient, request = self._chosen()
         if not patient:
             return []
@@ -360,28 +398,30 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             reason)
 
     def default_result(self, fields):
+        "Show the outcome for each file"
         if self.kept.sent:
             rows = [
-                {**_row(i, i.outcome.state, i.outcome.reason),
+                {**_file_row(i, i.outcome.state, i.outcome.reason),
                     **_identity_values(i.outcome.header)}
                 for i in self._sent_items()]
         else:
             outcomes = json.loads(self.kept.outcomes)
             with self._items() as items:
                 rows = [
-                    _row(item, *outcomes[str(number)][:2])
+                    _file_row(item, *outcomes[str(number)][:2])
                     for number, item in enumerate(items)]
         return {
             'message': self.result.message,
             'failed': self.result.failed,
-            'files': _listed(rows),
+            'files': _limit_rows(rows),
             }
 
     def end(self):
+        "Delete the file or session, and reload"
         upload_session.delete_file(getattr(self.kept, 'key', None))
         return 'reload'
 
-    # What the client has sent
+    # Input
 
     def _server(self):
         Server = Pool().get('gnuhealth.orthanc.config')
@@ -391,12 +431,14 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         return servers[0] if servers else None
 
     def _chosen(self):
-        """Return the patient and the order that were chosen.
+        """Return the chosen patient and order.
 
         Raises
         ------
         AccessError
             The user may not read them.
+        UploadError
+            The order is of another patient.
         """
         found = []
         for name in ['patient', 'request']:
@@ -412,7 +454,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
 
     @contextmanager
     def _items(self):
-        """List the files that were sent.
+        """List the stored files.
 
         Raises
         ------
@@ -430,7 +472,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             raise UploadError(describe_reason(error.reason)) from error
 
     def _sent_items(self):
-        """List the files that were sent one by one.
+        """List the files of the session.
 
         Raises
         ------
@@ -443,20 +485,20 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             raise UploadError(
                 gettext('health_orthanc.msg_upload_lost')) from error
 
-    def _counted(self, states):
-        "Return how many files have each state, also those never sent"
+    def _count_states(self, states):
+        "Return the number of files in each state, including unsent ones"
         found = Counter(states)
         found['failed'] += getattr(self.kept, 'left', None) or 0
         return found
 
 
-def _row(item, state, reason):
+def _file_row(item, state, reason):
     return {
         'name': item.name, 'size': item.size, 'state': state,
         'reason': reason}
 
 
-def _unique(studies):
+def _unique_ids(studies):
     return list(dict.fromkeys(filter(None, studies)))
 
 
@@ -479,12 +521,12 @@ def _summary(states):
         for state, _ in STATES if states[state])
 
 
-def _listed(rows):
-    "Return the rows that are shown, in their order"
+def _limit_rows(rows):
+    "Return the rows to show; problems come first if there are too many"
     if len(rows) > ROWS_LIMIT:
-        rows = sorted(rows, key=_is_well)[:ROWS_LIMIT]
+        rows = sorted(rows, key=_has_no_problem)[:ROWS_LIMIT]
     return rows
 
 
-def _is_well(row):
-    return row['state'] in _WELL and row.get('fits') != 'contradicts'
+def _has_no_problem(row):
+    return row['state'] in _GOOD_STATES and row.get('fits') != 'contradicts'

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizard that opens a record in a viewer"""
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -25,7 +26,10 @@ class OpenViewerChoose(ModelView):
 
 
 class OpenViewer(RestrictedWizardMixin, Wizard):
-    "Open in Viewer"
+    """Open in Viewer
+
+    Opens a record in the only viewer, or in the one that the user chooses.
+    """
     __name__ = 'gnuhealth.imaging_orthanc.open_viewer'
 
     _record_models = frozenset({
@@ -45,6 +49,13 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
     open_ = StateAction('health_orthanc.url_open_viewer')
 
     def transition_select(self):
+        """Open the only viewer, otherwise let the user choose.
+
+        Raises
+        ------
+        OrthancUserError
+            There is no viewer for the record.
+        """
         viewers = self.record.offered_viewers()
         if not viewers:
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
@@ -53,12 +64,20 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
         return 'open_' if len(viewers) == 1 else 'choose'
 
     def default_choose(self, fields):
+        "Preselect the first viewer"
         return {
             'viewers': [v.id for v in self.choose.viewers],
             'viewer': self.choose.viewer.id,
             }
 
     def do_open_(self, action):
+        """Open the URL of the record in the viewer.
+
+        Raises
+        ------
+        OrthancUserError
+            The viewer is not offered for the record.
+        """
         viewer = self.choose.viewer
         if viewer not in self.record.offered_viewers():
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))

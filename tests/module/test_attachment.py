@@ -53,7 +53,7 @@ class AttachmentTestCase(OrthancTestCase):
 class ReportTestCase(AttachmentTestCase):
 
     def attach(self, instance, result, image):
-        attachment._attach(
+        attachment._attach_images(
             Transaction().user, [(instance.id, result.id, image)])
 
     @with_transaction()
@@ -125,10 +125,10 @@ class KeyImageTestCase(AttachmentTestCase):
 
     @staticmethod
     def due(study):
-        return attachment._due(study.server.id, 10)
+        return attachment._without_key_image(study.server.id, 10)
 
     def keep(self, study):
-        attachment._keep_key_image(study.id, found())
+        attachment._store_key_image(study.id, found())
         Transaction().cache.clear()
         return Pool().get(STUDY)(study.id)
 
@@ -186,7 +186,7 @@ class KeyImageTestCase(AttachmentTestCase):
     @with_transaction()
     def test_a_study_without_images_is_not_looked_at_again(self):
         study = self.linked()
-        attachment._keep_key_image(study.id, None)
+        attachment._store_key_image(study.id, None)
         self.assertEqual(self.due(study), [])
         self.assertFalse(self.attachments(study.patient))
 
@@ -239,7 +239,7 @@ class KeyImageTestCase(AttachmentTestCase):
                 link_status='manual'))
         instance = create_instance(
             study.series[0], sop_instance_UID='1.2.3')
-        attachment._attach(
+        attachment._attach_images(
             Transaction().user, [(instance.id, result.id, png())])
         Pool().get(STUDY).write([study], {'patient': None})
         self.assertEqual(len(self.attachments(result)), 1)
@@ -248,6 +248,6 @@ class KeyImageTestCase(AttachmentTestCase):
     def test_failures_come_last(self):
         study = self.linked()
         other = self.linked(server=study.server)
-        attachment._set(
+        attachment._write_study(
             study.id, {'key_image_tried_at': dt.datetime(2026, 4, 1)})
         self.assertEqual(self.due(study), [other.id, study.id])

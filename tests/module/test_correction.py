@@ -74,7 +74,7 @@ class CorrectionTestCase(OrthancTestCase):
             correction_of(study, kind=kind, state=state, source_UID=source)
         self.assertIsNone(Correction.find_obstacle(study, 'restore'))
         self.assertEqual(
-            Correction._first_since_restored(study).source_UID, 'd')
+            Correction._first_correction(study).source_UID, 'd')
 
     @with_transaction()
     def test_corrections_are_edited_by_nobody(self):

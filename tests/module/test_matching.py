@@ -215,9 +215,9 @@ class NotificationTestCase(OrthancTestCase):
                 server, self.event(1), self.event(2)))
         Notification = Pool().get(NOTIFICATION)
         last, first = Notification.search([])
-        self.assertIsNone(Notification._begin(first.id))
+        self.assertIsNone(Notification._prepare(first.id))
         self.assertTrue(Notification(first.id).processed_at)
-        self.assertEqual(Notification._begin(last.id)[1], 'abc')
+        self.assertEqual(Notification._prepare(last.id)[1], 'abc')
 
     @with_transaction()
     def test_what_waits_is_queued_again_but_not_each_minute(self):

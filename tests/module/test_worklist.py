@@ -272,7 +272,7 @@ class PreviewTestCase(OrthancTestCase):
             create_patient("O'Hara] (0010,0020) LO [X", "Zoë"),
             requested=True)
         entry = Pool().get(ENTRY)
-        values = entry._rendered(order.steps[0])
+        values = entry._entry_values(order.steps[0])
         self.assertEqual(order.worklist_text, values['text'])
         dataset = dcmread(BytesIO(values['dicom']))
         self.assertEqual(
