@@ -84,14 +84,14 @@ WORKLIST = 'health_imaging_worklist'
 # What the other module has a part in
 _ORDERS = frozenset({
         'test_access', 'test_access_orders', 'test_access_search',
-        'test_module', 'test_order', 'test_public_names', 'test_settlement',
+        'test_module', 'test_order', 'test_public_names', 'test_fulfilment',
         'test_worklist', 'test_worklist_route'})
 # What is done in SQL of our own: searches and orders of lists, candidates by
 # their keys, queues; sets of records that are written at once
 _SQL = frozenset({
         'test_attachment', 'test_candidates', 'test_deletion',
         'test_matching', 'test_patient', 'test_review', 'test_study',
-        'test_waiting'})
+        'test_queue'})
 # Locks and concurrency are a matter of tests/integration.  Who may do what,
 # what is shown and in which language is the same on all databases.
 CONFIGURATIONS = [
