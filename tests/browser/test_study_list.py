@@ -48,7 +48,7 @@ def test_each_tab(clerk):
     clerk.expect_column(NAME)
 
 
-def test_search_keys(studies):
+def test_search(studies):
     for text in [
             "Ada Besuch",
             "besuch maria",

@@ -18,7 +18,7 @@ STEP = 'gnuhealth.imaging.procedure.step'
 RESULT = 'gnuhealth.imaging.test.result'
 
 
-class SettlementTestCase(OrthancTestCase):
+class FulfilmentTestCase(OrthancTestCase):
 
     def study(self, **values):
         study = create_study(create_server(), **values)

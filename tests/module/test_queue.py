@@ -19,7 +19,7 @@ QUEUE = 'ir.queue'
 BIRTH = dt.date(1964, 8, 12)
 
 
-class WaitingTestCase(OrthancTestCase):
+class QueueTestCase(OrthancTestCase):
 
     def study(self, **values):
         "Return a study of Erika Muster that was matched"

@@ -29,7 +29,7 @@ def correction_of(study, **values):
     return correction
 
 
-class CorrectionTestCase(OrthancTestCase):
+class ReconciliationTestCase(OrthancTestCase):
     "What can be corrected"
 
     @staticmethod
