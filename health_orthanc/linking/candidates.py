@@ -12,6 +12,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
+from ..common.rows import fetch_rows
 from ..core.dicom.values import clean_text
 from ..core.matching.attributes import Candidate, StudyAttributes
 from ..core.matching.birth_dates import compare_birth_dates
@@ -287,20 +288,19 @@ def _add_open_orders(searches, window):
     request = pool.get('gnuhealth.imaging.test.request').__table__()
     step = pool.get('gnuhealth.imaging.procedure.step').__table__()
     by_patient = defaultdict(list)
-    for ids in grouped_slice(
-            sorted(set().union(*(s.patients for s in searches)))):
-        for id_, patient, date in _fetch_unions([
-                    source.select(
+    patients = sorted(set().union(*(s.patients for s in searches)))
+    scheduled = request.join(step, condition=step.request == request.id)
+    for part in grouped_slice(patients):
+        ids = list(part)
+        # One statement each: a union has no types of columns on SQLite
+        for source, date in [
+                (request, request.date), (scheduled, step.scheduled_at)]:
+            for id_, patient, day in fetch_rows(source.select(
                         request.id, request.patient, date,
-                        where=request.patient.in_(list(ids))
+                        where=request.patient.in_(ids)
                         & (request.state == 'requested')
-                        & (date >= start) & (date < end))
-                    for source, date in [
-                        (request, request.date),
-                        (request.join(
-                                step, condition=step.request == request.id),
-                            step.scheduled_at)]]):
-            by_patient[patient].append((id_, date))
+                        & (date >= start) & (date < end))):
+                by_patient[patient].append((id_, day))
     for search in searches:
         day = dt.datetime.combine(search.study.date, dt.time())
         search.orders |= {
