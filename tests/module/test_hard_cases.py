@@ -3,7 +3,6 @@
 """Studies that are easily given to the wrong patient or order."""
 
 import datetime as dt
-import json
 
 from trytond.modules.health_orthanc.core.matching.decisions import Doubt
 from trytond.modules.health_orthanc.core.matching.score import Veto
@@ -293,9 +292,8 @@ class HardCasesTestCase(OrthancTestCase):
                 value = {
                     'AccessionNumber': order.accession_number,
                     'StudyInstanceUID': order.study_instance_uid}[keyword]
-                study = match_study(self.foreign(
-                        order, notified_facts=json.dumps({'Series': [{
-                                'RequestAttributes': [{keyword: value}]}]})))
+                study = match_study(self.foreign(order), Series=[{
+                            'RequestAttributes': [{keyword: value}]}])
                 self.assertLinked(study, order)
 
     @with_transaction()
