@@ -325,7 +325,7 @@ class Server(
         if not values.get('domain'):
             return []
         moved = [
-            s for s in servers
+            s for s in cls.browse(servers)
             if s.domain and _origin(s.domain) != _origin(values['domain'])]
         for server in moved:
             for name in ['password', 'client_key']:

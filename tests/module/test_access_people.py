@@ -148,7 +148,9 @@ class PhysicianTestCase(AccessTestCase):
     def move_server(self, url):
         with Transaction().start(self.db_name, 1) as transaction:
             Pool().get(SERVER).write(
-                [self.server], {'domain': url, 'validated': True})
+                [self.server], {
+                    'domain': url, 'password': 'letmein',
+                    'client_key': None, 'validated': True})
             transaction.commit()
 
     def writable(self, model):
