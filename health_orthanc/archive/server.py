@@ -18,7 +18,7 @@ from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
 from ..common.access import (
-    GuardedMixin, HiddenFieldsMixin, SealedChar, SealedText)
+    GuardedMixin, HiddenFieldsMixin, SealedChar, SealedText, check_write)
 from ..common.application import APPLICATION
 from ..common.exceptions import (
     ServerDeleteError, ServerValidationError, describe)
@@ -324,6 +324,13 @@ class Server(
         """
         if not values.get('domain'):
             return []
+        if Transaction().check_access:
+            check_write(cls, values)
+        with without_check_access():
+            return cls._find_moved(servers, values)
+
+    @classmethod
+    def _find_moved(cls, servers, values):
         moved = [
             s for s in cls.browse(servers)
             if s.domain and _origin(s.domain) != _origin(values['domain'])]

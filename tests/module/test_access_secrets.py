@@ -243,6 +243,19 @@ class SecretsTestCase(AccessTestCase):
                         with self.assertRaises(Refused):
                             session.model(model, method, *arguments)
 
+    def test_another_address_needs_them_again(self):
+        other = {'domain': 'http://other.example.org'}
+        with self.assertRaises(Told) as caught:
+            self.as_('administrator').model(
+                SERVER, 'write', [self.server.id], other)
+        self.assertNotIsInstance(caught.exception, Refused)
+        for login in ['clerk', 'doctor']:
+            with self.assertRaises(Refused):
+                self.as_(login).model(
+                    SERVER, 'write', [self.server.id], other)
+        self.assertNotEqual(
+            self.stored(SERVER, self.server.id, 'domain'), other['domain'])
+
     def test_the_column_is_compared_by_nobody(self):
         for _, session in self.everybody():
             for name in ['sealed_password', 'sealed_client_key']:

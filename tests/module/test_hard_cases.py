@@ -50,7 +50,7 @@ class HardCasesTestCase(OrthancTestCase):
 
     def assertLinked(self, study, order):
         self.assertEqual(
-            study.link_status, 'auto_certain', evaluate(study))
+            study.link_status, 'auto_certain', evaluate(study).doubt)
         self.assertEqual(study.request, order)
         self.assertEqual(order.state, 'done')
 
