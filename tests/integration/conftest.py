@@ -62,5 +62,7 @@ def retire_servers(trytond) -> Iterator[None]:
         Config.write([id_], {
                 'label': f"Retired {id_}",
                 'domain': f'http://retired{id_}.example.org',
+                'password': None,
+                'client_key': None,
                 'active': False,
                 }, {})

@@ -5,7 +5,7 @@ import datetime as dt
 import os
 import signal
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from operator import itemgetter
 from unittest import mock
@@ -108,10 +108,13 @@ def synchronize(server_id, kind='incremental', limits=None):
 @contextmanager
 def _limited(limits):
     "Make the batches smaller"
-    engine = import_module(
-        'trytond.modules.health_orthanc.synchronization.engine')
-    with mock.patch.multiple(engine, **(limits or {})) if limits else (
-            mock.MagicMock()):
+    modules = [
+        import_module(f'trytond.modules.health_orthanc.{name}')
+        for name in ['synchronization.engine', 'linking.link']]
+    with ExitStack() as stack:
+        for name, value in (limits or {}).items():
+            module = next(m for m in modules if hasattr(m, name))
+            stack.enter_context(mock.patch.object(module, name, value))
         yield
 
 
