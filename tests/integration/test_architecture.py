@@ -38,14 +38,24 @@ def read_walks() -> dict[str, list[tuple[int, str]]]:
 WALKS = read_walks()
 
 
-@pytest.fixture(scope='module')
-def recorded() -> dict[str, list[str]]:
+# Orthanc may report a study before all of it is there: then it is matched
+# twice, and functions come in another order
+RECORDINGS = 4
+
+
+def record() -> dict[str, list[str]]:
     ended = subprocess.run(
         [sys.executable, '-m', 'tests.integration.recorded_walks'],
         cwd=ROOT, stdout=subprocess.PIPE, timeout=TIMEOUT, check=True)
     return {
         name: [function.removeprefix(f'{MODULE}/') for function in functions]
         for name, functions in json.loads(ended.stdout).items()}
+
+
+@pytest.fixture(scope='module')
+def recordings() -> list[dict[str, list[str]]]:
+    """Those made so far."""
+    return [record()]
 
 
 def bare(function: str) -> str:
@@ -63,10 +73,17 @@ def test_all_walks_are_described():
 
 
 @pytest.mark.parametrize('name', WALKS)
-def test_a_walk_is_as_described(recorded, name):
-    functions = recorded[name]
+def test_a_walk_is_as_described(recordings, name):
     described = [function for _, function in WALKS[name]]
     if sys.version_info < (3, 11):
         described = list(map(bare, described))
-    assert [f for f in described if f not in functions] == []
-    assert described == sorted(described, key=functions.index)
+    assert [f for f in described if f not in recordings[0][name]] == []
+
+    def is_in_order():
+        return any(
+            described == sorted(described, key=recorded[name].index)
+            for recorded in recordings
+            if set(described) <= set(recorded[name]))
+    while not is_in_order() and len(recordings) < RECORDINGS:
+        recordings.append(record())
+    assert is_in_order()
