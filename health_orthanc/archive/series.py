@@ -2,12 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Series of a study"""
 
-from sql.functions import CharLength
-
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pyson import Bool, Eval
 
-from .resource import ResourceMixin
+from .resource import ResourceMixin, order_as_numbers
 from .viewer import ViewableMixin
 
 __all__ = ['Series']
@@ -69,11 +67,7 @@ class Series(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
         cls._order = [('study', 'ASC'), ('series_number', 'ASC'),
             ('id', 'ASC')]
 
-    @staticmethod
-    def order_series_number(tables):
-        "Order as numbers: 2 before 10"
-        table, _ = tables[None]
-        return [CharLength(table.series_number), table.series_number]
+    order_series_number = order_as_numbers('series_number')
 
     def get_rec_name(self, name):
         parts = [

@@ -292,21 +292,3 @@ class Study(
             'PatientID': self.patient_id,
             'StudyInstanceUID': self.study_instance_UID,
             }
-
-    @classmethod
-    def search_orthanc_ids(cls, server, orthanc_ids):
-        """Return the studies of a server with the given Orthanc ids.
-
-        Parameters
-        ----------
-        server : Server
-        orthanc_ids : iterable of str
-
-        Returns
-        -------
-        list of Study
-        """
-        return cls.search([
-                ('server', '=', server.id),
-                ('orthanc_UID', 'in', list(orthanc_ids)),
-                ], order=[('id', 'ASC')])

@@ -581,8 +581,8 @@ def _last_update(holding):
         return StudyResource.from_json(holding.study).last_update
 
 
-class Study(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study'
+class Synchronization(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.orthanc.synchronization'
 
     @classmethod
     def without_superseded(cls, server, resources):

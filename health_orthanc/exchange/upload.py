@@ -18,7 +18,7 @@ from ..core.orthanc.errors import (
     ConnectionFailed, ConnectionRefused, Forbidden, InstanceRefused,
     OrthancError, TimedOut, Unauthorized)
 from ..core.orthanc.upload import Unreadable
-from ..linking.link import assess_choice
+from ..linking.link import assess_choice, find_studies, match_received
 from ..synchronization.engine import Engine
 
 __all__ = [
@@ -221,14 +221,7 @@ def import_studies(server_id, client, with_instances, orthanc_ids):
     engine = Engine(server_id, None, client, with_instances)
     for orthanc_id in orthanc_ids:
         engine.study(orthanc_id)
-    in_transaction(_match, server_id, orthanc_ids)
-
-
-def _match(server_id, orthanc_ids):
-    pool = Pool()
-    Server = pool.get('gnuhealth.orthanc.config')
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    Study.match_received(Server(server_id), orthanc_ids)
+    in_transaction(match_received, server_id, orthanc_ids)
 
 
 def link_studies(
@@ -264,12 +257,11 @@ def link_studies(
 def _link_study(user, server_id, orthanc_id, patient_id, request_id, reason):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    server = pool.get('gnuhealth.orthanc.config')(server_id)
     patient = pool.get('gnuhealth.patient')(patient_id)
     request = pool.get('gnuhealth.imaging.test.request')(
         request_id) if request_id else None
     with Transaction().set_user(user):
-        for study in Study.search_orthanc_ids(server, [orthanc_id]):
+        for study in find_studies(server_id, [orthanc_id]):
             if study.link_status == 'dismissed' or study.decided_by and (
                     study.patient != patient):
                 return gettext(

@@ -4,11 +4,10 @@
 
 from . import (
     attributes, candidates, configuration, dismissal, explanations, fulfilment,
-    history, key_image, link, orthanc_patient, party, patient, queue, request,
-    result, review, search_keys, study)
+    history, link, orthanc_patient, party, patient, queue, request, result,
+    review, search_keys, study)
 
 __all__ = [
-    'attributes', 'candidates', 'configuration', 'dismissal',
-    'explanations', 'fulfilment', 'history', 'key_image', 'link',
-    'orthanc_patient', 'party', 'patient', 'queue', 'request', 'result',
-    'review', 'search_keys', 'study']
+    'attributes', 'candidates', 'configuration', 'dismissal', 'explanations',
+    'fulfilment', 'history', 'link', 'orthanc_patient', 'party', 'patient',
+    'queue', 'request', 'result', 'review', 'search_keys', 'study']

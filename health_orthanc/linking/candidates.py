@@ -15,9 +15,8 @@ from trytond.transaction import Transaction
 from ..common.rows import fetch_rows
 from ..core.dicom.values import clean_text
 from ..core.matching.attributes import Candidate, StudyAttributes
-from ..core.matching.birth_dates import compare_birth_dates
 from ..core.matching.field_comparison import (
-    compare_patient_ids, compare_sex, received_values)
+    compare_birth_dates, compare_patient_ids, compare_sex, received_values)
 from ..core.matching.names import compare_names
 from ..core.matching.search_keys import near_identifiers
 from ..core.matching.verdicts import Verdict

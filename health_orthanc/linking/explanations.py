@@ -6,11 +6,10 @@ from trytond.i18n import gettext
 
 from ..core.dicom.visible_text import visible_text
 from ..core.matching.decisions import Doubt
-from ..core.matching.verdicts import Verdict
 
 __all__ = [
     'DOUBTS', 'VERDICTS', 'describe_comparison', 'format_comparison',
-    'describe_vetoes', 'serialize_comparisons']
+    'describe_vetoes']
 
 DOUBTS = [
     (Doubt.NOBODY.value, "No Matching Patient"),
@@ -35,47 +34,13 @@ VERDICTS = [
     ]
 
 
-# Numbers that are only shown if both sides have them
-_NUMBERS = {
-    'study_uid', 'merge_id', 'accession_number', 'step', 'procedure',
-    'station'}
-
-
-def serialize_comparisons(assessment):
-    """Return the comparisons of an assessment, serializable as JSON.
-
-    Parameters
-    ----------
-    assessment : Assessment
-
-    Returns
-    -------
-    list of dict
-    """
-    return [
-        _serialize_comparison(c) for c in assessment.comparisons
-        if c.verdict is not Verdict.MISSING
-        or (c.ours or c.theirs) and c.field not in _NUMBERS
-        or c.ours and c.theirs]
-
-
-def _serialize_comparison(comparison):
-    return {
-        'field': comparison.field,
-        'ours': comparison.ours,
-        'theirs': comparison.theirs,
-        'verdict': comparison.verdict.value,
-        'reason': comparison.reason.value if comparison.reason else None,
-        }
-
-
 def describe_comparison(comparison):
     """Return a comparison with its texts translated.
 
     Parameters
     ----------
     comparison : dict
-        An item of `serialize_comparisons`.
+        An item of `history.serialize_comparisons`.
 
     Returns
     -------
@@ -99,7 +64,7 @@ def format_comparison(comparison):
     Parameters
     ----------
     comparison : dict
-        An item of `serialize_comparisons`.
+        An item of `history.serialize_comparisons`.
 
     Returns
     -------

@@ -16,9 +16,8 @@ from ..core.matching.field_comparison import NOT_ACQUIRED
 from ..orders.states import OPEN_STATES
 from .candidates import study_attributes
 from .history import CONFIRMED
-from .key_image import has_other_images
 
-__all__ = ['fulfil_orders']
+__all__ = ['fulfil_orders', 'remove_misplaced_key_images']
 
 # How long the notification of a study may take
 _AWAITED = dt.timedelta(days=7)
@@ -64,7 +63,7 @@ def _was_deleted_unread(study):
     result = study.imaging_test
     return bool(study.deleted_at and study.missing_since) and not (
         result and (
-            not result.orthanc_unreported or has_other_images(result)))
+            not result.orthanc_unreported or _has_other_images(result)))
 
 
 def _release_steps(study, request):
@@ -169,3 +168,47 @@ def _release_result(study, request):
         Result.delete([former])
     else:
         Result.write([former], {'orthanc_images_unlinked': True})
+
+
+# --- Key images -----------------------------------------------------------
+
+
+@without_check_access
+def remove_misplaced_key_images(studies):
+    """Remove the key images of studies whose patient or result has changed.
+
+    The next synchronization attaches them at the new place.
+
+    Parameters
+    ----------
+    studies : list of Study
+    """
+    pool = Pool()
+    Attachment = pool.get('ir.attachment')
+    Study = pool.get('gnuhealth.imaging_orthanc.study')
+    moved = [
+        s for s in Study.search([
+                ('id', 'in', [s.id for s in studies]),
+                ('key_image', '!=', None),
+                ])
+        if not _is_attached_correctly(s)]
+    attachments = [s.key_image for s in moved]
+    Study.write(moved, {'key_image': None, 'key_image_at': None})
+    Attachment.delete(attachments)
+
+
+def _is_attached_correctly(study):
+    "Return whether a key image is attached to the study's result or patient"
+    resource = study.key_image.resource
+    if resource == study.imaging_test:
+        return True
+    return bool(study.patient) and resource == study.patient
+
+
+def _has_other_images(result):
+    "Return whether a result has attachments that are not key images"
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    images = {a.id for a in result.images}
+    return bool(images - {
+            s.key_image.id for s in Study.search(
+                [('key_image', 'in', list(images))])})

@@ -12,9 +12,11 @@ from trytond.transaction import without_check_access
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.transaction import now
+from ..core.matching.verdicts import Verdict
 from .explanations import DOUBTS, format_comparison
 
-__all__ = ['CONFIRMED', 'LINK_STATUSES', 'StudyDecision']
+__all__ = [
+    'CONFIRMED', 'LINK_STATUSES', 'StudyDecision', 'serialize_comparisons']
 
 LINK_STATUSES = [
     ('manual', "Manual Link"),
@@ -147,3 +149,37 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     def write(cls, *args):
         Pool().get('ir.model.access').check(cls.__name__, 'write')
         raise DecisionAccessError.readonly()
+
+
+# Numbers that are only shown if both sides have them
+_NUMBERS = {
+    'study_uid', 'merge_id', 'accession_number', 'step', 'procedure',
+    'station'}
+
+
+def serialize_comparisons(assessment):
+    """Return the comparisons of an assessment, serializable as JSON.
+
+    Parameters
+    ----------
+    assessment : Assessment
+
+    Returns
+    -------
+    list of dict
+    """
+    return [
+        _serialize_comparison(c) for c in assessment.comparisons
+        if c.verdict is not Verdict.MISSING
+        or (c.ours or c.theirs) and c.field not in _NUMBERS
+        or c.ours and c.theirs]
+
+
+def _serialize_comparison(comparison):
+    return {
+        'field': comparison.field,
+        'ours': comparison.ours,
+        'theirs': comparison.theirs,
+        'verdict': comparison.verdict.value,
+        'reason': comparison.reason.value if comparison.reason else None,
+        }

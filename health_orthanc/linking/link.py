@@ -25,14 +25,14 @@ from ..core.matching.identities import Identity, compare_identities
 from ..core.matching.verdicts import Verdict
 from .attributes import order_attributes, patient_attributes
 from .candidates import study_attributes
-from .explanations import serialize_comparisons
 from .fulfilment import fulfil_orders
+from .history import serialize_comparisons
 from .queue import due_studies, mark_matched
 from .search_keys import digest_keys, study_keys
 
 __all__ = [
-    'assess_choice', 'has_match', 'match_due', 'match_orders', 'evaluate',
-    'studies_to_assign']
+    'assess_choice', 'evaluate', 'find_studies', 'has_match', 'match_due',
+    'match_notified', 'match_orders', 'match_received', 'studies_to_assign']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.engine')
 
@@ -369,6 +369,54 @@ def _suggestion_values(decision, status):
         'score': first.score if first else None,
         'doubt': decision.doubt.value if decision.doubt else None,
         }
+
+
+def find_studies(server_id, orthanc_ids):
+    """Return the studies of a server with the given Orthanc ids.
+
+    Parameters
+    ----------
+    server_id : int
+    orthanc_ids : iterable of str
+
+    Returns
+    -------
+    list of Study
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    return Study.search([
+            ('server', '=', server_id),
+            ('orthanc_UID', 'in', list(orthanc_ids)),
+            ], order=[('id', 'ASC')])
+
+
+def match_received(server_id, orthanc_ids):
+    """Match studies that were just stored.
+
+    Parameters
+    ----------
+    server_id : int
+    orthanc_ids : iterable of str
+    """
+    match_orders([s.id for s in find_studies(server_id, orthanc_ids)])
+
+
+def match_notified(server_id, orthanc_id, facts):
+    """Store the attributes in a notification, and match the study.
+
+    Parameters
+    ----------
+    server_id : int
+    orthanc_id : str
+    facts : str
+        JSON; see `candidates.study_attributes`.
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    studies = find_studies(server_id, [orthanc_id])
+    Study.write(
+        [s for s in studies if s.notified_facts != facts],
+        {'notified_facts': facts})
+    match_orders([s.id for s in studies])
 
 
 def match_due(server=None, ids=None):

@@ -16,7 +16,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from ..common.rows import fetch_rows
 from ..common.transaction import now
-from ..core.matching.birth_dates import find_slip
+from ..core.matching.field_comparison import find_slip
 from .search_keys import MARK
 
 __all__ = [

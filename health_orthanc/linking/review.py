@@ -18,10 +18,9 @@ from ..common.access import check_write
 from ..common.exceptions import LinkVetoError, ReasonRequiredError
 from ..common.transaction import now
 from .candidates import study_attributes
-from .explanations import DOUBTS, describe_vetoes, serialize_comparisons
-from .fulfilment import fulfil_orders
-from .history import LINK_STATUSES
-from .key_image import remove_misplaced_key_images
+from .explanations import DOUBTS, describe_vetoes
+from .fulfilment import fulfil_orders, remove_misplaced_key_images
+from .history import LINK_STATUSES, serialize_comparisons
 from .link import assess_choice, match_orders
 
 __all__ = ['ReviewMixin', 'assess_study']

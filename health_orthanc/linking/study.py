@@ -8,7 +8,7 @@ from trytond.model import Index, fields
 from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval, If
 
-from .link import match_due, match_orders
+from .link import match_due
 from .review import ReviewMixin
 
 __all__ = ['Study']
@@ -116,35 +116,6 @@ class Study(ReviewMixin, metaclass=PoolMeta):
             self.patient = self.request.patient
             if self.imaging_test and self.imaging_test.request != self.request:
                 self.imaging_test = None
-
-    @classmethod
-    def match_notified(cls, server, orthanc_id, facts):
-        """Store the attributes in a notification, and match the study.
-
-        Parameters
-        ----------
-        server : Server
-        orthanc_id : str
-        facts : str
-            JSON; see `candidates.study_attributes`.
-        """
-        studies = cls.search_orthanc_ids(server, [orthanc_id])
-        cls.write(
-            [s for s in studies if s.notified_facts != facts],
-            {'notified_facts': facts})
-        match_orders([s.id for s in studies])
-
-    @classmethod
-    def match_received(cls, server, orthanc_ids):
-        """Match studies that were just stored.
-
-        Parameters
-        ----------
-        server : Server
-        orthanc_ids : iterable of str
-        """
-        match_orders([
-                s.id for s in cls.search_orthanc_ids(server, orthanc_ids)])
 
     @classmethod
     def match_again(cls, studies):

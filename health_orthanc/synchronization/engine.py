@@ -10,6 +10,7 @@ one resumes at that position.  Storing a batch again changes nothing.
 import json
 import logging
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from sql import Null
 
@@ -18,7 +19,6 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..common.transaction import in_transaction
-from ..core.orthanc.batches import read_ahead
 from ..core.orthanc.changes import (
     Cursor, Listing, LogState, Tally, change_pages, check_log, current_cursor)
 from ..core.orthanc.resources import (
@@ -329,7 +329,7 @@ class Engine:
     # Resources
 
     def _fetch(self, orthanc_ids):
-        return read_ahead(
+        return _read_ahead(
             self._client.bulk_content, orthanc_ids, BULK_LIMIT)
 
     def _parse(self, resources):
@@ -474,3 +474,21 @@ def _level(resource):
 
 def _orthanc_id(resource):
     return getattr(resource, 'orthanc_id', None)
+
+
+def _read_ahead(fetch, ids, size):
+    """Yield what is fetched for the ids, batch by batch.
+
+    The next batch is fetched in another thread while the consumer works.
+    """
+    batches = [ids[i:i + size] for i in range(0, len(ids), size)]
+    if len(batches) <= 1:
+        yield from map(fetch, batches)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(fetch, batches[0])
+        for batch in batches[1:]:
+            found = following.result()
+            following = pool.submit(fetch, batch)
+            yield found
+        yield following.result()

@@ -18,6 +18,7 @@ from ..common.exceptions import describe
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
+from ..linking.link import match_notified, match_received
 from .engine import Engine
 
 __all__ = ['Notification', 'NotificationError']
@@ -273,16 +274,15 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _match(cls, id_):
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
         notification = cls(id_)
         if notification.kind == 'upload':
-            Study.match_received(
-                notification.server, [notification.orthanc_UID])
+            match_received(
+                notification.server.id, [notification.orthanc_UID])
         # Another worker may have processed a later notification
         elif notification.kind == 'study' and not cls._is_superseded(
                 notification):
-            Study.match_notified(
-                notification.server, notification.orthanc_UID,
+            match_notified(
+                notification.server.id, notification.orthanc_UID,
                 notification.facts)
 
     @classmethod

@@ -285,6 +285,23 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         """
 
     @classmethod
+    def without_superseded(cls, server, resources):
+        """Return the resources that are to be stored.
+
+        A hook for upper rooms that replace studies in Orthanc.
+
+        Parameters
+        ----------
+        server : Server
+        resources : iterable of StudyResource
+
+        Returns
+        -------
+        list of StudyResource
+        """
+        return list(resources)
+
+    @classmethod
     def follow_up(cls, server_id, client, limit=None):
         """Process the studies that have been stored.
 

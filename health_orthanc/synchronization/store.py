@@ -83,7 +83,8 @@ def store_studies(server, resources):
     """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
-    resources = Study.without_superseded(server, resources)
+    Synchronization = pool.get('gnuhealth.orthanc.synchronization')
+    resources = Synchronization.without_superseded(server, resources)
     known = load_rows(
         Study, 'orthanc_UID', {r.orthanc_id for r in resources},
         server=[server.id])

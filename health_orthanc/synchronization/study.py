@@ -12,23 +12,6 @@ class Study(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.study'
 
     @classmethod
-    def without_superseded(cls, server, resources):
-        """Return the resources that are to be stored.
-
-        A hook for upper rooms that replace studies in Orthanc.
-
-        Parameters
-        ----------
-        server : Server
-        resources : iterable of StudyResource
-
-        Returns
-        -------
-        list of StudyResource
-        """
-        return list(resources)
-
-    @classmethod
     def get_new_studies(cls):
         """Store the changes of every active server, now.
 

@@ -17,9 +17,8 @@ from ..common.access import RestrictedFormMixin, RestrictedWizardMixin
 from ..core.dicom.visible_text import visible_text
 from ..core.matching.verdicts import Verdict
 from ..linking.explanations import (
-    DOUBTS, VERDICTS, describe_comparison, describe_vetoes,
-    serialize_comparisons)
-from ..linking.history import LINK_STATUSES
+    DOUBTS, VERDICTS, describe_comparison, describe_vetoes)
+from ..linking.history import LINK_STATUSES, serialize_comparisons
 from ..linking.link import evaluate
 from ..linking.review import assess_study
 

@@ -300,7 +300,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
                 vetoes.update(dict.fromkeys(vetoed))
         return {
             'message': _summary(self._count_states(r['state'] for r in rows)),
-            'contradictions': describe_vetoes(vetoes) or None,
+            'contradictions': describe_vetoes(vetoes) if vetoes else None,
             'confirmed': False,
             'files': _limit_rows(rows),
             }

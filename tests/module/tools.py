@@ -13,6 +13,7 @@ from unittest.mock import patch
 from trytond.config import config
 from trytond.exceptions import UserError
 from trytond.ir import avatar
+from trytond.modules.health_orthanc.linking.link import match_notified
 from trytond.pool import Pool
 from trytond.protocols.jsonrpc import JSONDecoder, JSONEncoder
 from trytond.tests import test_tryton
@@ -371,6 +372,5 @@ def match_study(study, step_ids=(), **facts):
                 'RequestAttributes': [
                     {'ScheduledProcedureStepID': id_}
                     for id_ in step_ids]}])
-    Study.match_notified(
-        study.server, study.orthanc_UID, json.dumps(facts))
+    match_notified(study.server.id, study.orthanc_UID, json.dumps(facts))
     return Study(study.id)

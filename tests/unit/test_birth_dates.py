@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.matching.birth_dates import (
+from trytond.modules.health_orthanc.core.matching.field_comparison import (
     SLIP, compare_birth_dates, find_slip)
 from trytond.modules.health_orthanc.core.matching.search_keys import (
     birth_date_variants)

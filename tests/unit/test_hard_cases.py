@@ -9,10 +9,10 @@ import pytest
 from trytond.modules.health_orthanc.core.dicom.values import NameGroup
 from trytond.modules.health_orthanc.core.matching.attributes import (
     Candidate, StudyAttributes)
-from trytond.modules.health_orthanc.core.matching.birth_dates import (
-    read_birth_dates)
 from trytond.modules.health_orthanc.core.matching.decisions import (
     Doubt, Thresholds, decide)
+from trytond.modules.health_orthanc.core.matching.field_comparison import (
+    read_birth_dates)
 from trytond.modules.health_orthanc.core.matching.names import compare_names
 from trytond.modules.health_orthanc.core.matching.score import assess
 from trytond.modules.health_orthanc.core.matching.search_keys import (

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.dicom.values import NameGroup
-from trytond.modules.health_orthanc.core.matching.names import compare_names
-from trytond.modules.health_orthanc.core.matching.normalization import (
-    normalize_words)
+from trytond.modules.health_orthanc.core.matching.names import (
+    compare_names, normalize_words)
 from trytond.modules.health_orthanc.core.matching.verdicts import (
     Reason, Verdict)
 

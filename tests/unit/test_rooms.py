@@ -245,8 +245,8 @@ def test_arrows_are_found():
         ('orders', 'archive'), ('top', 'exchange')} <= found
     study = MODELS['gnuhealth.imaging_orthanc.study']
     assert study.owner == 'archive'
-    assert study.only_above('match_notified', 'archive') == {'linking'}
-    assert not study.only_above('match_notified', 'synchronization')
+    assert study.only_above('match_again', 'archive') == {'linking'}
+    assert not study.only_above('match_again', 'synchronization')
     assert not study.only_above('write', 'archive')
 
 

@@ -9,14 +9,16 @@ malformed one. Padding does not belong to a value.
 import datetime as dt
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom.uid import generate_uid
 
 __all__ = [
-    'NameGroup', 'PersonName', 'clean_text', 'display_names', 'is_ae_title',
-    'is_short_string', 'is_uid', 'new_uid', 'parse_date', 'parse_integer',
-    'parse_person_name', 'parse_time']
+    'NameGroup', 'PersonName', 'clean_text', 'clean_texts', 'display_names',
+    'is_ae_title', 'is_short_string', 'is_uid', 'new_uid', 'parse_date',
+    'parse_integer', 'parse_person_name', 'parse_time']
 
 # Controls and lone surrogates can neither be stored nor shown
 _UNPRINTABLE = (
@@ -38,6 +40,13 @@ def clean_text(text: str | None) -> str:
     if not (text.isascii() and text.isprintable()):
         text = text.translate(_UNPRINTABLE)
     return text.strip()
+
+
+def clean_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values that are texts, each as `clean_text` returns it."""
+    return {
+        key: clean_text(value) for key, value in values.items()
+        if isinstance(value, str)}
 
 
 def parse_date(text: str | None) -> dt.date | None:

@@ -4,21 +4,24 @@
 
 import datetime as dt
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from rapidfuzz.distance import OSA
 
 from .attributes import (
     OrderAttributes, PatientAttributes, StepAttributes, StudyAttributes)
-from .normalization import normalize_words
-from .verdicts import Finding, Reason
+from .names import normalize_words
+from .verdicts import (
+    Differs, Equal, Finding, Missing, Partial, Reason, Verdict)
 
 __all__ = [
-    'NOT_ACQUIRED', 'compare_accession_numbers', 'compare_dates',
+    'NOT_ACQUIRED', 'SLIP', 'compare_accession_numbers',
+    'compare_birth_date_texts', 'compare_birth_dates', 'compare_dates',
     'compare_descriptions', 'compare_merge_id', 'compare_modalities',
     'compare_patient_ids', 'compare_sex', 'compare_stations',
-    'compare_step_ids', 'compare_study_uids', 'is_mistyped',
-    'received_values']
+    'compare_step_ids', 'compare_study_uids', 'find_slip', 'is_mistyped',
+    'read_birth_dates', 'received_values']
 
 # Modalities of derived objects, and of any objects (PS3.3 C.7.3.1.1.1)
 NOT_ACQUIRED = frozenset("""
@@ -52,25 +55,25 @@ def compare_patient_ids(
     """
     ours, theirs = patient.puid, study.patient_id
     if not ours:
-        return Finding.missing()
+        return Missing()
     is_foreign = bool(
         issuers and study.issuer and study.issuer not in issuers)
     if theirs == ours and not is_foreign:
-        return Finding.equal()
+        return Equal()
     # Whoever owns the PUID comes before whoever has it as another identifier
     if theirs in puids and not is_foreign:
-        return Finding.differs(Reason.OTHER_PATIENT)
+        return Differs(Reason.OTHER_PATIENT)
     if ours in study.other_patient_ids or (
             theirs and theirs in patient.other_ids):
-        return Finding.equal(Reason.OTHER_ID)
+        return Equal(Reason.OTHER_ID)
     if not theirs:
-        return Finding.missing()
+        return Missing()
     if is_foreign:
-        return Finding.missing(Reason.FOREIGN_ID)
+        return Missing(Reason.FOREIGN_ID)
     if is_mistyped(ours, theirs):
-        return Finding.differs(Reason.SIMILAR, 0.5)
+        return Differs(Reason.SIMILAR, 0.5)
     # It may also be a merge ID that a workstation has written
-    return Finding.missing(Reason.FOREIGN_ID)
+    return Missing(Reason.FOREIGN_ID)
 
 
 def is_mistyped(one: str, other: str) -> bool:
@@ -104,9 +107,9 @@ def compare_sex(patient: PatientAttributes, theirs: str) -> Finding:
         _known_sex, [patient.biological_sex, patient.gender])
     ours = biological or gender
     if not ours or not sex:
-        return Finding.missing()
+        return Missing()
     reason = None if biological else Reason.GENDER
-    return (Finding.equal if ours == sex else Finding.differs)(reason)
+    return (Equal if ours == sex else Differs)(reason)
 
 
 def _known_sex(sex: str | None) -> str | None:
@@ -133,12 +136,12 @@ def compare_study_uids(
     Finding
     """
     if not ours or not theirs:
-        return Finding.missing()
+        return Missing()
     if ours in theirs:
-        return Finding.equal()
+        return Equal()
     if not set(theirs).isdisjoint(known):
-        return Finding.differs(Reason.OTHER_ORDER)
-    return Finding.missing(Reason.OWN_UID)
+        return Differs(Reason.OTHER_ORDER)
+    return Missing(Reason.OWN_UID)
 
 
 def compare_merge_id(
@@ -155,10 +158,10 @@ def compare_merge_id(
     """
     merge_id = order.merge_id
     if not merge_id or order.study_uid in study.study_uids:
-        return Finding.missing()
+        return Missing()
     return (
-        Finding.equal() if merge_id in received_values(study)
-        else Finding.missing())
+        Equal() if merge_id in received_values(study)
+        else Missing())
 
 
 def received_values(study: StudyAttributes) -> set[str]:
@@ -200,16 +203,16 @@ def compare_accession_numbers(
     """
     ours = order.accession_number
     if not theirs or not (ours or order.aliases):
-        return Finding.missing()
+        return Missing()
     if ours in theirs:
-        return Finding.equal()
+        return Equal()
     if not order.aliases.isdisjoint(theirs):
-        return Finding.equal(Reason.ALIAS)
+        return Equal(Reason.ALIAS)
     if any(
             is_mistyped(number, their) or _has_lost_parts(number, their)
             for number in {ours, *order.aliases} - {''} for their in theirs):
-        return Finding.differs(Reason.SIMILAR, 0.5)
-    return Finding.differs()
+        return Differs(Reason.SIMILAR, 0.5)
+    return Differs()
 
 
 # Of a number that is a part of another one
@@ -246,12 +249,12 @@ def compare_step_ids(
     """
     ours, theirs = set(ours) - {''}, set(theirs) - {''}
     if not ours or not theirs:
-        return Finding.missing()
+        return Missing()
     if ours.isdisjoint(theirs):
-        return Finding.differs()
+        return Differs()
     if not identified:
-        return Finding.missing(Reason.BARE_STEP)
-    return Finding.equal()
+        return Missing(Reason.BARE_STEP)
+    return Equal()
 
 
 def compare_modalities(
@@ -274,12 +277,12 @@ def compare_modalities(
     ours = {s.modality for s in steps} - {'', 'OT'}
     theirs = set(theirs) - NOT_ACQUIRED - {''}
     if not ours or not theirs:
-        return Finding.missing()
+        return Missing()
     if ours & theirs:
-        return Finding.equal()
+        return Equal()
     if ours & _PROJECTION and theirs & _PROJECTION:
-        return Finding.equal(Reason.KIND)
-    return Finding.differs()
+        return Equal(Reason.KIND)
+    return Differs()
 
 
 def compare_dates(
@@ -300,10 +303,10 @@ def compare_dates(
     """
     ours = [s.date for s in steps if s.date]
     if not ours or not theirs:
-        return Finding.missing()
+        return Missing()
     if any(abs(date - theirs) <= window for date in ours):
-        return Finding.equal()
-    return Finding.differs()
+        return Equal()
+    return Differs()
 
 
 def compare_descriptions(ours: str, theirs: str) -> Finding:
@@ -317,11 +320,11 @@ def compare_descriptions(ours: str, theirs: str) -> Finding:
     """
     one, other = sorted(normalize_words(ours)), sorted(normalize_words(theirs))
     if not one or not other:
-        return Finding.missing()
+        return Missing()
     if one == other:
-        return Finding.equal()
+        return Equal()
     common = len(set(one) & set(other))
-    return Finding.differs(
+    return Differs(
         Reason.SIMILAR if common else None,
         min(0.9, common / len({*one, *other})))
 
@@ -347,7 +350,174 @@ def compare_stations(
         ({s.station_name for s in steps} - {''}, study.station_names)]
     known = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
     if not known:
-        return Finding.missing()
+        return Missing()
     if any(ours & theirs for ours, theirs in known):
-        return Finding.equal()
-    return Finding.differs()
+        return Equal()
+    return Differs()
+
+
+# --- Birth dates ----------------------------------------------------------
+
+
+# Agreement of two dates that differ by a typing error
+SLIP = 0.5
+# Tolerance of an estimated date, in years
+_ESTIMATE = 5
+_OLDEST_YEAR = 1880
+_BUDDHIST_ERA = 543
+
+
+def compare_birth_dates(
+        ours: dt.date | None, theirs: dt.date | None,
+        estimated: bool = False) -> Finding:
+    """Compare a birth date of GNU Health with a PatientBirthDate.
+
+    A difference without a reason cannot be explained by a typing error.
+
+    Parameters
+    ----------
+    ours, theirs : date or None
+        1 January 1900, and years in which nobody alive was born, count as
+        unknown.
+    estimated : bool
+        Whether `ours` was calculated from an age.
+
+    Returns
+    -------
+    Finding
+    """
+    if not ours or not theirs:
+        return Missing()
+    if ours == theirs:
+        return Equal()
+    if _is_placeholder(ours) or _is_placeholder(theirs):
+        return Missing(Reason.PLACEHOLDER)
+    if estimated:
+        if abs(ours.year - theirs.year) <= _ESTIMATE:
+            return Missing(Reason.ESTIMATED)
+        return Differs(Reason.ESTIMATED)
+    slip = find_slip(ours, theirs)
+    return Differs(slip, SLIP if slip else 0)
+
+
+def compare_birth_date_texts(
+        ours: dt.date | None, theirs: str, estimated: bool = False
+        ) -> Finding:
+    """Compare a birth date with a text that is no date of DICOM.
+
+    It is read as people write dates. What cannot be read is a difference that
+    a person has to look at, never a contradiction.
+    """
+    dates = read_birth_dates(theirs)
+    if not dates:
+        return Differs(Reason.UNREADABLE_DATE, SLIP)
+    findings = [compare_birth_dates(ours, d, estimated) for d in dates]
+    best = max(findings, key=lambda f: (f.agreement or 0, f.verdict.value))
+    if len(dates) > 1 and best.verdict is Verdict.EQUAL:
+        # Day and month may be meant the other way round
+        return Partial(Reason.DAY_MONTH, 1)
+    return best
+
+
+_DATE_ORDERS = [
+    # Year first is never ambiguous; points are written in German and Slavic
+    # countries, day first
+    (re.compile(r'(?P<y>\d{4})[-./ ](?P<m>\d{1,2})[-./ ](?P<d>\d{1,2})'),),
+    (re.compile(r'(?P<d>\d{1,2})[. ] ?(?P<m>\d{1,2})[. ] ?(?P<y>\d{4})'),),
+    (
+        re.compile(r'(?P<d>\d{1,2})[-/](?P<m>\d{1,2})[-/](?P<y>\d{4})'),
+        re.compile(r'(?P<m>\d{1,2})[-/](?P<d>\d{1,2})[-/](?P<y>\d{4})')),
+    ]
+
+
+def read_birth_dates(text: str) -> list[dt.date]:
+    """Return the dates that a text may mean, the likeliest first.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``1988-09-09``, ``09.09.1988`` or ``9/9/1988``.
+    """
+    for patterns in _DATE_ORDERS:
+        found = []
+        for pattern in patterns:
+            match = pattern.fullmatch(text.strip())
+            if match:
+                with suppress(ValueError):
+                    found.append(dt.date(*(int(match[k]) for k in 'ymd')))
+        if found:
+            return list(dict.fromkeys(found))
+    return []
+
+
+def _is_placeholder(date: dt.date) -> bool:
+    return date == dt.date(1900, 1, 1) or date.year < _OLDEST_YEAR
+
+
+def find_slip(one: dt.date, other: dt.date) -> Reason | None:
+    """Return the single typing error that makes one date of another.
+
+    Returns
+    -------
+    Reason or None
+        None if it takes more than one error.
+    """
+    for reason, is_slip in _SLIPS.items():
+        if is_slip(one, other):
+            return reason
+    return None
+
+
+def _digits(date: dt.date) -> str:
+    return f'{date.year:04}{date.month:02}{date.day:02}'
+
+
+def _day_month(one: dt.date, other: dt.date) -> bool:
+    return (one.year, one.month, one.day) == (
+        other.year, other.day, other.month)
+
+
+def _digit(one: dt.date, other: dt.date) -> bool:
+    return sum(a != b for a, b in zip(_digits(one), _digits(other))) == 1
+
+
+def _transposed(one: dt.date, other: dt.date) -> bool:
+    first, second = _digits(one), _digits(other)
+    places = [i for i, (a, b) in enumerate(zip(first, second)) if a != b]
+    if len(places) != 2 or places[1] - places[0] != 1:
+        return False
+    start, end = places[0], places[1] + 1
+    return first[start:end] == second[start:end][::-1]
+
+
+def _years_apart(one: dt.date, other: dt.date, years: int) -> bool:
+    return abs(one.year - other.year) == years and (
+        (one.month, one.day) == (other.month, other.day))
+
+
+def _century(one: dt.date, other: dt.date) -> bool:
+    return _years_apart(one, other, 100)
+
+
+def _calendar(one: dt.date, other: dt.date) -> bool:
+    return _years_apart(one, other, _BUDDHIST_ERA)
+
+
+def _next_day(one: dt.date, other: dt.date) -> bool:
+    return abs((one - other).days) == 1
+
+
+def _first_of_year(one: dt.date, other: dt.date) -> bool:
+    return one.year == other.year and (1, 1) in {
+        (one.month, one.day), (other.month, other.day)}
+
+
+_SLIPS: dict[Reason, Callable[[dt.date, dt.date], bool]] = {
+    Reason.DAY_MONTH: _day_month,
+    Reason.CENTURY: _century,
+    Reason.TRANSPOSED: _transposed,
+    Reason.DIGIT: _digit,
+    Reason.NEXT_DAY: _next_day,
+    Reason.FIRST_OF_YEAR: _first_of_year,
+    Reason.CALENDAR: _calendar,
+    }

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
+from anyascii import anyascii
 from rapidfuzz.distance import OSA
 
 from ..dicom.values import NameGroup, PersonName, parse_person_name
-from .normalization import (
-    find_consonants, find_script, normalize_words, romanize)
-from .verdicts import Finding, Reason, Verdict
+from .verdicts import (
+    Differs, Equal, Finding, Missing, Partial, Reason, Verdict)
 
-__all__ = ['compare_groups', 'compare_names', 'name_groups']
+__all__ = [
+    'compare_groups', 'compare_names', 'find_consonants', 'find_script',
+    'name_groups', 'normalize_words', 'romanize']
 
 # Agreement of names, if the other side has
 _PART = 0.8  # a family and a given name, one of them perhaps an initial
@@ -96,14 +98,14 @@ def _compare_damaged(ours: Sequence[NameGroup], theirs: str) -> Finding:
     letters = re.sub(r'[\W_]', '', text.replace('_', '?'))
     unknown = len(_UNKNOWN_LETTER.findall(text))
     if len(letters) < unknown:
-        return Finding.missing(Reason.UNKNOWN_LETTERS)
+        return Missing(Reason.UNKNOWN_LETTERS)
     words = _DAMAGED_WORD.findall(text)
     for group in ours:
         own = re.findall(r'[^\W_]+', unicodedata.normalize(
                 'NFC', f'{group.family} {group.given} {group.middle}'))
         if len(own) == len(words) and _fit(words, own):
-            return Finding.equal(Reason.UNKNOWN_LETTERS)
-    return Finding.differs()
+            return Equal(Reason.UNKNOWN_LETTERS)
+    return Differs()
 
 
 def _fit(damaged: Sequence[str], words: Sequence[str]) -> bool:
@@ -146,14 +148,14 @@ def compare_groups(
             finding = _as_other_name(our)
         if best is None or _nearness(finding) > _nearness(best):
             best = finding
-    return best or Finding.missing()
+    return best or Missing()
 
 
 def _as_other_name(name: NameGroup) -> Finding:
     """Return the finding for another name; a nickname alone is weak."""
     if len(_writings(name)[0].words) > 1:
-        return Finding.equal(Reason.OTHER_NAME)
-    return Finding.partial(Reason.OTHER_NAME, _ONE_WORD)
+        return Equal(Reason.OTHER_NAME)
+    return Partial(Reason.OTHER_NAME, _ONE_WORD)
 
 
 _SCRIPT_REASONS = {Reason.SCRIPT, Reason.UNREADABLE_SCRIPT}
@@ -267,16 +269,16 @@ def _compare_equal(one: _Writing, other: _Writing) -> Finding | None:
     (family, given), (other_family, other_given) = one.joined, other.joined
     if (_same(one.family, other.family) or family == other_family) and (
             _same(one.given, other.given) or given == other_given):
-        return Finding.equal()
+        return Equal()
     if structured and (
             _same(one.family, other.given) or family == other_given) and (
             _same(one.given, other.family) or given == other_family):
-        return Finding.equal(Reason.SWAPPED)
+        return Equal(Reason.SWAPPED)
     if sorted(one.words) == sorted(other.words):
-        return Finding.equal()
+        return Equal()
     if not structured and not {family + given, given + family}.isdisjoint(
             {other_family + other_given, other_given + other_family}):
-        return Finding.equal()
+        return Equal()
     return None
 
 
@@ -291,15 +293,15 @@ def _compare_words(few: _Writing, many: _Writing) -> Finding:
     if all(value == 1 or value == _INITIAL for value in likeness):
         full = likeness.count(1)
         if full and len(likeness) > 1:
-            return Finding.partial(Reason.PART, _PART)
-        return Finding.partial(Reason.PART, _ONE_WORD)
+            return Partial(Reason.PART, _PART)
+        return Partial(Reason.PART, _ONE_WORD)
     mean = sum(likeness) / len(likeness)
     if len(likeness) > 1 and min(likeness) >= _SLIP:
-        return Finding.differs(Reason.SIMILAR, _ALIKE * mean)
+        return Differs(Reason.SIMILAR, _ALIKE * mean)
     joined = _likeness_of_joined(few, many)
     if joined >= _SOUNDS_ALIKE:
-        return Finding.differs(Reason.SIMILAR, _ALIKE * joined)
-    return Finding.differs(None, _RELATED * mean)
+        return Differs(Reason.SIMILAR, _ALIKE * joined)
+    return Differs(None, _RELATED * mean)
 
 
 def _likeness_of_joined(few: _Writing, many: _Writing) -> float:
@@ -357,10 +359,10 @@ def _word_likeness(
 def _compare_scripts(one: _Writing, other: _Writing) -> Finding:
     likeness = _read_alike(one, other)
     if likeness >= _READS_ALIKE:
-        return Finding.partial(Reason.SCRIPT, _OTHER_SCRIPT * likeness)
+        return Partial(Reason.SCRIPT, _OTHER_SCRIPT * likeness)
     if 'CJK' in {one.script, other.script}:
-        return Finding.missing(Reason.UNREADABLE_SCRIPT)
-    return Finding.differs(None, _RELATED * likeness)
+        return Missing(Reason.UNREADABLE_SCRIPT)
+    return Differs(None, _RELATED * likeness)
 
 
 @lru_cache(maxsize=65536)
@@ -404,3 +406,95 @@ def _romanize(writing: _Writing) -> _Writing:
         return writing
     return _Writing.make(
         romanize(writing.family), romanize(writing.given))
+
+
+# --- Words ----------------------------------------------------------------
+
+
+_UMLAUTS = str.maketrans({
+        'ä': 'ae', 'ö': 'oe', 'ü': 'ue', 'å': 'aa', 'ø': 'oe'})
+# Accents and Arabic vowel signs, but not the voicing marks of kana
+_MARKS = re.compile('[\u0300-\u036f\u064b-\u0655\u0670\u0640]')
+_ARABIC = str.maketrans('ىةٱ', 'يها')
+_ARABIC_ARTICLE = re.compile(r'\bال(?=\w{2})')
+_KATAKANA = {code: code - 0x60 for code in range(0x30a1, 0x30f7)}
+
+
+def normalize_words(text: str, umlauts: bool = False) -> tuple[str, ...]:
+    """Return the words of a text without case and accents.
+
+    Latin letters become ASCII, half-width and full-width letters become the
+    same, and Katakana becomes Hiragana.
+
+    Parameters
+    ----------
+    text : str
+    umlauts : bool
+        Whether *ä* becomes *ae*, else *a*.
+
+    Returns
+    -------
+    tuple of str
+        In their order; titles and particles are included.
+    """
+    text = unicodedata.normalize('NFC', text).casefold()
+    if not text.isascii():
+        if umlauts:
+            text = text.translate(_UMLAUTS)
+        text = unicodedata.normalize('NFKC', _MARKS.sub(
+                '', unicodedata.normalize('NFKD', text)))
+        text = text.translate(_KATAKANA).translate(_ARABIC)
+        text = _ARABIC_ARTICLE.sub('ال ', text)
+        text = ''.join(
+            anyascii(c) if find_script(c) == 'LATIN' else c for c in text)
+    # Many consoles write O'Brien as OBRIEN
+    text = re.sub(r"['’`´ʻʼ]", '', text.casefold())
+    return tuple(re.findall(r'[^\W_]+', text))
+
+
+@lru_cache(maxsize=8192)
+def _letter_script(letter: str) -> str:
+    name = unicodedata.name(letter, '').partition(' ')[0].partition('-')[0]
+    return {'HIRAGANA': 'KANA', 'KATAKANA': 'KANA'}.get(name, name)
+
+
+def find_script(words: Iterable[str]) -> str:
+    """Return the script of words, as Unicode names it.
+
+    Returns
+    -------
+    str
+        That of the first letter, as in ``'LATIN'``; ``'CJK'`` if any letter is
+        Chinese, ``'KANA'`` for both Japanese syllabaries, empty for no letter.
+    """
+    scripts = [_letter_script(c) for word in words for c in word]
+    if 'CJK' in scripts:
+        return 'CJK'
+    return scripts[0] if scripts else ''
+
+
+def romanize(words: Iterable[str]) -> tuple[str, ...]:
+    """Return words as they are pronounced, in ASCII.
+
+    Parameters
+    ----------
+    words : iterable of str
+        As `normalize_words` returns them.
+    """
+    return normalize_words(anyascii(' '.join(words)))
+
+
+_SOUNDS = (
+    str.maketrans('cqzjp', 'kksgf', "aeiouhyw'") | str.maketrans({'x': 'ks'}))
+
+
+@lru_cache(maxsize=65536)
+def find_consonants(word: str) -> str:
+    """Return the consonants that all romanizations of a word have in common.
+
+    Parameters
+    ----------
+    word : str
+        As `romanize` returns it.
+    """
+    return re.sub(r'(.)\1+', r'\1', word.translate(_SOUNDS))

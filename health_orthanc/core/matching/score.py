@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from ..dicom.values import display_names
 from .attributes import (
     Candidate, OrderAttributes, PatientAttributes, StudyAttributes)
-from .birth_dates import compare_birth_date_texts, compare_birth_dates
 from .field_comparison import (
-    compare_accession_numbers, compare_dates, compare_descriptions,
-    compare_merge_id, compare_modalities, compare_patient_ids, compare_sex,
-    compare_stations, compare_step_ids, compare_study_uids, is_mistyped)
+    compare_accession_numbers, compare_birth_date_texts, compare_birth_dates,
+    compare_dates, compare_descriptions, compare_merge_id, compare_modalities,
+    compare_patient_ids, compare_sex, compare_stations, compare_step_ids,
+    compare_study_uids, is_mistyped)
 from .names import compare_names
 from .verdicts import Comparison, Finding, Reason, Verdict
 
@@ -281,7 +281,9 @@ class _Comparisons:
 
     def add(
             self, name: str, ours: str, theirs: str, finding: Finding) -> None:
-        self.found[name] = Comparison(name, ours, theirs, finding)
+        self.found[name] = Comparison(
+            name, ours, theirs, finding.verdict, finding.reason,
+            finding.agreement)
 
     def is_equal(self, *names: str) -> bool:
         return all(

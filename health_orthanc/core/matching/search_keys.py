@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from ..dicom.values import NameGroup
-from .birth_dates import find_slip
-from .normalization import find_consonants, normalize_words, romanize
+from .field_comparison import find_slip
+from .names import find_consonants, normalize_words, romanize
 
 __all__ = ['birth_date_variants', 'name_keys', 'near_identifiers']
 

@@ -3,9 +3,11 @@
 """Results of the comparison of one field."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ['Comparison', 'Finding', 'Reason', 'Verdict']
+__all__ = [
+    'Comparison', 'Differs', 'Equal', 'Finding', 'Missing', 'Partial',
+    'Reason', 'Verdict']
 
 
 class Verdict(enum.Enum):
@@ -61,51 +63,50 @@ class Finding:
     Attributes
     ----------
     verdict : Verdict
+    reason : Reason or None
     agreement : float or None
         From 0 to 1; 1 only for equal values. None if nothing could be
         compared.
-    reason : Reason or None
     """
     verdict: Verdict
+    reason: Reason | None
     agreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Equal(Finding):
+    """The values are equal; their agreement is 1"""
+    verdict: Verdict = field(default=Verdict.EQUAL, init=False)
     reason: Reason | None = None
+    agreement: float | None = field(default=1.0, init=False)
 
-    @classmethod
-    def equal(cls, reason: Reason | None = None) -> 'Finding':
-        """Return the finding for equal values, whose agreement is 1."""
-        return cls(Verdict.EQUAL, 1.0, reason)
 
-    @classmethod
-    def differs(
-            cls, reason: Reason | None = None, agreement: float = 0.0
-            ) -> 'Finding':
-        """Return the finding for different values.
+@dataclass(frozen=True, slots=True)
+class Differs(Finding):
+    """The values differ
 
-        Parameters
-        ----------
-        reason : Reason, optional
-            None if no known error explains the difference.
-        agreement : float
-            From 0, less than 1.
-        """
-        return cls(Verdict.DIFFERS, agreement, reason)
+    Without a reason no known error explains the difference. The agreement is
+    less than 1.
+    """
+    verdict: Verdict = field(default=Verdict.DIFFERS, init=False)
+    reason: Reason | None = None
+    agreement: float | None = 0.0
 
-    @classmethod
-    def missing(cls, reason: Reason | None = None) -> 'Finding':
-        """Return the finding for values that cannot be compared."""
-        return cls(Verdict.MISSING, None, reason)
 
-    @classmethod
-    def partial(cls, reason: Reason, agreement: float) -> 'Finding':
-        """Return the finding for a value of which one side has only a part.
+@dataclass(frozen=True, slots=True)
+class Missing(Finding):
+    """The values cannot be compared"""
+    verdict: Verdict = field(default=Verdict.MISSING, init=False)
+    reason: Reason | None = None
+    agreement: float | None = field(default=None, init=False)
 
-        Parameters
-        ----------
-        reason : Reason
-        agreement : float
-            From 0, less than 1.
-        """
-        return cls(Verdict.MISSING, agreement, reason)
+
+@dataclass(frozen=True, slots=True)
+class Partial(Finding):
+    """One side has only a part of the value; the agreement is less than 1"""
+    verdict: Verdict = field(default=Verdict.MISSING, init=False)
+    reason: Reason | None = None
+    agreement: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +120,14 @@ class Comparison:
     ours, theirs : str
         The value in GNU Health and that in DICOM, for people to read; dates as
         in ISO 8601.
-    finding : Finding
+    verdict : Verdict
+    reason : Reason or None
+    agreement : float or None
+        As in the `Finding`.
     """
     field: str
     ours: str
     theirs: str
-    finding: Finding
-
-    @property
-    def verdict(self) -> Verdict:
-        """Verdict : whether the values are equal"""
-        return self.finding.verdict
-
-    @property
-    def reason(self) -> Reason | None:
-        """Reason or None : what explains the verdict"""
-        return self.finding.reason
-
-    @property
-    def agreement(self) -> float | None:
-        """float or None : from 0 to 1, None if nothing was compared"""
-        return self.finding.agreement
+    verdict: Verdict
+    reason: Reason | None
+    agreement: float | None

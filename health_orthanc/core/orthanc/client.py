@@ -14,14 +14,13 @@ from urllib.parse import urlencode
 import requests
 from requests.auth import HTTPBasicAuth
 
-from .answers import (
-    error_message, is_identifier, parse_identifier, parse_json,
-    parse_resources)
 from .errors import (
     Forbidden, InstanceRefused, NoImage, NotFound, NotOrthanc, NoWorklists,
     OrthancError, Redirected, ServerFault, Unauthorized, UnexpectedAnswer)
 from .network_errors import NETWORK_ERRORS, translate_error
-from .resources import ChangePage, MalformedResource
+from .resources import (
+    ChangePage, MalformedResource, error_message, is_identifier,
+    parse_identifier, parse_json, parse_resources)
 from .server_info import ServerInfo
 from .transport import Adapter, tls_context
 from .upload import InstanceContent, StoredInstance

@@ -22,7 +22,7 @@ from anyascii import anyascii
 from ..dicom.charsets import UNICODE, find_charset
 from ..dicom.values import parse_date, parse_person_name
 from ..matching.identities import Identity, compare_identities
-from ..matching.normalization import find_script
+from ..matching.names import find_script
 from ..matching.verdicts import Verdict
 from .client import OrthancClient
 from .errors import JobFailed, NotFound, TimedOut

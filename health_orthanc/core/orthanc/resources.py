@@ -8,17 +8,21 @@ keyword and the text of tags that could not be read.
 """
 
 import datetime as dt
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..dicom.values import (
-    clean_text, display_names, is_uid, parse_date, parse_integer, parse_time)
+    clean_texts, display_names, is_uid, parse_date, parse_integer, parse_time)
+from .errors import UnexpectedAnswer
 
 __all__ = [
     'Change', 'ChangePage', 'InstanceResource', 'MalformedResource',
-    'PatientResource', 'PatientTags', 'SeriesResource', 'StudyResource']
+    'PatientResource', 'PatientTags', 'SeriesResource', 'StudyResource',
+    'error_message', 'find_identifier', 'is_identifier', 'parse_identifier',
+    'parse_json', 'parse_resources']
 
 T = TypeVar('T')
 Malformed = tuple[tuple[str, str], ...]
@@ -326,7 +330,7 @@ class _Tags:
     """The tags of a resource, with a list of those that are malformed"""
 
     def __init__(self, json: Any, name: str):
-        self._tags = _mapping(_mapping(json).get(name))
+        self._tags = clean_texts(_mapping(_mapping(json).get(name)))
         self._malformed: list[tuple[str, str]] = []
 
     @property
@@ -334,8 +338,7 @@ class _Tags:
         return tuple(self._malformed)
 
     def text(self, keyword: str) -> str:
-        value = self._tags.get(keyword)
-        return clean_text(value) if isinstance(value, str) else ''
+        return self._tags.get(keyword, '')
 
     def names(self, keyword: str) -> str:
         return display_names(self.text(keyword))
@@ -403,3 +406,122 @@ def _parse_sex(text: str) -> str | None:
     if sex not in {'', 'M', 'F', 'O'}:
         raise ValueError("not a Patient's Sex")
     return sex or None
+
+
+# --- Answers --------------------------------------------------------------
+
+
+# Anything else could lead to another resource
+_IDENTIFIER = re.compile(r'[A-Za-z0-9_-]+')
+_PHRASE = re.compile(r'[A-Za-z][A-Za-z ,.()/-]{0,99}')
+
+
+def is_identifier(value: str) -> bool:
+    """Return whether a text can be one name in a path of Orthanc.
+
+    Anything else could lead to another resource.
+    """
+    return _IDENTIFIER.fullmatch(value) is not None
+
+
+def parse_json(type_: type, body: bytes, name: str) -> Any:
+    """Return the JSON value of an answer.
+
+    Parameters
+    ----------
+    type_ : type
+        Which the value must have.
+    body : bytes
+        In UTF-8.
+    name : str
+        The call, for the error: as in ``'GET /studies'``.
+
+    Raises
+    ------
+    UnexpectedAnswer
+        ``'not JSON'``, or ``'shape'`` for another type.
+    """
+    try:
+        value = json.loads(body.decode('utf-8'))
+    except (ValueError, RecursionError):
+        # The original error would hold the body
+        raise UnexpectedAnswer('not JSON', name) from None
+    if not isinstance(value, type_):
+        raise UnexpectedAnswer('shape', name)
+    return value
+
+
+def parse_identifier(body: bytes, name: str) -> str:
+    """Return the ``ID`` in an answer, as `find_identifier` does.
+
+    Parameters
+    ----------
+    body : bytes
+    name : str
+        The call, for the error.
+    """
+    return find_identifier(parse_json(dict, body, name), 'ID', name)
+
+
+def find_identifier(answer: dict[str, Any], key: str, name: str) -> str:
+    """Return an identifier in an answer.
+
+    Parameters
+    ----------
+    answer : dict
+    key : str
+    name : str
+        The call, for the error.
+
+    Raises
+    ------
+    UnexpectedAnswer
+        ``'shape'``: it is missing, or no identifier.
+    """
+    value = answer.get(key)
+    if not isinstance(value, str) or not is_identifier(value):
+        raise UnexpectedAnswer('shape', name)
+    return value
+
+
+def parse_resources(body: bytes, name: str) -> list[dict[str, Any]]:
+    """Return the resources in an answer.
+
+    Parameters
+    ----------
+    body : bytes
+    name : str
+        The call, for the error.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    UnexpectedAnswer
+        It is no list of objects.
+    """
+    values = parse_json(list, body, name)
+    if not all(isinstance(value, dict) for value in values):
+        raise UnexpectedAnswer('shape', name)
+    return values
+
+
+def error_message(body: bytes) -> str:
+    """Return the message of an error of Orthanc.
+
+    Returns
+    -------
+    str
+        One of Orthanc's own phrases, as in ``'Bad file format'``; empty for
+        anything else, which could hold data of a patient.
+    """
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ''
+    message = answer.get('Message') if isinstance(answer, dict) else None
+    if isinstance(message, str) and _PHRASE.fullmatch(message):
+        return message
+    return ''

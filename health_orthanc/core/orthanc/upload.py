@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from .answers import find_identifier
 from .errors import InstanceRefused, UnexpectedAnswer
+from .resources import find_identifier
 
 __all__ = ['InstanceContent', 'StoredInstance', 'Unreadable']
 
