@@ -45,8 +45,8 @@ NO_TESTS = 5
 # Each one more starts databases and programs of its own.
 WORKERS = 3
 SPREAD = [
-    f'--numprocesses={WORKERS}', '--dist=loadgroup',
-    # `tests/conftest.py` puts the files in order
+    # `tests/conftest.py` puts the files in order, and together
+    f'--numprocesses={WORKERS}', '--dist=loadscope',
     '--no-loadscope-reorder']
 
 

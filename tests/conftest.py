@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from devtools import sao
 from devtools.orthanc import Orthanc
@@ -38,13 +40,22 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+def pytest_xdist_make_scheduler(
+        config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _FileScheduling(config, log)
+
+
+class _FileScheduling(LoadScopeScheduling):
     """Let one process run a file, or all that one browser is started for.
+
+    The marks `xdist_group` would do, but pytest-xdist 3.8 cannot pass them on
+    with pytest 9.2: each process then prepares what each file needs.
     """
-    group = item.path.relative_to(TESTS).as_posix()
-    if 'browser' in getattr(item, 'fixturenames', []):
-        group = 'browser'
-    item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition('::')[0]
+        browser = (TESTS / 'browser').relative_to(TESTS.parent).as_posix()
+        return browser if path.startswith(f'{browser}/') else path
 
 
 def pytest_collection_modifyitems(
