@@ -57,6 +57,7 @@ def register():
         orders.request.Request,
         worklist.request.Request,
         linking.request.Request,
+        linking.late_images.LateImages,
         orders.step.ProcedureStep,
         worklist.step.ProcedureStep,
         worklist.item.WorklistEntry,

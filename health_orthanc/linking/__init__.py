@@ -4,10 +4,10 @@
 
 from . import (
     attributes, candidates, configuration, dismissal, explanations, fulfilment,
-    history, link, orthanc_patient, party, patient, queue, request, result,
-    review, search_keys, study)
+    history, late_images, link, orthanc_patient, party, patient, queue,
+    request, result, review, search_keys, study)
 
 __all__ = [
     'attributes', 'candidates', 'configuration', 'dismissal', 'explanations',
-    'fulfilment', 'history', 'link', 'orthanc_patient', 'party', 'patient',
-    'queue', 'request', 'result', 'review', 'search_keys', 'study']
+    'fulfilment', 'history', 'late_images', 'link', 'orthanc_patient', 'party',
+    'patient', 'queue', 'request', 'result', 'review', 'search_keys', 'study']

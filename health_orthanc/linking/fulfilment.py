@@ -17,7 +17,9 @@ from ..orders.states import OPEN_STATES
 from .candidates import study_attributes
 from .history import CONFIRMED
 
-__all__ = ['fulfil_orders', 'remove_misplaced_key_images']
+__all__ = [
+    'complete_canceled', 'fulfil_orders', 'is_late',
+    'remove_misplaced_key_images']
 
 # How long the notification of a study may take
 _AWAITED = dt.timedelta(days=7)
@@ -37,19 +39,29 @@ def fulfil_orders(studies):
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Request = pool.get('gnuhealth.imaging.test.request')
     Step = pool.get('gnuhealth.imaging.procedure.step')
+    LateImages = pool.get('gnuhealth.imaging_orthanc.late_images')
     studies = Study.browse([s.id for s in studies])
     done = Step.search([('study', 'in', [s.id for s in studies])])
     requests = {s.request for s in studies if s.request}
     requests |= {step.request for step in done}
     if requests:
         Request.lock_for_update(list(requests))
+    kept, late = LateImages.kept(studies), set()
     for study in studies:
         request = _confirmed_order(study)
         _release_steps(study, request)
-        _release_result(study, request)
+        reported = request
+        if request and (study.id, request.id) in kept and not (
+                _is_reported(study)):
+            reported = None
+        _release_result(study, reported)
         if request:
             _complete_steps(study, request)
-            _assign_result(study, request)
+            if is_late(study, Request(request.id)):
+                late.add((study.id, request.id))
+        if reported:
+            _assign_result(study, reported)
+    LateImages.replace(studies, late)
 
 
 def _confirmed_order(study):
@@ -66,6 +78,11 @@ def _was_deleted_unread(study):
             not result.orthanc_unreported or _has_other_images(result)))
 
 
+def _is_reported(study):
+    result = study.settled_result
+    return bool(result) and not result.orthanc_unreported
+
+
 def _release_steps(study, request):
     "Reopen the steps of other orders that the study has completed"
     Step = Pool().get('gnuhealth.imaging.procedure.step')
@@ -78,32 +95,85 @@ def _release_steps(study, request):
         Step.write([step], {'study': None, 'state_before': None})
 
 
-def _complete_steps(study, request):
-    """Complete the steps of an order that the images belong to.
-
-    If the images do not contain step IDs, they complete the steps of their
-    modality, or the only step.
-    """
+def _complete_steps(study, request, states=OPEN_STATES):
+    "Complete the steps of an order, in certain states, by their images"
     Step = Pool().get('gnuhealth.imaging.procedure.step')
-    step_ids = study_attributes(study).step_ids
-    steps = [s for s in request.steps if s.state in OPEN_STATES]
-    named = [s for s in request.steps if s.step_id in step_ids]
-    if named:
-        steps = [s for s in steps if s in named]
-    elif len(request.steps) > 1:
-        if _awaits_notification(study):
-            return
-        modalities = {s.modality for s in study.series}
-        steps = [s for s in steps if s.modality in modalities]
-    modalities = {s.modality for s in study.series}
-    only_documents = bool(modalities) and modalities <= NOT_ACQUIRED
-    for step in steps:
-        # Documents and reports are no examination, unless they are ordered
-        if only_documents and step.modality not in modalities:
-            continue
+    for step in _find_steps(study, request, states):
         state = step.state
         Step.move([step], 'completed', ended_at=now())
         Step.write([step], {'study': study.id, 'state_before': state})
+
+
+def _find_steps(study, request, states):
+    """Return the steps of an order that the images belong to.
+
+    If the images do not contain step IDs, these are the steps of their
+    modality, or the only step.
+    """
+    modalities = {s.modality for s in study.series}
+    steps = _named_steps(study, request)
+    if not steps:
+        steps = request.steps
+        if len(steps) > 1:
+            if _awaits_notification(study):
+                return []
+            steps = [s for s in steps if s.modality in modalities]
+    # Documents and reports are no examination, unless they are ordered
+    return [
+        s for s in steps if s.state in states
+        and (s.modality in modalities or not _has_only_documents(study))]
+
+
+def _has_only_documents(study):
+    modalities = {s.modality for s in study.series}
+    return bool(modalities) and modalities <= NOT_ACQUIRED
+
+
+def _named_steps(study, request):
+    "Return the steps whose IDs the images contain"
+    step_ids = study_attributes(study).step_ids
+    return [s for s in request.steps if s.step_id in step_ids]
+
+
+def is_late(study, request):
+    """Return whether images were acquired for what was canceled.
+
+    Parameters
+    ----------
+    study : Study
+    request : Request
+        Its order.
+
+    Returns
+    -------
+    bool
+    """
+    if any(s.study == study for s in request.steps):
+        return False
+    if not request.steps:
+        return request.state == 'canceled' and not _has_only_documents(study)
+    canceled = _find_steps(study, request, ['canceled'])
+    # Another step of an order may have been canceled for any reason
+    return bool(canceled) and (
+        request.state == 'canceled' or bool(_named_steps(study, request)))
+
+
+def complete_canceled(pairs):
+    """Complete canceled orders by their images.
+
+    Parameters
+    ----------
+    pairs : list of tuple
+        Study and Request.
+    """
+    Request = Pool().get('gnuhealth.imaging.test.request')
+    for study, request in pairs:
+        if not request.steps:
+            # Orders from before the module have none
+            Request.create_missing_steps([request])
+            request = Request(request.id)
+        _complete_steps(study, request, [*OPEN_STATES, 'canceled'])
+    fulfil_orders(list({study for study, _ in pairs}))
 
 
 def _awaits_notification(study):

@@ -72,6 +72,8 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
             (None, ''),
             ('corrected', "Patient Reconciled in Orthanc"),
             ('restored', "Original Patient Data Restored"),
+            ('acquired', "Canceled Order Completed"),
+            ('kept_canceled', "Order Kept Canceled"),
             ], "Event", readonly=True, sort=False,
         states={'invisible': ~Bool(Eval('event'))},
         help="The event recorded, if the link did not change.")
@@ -125,6 +127,35 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
                     'request_to': after[id_]['request'],
                     **values,
                     } for id_ in after if before[id_] != after[id_]])
+
+    @classmethod
+    @without_check_access
+    def record_event(cls, studies, event, user=None, **values):
+        """Record what has happened to studies whose link has not changed.
+
+        Parameters
+        ----------
+        studies : list of Study
+        event : str
+            A value of the field.
+        user : int, optional
+            The user who did it; None for the system.
+        values : dict
+            Further values of the entries.
+        """
+        cls.create([{
+                    'study': id_,
+                    'at': now(),
+                    'user': user,
+                    'status_from': link['link_status'],
+                    'status_to': link['link_status'],
+                    'patient_from': link['patient'],
+                    'patient_to': link['patient'],
+                    'request_from': link['request'],
+                    'request_to': link['request'],
+                    'event': event,
+                    **values,
+                    } for id_, link in cls.snapshot(studies).items()])
 
     @classmethod
     @without_check_access

@@ -100,6 +100,7 @@ class Request(
                 Index(table, (table.patient, Index.Equality())),
                 })
         cls.state.selection.append(('canceled', "Canceled"))
+        cls._transitions.add(('canceled', 'done'))
         cls._buttons.update({
                 'cancel_order': {
                     'invisible': ~Eval('state').in_(['draft', 'requested']),
@@ -200,6 +201,13 @@ class Request(
     def _create_steps(cls, requests):
         Step = Pool().get('gnuhealth.imaging.procedure.step')
         Step.create([request._step_values() for request in requests])
+
+    @classmethod
+    @without_check_access
+    def create_missing_steps(cls, requests):
+        "Create the steps of orders that have none"
+        cls.assign_identifiers(requests)
+        cls._create_steps([r for r in requests if not r.steps])
 
     def _step_values(self):
         Institution = Pool().get('gnuhealth.institution')

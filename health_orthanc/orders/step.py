@@ -227,6 +227,9 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             ('scheduled', 'canceled'),
             ('in_progress', 'canceled'),
             ('canceled', 'scheduled'),
+            # Images that arrived after all, and the undoing of it
+            ('canceled', 'completed'),
+            ('completed', 'canceled'),
             }
         requested = Eval('request_state').in_(['requested', 'done'])
         depends = ['state', 'request_state']
@@ -585,6 +588,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     @ModelView.button
     def complete(cls, steps):
         "Complete steps"
+        steps = [s for s in steps if s.state != 'canceled']
         cls._prepare_transition(steps)
         cls.move(steps, 'completed', ended_at=now())
 
@@ -624,6 +628,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     @ModelView.button
     def cancel(cls, steps):
         "Cancel steps"
+        steps = [s for s in steps if s.state in OPEN_STATES]
         cls._prepare_transition(steps, requested=False)
         cls.move(steps, 'canceled', ended_at=now())
 
