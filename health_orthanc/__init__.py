@@ -58,6 +58,8 @@ def register():
         worklist.request.Request,
         linking.request.Request,
         linking.late_images.LateImages,
+        linking.replacement.PatientReplacement,
+        linking.moves.ReplacementMove,
         orders.step.ProcedureStep,
         worklist.step.ProcedureStep,
         worklist.item.WorklistEntry,

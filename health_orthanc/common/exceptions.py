@@ -14,7 +14,8 @@ from ..core.secrets import SecretUnavailable
 __all__ = [
     'AttachmentError', 'CorrectionError', 'DecisionAccessError',
     'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
-    'OrthancUserError', 'ReasonRequiredError', 'ResourceAccessError',
+    'OrthancUserError', 'ReasonRequiredError', 'ReplacementError',
+    'ResourceAccessError',
     'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
     'StepValidationError', 'StepWorkflowError', 'SynchronizationError',
     'UploadError', 'ViewerValidationError', 'WorklistTemplateError',
@@ -72,6 +73,10 @@ class LinkVetoError(ValidationError):
 
 class ReasonRequiredError(ValidationError):
     "A decision on a study lacks its reason"
+
+
+class ReplacementError(UserError):
+    "The replacement of a patient cannot be undone"
 
 
 class DismissalRuleValidationError(ValidationError):

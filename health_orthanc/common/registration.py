@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 from trytond.pool import Pool
 
-__all__ = ['LayeredMixin', 'around_registration', 'inherited_names']
+__all__ = [
+    'LayeredMixin', 'around_registration', 'inherited_names', 'is_own']
 
 _PACKAGE = __name__.removesuffix('common.registration')
 _adaptations = defaultdict(list)
@@ -41,10 +42,9 @@ class LayeredMixin:
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        lowest = [base for base in cls.__mro__ if '__name__' in vars(base)][-1]
-        if lowest.__module__.startswith(_PACKAGE):
+        if is_own(cls):
             # trytond takes the model's name from the docstring of the class
-            cls.__doc__ = lowest.__doc__
+            cls.__doc__ = _lowest(cls).__doc__
 
     @classmethod
     def __register__(cls, module_name):
@@ -70,3 +70,22 @@ def inherited_names(cls, attribute):
     """
     return frozenset().union(
         *(vars(base).get(attribute, ()) for base in cls.__mro__))
+
+
+def is_own(cls):
+    """Return whether this module has made a model, and not only extended it.
+
+    Parameters
+    ----------
+    cls : type
+
+    Returns
+    -------
+    bool
+    """
+    return _lowest(cls).__module__.startswith(_PACKAGE)
+
+
+def _lowest(cls):
+    "Return the class that made the model"
+    return [base for base in cls.__mro__ if '__name__' in vars(base)][-1]

@@ -59,6 +59,7 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
     The images, user and outcome of a deletion from an Orthanc server.
     """
     __name__ = 'gnuhealth.imaging_orthanc.deletion'
+    _kept_patients = frozenset({'patient'})
 
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", required=True, readonly=True,

@@ -23,6 +23,7 @@ VALID = dt.timedelta(minutes=5)
 class Download(ModelSQL):
     "Download Ticket"
     __name__ = 'gnuhealth.imaging_orthanc.download'
+    _kept_patients = frozenset({'resource'})
 
     digest = fields.Char("Digest", required=True, strip=False)
     user = fields.Many2One(

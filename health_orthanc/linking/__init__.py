@@ -4,10 +4,12 @@
 
 from . import (
     attributes, candidates, configuration, dismissal, explanations, fulfilment,
-    history, late_images, link, orthanc_patient, party, patient, queue,
-    request, result, review, search_keys, study)
+    history, late_images, link, moves, orthanc_patient, party, patient,
+    patient_fields, queue, replacement, request, result, review, search_keys,
+    study)
 
 __all__ = [
     'attributes', 'candidates', 'configuration', 'dismissal', 'explanations',
-    'fulfilment', 'history', 'late_images', 'link', 'orthanc_patient', 'party',
-    'patient', 'queue', 'request', 'result', 'review', 'search_keys', 'study']
+    'fulfilment', 'history', 'late_images', 'link', 'moves', 'orthanc_patient',
+    'party', 'patient', 'patient_fields', 'queue', 'replacement', 'request',
+    'result', 'review', 'search_keys', 'study']

@@ -8,9 +8,11 @@ from ..core.dicom.visible_text import visible_text
 from ..core.matching.decisions import Doubt
 
 __all__ = [
-    'DOUBTS', 'VERDICTS', 'describe_comparison', 'format_comparison',
-    'describe_vetoes']
+    'DOUBTS', 'REPLACED', 'VERDICTS', 'describe_comparison',
+    'format_comparison', 'describe_vetoes']
 
+# The link waits because its patient was replaced: no machine decides on it
+REPLACED = 'replaced'
 DOUBTS = [
     (Doubt.NOBODY.value, "No Matching Patient"),
     (Doubt.VETO.value, "Contradiction"),
@@ -26,6 +28,7 @@ DOUBTS = [
     (Doubt.INACTIVE.value, "Inactive Patient"),
     (Doubt.DECEASED.value, "Deceased Patient"),
     (Doubt.UNBORN.value, "Study before Birth"),
+    (REPLACED, "Replaced Patient"),
     ]
 VERDICTS = [
     ('equal', "Equal"),

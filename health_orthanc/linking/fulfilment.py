@@ -15,7 +15,7 @@ from ..common.transaction import now
 from ..core.matching.field_comparison import NOT_ACQUIRED
 from ..orders.states import OPEN_STATES
 from .candidates import study_attributes
-from .history import CONFIRMED
+from .history import CONFIRMED, is_held
 
 __all__ = [
     'complete_canceled', 'fulfil_orders', 'is_late',
@@ -66,7 +66,8 @@ def fulfil_orders(studies):
 
 def _confirmed_order(study):
     "Return the order of a study if the link is confirmed, otherwise None"
-    if study.link_status in CONFIRMED and not _was_deleted_unread(study):
+    confirmed = study.link_status in CONFIRMED or is_held(study)
+    if confirmed and not _was_deleted_unread(study):
         return study.request
 
 

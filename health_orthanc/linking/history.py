@@ -13,10 +13,11 @@ from ..common.access import ReadonlyMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.transaction import now
 from ..core.matching.verdicts import Verdict
-from .explanations import DOUBTS, format_comparison
+from .explanations import DOUBTS, REPLACED, format_comparison
 
 __all__ = [
-    'CONFIRMED', 'LINK_STATUSES', 'StudyDecision', 'serialize_comparisons']
+    'CONFIRMED', 'LINK_STATUSES', 'StudyDecision', 'is_held',
+    'serialize_comparisons']
 
 LINK_STATUSES = [
     ('manual', "Manual Link"),
@@ -32,12 +33,23 @@ LINK_FIELDS = [
     'patient', 'request', 'link_status', 'decided_by', 'decision_reason']
 
 
+def is_held(study):
+    """Return whether a link waits only because its patient was replaced.
+
+    Until somebody has decided, no machine changes it, and steps and results
+    stay as they are.
+    """
+    return study.link_status == 'auto_unsure' and study.doubt == REPLACED
+
+
 class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     """Study History
 
     An entry in the history of a study's link.  It is never changed.
     """
     __name__ = 'gnuhealth.imaging_orthanc.study.decision'
+    _kept_patients = frozenset({
+            'patient_from', 'patient_to', 'request_from', 'request_to'})
 
     study = fields.Many2One(
         'gnuhealth.imaging_orthanc.study', "Study", required=True,
@@ -74,9 +86,11 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
             ('restored', "Original Patient Data Restored"),
             ('acquired', "Canceled Order Completed"),
             ('kept_canceled', "Order Kept Canceled"),
+            ('replaced', "Patient Replaced"),
+            ('replacement_undone', "Replacement Undone"),
             ], "Event", readonly=True, sort=False,
         states={'invisible': ~Bool(Eval('event'))},
-        help="The event recorded, if the link did not change.")
+        help="What has happened, other than a decision on the link.")
     reason = fields.Text("Reason", readonly=True)
     comparisons = fields.Text("Comparisons", readonly=True)
     compared = fields.Function(
@@ -109,7 +123,7 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
         user : int, optional
             The user who decided; None for the system.
         values : dict
-            ``score``, ``doubt``, ``reason``, ``comparisons`` (from
+            ``score``, ``doubt``, ``reason``, ``event``, ``comparisons`` (from
             `serialize_comparisons`).
         """
         if values.get('comparisons') is not None:

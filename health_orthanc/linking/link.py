@@ -26,7 +26,7 @@ from ..core.matching.verdicts import Verdict
 from .attributes import order_attributes, patient_attributes
 from .candidates import study_attributes
 from .fulfilment import fulfil_orders
-from .history import serialize_comparisons
+from .history import is_held, serialize_comparisons
 from .queue import due_studies, mark_matched
 from .search_keys import digest_keys, study_keys
 
@@ -190,7 +190,9 @@ def _match_batch(ids):
 
 
 def _is_automatic(study):
-    return not study.decided_by and study.link_status in _LINKED_BY_MACHINE
+    return (
+        not study.decided_by and study.link_status in _LINKED_BY_MACHINE
+        and not is_held(study))
 
 
 def _link_studies(studies, attributes):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Updates of the search keys after changes of identity"""
+"""Changes of identity: search keys, and replaced patients"""
 
 from sql import Null
 
@@ -46,6 +46,12 @@ class Party(metaclass=PoolMeta):
     @classmethod
     def write(cls, *args):
         super().write(*args)
+        replaced = {
+            party.id for parties, values in zip(args[::2], args[1::2])
+            if values.get('replaced_by') for party in parties}
+        if replaced:
+            Replacement = Pool().get('gnuhealth.imaging_orthanc.replacement')
+            Replacement.follow(replaced)
         _refresh_patients(
             party.id for parties, values in zip(args[::2], args[1::2])
             if values.keys() & {

@@ -66,6 +66,7 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     def create(cls, vlist):
         patients = super().create(vlist)
         cls.refresh_identity([p.id for p in patients])
+        cls._resume_replacements()
         return patients
 
     @classmethod
@@ -77,6 +78,13 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             for patient in patients}
         if changed:
             cls.refresh_identity(changed)
+            cls._resume_replacements()
+
+    @classmethod
+    def _resume_replacements(cls):
+        "Move what waits for a patient record of a replacement"
+        Replacement = Pool().get('gnuhealth.imaging_orthanc.replacement')
+        Replacement.resume()
 
     @classmethod
     @without_check_access

@@ -96,6 +96,7 @@ class PatientKey(_KeyMixin, ModelSQL):
     "Patient Search Key"
     __name__ = 'gnuhealth.imaging_orthanc.patient_key'
     _owner = 'patient'
+    _kept_patients = frozenset({'patient'})
 
     patient = fields.Many2One(
         'gnuhealth.patient', "Patient", required=True, ondelete='CASCADE')

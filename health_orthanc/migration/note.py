@@ -51,6 +51,7 @@ class UpgradeNote(GuardedMixin, ModelSQL, ModelView):
     What an upgrade has done with records of 4.x and 5.0.
     """
     __name__ = 'gnuhealth.orthanc.upgrade.note'
+    _kept_patients = frozenset({'record'})
 
     at = fields.DateTime("Date", required=True, readonly=True)
     kind = fields.Selection(

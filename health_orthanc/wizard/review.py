@@ -18,7 +18,7 @@ from ..core.dicom.visible_text import visible_text
 from ..core.matching.verdicts import Verdict
 from ..linking.explanations import (
     DOUBTS, VERDICTS, describe_comparison, describe_vetoes)
-from ..linking.history import LINK_STATUSES, serialize_comparisons
+from ..linking.history import LINK_STATUSES, is_held, serialize_comparisons
 from ..linking.link import evaluate
 from ..linking.review import assess_study
 
@@ -165,6 +165,13 @@ def _stamp(study, assessment):
     seen = json.dumps(
         [list(map(str, link)), serialize_comparisons(assessment)])
     return hashlib.sha256(seen.encode()).hexdigest()
+
+
+def _doubt(study, decision):
+    "Return why a study waits, as the value of the selection"
+    if is_held(study):
+        return study.doubt
+    return decision.doubt.value if decision.doubt else None
 
 
 def _choices(candidates):
@@ -329,7 +336,7 @@ class Review(RestrictedWizardMixin, Wizard):
                 'health_orthanc.msg_review_position', number=index + 1,
                 count=len(ids)),
             'link_status': study.link_status,
-            'doubt': decision.doubt.value if decision.doubt else None,
+            'doubt': _doubt(study, decision),
             'choices': json.dumps(choices),
             'patient': patient.id if patient else None,
             'request': request.id if request else None,
@@ -531,12 +538,11 @@ class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
         if study.link_status != 'auto_unsure':
             return gettext('health_orthanc.msg_left_status')
         decision = evaluate(study)
-        best, doubt = decision.best, decision.doubt
+        best, doubt = decision.best, _doubt(study, decision)
         if not best or best.candidate.patient.key != study.patient.id or (
                 best.candidate.order.key if best.candidate.order else None
                 ) != (study.request.id if study.request else None):
             return gettext('health_orthanc.msg_left_changed')
-        doubt = doubt.value if doubt else None
         if doubt not in _SAFE_DOUBTS:
             return gettext(f'health_orthanc.msg_left_{doubt}')
         if any(c.verdict is Verdict.DIFFERS for c in best.comparisons):

@@ -18,9 +18,9 @@ __all__ = [
     'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DECISION',
     'DELETION', 'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT',
     'MATCHING', 'METADATA', 'NOTIFICATION', 'ORDERS', 'PATIENT_KEY',
-    'PLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP', 'STUDY_KEY',
-    'TEMPLATE', 'UPGRADE_NOTE', 'granted', 'own_models', 'own_storages',
-    'own_wizards']
+    'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
+    'STUDY_KEY', 'TEMPLATE', 'UPGRADE_NOTE', 'granted', 'own_models',
+    'own_storages', 'own_wizards']
 
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
@@ -41,6 +41,7 @@ MATCHING = 'gnuhealth.orthanc.matching.configuration'
 PATIENT_KEY = 'gnuhealth.imaging_orthanc.patient_key'
 STUDY_KEY = 'gnuhealth.imaging_orthanc.study_key'
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
+REPLACEMENT = 'gnuhealth.imaging_orthanc.replacement'
 UPGRADE_NOTE = 'gnuhealth.orthanc.upgrade.note'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
@@ -162,6 +163,10 @@ class AccessTestCase(RpcTestCase):
         cls.upgrade_note, = pool.get(UPGRADE_NOTE).create([{
                     'at': dt.datetime(2026, 3, 4), 'kind': 'studies',
                     'count': 2}])
+        cls.replacement, = pool.get(REPLACEMENT).create([{
+                    'source': cls.other_patient.party.id,
+                    'target': cls.patient.party.id, 'state': 'undone',
+                    'at': dt.datetime(2026, 3, 4)}])
         cls.ids = {
             SERVER: cls.server.id,
             VIEWER: cls.viewer.id,
@@ -184,6 +189,7 @@ class AccessTestCase(RpcTestCase):
             DELETION: cls.deletion.id,
             NOTIFICATION: cls.notification.id,
             UPGRADE_NOTE: cls.upgrade_note.id,
+            REPLACEMENT: cls.replacement.id,
             }
 
     def as_(self, login):

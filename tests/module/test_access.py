@@ -13,8 +13,9 @@ from trytond.wsgi import app
 from .access import (
     CONFIGURATION, CORRECTION, DELETION, DOWNLOAD, ENTRY, FAILURE,
     HEALTH_PATIENT, MATCHING, METADATA, ORDERS, PATIENT_KEY, PLACEMENT,
-    REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY, TEMPLATE, UPGRADE_NOTE,
-    AccessTestCase, granted, own_models, own_storages, own_wizards)
+    REPLACEMENT, REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY, TEMPLATE,
+    UPGRADE_NOTE, AccessTestCase, granted, own_models, own_storages,
+    own_wizards)
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
     Refused, RpcError, RpcTestCase, Told)
@@ -279,7 +280,8 @@ class OutsidersTestCase(AccessTestCase):
             (CORRECTION, 'process'), (CORRECTION, 'process_pending'),
             (CORRECTION, 'get_client'), (DELETION, 'delete_records'),
             (DELETION, 'resume_pending'), (DELETION, 'find_obstacle'),
-            (UPGRADE_NOTE, 'add')]
+            (UPGRADE_NOTE, 'add'), (REPLACEMENT, 'follow'),
+            (REPLACEMENT, 'resume')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
@@ -371,7 +373,7 @@ class ViewsTestCase(AccessTestCase):
         'administrator': [
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
             STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING,
-            RULE, DELETION, UPGRADE_NOTE],
+            RULE, DELETION, UPGRADE_NOTE, REPLACEMENT],
         }
 
     def test_lists_and_forms_open(self):

@@ -300,14 +300,15 @@ class HardCasesTestCase(OrthancTestCase):
     def test_a_replaced_patient_is_the_replacement(self):
         old, new = self.order(), create_patient(dob=BIRTH)
         Party = Pool().get('party.party')
-        party = old.patient.party
+        former = old.patient
+        party = former.party
         Party.write([party], {'replaced_by': new.party.id, 'active': False})
         study = match_study(self.foreign(old, accession_number=None))
         self.assertNotEqual(study.link_status, 'auto_certain')
         found = [a.candidate.patient.key
             for a in evaluate(study).candidates]
         self.assertIn(new.id, found)
-        self.assertNotEqual(study.patient, old.patient)
+        self.assertNotEqual(study.patient, former)
 
     @with_transaction()
     def test_deactivated_and_deceased_patients(self):

@@ -575,9 +575,11 @@ class ListTestCase(ReviewTestCase):
             WEIGHTS, Veto)
         from trytond.modules.health_orthanc.core.matching.verdicts import (
             Reason, Verdict)
-        from trytond.modules.health_orthanc.linking.explanations import DOUBTS
+        from trytond.modules.health_orthanc.linking.explanations import (
+            DOUBTS, REPLACED)
         self.assertEqual(
-            [value for value, _ in DOUBTS], [d.value for d in Doubt])
+            [value for value, _ in DOUBTS],
+            [*(d.value for d in Doubt), REPLACED])
         for kind, values in [
                 ('field', WEIGHTS),
                 ('reason', [r.value for r in Reason]),
