@@ -54,8 +54,17 @@ def test_safe_text_stays_on_its_line(text):
         (['=/etc/hostname', 'a\n(0010,0020) LO [x]'],
             '/etc/hostname^a (0010,0020) LO [x]'),
         (['  Van  der\tVelde ', 'J '], 'Van der Velde^J'),
-        (['A' * 100, 'B'], 'A' * 64),
-        (['A' * 63, 'B'], 'A' * 63),
+        # The family name is shortened, so that the given name stays
+        (['A' * 100, 'B'], 'A' * 62 + '^B'),
+        (['A' * 63, 'B'], 'A' * 62 + '^B'),
+        (['A' * 85, 'Ana María'], 'A' * 54 + '^Ana María'),
+        (['A' * 85, 'Ana', 'B' * 30], 'A' * 29 + '^Ana^' + 'B' * 30),
+        (['A' * 85, 'Ana', 'B' * 45], 'A' * 60 + '^Ana'),
+        (['A' * 85, 'B' * 60], 'A' * 24 + '^' + 'B' * 39),
+        (['A', 'B' * 80], 'A^' + 'B' * 62),
+        (['', 'B' * 80], '^' + 'B' * 63),
+        (['A' * 80, ''], 'A' * 64),
+        (['e\u0301' * 40, 'Ana'], 'e\u0301' * 30 + '^Ana'),
         ])
 def test_person_name(parts, expected):
     assert person_name(*parts) == expected
@@ -79,6 +88,8 @@ def test_person_name_is_one_group_of_five(parts):
         ('PatientName', 'A^B==', 'A^B'),
         ('PatientName', '=山田^太郎', '=山田^太郎'),
         ('PatientName', 'A' * 70 + '=' + 'B' * 70, 'A' * 64 + '=' + 'B' * 64),
+        ('PatientName', 'A' * 85 + '^Ana=' + '山' * 85 + '^太郎',
+            'A' * 60 + '^Ana=' + '山' * 61 + '^太郎'),
         ('InstitutionName', 'x' * 100, 'x' * 64),
         ('InstitutionName', 'x' * 63 + 'e\u0301', 'x' * 63),
         ('InstitutionName', 'x' * 63 + '👩🏽', 'x' * 63),

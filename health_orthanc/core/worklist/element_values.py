@@ -138,8 +138,38 @@ def person_name(
 
 
 def _group(parts: Iterable[str | None]) -> str:
-    text = '^'.join(map(_component, parts)).rstrip('^ ')
-    return cut(text, LENGTHS['PN']).rstrip('^ ')
+    """Return a component group of at most 64 characters.
+
+    What comes last is left out first, but before the given name the family
+    name is shortened: it alone names all of a family.
+    """
+    components = [_component(part) for part in parts]
+    text = _joined(components)
+    while len(text) > LENGTHS['PN'] and len(components) > 2 and (
+            _room(components) < min(len(components[0]), _LEAST_FAMILY)):
+        components.pop()
+        text = _joined(components)
+    if len(text) <= LENGTHS['PN'] or len(components) < 2:
+        return cut(text, LENGTHS['PN']).rstrip('^ ')
+    family, given, *others = components
+    if _room(components) < min(len(family), _LEAST_FAMILY):
+        given = cut(given, LENGTHS['PN'] - 1 - min(
+                len(family), _LEAST_FAMILY))
+    family = cut(family, _room([family, given, *others]))
+    return _joined([family, given, *others])
+
+
+# Characters that a long given name leaves to the family name
+_LEAST_FAMILY = 24
+
+
+def _joined(components: Sequence[str]) -> str:
+    return '^'.join(components).rstrip('^ ')
+
+
+def _room(components: Sequence[str]) -> int:
+    "Return how many characters the others leave to the family name"
+    return LENGTHS['PN'] - len(_joined(['', *components[1:]]))
 
 
 def _component(text: str | None) -> str:
