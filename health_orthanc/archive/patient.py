@@ -3,6 +3,7 @@
 """Patients as Orthanc holds them"""
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pyson import Bool, Eval
 
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
@@ -21,6 +22,11 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
         help="Patient's Name (0010,0010) in DICOM format.")
     display_name = fields.Char(
         "Name", readonly=True, help="The patient name, formatted for reading.")
+    listed_name = fields.Char(
+        "Listed Name", readonly=True,
+        states={'invisible': ~Bool(Eval('listed_name'))},
+        help="The patient name as Orthanc lists it. It was compared with the "
+        "name in the images.")
     bd = fields.Date("Birth Date", readonly=True)
     sex = fields.Char("Sex", readonly=True)
     ident = fields.Char("Patient ID", readonly=True)

@@ -39,6 +39,17 @@ class Study(
     patient_display_name = fields.Char(
         "Patient Name", readonly=True,
         help="The patient name in the images, formatted for reading.")
+    listed_name = fields.Char(
+        "Listed Name", readonly=True,
+        states={'invisible': ~Bool(Eval('listed_name'))},
+        help="The patient name as Orthanc lists it. It was compared with the "
+        "name in the images.")
+    letters_lost = fields.Boolean(
+        "Letters Lost", readonly=True,
+        states={'invisible': ~Bool(Eval('letters_lost'))},
+        help="Letters of the patient name cannot be read, because the images "
+        "are in another character set than they say. A link never depends on "
+        "such a name.")
     patient_id = fields.Char("Patient ID", readonly=True)
     patient_birth_date = fields.Date("Birth Date", readonly=True)
     patient_sex = fields.Char("Sex", readonly=True)
@@ -59,7 +70,7 @@ class Study(
     malformed_tags = fields.Text(
         "Malformed Tags", readonly=True,
         states={'invisible': ~Bool(Eval('malformed_tags'))},
-        help="Invalid dates, times or numbers in the images.")
+        help="Invalid values in the images.")
     study_instance_UID = fields.Char("Study UID", readonly=True)
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     server = fields.Many2One(

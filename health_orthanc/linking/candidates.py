@@ -55,6 +55,7 @@ def study_attributes(study):
         step_ids=_texts(attributes, 'ScheduledProcedureStepID'),
         procedure_ids=_texts(attributes, 'RequestedProcedureID'),
         patient_name=study.patient_name or '',
+        letters_lost=bool(study.letters_lost),
         patient_id=study.patient_id or '',
         issuer=_text(notified, 'IssuerOfPatientID'),
         other_patient_ids=frozenset(filter(None, (

@@ -3,8 +3,9 @@
 """Synchronization of the records with Orthanc"""
 
 from . import (
-    cron, engine, notification, routes, run, series, server, store, study)
+    cron, damaged_names, engine, notification, routes, run, series, server,
+    store, study)
 
 __all__ = [
-    'cron', 'engine', 'notification', 'routes', 'run', 'series', 'server',
-    'store', 'study']
+    'cron', 'damaged_names', 'engine', 'notification', 'routes', 'run',
+    'series', 'server', 'store', 'study']

@@ -19,6 +19,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..common.transaction import in_transaction
+from ..core.dicom.patient_names import looks_damaged
 from ..core.orthanc.changes import (
     Cursor, Listing, LogState, Tally, change_pages, check_log, current_cursor)
 from ..core.orthanc.resources import (
@@ -26,6 +27,7 @@ from ..core.orthanc.resources import (
     StudyResource)
 from ..linking.link import match_due
 from ..linking.queue import queue_overdue
+from .damaged_names import read_names, unread_studies
 from .store import (
     find_unknown_instances, mark_missing_patients, mark_missing_studies,
     store_instances, store_patients, store_series, store_studies)
@@ -40,6 +42,8 @@ LISTING_LIMIT = 1000
 BULK_LIMIT = 2000
 # Instances that the series in a page of the listing have, on average
 NAMED_LIMIT = 50000
+# Names that are read from images in one run
+NAMES_LIMIT = 200
 # Records whose Orthanc ids are read at once
 RECORDS_LIMIT = 10000
 
@@ -71,6 +75,8 @@ class Engine:
         self._client = client
         self._with_instances = with_instances
         self._failed = in_transaction(self._load_failures)
+        # Studies whose names are to be read from their images
+        self._unread = {}
 
     # Entry points
 
@@ -97,6 +103,7 @@ class Engine:
             if advanced != cursor:
                 cursor = advanced
                 in_transaction(self._save_cursor, cursor, len(page.changes))
+        self._read_names()
         match_due(self._server)
 
     def full(self):
@@ -115,6 +122,7 @@ class Engine:
         self._resolve_failures_of_gone()
         in_transaction(self._finish_full, position)
         in_transaction(queue_overdue, self._server)
+        self._read_names()
         match_due(self._server)
 
     def study(self, orthanc_id):
@@ -139,6 +147,8 @@ class Engine:
         self._store_series(series)
         if self._with_instances:
             self._store_unknown_instances(series)
+        read_names(self._client, self._server_id, in_transaction(
+                unread_studies, self._server, studies, False))
 
     def _is_continued(self, cursor, page):
         state = check_log(self._client, cursor, page)
@@ -322,6 +332,16 @@ class Engine:
                 *patients,
                 *self._select(PatientResource, self._fetch_and_parse(wanted))])
         self._store(store_studies, studies)
+        damaged = [s for s in studies if looks_damaged(s.patient.name)]
+        if damaged and len(self._unread) < NAMES_LIMIT:
+            self._unread.update(
+                (s.orthanc_id, s) for s in in_transaction(
+                    unread_studies, self._server, damaged))
+
+    def _read_names(self):
+        read_names(
+            self._client, self._server_id,
+            list(self._unread.values())[:NAMES_LIMIT])
 
     def _store_series(self, series):
         self._store(store_series, self._select(SeriesResource, series))

@@ -21,6 +21,7 @@ from ..common.rows import (
     insert_rows, load_rows, partition_changes, write_column, write_rows)
 from ..common.transaction import now
 from ..linking.queue import requeue_changed
+from .damaged_names import with_read_name
 
 __all__ = [
     'count_instances', 'mark_missing_patients', 'mark_missing_studies',
@@ -46,7 +47,9 @@ def store_patients(server, resources):
     known = load_rows(
         Patient, 'uuid', {r.orthanc_id for r in resources},
         server=[server.id])
-    created, updated = partition_changes(known, resources, _patient_values)
+    created, updated = partition_changes(
+        known, resources, lambda r: with_read_name(
+            known.get(r.orthanc_id), r.tags.name, _patient_values(r)))
     Patient.create([
             {'server': server.id, 'uuid': r.orthanc_id, **values}
             for r, values in created])
@@ -60,6 +63,7 @@ def _patient_values(resource):
     return {
         'name': tags.name or None,
         'display_name': tags.display_name or None,
+        'listed_name': None,
         'bd': tags.birth_date,
         'sex': tags.sex or None,
         'ident': tags.patient_id or None,
@@ -93,8 +97,10 @@ def store_studies(server, resources):
         {r.patient_orthanc_id for r in resources}, server=[server.id])
     values = {}
     for resource in resources:
-        values[resource.orthanc_id] = study_values(
-            resource, patients.get(resource.patient_orthanc_id))
+        values[resource.orthanc_id] = with_read_name(
+            known.get(resource.orthanc_id), resource.patient.name,
+            study_values(
+                resource, patients.get(resource.patient_orthanc_id)))
     requeue_changed(known, values)
     created, updated = partition_changes(
         known, resources, lambda r: values[r.orthanc_id])
@@ -125,6 +131,8 @@ def study_values(resource, orthanc_patient):
         'orthanc_patient': orthanc_patient.id if orthanc_patient else None,
         'patient_name': patient.name or None,
         'patient_display_name': patient.display_name or None,
+        'listed_name': None,
+        'letters_lost': None,
         'patient_id': patient.patient_id or None,
         'patient_birth_date': patient.birth_date,
         'patient_sex': patient.sex or None,

@@ -10,6 +10,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from devtools.proxy import Answer, Proxy
 from devtools.samples import Patient, charset_files
+from tests.unit.test_patient_names import JAPANESE, with_name
 
 from .hospital import ALL, ON_BOTH, study
 
@@ -49,6 +50,21 @@ def test_packaged_character_sets(hospital, orthanc):
     orthanc.upload(charset_files())
     server.done()
     server.assert_equal()
+
+
+def test_names_that_orthanc_cannot_decode(hospital, orthanc):
+    server = hospital.add_server(orthanc, **ALL)
+    for charset, value, name in [
+            ('ISO_IR 149', '김^민'.encode('euc-kr'), '김^민'),
+            ('ISO 2022 IR 13\\ISO 2022 IR 87', JAPANESE,
+                'ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう')]:
+        orthanc.clear()
+        orthanc.upload([with_name(charset, value)])
+        for kind in ['incremental', 'full']:
+            server.done(kind)
+            record = server.studies('patient_name', 'listed_name')[-1]
+            assert record['patient_name'] == name
+            assert record['listed_name'] != name
 
 
 @pytest.mark.parametrize('keyword, field', [

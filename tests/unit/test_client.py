@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trytond.modules.health_orthanc.core.dicom.file_header import Unusable
 from trytond.modules.health_orthanc.core.orthanc.client import (
     MAXIMUM_IMAGE_SIZE, OrthancClient)
 from trytond.modules.health_orthanc.core.orthanc.errors import (
@@ -32,6 +33,7 @@ from devtools.certificates import Authority
 from tests.unit.fake_orthanc import (
     PNG, SYSTEM, FakeOrthanc, cut, drip, free_port, hang_up, raw, redirect,
     reply, reply_json, self_signed, server_tls, silence, status)
+from tests.unit.upload_samples import dicom
 
 USER, PASSWORD = 'clerk', 'pä€ss:w0rd'
 STUDY_ID = 'b5219c49-058248ce-6925dc45-4def94e6-6e851354'
@@ -285,6 +287,25 @@ def test_an_archive_that_is_cut(peer, client):
     peer.script('/studies/abc/archive', cut)
     with pytest.raises(UnexpectedAnswer):
         list(client.archive('study', 'abc'))
+
+
+def test_a_header_is_read_from_the_beginning_of_a_file(peer, client):
+    content = dicom() + bytes(2**22)
+    peer.script('/instances/abc/file', reply(content))
+    assert client.instance_header('abc').patient_name == 'Betz^Ana María'
+    assert len(peer.received) == 1
+    peer.script('/instances/abc/file', reply(dicom()))
+    assert client.instance_header('abc').patient_id == 'GNU777ORG'
+
+
+@pytest.mark.parametrize('answer, error', [
+        (status(404), NotFound), (status(500), ServerFault),
+        (reply(b''), Unusable), (reply(bytes(2**22)), Unusable),
+        (cut, UnexpectedAnswer)])
+def test_a_header_that_cannot_be_read(peer, client, answer, error):
+    peer.script('/instances/abc/file', answer)
+    with pytest.raises(error):
+        client.instance_header('abc')
 
 
 def test_cut_answer_is_asked_for_again(peer, client):

@@ -264,6 +264,48 @@ def test_carets_are_no_name(theirs):
     assert compare_names(ERIKA.names, theirs).verdict is MISSING
 
 
+@pytest.mark.parametrize(('ours', 'theirs'), [
+        ("Núñez^Ana", "Nez^Ana"), ("Núñez^Ana", "Nz^Ana"),
+        ("Núñez^Ana", "Ana^Nez"), ("Ångström^Eva", "ngstrm^Eva"),
+        ("Müller^Jörg", "Mller^Jrg")])
+def test_dropped_letters_are_missing(ours, theirs):
+    for lost in [False, True]:
+        found = compare_names([NameGroup.parse(ours)], theirs, lost)
+        assert (found.verdict, found.reason) == (
+            MISSING, Reason.LETTERS_LOST)
+
+
+@pytest.mark.parametrize(('ours', 'theirs'), [
+        ("Nez^Ana", "Nez^Ana"), ("김^민", "^"), ("Núñez^Ana", ""),
+        ("Παπαδόπουλος^Anna", "^Anna")])
+def test_name_that_has_lost_letters_is_never_equal(ours, theirs):
+    found = compare_names([NameGroup.parse(ours)], theirs, True)
+    assert (found.verdict, found.reason) == (MISSING, Reason.LETTERS_LOST)
+
+
+@pytest.mark.parametrize(('ours', 'theirs'), [
+        ("Núñez^Ana", "Nez^Eva"), ("Muster^Erika", "Mster^Erika"),
+        ("Παπαδόπουλος^Anna", "Smith^Anna")])
+def test_lost_letters_do_not_hide_others(ours, theirs):
+    for lost in [False, True]:
+        found = compare_names([NameGroup.parse(ours)], theirs, lost)
+        assert found.verdict is DIFFERS
+
+
+def test_name_that_has_lost_letters_decides_nothing():
+    spanish = replace(
+        ERIKA, names=(NameGroup.parse("Núñez^Ana"),))
+    for name, lost in [("Nez^Ana", False), ("^", True), ("Nez^Ana", True)]:
+        received = replace(STUDY, patient_name=name, letters_lost=lost)
+        decision = decided(received, Candidate(spanish, ORDER))
+        assert decision.status is CERTAIN
+        typed = replace(TYPED, patient_name=name, letters_lost=lost)
+        assert decided(typed, Candidate(spanish)).status is UNSURE
+        # Nor with less than three of the four
+        little = replace(received, patient_id='')
+        assert decided(little, Candidate(spanish, ORDER)).status is UNSURE
+
+
 def test_order_of_somebody_whose_letters_are_lost():
     lost = replace(STUDY, patient_name="??????^?????")
     assert decided(lost, OURS, JUST_ERIKA).status is CERTAIN

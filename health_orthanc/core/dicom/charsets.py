@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ['Charset', 'UNICODE', 'find_charset']
+__all__ = ['Charset', 'UNICODE', 'correct_term', 'find_charset']
 
 UNICODE = 'ISO_IR 192'
 
@@ -171,7 +171,7 @@ def find_charset(text: str) -> Charset:
     ValueError
         There is no such set, or not in this combination.
     """
-    terms = [_correct(term) for term in (text or UNICODE).split('\\')]
+    terms = [correct_term(term) for term in (text or UNICODE).split('\\')]
     if len(terms) == 1:
         return _single(terms[0])
     if any(term in _ALONE for term in terms):
@@ -193,7 +193,13 @@ def find_charset(text: str) -> Charset:
         sets=tuple(([first] if first else []) + others))
 
 
-def _correct(text: str) -> str:
+def correct_term(text: str) -> str:
+    """Return the defined term that a misspelled one stands for.
+
+    Parameters
+    ----------
+    text : str
+    """
     term = ' '.join(text.upper().replace('IS0', 'ISO').split())
     term = _SPELLINGS.get(term, term)
     match = re.fullmatch('ISO[ _-]?(2022)?[ _-]?IR[ _-]?([0-9]+)', term)

@@ -10,13 +10,14 @@ import enum
 import io
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.valuerep import VR
 
+from .patient_names import decode_name
 from .values import clean_text, display_names, parse_date
 
 __all__ = [
@@ -49,7 +50,6 @@ _LAST = 0x0020000E
 # An archive needs these to store it (PS3.3 A.1)
 _NEEDED = ['sop_class', 'instance_uid', 'study_uid', 'series_uid']
 _VRS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
-_NAME_DELIMITERS = {ord(c) for c in '\\^='}
 _TEXT_DELIMITERS = {ord('\\')}
 
 
@@ -102,6 +102,10 @@ class Header:
         None also if it is malformed.
     sop_class, instance_uid, series_uid, study_uid : str
         Never empty.
+    charset : str
+        SpecificCharacterSet (0008,0005), as in the file.
+    is_name_complete : bool
+        Whether every letter of the name could be read.
     """
     sop_class: str
     instance_uid: str
@@ -114,6 +118,8 @@ class Header:
     sex: str = ''
     accession_number: str = ''
     modality: str = ''
+    charset: str = field(default='', compare=False)
+    is_name_complete: bool = field(default=True, compare=False)
 
     @property
     def display_name(self) -> str:
@@ -202,13 +208,13 @@ def _elements(
 
 
 def _header(elements: dict[int, RawDataElement]) -> Header:
-    encodings = convert_encodings(
-        _text(elements.get(_CHARSET)).split('\\'))
+    charset = _text(elements.get(_CHARSET))
+    encodings = _encodings(charset)
     values = {
-        name: _text(
-            elements.get(tag), encodings,
-            _NAME_DELIMITERS if name == 'patient_name' else _TEXT_DELIMITERS)
+        name: _text(elements.get(tag), encodings)
         for name, tag in _VALUES.items()}
+    name = decode_name(_value(elements.get(_VALUES['patient_name'])), charset)
+    values['patient_name'] = name.text[:_TEXT_LIMIT]
     if not all(values[name] for name in _NEEDED):
         raise Unusable(Reason.INCOMPLETE)
     try:
@@ -216,15 +222,26 @@ def _header(elements: dict[int, RawDataElement]) -> Header:
     except ValueError:
         birth_date = None
     texts = {k: v for k, v in values.items() if k != 'birth_date'}
-    return Header(**texts, birth_date=birth_date)
+    return Header(
+        **texts, birth_date=birth_date, charset=charset,
+        is_name_complete=name.is_complete)
+
+
+def _encodings(charset: str) -> Sequence[str]:
+    try:
+        return convert_encodings(charset.split('\\'))
+    except LookupError:
+        return ('latin-1',)
+
+
+def _value(element: RawDataElement | None) -> bytes:
+    if element is None or not element.value:
+        return b''
+    return bytes(element.value[:4 * _TEXT_LIMIT])
 
 
 def _text(
         element: RawDataElement | None,
-        encodings: Sequence[str] = ('latin-1',),
-        delimiters: set[int] = _TEXT_DELIMITERS) -> str:
-    if element is None or not element.value:
-        return ''
-    value = bytes(element.value[:4 * _TEXT_LIMIT])
-    text = decode_bytes(value, encodings, delimiters)
+        encodings: Sequence[str] = ('latin-1',)) -> str:
+    text = decode_bytes(_value(element), encodings, _TEXT_DELIMITERS)
     return clean_text(text.rstrip('\0'))[:_TEXT_LIMIT]

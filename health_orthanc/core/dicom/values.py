@@ -24,6 +24,7 @@ __all__ = [
 _UNPRINTABLE = (
     dict.fromkeys([*range(0x20), *range(0x7f, 0xa0)], ' ')
     | dict.fromkeys(range(0xd800, 0xe000), '\ufffd'))
+_HALF_WIDTH = re.compile('[\uff61-\uff9f]+')
 _DATE = re.compile(r'([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})')
 _TIME = re.compile(
     r'([0-9]{2})(?:(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{1,6}))?)?)?')
@@ -197,7 +198,9 @@ def parse_person_name(text: str | None) -> PersonName | None:
 def display_names(text: str | None) -> str:
     """Return all names of a PN with several values, for people to read."""
     names = map(parse_person_name, (text or '').split('\\'))
-    return '; '.join(name.display for name in names if name)
+    return _HALF_WIDTH.sub(
+        lambda found: unicodedata.normalize('NFKC', found[0]),
+        '; '.join(name.display for name in names if name))
 
 
 def _join(separator: str, *parts: str) -> str:

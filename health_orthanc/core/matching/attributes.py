@@ -36,6 +36,9 @@ class StudyAttributes:
         (PS3.3 C.7.3.1), and those of the study itself.
     patient_name : str
         The PN (0010,0010) with all its groups, as received.
+    letters_lost : bool
+        Whether letters of the name were dropped, because its character set is
+        unknown or another one.
     patient_id, issuer : str
         PatientID (0010,0020) and IssuerOfPatientID (0010,0021)
     other_patient_ids : frozenset of str
@@ -75,6 +78,7 @@ class StudyAttributes:
     requested_accession_numbers: frozenset[str] = frozenset()
     requested_study_uids: frozenset[str] = frozenset()
     birth_date_text: str = ''
+    letters_lost: bool = False
 
     @property
     def accession_numbers(self) -> frozenset[str]:

@@ -49,7 +49,8 @@ _WITH_INITIALS = {'LATIN', 'CYRILLIC', 'GREEK'}
 
 
 def compare_names(
-        ours: Sequence[NameGroup], theirs: str | None) -> Finding:
+        ours: Sequence[NameGroup], theirs: str | None,
+        letters_lost: bool = False) -> Finding:
     """Compare the names of a patient with a PN, as received.
 
     Parameters
@@ -57,6 +58,8 @@ def compare_names(
     ours : sequence of NameGroup
         The official name first.
     theirs : str or None
+    letters_lost : bool
+        Whether letters of theirs are known to have been dropped.
 
     Returns
     -------
@@ -70,7 +73,9 @@ def compare_names(
         without the second surname or the middle name, or with initials), if
         the scripts differ: `Reason.SCRIPT` if both are pronounced alike,
         `Reason.UNREADABLE_SCRIPT` for Chinese characters that are not, or if
-        fewer than half the letters are known (`Reason.UNKNOWN_LETTERS`).
+        fewer than half the letters are known (`Reason.UNKNOWN_LETTERS`). Also
+        if theirs is what is left without the letters that are not ASCII, or
+        letters were lost and it does not contradict (`Reason.LETTERS_LOST`).
 
         *Different* otherwise, with `Reason.SIMILAR` if typing errors explain
         it.
@@ -79,10 +84,68 @@ def compare_names(
         same script go before those in two.
     """
     finding = compare_groups(ours, name_groups(theirs))
-    if finding.verdict is Verdict.EQUAL or not (
-            theirs and _UNKNOWN_LETTER.search(theirs)):
-        return finding
-    return _compare_damaged(ours, theirs)
+    if theirs and _UNKNOWN_LETTER.search(theirs):
+        if finding.verdict is Verdict.EQUAL:
+            return finding
+        return _compare_damaged(ours, theirs)
+    if letters_lost:
+        if finding.verdict is not Verdict.DIFFERS or _is_left_over(
+                ours, theirs, 0):
+            return Missing(Reason.LETTERS_LOST)
+    elif finding.verdict is Verdict.DIFFERS and _is_left_over(
+            ours, theirs, _LEAST_LEFT):
+        return Missing(Reason.LETTERS_LOST)
+    return finding
+
+
+# The least part of the letters that must be left of a name
+_LEAST_LEFT = 0.5
+# ASCII letters after another one that are taken for a part of it, as where
+# Latin-1 is read as UTF-8
+_SWALLOWED = 3
+
+
+def _is_left_over(
+        ours: Sequence[NameGroup], theirs: str | None, least: float) -> bool:
+    """Return whether theirs is what is left of a name of ours.
+
+    An archive that cannot decode a name drops all letters that are not ASCII.
+    """
+    name = parse_person_name(theirs)
+    if not name:
+        return False
+    left = [_letters(name.alphabetic.family),
+        _letters(name.alphabetic.given + name.alphabetic.middle)]
+    for group in ours:
+        own = [_letters(group.family), _letters(group.given + group.middle)]
+        if ''.join(own).isascii() or (
+                len(''.join(left)) < least * len(''.join(own))):
+            continue
+        if any(
+                all(re.fullmatch(_remains(one), other)
+                    for one, other in zip(own, some))
+                for some in [left, left[::-1]]) or re.fullmatch(
+                    _remains(''.join(own)), ''.join(left)):
+            return True
+    return False
+
+
+def _letters(text: str) -> str:
+    return re.sub(
+        r'[\W_]', '', unicodedata.normalize('NFC', text)).casefold()
+
+
+@lru_cache(maxsize=4096)
+def _remains(letters: str) -> str:
+    """Return a pattern for what may be left of letters."""
+    pattern, swallowed = [], 0
+    for letter in letters:
+        if not letter.isascii():
+            swallowed = _SWALLOWED
+            continue
+        pattern.append(letter + ('?' if swallowed else ''))
+        swallowed = max(0, swallowed - 1)
+    return ''.join(pattern)
 
 
 _UNKNOWN_LETTER = re.compile('[?_\ufffd]')

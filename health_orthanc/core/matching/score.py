@@ -163,9 +163,10 @@ class Assessment:
 
     @property
     def has_lost_letters(self) -> bool:
-        "Whether most letters of the name that was received are unknown"
+        "Whether letters of the name that was received are unknown"
         found = self._comparison('name')
-        return bool(found and found.reason is Reason.UNKNOWN_LETTERS)
+        return bool(found and found.reason in {
+                Reason.UNKNOWN_LETTERS, Reason.LETTERS_LOST})
 
     @property
     def may_be_ordered(self) -> bool:
@@ -311,7 +312,8 @@ def _compare_patient(
     comparisons.add(
         'name', '; '.join(n.display for n in patient.names),
         display_names(study.patient_name),
-        compare_names(patient.names, study.patient_name))
+        compare_names(
+            patient.names, study.patient_name, study.letters_lost))
     comparisons.add(
         'birth_date', _iso(patient.birth_date),
         _iso(study.birth_date) or study.birth_date_text,

@@ -27,7 +27,8 @@ class Reason(enum.Enum):
     # Of names
     SWAPPED = 'swapped'  # family and given name are exchanged
     OTHER_NAME = 'other_name'  # a maiden name or nickname
-    UNKNOWN_LETTERS = 'unknown_letters'  # letters were lost
+    UNKNOWN_LETTERS = 'unknown_letters'  # letters were replaced
+    LETTERS_LOST = 'letters_lost'  # letters were dropped without a trace
     PART = 'part'  # one side lacks words, or has initials
     SCRIPT = 'script'  # another script, pronounced alike
     UNREADABLE_SCRIPT = 'unreadable_script'  # cannot be compared by sound

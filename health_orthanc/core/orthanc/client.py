@@ -6,7 +6,8 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
@@ -14,9 +15,11 @@ from urllib.parse import urlencode
 import requests
 from requests.auth import HTTPBasicAuth
 
+from ..dicom.file_header import HEAD_LIMIT, Header, Unusable, read_header
 from .errors import (
     Forbidden, InstanceRefused, NoImage, NotFound, NotOrthanc, NoWorklists,
-    OrthancError, Redirected, ServerFault, Unauthorized, UnexpectedAnswer)
+    OrthancError, Redirected, ServerFault, TimedOut, Unauthorized,
+    UnexpectedAnswer)
 from .network_errors import NETWORK_ERRORS, translate_error
 from .resources import (
     ChangePage, MalformedResource, error_message, is_identifier,
@@ -39,6 +42,8 @@ _LEVELS = {
     'instance': 'instances'}
 _STATUS = {
     401: Unauthorized, 403: Forbidden, 404: NotFound, 415: NoImage}
+# Bytes of a file that mostly hold its header
+_SHORT_HEAD = 2**14
 # Bytes per second that a server stores at least
 _STORING = 10 * 2**20
 
@@ -291,7 +296,42 @@ class OrthancClient:
         -------
         iterator of bytes
         """
-        path = [_LEVELS[level], orthanc_id, 'archive']
+        return self._stream([_LEVELS[level], orthanc_id, 'archive'])
+
+    def instance_header(self, instance_id: str) -> Header:
+        """Return the header of an instance.
+
+        Only the beginning of its file is read.
+
+        Parameters
+        ----------
+        instance_id : str
+
+        Raises
+        ------
+        Unusable
+            The header cannot be read.
+        """
+        pieces = self._stream(['instances', instance_id, 'file'])
+        end = time.monotonic() + sum(self._timeouts)
+        head, tried = bytearray(), _SHORT_HEAD
+        try:
+            for piece in pieces:
+                head += piece
+                if len(head) >= HEAD_LIMIT:
+                    break
+                if time.monotonic() > end:
+                    raise TimedOut(request='GET /instances')
+                if len(head) >= tried:
+                    tried = 2 * len(head)
+                    # The patient may come later
+                    with suppress(Unusable):
+                        return read_header(bytes(head))
+        finally:
+            pieces.close()
+        return read_header(bytes(head))
+
+    def _stream(self, path: Sequence[str]) -> Generator[bytes, None, None]:
         name = _name('GET', path)
         request = self._session.prepare_request(requests.Request(
                 'GET', self._address('GET', path), headers={'Accept': '*/*'}))
@@ -654,7 +694,9 @@ def _check_status(response: requests.Response, name: str) -> None:
         raise _STATUS.get(status, ServerFault)(request=name, status=status)
 
 
-def _pieces(response: requests.Response, name: str) -> Iterator[bytes]:
+def _pieces(
+        response: requests.Response, name: str
+        ) -> Generator[bytes, None, None]:
     try:
         with response:
             yield from response.iter_content(2**16)
