@@ -15,6 +15,10 @@ see `pairs.py` and `people.py`.
   best candidate is of the right patient, and of the right order if the study
   carries a key of it.
 - *found*: of the same, those whose right patient is among the candidates.
+- *listed*: of the studies whose PatientID is one slip away from the PUID,
+  those whose right patient is in the list that a person reviews.  Only the
+  other populations have such a figure: `slips.py`, and FEBRL's data sets 3
+  and 4, which nobody of this project has made (`febrl.py`).
 
 The candidates come from an index in memory, or with `--postgresql` from the
 search of the module in a database, each in a transaction of its own.
@@ -36,17 +40,20 @@ from trytond.modules.health_orthanc.core.matching.decisions import (
 from trytond.modules.health_orthanc.core.matching.names import name_groups
 from trytond.modules.health_orthanc.core.matching.score import assess
 from trytond.modules.health_orthanc.core.matching.search_keys import (
-    birth_date_variants, name_keys)
+    birth_date_variants, name_keys, near_identifiers)
 
+from . import febrl, slips
 from .linking_database import DatabaseIndex, run_with_database
 from .pairs import KINDS, SEED, Hospital, Pair, Rates
 from .people import PeopleRates, Population
+from .registry import Registry, kinds_of
 
 # Given a study, the candidates among all patients and orders
 Search = Callable[[StudyAttributes], list[Candidate]]
 # Of what has to be reached
 LEAST_CERTAIN = 0.98
 LEAST_RANK_1 = 0.98
+LEAST_LISTED = 0.995
 # Milliseconds that a search in a database may take
 MOST_MILLISECONDS = 20
 # How many are considered because of their name
@@ -56,7 +63,7 @@ MOST_ALIKE = 100
 class MemoryIndex:
     "Searches in memory for what an indexed search in a database finds"
 
-    def __init__(self, hospital: Hospital):
+    def __init__(self, hospital: Hospital | Registry):
         self._patients = {
             p.key: Candidate(p.facts) for p in hospital.population.people}
         self._orders: dict[int, list[Candidate]] = defaultdict(list)
@@ -85,7 +92,8 @@ class MemoryIndex:
         by_key = [c for key in self._keys(study)
             for c in self._order_keys.get(key, [])]
         patients = dict.fromkeys(c.patient.key for c in by_key)
-        for puid in [study.patient_id, *study.other_patient_ids]:
+        for puid in [study.patient_id, *study.other_patient_ids,
+                *near_identifiers(study.patient_id)]:
             if puid in self._puids:
                 patients[self._puids[puid]] = None
         patients.update(dict.fromkeys(self._alike(study)))
@@ -126,6 +134,7 @@ class Tally:
     certain: Counter = field(default_factory=Counter)
     rank_1: Counter = field(default_factory=Counter)
     found: Counter = field(default_factory=Counter)
+    listed: Counter = field(default_factory=Counter)
     wrong_proposals: int = 0
     missed: list[tuple[Pair, Decision]] = field(default_factory=list)
 
@@ -140,6 +149,13 @@ class Tally:
             if status is Status.CERTAIN:
                 self.false_certain.append(pair)
             self.wrong_proposals += 1
+        if pair.slip:
+            listed = any(
+                a.candidate.patient.key == pair.patient
+                for a in decision.candidates)
+            self.listed[listed] += 1
+            if not listed:
+                self.missed.append((pair, decision))
         if pair.error_free and pair.order_key:
             self.certain[status is Status.CERTAIN] += 1
             if status is not Status.CERTAIN:
@@ -206,8 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_with_database(
             sys.argv[1:] if arguments is None else arguments)
     start = time.perf_counter()
-    population = Population(options.seed, options.patients, PeopleRates())
-    hospital = Hospital(population, options.pairs, Rates(), options.seed)
+    hospital = _make_hospital(options)
     pairs: Iterable[Pair] = hospital.pairs
     index: MemoryIndex | DatabaseIndex
     if options.database:
@@ -221,10 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tally, milliseconds = measure(pairs, index.candidates)
     result = {
         'seconds_for_keys': getattr(index, 'seconds', None),
-        'seed': options.seed, 'patients': len(population.people),
+        'population': options.population, 'seed': options.seed,
+        'patients': len(hospital.population.people),
         'orders': len(hospital.orders), 'pairs': len(hospital.pairs),
-        'kinds': KINDS, 'rates': asdict(Rates()),
-        'people_rates': asdict(PeopleRates()),
+        **_describe(hospital),
         'seconds_to_make': made - start,
         'seconds_to_match': time.perf_counter() - made,
         'milliseconds': milliseconds,
@@ -233,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         'certain': [share(tally.certain), tally.certain.total()],
         'rank_1': [share(tally.rank_1), tally.rank_1.total()],
         'found': [share(tally.found), tally.found.total()],
+        'listed': [share(tally.listed), tally.listed.total()],
         'statuses': _nested(tally.statuses),
         'doubts': _nested(tally.doubts),
         }
@@ -242,10 +258,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print(result)
     if options.missed:
         _print_missed(tally, options.missed)
-    return 0 if (
-        not tally.false_certain and share(tally.certain) >= LEAST_CERTAIN
+    reached = (
+        share(tally.certain) >= LEAST_CERTAIN
         and share(tally.rank_1) >= LEAST_RANK_1
+        if isinstance(hospital, Hospital)
+        else share(tally.listed) >= LEAST_LISTED)
+    return 0 if (
+        reached and not tally.false_certain
         and milliseconds['searching']['p95'] <= MOST_MILLISECONDS) else 1
+
+
+def _make_hospital(options: argparse.Namespace) -> Hospital | Registry:
+    if options.population in febrl.DATA_SETS:
+        return febrl.load(options.population)
+    if options.population == 'slips':
+        return slips.make(options.seed, options.patients, options.pairs)
+    return Hospital(
+        Population(options.seed, options.patients, PeopleRates()),
+        options.pairs, Rates(), options.seed)
+
+
+def _describe(hospital: Hospital | Registry) -> dict[str, dict]:
+    if isinstance(hospital, Registry):
+        return {'kinds': kinds_of(hospital.pairs)}
+    return {
+        'kinds': KINDS, 'rates': asdict(Rates()),
+        'people_rates': asdict(PeopleRates())}
 
 
 def _nested(counter: Counter) -> dict[str, dict[str, int]]:
@@ -259,6 +297,8 @@ def _print(result: dict) -> None:
     print(f"seed {result['seed']}: {result['pairs']} studies,"
         f" {result['patients']} patients, {result['orders']} orders")
     for name in ['kinds', 'rates', 'people_rates']:
+        if name not in result:
+            continue
         print(f"{name}: " + ', '.join(
                 f'{key} {value:g}' for key, value in result[name].items()))
     print()
@@ -272,8 +312,10 @@ def _print(result: dict) -> None:
                 f'{name} {count}' for name, count in counts.items()))
     print()
     print(f"false certain  {result['false_certain']}")
-    for name in ['certain', 'rank_1', 'found']:
+    for name in ['certain', 'rank_1', 'found', 'listed']:
         part, total = result[name]
+        if not total:
+            continue
         print(f'{name:15}{part:.2%} of {total}')
     print(f"wrong proposals {result['wrong_proposals']}")
     for name, figures in result['milliseconds'].items():
@@ -306,6 +348,10 @@ def _parser() -> argparse.ArgumentParser:
         prog='./dev bench linking', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seed', type=int, default=SEED)
+    parser.add_argument(
+        '--population', default='households',
+        choices=['households', 'slips', *febrl.DATA_SETS],
+        help="who is registered, and what goes wrong (default: %(default)s)")
     parser.add_argument('--patients', type=int, default=100_000)
     parser.add_argument('--pairs', type=int, default=20_000)
     parser.add_argument(

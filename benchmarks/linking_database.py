@@ -22,6 +22,7 @@ from devtools.tryton import MODULE, Tryton, environment
 
 from .pairs import TESTS, Hospital, Pair
 from .people import Person
+from .registry import Registry
 
 NOON = dt.time(12)
 _COLUMNS = {
@@ -49,7 +50,7 @@ class DatabaseIndex:
         How long it took to make the keys of all patients.
     """
 
-    def __init__(self, name: str, hospital: Hospital):
+    def __init__(self, name: str, hospital: Hospital | Registry):
         self._name = name
         _start(name)
         with self._transaction() as (pool, connection):
@@ -92,7 +93,7 @@ class _Filling:
         self._pool = pool
         self._cursor = connection.cursor()
 
-    def run(self, hospital: Hospital) -> int:
+    def run(self, hospital: Hospital | Registry) -> int:
         "Return how far the ids of patients are from their keys"
         people = hospital.population.people
         tests, doctor = self._tests(), self._doctor()
@@ -137,8 +138,8 @@ class _Filling:
             yield party, use, name.family, name.given
 
     def _order(
-            self, hospital: Hospital, first: int, tests: dict[str, int],
-            doctor: int) -> None:
+            self, hospital: Hospital | Registry, first: int,
+            tests: dict[str, int], doctor: int) -> None:
         orders = [
             (c.patient.key + first, c.order)  # type: ignore[operator]
             for c in hospital.orders.values() if c.order]

@@ -109,6 +109,8 @@ class Pair:
         Whether it can be told who the patient is: by PUID or order key, or
         by name and birth date, one of them perhaps with a slip, if nobody
         else is registered who is much like that.
+    slip : bool
+        Whether the PatientID is one typing error away from the PUID.
     """
     study: StudyAttributes
     kind: str
@@ -117,6 +119,7 @@ class Pair:
     errors: tuple[str, ...]
     order_key: bool
     recoverable: bool
+    slip: bool = False
 
     @property
     def error_free(self) -> bool:
