@@ -58,6 +58,8 @@ class StudyAttributes:
         Of all series.
     texts : frozenset of str
         All other values that were received: each may hold a merge ID.
+    linked_orders : frozenset of hashable
+        The keys of the orders that the study is linked to.
     """
     study_uid: str = ''
     accession_number: str = ''
@@ -79,6 +81,7 @@ class StudyAttributes:
     requested_study_uids: frozenset[str] = frozenset()
     birth_date_text: str = ''
     letters_lost: bool = False
+    linked_orders: frozenset[Hashable] = frozenset()
 
     @property
     def accession_numbers(self) -> frozenset[str]:

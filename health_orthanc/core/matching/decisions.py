@@ -8,7 +8,7 @@ compared agrees. Every other study waits for a person, with a reason.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from .score import Assessment, Key
@@ -119,11 +119,21 @@ class Decision:
         The best first, those with a veto included.
     doubt : Doubt or None
         Why a person should look; None if the link is certain.
+    further : tuple of Assessment
+        The further orders of the patient that the study answers too.
     """
     status: Status
     best: Assessment | None
     candidates: tuple[Assessment, ...]
     doubt: Doubt | None = None
+    further: tuple[Assessment, ...] = ()
+
+    @property
+    def orders(self) -> tuple[Hashable, ...]:
+        "tuple of hashable : the keys of all orders that are linked"
+        return tuple(
+            a.candidate.order.key for a in [self.best, *self.further]
+            if a and a.candidate.order)
 
 
 def decide(
@@ -157,12 +167,30 @@ def decide(
     doubt = _why_unlinked(best, others, thresholds)
     if doubt:
         return Decision(Status.UNLINKED, None, shown, doubt)
+    further = [a for a in others if _is_grouped(best, a)]
+    others = [a for a in others if not _is_grouped(best, a)]
     best, doubt = _choose_order(best, others, thresholds)
-    doubt = doubt or _why_unsure(
-        best, [a for a in eligible if a is not best], thresholds)
+    if doubt:
+        further = []
+    linked = [best, *further]
+    rest = [a for a in eligible if not _is_one_of(a, linked)]
+    # Each order has to be as certain as if it were the only one
+    doubts = [doubt, *(_why_unsure(a, rest, thresholds) for a in linked)]
+    doubt = next(filter(None, doubts), None)
     status = Status.UNSURE if doubt else Status.CERTAIN
-    shown = (best, *(a for a in shown if a is not best))
-    return Decision(status, best, shown, doubt)
+    shown = (*linked, *(a for a in shown if not _is_one_of(a, linked)))
+    return Decision(status, best, shown, doubt, tuple(further))
+
+
+def _is_one_of(
+        assessment: Assessment, others: Sequence[Assessment]) -> bool:
+    return any(assessment is other for other in others)
+
+
+def _is_grouped(best: Assessment, other: Assessment) -> bool:
+    "Return whether the study names both orders together"
+    order = other.candidate.order
+    return bool(order and order.key in best.group and other.order_key)
 
 
 def _first(found: Sequence[Assessment], limit: int) -> tuple[Assessment, ...]:

@@ -16,8 +16,8 @@ patient: they do not count if a key leads to the order.
 
 import datetime as dt
 import enum
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from ..dicom.values import display_names
 from .attributes import (
@@ -27,6 +27,7 @@ from .field_comparison import (
     compare_dates, compare_descriptions, compare_merge_id, compare_modalities,
     compare_patient_ids, compare_sex, compare_stations, compare_step_ids,
     compare_study_uids, is_mistyped)
+from .groups import find_groups, without_orders
 from .names import compare_names
 from .verdicts import Comparison, Finding, Reason, Verdict
 
@@ -104,6 +105,9 @@ class Assessment:
     obstacle : Obstacle or None
     is_among_other_ids : bool
         Whether the PUID is one of the other IDs that were received.
+    group : frozenset of hashable
+        The keys of the other orders that the study names together with this
+        one.
     """
     candidate: Candidate
     score: int
@@ -113,6 +117,7 @@ class Assessment:
     key: Key | None = None
     obstacle: Obstacle | None = None
     is_among_other_ids: bool = False
+    group: frozenset[Hashable] = frozenset()
 
     def is_equal(self, *names: str) -> bool:
         """Return whether all of these fields are equal.
@@ -217,7 +222,11 @@ def assess(
         frozenset(c.patient.puid for c in candidates) - {''},
         frozenset(c.order.study_uid for c in candidates if c.order) - {''},
         date_window, frozenset(issuers))
-    assessments = [_assess(study, c, known) for c in candidates]
+    groups = find_groups(study, candidates)
+    assessments = [
+        _assess_grouped(study, c, known, groups[c.order.key])
+        if c.order and c.order.key in groups else _assess(study, c, known)
+        for c in candidates]
     # An ID is mistyped or picked wrongly more easily than all the rest
     doubtful = any(
         a.owns_patient_id and a.differs('name') for a in assessments)
@@ -239,6 +248,16 @@ class _Known:
     study_uids: frozenset[str]
     date_window: dt.timedelta
     issuers: frozenset[str]
+
+
+def _assess_grouped(
+        study: StudyAttributes, candidate: Candidate, known: _Known,
+        others: Sequence[OrderAttributes]) -> Assessment:
+    order = candidate.order
+    assert order
+    return replace(
+        _assess(without_orders(study, order, others), candidate, known),
+        group=frozenset(o.key for o in others))
 
 
 def _assess(
