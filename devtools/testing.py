@@ -90,8 +90,8 @@ _ORDERS = frozenset({
 # their keys, queues; sets of records that are written at once
 _SQL = frozenset({
         'test_attachment', 'test_candidates', 'test_deletion',
-        'test_matching', 'test_patient', 'test_review', 'test_study',
-        'test_queue'})
+        'test_historical', 'test_matching', 'test_patient', 'test_review',
+        'test_study', 'test_study_orders', 'test_queue'})
 # Locks and concurrency are a matter of tests/integration.  Who may do what,
 # what is shown and in which language is the same on all databases.
 CONFIGURATIONS = [

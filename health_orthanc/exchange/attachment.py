@@ -10,6 +10,7 @@ transactions.
 import logging
 
 from sql import Literal, Null
+from sql.conditionals import Coalesce
 from sql.operators import Exists
 
 from trytond.i18n import gettext
@@ -40,6 +41,8 @@ KEY_IMAGES_LIMIT = 100
 def attach_to_results(instances):
     """Attach images to the results of their studies, all or none.
 
+    A study of several orders has a result for each.
+
     The caller checks the access to the instances.
 
     Parameters
@@ -55,19 +58,19 @@ def attach_to_results(instances):
     if len(instances) > LIMIT:
         raise AttachmentError(gettext(
                 'health_orthanc.msg_attachment_many', limit=LIMIT))
-    wanted = [(i, _result(i)) for i in instances]
+    wanted = [(i, result) for i in instances for result in _results(i)]
     images = {i.id: _fetch(i) for i in instances}
     in_transaction(
         _attach_images, Transaction().user,
         [(i.id, result.id, images[i.id]) for i, result in wanted])
 
 
-def _result(instance):
-    result = instance.series.study.imaging_test
-    if not result:
+def _results(instance):
+    results = instance.series.study.linked_results
+    if not results:
         raise AttachmentError(
             gettext('health_orthanc.msg_attachment_no_result'))
-    return result
+    return results
 
 
 def _fetch(instance):
@@ -89,14 +92,14 @@ def _attach_images(user, images):
     Study.lock(list({i.series.study for i in instances}))
     Result.lock(Result.browse(list({result for _, result, _ in images})))
     for instance, (_, result_id, image) in zip(instances, images):
-        study = instance.series.study
+        study, result = instance.series.study, Result(result_id)
         # The study may have been linked to another patient in the meantime
-        if not study.imaging_test or study.imaging_test.id != result_id:
+        if result not in study.linked_results:
             raise AttachmentError(
                 gettext('health_orthanc.msg_attachment_changed'))
         with Transaction().set_user(user):
             _attach_image(
-                study.imaging_test,
+                result,
                 instance.sop_instance_UID or instance.orthanc_UID, image,
                 _description(
                     instance.instance_number,
@@ -188,8 +191,7 @@ def _without_key_image(server_id, limit, id_=None):
         & (study.key_image_at == Null) & (study.stable == Literal(True))
         & (study.missing_since == Null) & (study.patient != Null)
         & study.link_status.in_(CONFIRMED)
-        & ((study.date == Null) | (server.start_date == Null)
-            | (study.date >= server.start_date))
+        & (Coalesce(study.historical, False) == Literal(False))
         & ~Exists(rejected))
     if id_:
         where &= study.id == id_
@@ -296,15 +298,18 @@ class Instance(metaclass=PoolMeta):
     def get_attached(cls, instances, name):
         Attachment = Pool().get('ir.attachment')
         places = {
-            i.id: (
-                str(i.series.study.imaging_test),
-                i.sop_instance_UID or i.orthanc_UID)
+            i.id: {
+                (str(result), i.sop_instance_UID or i.orthanc_UID)
+                for result in i.series.study.linked_results}
             for i in cls.browse(instances)}
-        results = {result for result, _ in places.values()} - {'None'}
+        results = {
+            result for found in places.values() for result, _ in found}
         attached = {
             (str(a.resource), a.name) for a in Attachment.search(
                 [('resource', 'in', list(results))], order=[])}
-        return {id_: place in attached for id_, place in places.items()}
+        return {
+            id_: bool(found) and found <= attached
+            for id_, found in places.items()}
 
 
 class Synchronization(metaclass=PoolMeta):

@@ -72,7 +72,8 @@ def study_attributes(study):
         station_names=_texts(series, 'StationName'),
         texts=frozenset(
             text for text in notified.get('Texts') or []
-            if isinstance(text, str)) | _own_texts(study))
+            if isinstance(text, str)) | _own_texts(study),
+        linked_orders=frozenset(order.id for order in study.linked_orders))
 
 
 def _malformed(study, keyword):

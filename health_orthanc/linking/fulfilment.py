@@ -42,54 +42,64 @@ def fulfil_orders(studies):
     LateImages = pool.get('gnuhealth.imaging_orthanc.late_images')
     studies = Study.browse([s.id for s in studies])
     done = Step.search([('study', 'in', [s.id for s in studies])])
-    requests = {s.request for s in studies if s.request}
+    requests = {order for s in studies for order in s.linked_orders}
     requests |= {step.request for step in done}
     if requests:
         Request.lock_for_update(list(requests))
     kept, late = LateImages.kept(studies), set()
     for study in studies:
-        request = _confirmed_order(study)
-        _release_steps(study, request)
-        reported = request
-        if request and (study.id, request.id) in kept and not (
-                _is_reported(study)):
-            reported = None
-        _release_result(study, reported)
-        if request:
-            _complete_steps(study, request)
-            if is_late(study, Request(request.id)):
-                late.add((study.id, request.id))
-        if reported:
-            _assign_result(study, reported)
+        orders = _confirmed_orders(study)
+        reported = [
+            order for order in orders
+            if (study.id, order.id) not in kept
+            or _is_reported(study, order)]
+        first = study.request if study.request in reported else None
+        _release_steps(study, orders)
+        _release_result(study, first)
+        _release_further_results(study, reported)
+        for order in orders:
+            _complete_steps(study, order)
+            if is_late(study, Request(order.id)):
+                late.add((study.id, order.id))
+        if first:
+            _assign_result(study, first)
+        _assign_further_results(study, reported)
     LateImages.replace(studies, late)
 
 
-def _confirmed_order(study):
-    "Return the order of a study if the link is confirmed, otherwise None"
-    confirmed = study.link_status in CONFIRMED or is_held(study)
-    if confirmed and not _was_deleted_unread(study):
-        return study.request
+def _confirmed_orders(study):
+    "Return the orders of a study whose images count"
+    if study.link_status not in CONFIRMED and not is_held(study):
+        return []
+    results = {
+        study.request: study.imaging_test,
+        **{f.request: f.result for f in study.further_orders}}
+    return [
+        order for order in study.linked_orders
+        if not _was_deleted_unread(study, results[order])]
 
 
-def _was_deleted_unread(study):
+def _was_deleted_unread(study, result):
     "Return whether the images were deleted before a report was written"
-    result = study.imaging_test
     return bool(study.deleted_at and study.missing_since) and not (
         result and (
             not result.orthanc_unreported or _has_other_images(result)))
 
 
-def _is_reported(study):
-    result = study.settled_result
+def _is_reported(study, order):
+    results = {
+        study.request: study.settled_result,
+        **{f.request: f.result for f in study.further_orders}}
+    result = results[order]
     return bool(result) and not result.orthanc_unreported
 
 
-def _release_steps(study, request):
+def _release_steps(study, orders):
     "Reopen the steps of other orders that the study has completed"
     Step = Pool().get('gnuhealth.imaging.procedure.step')
     steps = Step.search([('study', '=', study.id)])
     for step in steps:
-        if step.request == request:
+        if step.request in orders:
             continue
         if step.state == 'completed':
             Step.move([step], step.state_before, ended_at=None)
@@ -190,12 +200,27 @@ def _awaits_notification(study):
 
 
 def _assign_result(study, request):
-    "Put the study into the result of its order, which is created if missing"
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    Result = pool.get('gnuhealth.imaging.test.result')
+    "Put the study into the result of its first order"
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
     if study.imaging_test and study.imaging_test.request == request:
         return
+    result = _result_of(request)
+    Study.write([study], {
+            'imaging_test': result.id, 'settled_result': result.id,
+            'link_status': study.link_status})
+
+
+def _assign_further_results(study, orders):
+    "Put the study into the results of its further orders"
+    for further in study.further_orders:
+        if not further.result and further.request in orders:
+            further.__class__.write(
+                [further], {'result': _result_of(further.request).id})
+
+
+def _result_of(request):
+    "Return the result of an order, which is created if missing"
+    Result = Pool().get('gnuhealth.imaging.test.result')
     results = Result.search(
         [('request', '=', request.id)], order=[('id', 'ASC')], limit=1)
     if not results:
@@ -209,13 +234,11 @@ def _assign_result(study, request):
                     'doctor': request.doctor.id,
                     'orthanc_unreported': True,
                     }])
-    Study.write([study], {
-            'imaging_test': results[0].id, 'settled_result': results[0].id,
-            'link_status': study.link_status})
+    return results[0]
 
 
 def _release_result(study, request):
-    """Remove the study from the result of another order.
+    """Remove the study from the result of an order that was the first one.
 
     The result is deleted if the link had created it.  If somebody has written
     a report, it is kept and flagged.
@@ -232,13 +255,19 @@ def _release_result(study, request):
                 'imaging_test': None, 'link_status': study.link_status})
     Study.write([study], {
             'settled_result': None, 'link_status': study.link_status})
-    former = Result(former.id)
-    if former.orthanc_studies:
-        return
-    if former.orthanc_unreported and not former.images:
-        Result.delete([former])
-    else:
-        Result.write([former], {'orthanc_images_unlinked': True})
+    Result.release([former])
+
+
+def _release_further_results(study, orders):
+    "Remove the study from the results of further orders that do not count"
+    Result = Pool().get('gnuhealth.imaging.test.result')
+    for further in study.further_orders:
+        result = further.result
+        if result and (
+                further.request not in orders
+                or result.request != further.request):
+            further.__class__.write([further], {'result': None})
+            Result.release([result])
 
 
 # --- Key images -----------------------------------------------------------

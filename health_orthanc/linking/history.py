@@ -75,6 +75,15 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
     request_to = fields.Many2One(
         'gnuhealth.imaging.test.request', "To Order", readonly=True,
         ondelete='SET NULL')
+    further_from = fields.Char(
+        "From Further Orders", readonly=True,
+        states={'invisible': ~Bool(Eval('further_from'))},
+        help="The accession numbers of the further orders before.")
+    further_to = fields.Char(
+        "To Further Orders", readonly=True,
+        states={'invisible': ~Bool(Eval('further_to'))},
+        help="The accession numbers of the further orders that the images "
+        "answer.")
     score = fields.Integer("Score", readonly=True)
     doubt = fields.Selection(
         [(None, ''), *DOUBTS], "Review Reason", readonly=True, sort=False,
@@ -129,6 +138,12 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
         if values.get('comparisons') is not None:
             values['comparisons'] = json.dumps(values['comparisons'])
         after = cls.snapshot(studies)
+        Request = Pool().get('gnuhealth.imaging.test.request')
+
+        def numbers(requests):
+            return ', '.join(
+                r.accession_number or r.rec_name
+                for r in Request.browse(requests)) or None
         cls.create([{
                     'study': id_,
                     'at': now(),
@@ -139,6 +154,8 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
                     'patient_to': after[id_]['patient'],
                     'request_from': before[id_]['request'],
                     'request_to': after[id_]['request'],
+                    'further_from': numbers(before[id_]['further_orders']),
+                    'further_to': numbers(after[id_]['further_orders']),
                     **values,
                     } for id_ in after if before[id_] != after[id_]])
 
@@ -183,12 +200,22 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
         Returns
         -------
         dict of dict
-            The values of `LINK_FIELDS`, by the id of each study.
+            The values of `LINK_FIELDS`, by the id of each study, and the ids
+            of its further orders.
         """
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        return {
+        pool = Pool()
+        Study = pool.get('gnuhealth.imaging_orthanc.study')
+        StudyOrder = pool.get('gnuhealth.imaging_orthanc.study.order')
+        ids = [s.id for s in studies]
+        links = {
             row['id']: {name: row[name] for name in LINK_FIELDS}
-            for row in Study.read([s.id for s in studies], LINK_FIELDS)}
+            for row in Study.read(ids, LINK_FIELDS)}
+        for values in links.values():
+            values['further_orders'] = []
+        for further in StudyOrder.search([('study', 'in', ids)]):
+            links[further.study.id]['further_orders'].append(
+                further.request.id)
+        return links
 
     @classmethod
     def write(cls, *args):
@@ -202,17 +229,38 @@ _NUMBERS = {
     'station'}
 
 
-def serialize_comparisons(assessment):
-    """Return the comparisons of an assessment, serializable as JSON.
+# Of the patient; the others are those of an order
+_IDENTITY = {'patient_id', 'name', 'birth_date', 'sex'}
+
+
+def serialize_comparisons(assessment, *further):
+    """Return the comparisons of assessments, serializable as JSON.
 
     Parameters
     ----------
     assessment : Assessment
+    *further : Assessment
+        Of further orders of the same patient.
 
     Returns
     -------
     list of dict
+        With several orders, each that is compared has the number of its order
+        as ``order``.
     """
+    if not further:
+        return _serialize(assessment)
+    lines = [
+        line for line in _serialize(assessment) if line['field'] in _IDENTITY]
+    for one in [assessment, *further]:
+        order = one.candidate.order
+        lines += [
+            {**line, 'order': order.accession_number if order else ''}
+            for line in _serialize(one) if line['field'] not in _IDENTITY]
+    return lines
+
+
+def _serialize(assessment):
     return [
         _serialize_comparison(c) for c in assessment.comparisons
         if c.verdict is not Verdict.MISSING
@@ -225,6 +273,9 @@ def _serialize_comparison(comparison):
         'field': comparison.field,
         'ours': comparison.ours,
         'theirs': comparison.theirs,
-        'verdict': comparison.verdict.value,
+        'verdict': (
+            'partial' if comparison.verdict is Verdict.MISSING
+            and comparison.agreement is not None
+            else comparison.verdict.value),
         'reason': comparison.reason.value if comparison.reason else None,
         }

@@ -21,6 +21,7 @@ from ..core.dicom.values import parse_person_name
 from ..core.matching.attributes import (
     Candidate, OrderAttributes, PatientAttributes)
 from ..core.matching.decisions import Status
+from ..core.matching.groups import without_orders
 from ..core.matching.identities import Identity, compare_identities
 from ..core.matching.verdicts import Verdict
 from .attributes import order_attributes, patient_attributes
@@ -31,8 +32,9 @@ from .queue import due_studies, mark_matched
 from .search_keys import digest_keys, study_keys
 
 __all__ = [
-    'assess_choice', 'evaluate', 'find_studies', 'has_match', 'match_due',
-    'match_notified', 'match_orders', 'match_received', 'studies_to_assign']
+    'assess_choice', 'assess_choices', 'evaluate', 'find_studies', 'has_match',
+    'match_due', 'match_notified', 'match_orders', 'match_received',
+    'studies_to_assign']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.engine')
 
@@ -142,12 +144,42 @@ def assess_choice(attributes, patient=None, request=None):
     -------
     Assessment
     """
-    Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
+    assessment, = assess_choices(
+        attributes, patient, [request] if request else [])
+    return assessment
+
+
+def assess_choices(attributes, patient=None, requests=()):
+    """Assess a patient and each of the orders that a user chooses.
+
+    What names one of the orders is no difference to the others.
+
+    Parameters
+    ----------
+    attributes : StudyAttributes
+    patient : Patient, optional
+    requests : iterable of Request
+
+    Returns
+    -------
+    list of Assessment
+        One for each order, or one without an order.
+    """
     patients = patient_attributes([patient.id] if patient else [])
-    orders = order_attributes([request.id] if request else [])
-    chosen = Candidate(
-        patients[patient.id] if patient else PatientAttributes(None),
-        orders[request.id][1] if request else OrderAttributes(None))
+    chosen = patients[patient.id] if patient else PatientAttributes(None)
+    ids = [r.id for r in requests]
+    known = order_attributes(ids)
+    orders = [known[id_][1] for id_ in ids] or [OrderAttributes(None)]
+    return [
+        _assess_candidate(
+            without_orders(attributes, order, [
+                    o for o in orders if o is not order]),
+            Candidate(chosen, order))
+        for order in orders]
+
+
+def _assess_candidate(attributes, chosen):
+    Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
     assessments, = Configuration.assessments([attributes], [chosen])
     return next(a for a in assessments if a.candidate is chosen)
 
@@ -200,11 +232,12 @@ def _link_studies(studies, attributes):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     History = pool.get('gnuhealth.imaging_orthanc.study.decision')
+    StudyOrder = pool.get('gnuhealth.imaging_orthanc.study.order')
     Configuration = pool.get('gnuhealth.orthanc.matching.configuration')
     known = pool.get('gnuhealth.imaging_orthanc.study_key').digests(
         [s.id for s in studies if s.link_status == 'auto_certain'])
     found = _with_history(studies)
-    updated, moved = [], []
+    updated, moved, orders = [], [], {}
     for study, decision in zip(studies, Configuration.decisions(
                 [attributes[s.id] for s in studies])):
         if _has_chosen_result(study, decision) or (
@@ -212,6 +245,10 @@ def _link_studies(studies, attributes):
                 and _keeps_link(study, decision)):
             continue
         values = _link_values(study, decision, study in found)
+        if 'request' in values:
+            further = _further_orders(study, decision, values)
+            if further != [f.request.id for f in study.further_orders]:
+                orders[study.id] = further
         values.update(_suggestion_values(
                 decision, values.get('link_status', study.link_status)))
         changed = {
@@ -219,10 +256,13 @@ def _link_studies(studies, attributes):
         if changed:
             updated.append((study, {
                         n: getattr(v, 'id', v) for n, v in values.items()}))
-        if changed & {'patient', 'request', 'link_status'}:
+        if changed & {'patient', 'request', 'link_status'} or (
+                study.id in orders):
             moved.append((study, decision))
     before = History.snapshot([study for study, _ in moved])
     write_rows(Study, updated)
+    if orders:
+        StudyOrder.assign(orders)
     _link_orthanc_patients(updated)
     for study, decision in moved:
         _record(before, study, decision)
@@ -260,7 +300,8 @@ def _record(before, study, decision):
         {study.id: before[study.id]}, [study],
         score=best.score if best else None,
         doubt=decision.doubt.value if decision.doubt else None,
-        comparisons=serialize_comparisons(best) if best else None)
+        comparisons=serialize_comparisons(
+            best, *decision.further) if best else None)
 
 
 def _has_chosen_result(study, decision):
@@ -268,9 +309,7 @@ def _has_chosen_result(study, decision):
     result = study.imaging_test
     if not result or result == study.settled_result:
         return False
-    order = decision.best.candidate.order if decision.best else None
-    return not (
-        order and result.request and result.request.id == order.key)
+    return not (result.request and result.request.id in decision.orders)
 
 
 def _keeps_link(study, decision):
@@ -293,6 +332,10 @@ def _digest(attributes):
         attributes.patient_name, attributes.patient_id, attributes.issuer,
         *sorted(attributes.other_patient_ids), str(attributes.birth_date),
         attributes.sex]
+    # Studies from before have a digest without them
+    texts += sorted(
+        attributes.requested_accession_numbers
+        | attributes.requested_study_uids)
     return hashlib.sha256('\0'.join(texts).encode()).hexdigest()[:32]
 
 
@@ -304,7 +347,7 @@ def _with_orders(ids):
     with_steps = {s.study for s in Step.search([('study', 'in', ids)])}
     return [
         s for s in Study.browse(ids)
-        if s.request or s.settled_result or s in with_steps]
+        if s.linked_orders or s.settled_result or s in with_steps]
 
 
 def _store_keys(studies, attributes):
@@ -340,11 +383,31 @@ def _link_values(study, decision, has_history):
         return {}
     if not best:
         return _values_of(study, decision.status.value)
-    order = best.candidate.order
+    order = _first_order(study, decision)
     return _values_of(
         study, decision.status.value, patient,
-        pool.get('gnuhealth.imaging.test.request')(order.key)
+        pool.get('gnuhealth.imaging.test.request')(order)
         if order else None, best.score)
+
+
+def _first_order(study, decision):
+    "Return the id of the first order, which stays the first if it is linked"
+    orders = decision.orders
+    if study.request and study.request.id in orders:
+        return study.request.id
+    return orders[0] if orders else None
+
+
+def _further_orders(study, decision, values):
+    "Return the ids of the further orders, in the order that they have"
+    best, patient = decision.best, values['patient']
+    if not best or not patient or best.candidate.patient.key != patient.id:
+        return []
+    request = values['request']
+    known = [f.request.id for f in study.further_orders]
+    orders = [o for o in decision.orders if not request or o != request.id]
+    return sorted(
+        orders, key=lambda o: known.index(o) if o in known else len(known))
 
 
 def _values_of(study, status, patient=None, request=None, score=None):

@@ -21,9 +21,9 @@ from .candidates import study_attributes
 from .explanations import DOUBTS, describe_vetoes
 from .fulfilment import fulfil_orders, remove_misplaced_key_images
 from .history import LINK_STATUSES, serialize_comparisons
-from .link import assess_choice, match_orders
+from .link import assess_choice, assess_choices, match_orders
 
-__all__ = ['ReviewMixin', 'assess_study']
+__all__ = ['ReviewMixin', 'assess_orders', 'assess_study']
 
 _LINK = {'patient', 'imaging_test', 'request'}
 
@@ -42,6 +42,23 @@ def assess_study(study, patient=None, request=None):
     Assessment
     """
     return assess_choice(study_attributes(study), patient, request)
+
+
+def assess_orders(study, patient, requests):
+    """Assess a patient and several orders for a study.
+
+    Parameters
+    ----------
+    study : Study
+    patient : Patient or None
+    requests : iterable of Request
+
+    Returns
+    -------
+    list of Assessment
+        One for each order, or one without an order.
+    """
+    return assess_choices(study_attributes(study), patient, requests)
 
 
 class ReviewMixin:
@@ -138,6 +155,7 @@ class ReviewMixin:
         if moved:
             remove_misplaced_key_images(moved)
         if decided:
+            cls._assign_further_orders(decided)
             cls._record_decisions(decided, before)
 
     @staticmethod
@@ -220,6 +238,37 @@ class ReviewMixin:
 
     @classmethod
     @without_check_access
+    def _assign_further_orders(cls, studies, requests=None):
+        """Store the further orders of studies after a user's decision.
+
+        Those of another patient are left out.  If the first order was taken
+        away, the next one moves up.
+
+        Parameters
+        ----------
+        studies : list of Study
+        requests : list of Request, optional
+            The orders that were chosen; by default they stay.
+        """
+        StudyOrder = Pool().get('gnuhealth.imaging_orthanc.study.order')
+        wanted = {}
+        for study in cls.browse(studies):
+            orders = requests
+            if orders is None:
+                orders = [f.request for f in study.further_orders]
+            orders = [
+                o for o in dict.fromkeys(orders)
+                if o.patient == study.patient and o != study.request]
+            if orders and not study.request:
+                first, *orders = orders
+                cls.write([study], {
+                        'request': first.id,
+                        'link_status': study.link_status})
+            wanted[study.id] = [o.id for o in orders]
+        StudyOrder.assign(wanted, Transaction().user or None)
+
+    @classmethod
+    @without_check_access
     def _record_decisions(cls, studies, before, reason=None, status=None):
         Decision = Pool().get('gnuhealth.imaging_orthanc.study.decision')
         Patient = Pool().get('gnuhealth.patient')
@@ -227,22 +276,24 @@ class ReviewMixin:
             # For an unlinked study, compare with the former patient
             patient = study.patient.id if study.patient else (
                 before[study.id]['patient'])
-            seen = assess_study(
-                study, Patient(patient), study.request) if patient else None
+            seen = assess_orders(
+                study, Patient(patient),
+                study.linked_orders) if patient else []
+            score = min((a.score for a in seen), default=None)
             cls.write([study], {
                     'link_status': status or (
                         'manual' if study.patient else 'unlinked'),
                     'decided_by': Transaction().user,
                     'decided_at': now(),
                     'decision_reason': reason,
-                    'score': seen.score if seen and study.patient else None,
+                    'score': score if study.patient else None,
                     'candidate': None,
                     'doubt': None,
                     })
             Decision.record(
                 before, [study], user=Transaction().user or None,
-                reason=reason, score=seen.score if seen else None,
-                comparisons=serialize_comparisons(seen) if seen else None)
+                reason=reason, score=score,
+                comparisons=serialize_comparisons(*seen) if seen else None)
         fulfil_orders(studies)
 
     # Methods of the dialogs
@@ -283,10 +334,13 @@ class ReviewMixin:
         LinkVetoError
         """
         for study in cls.browse(studies):
-            cls.link_because(study, study.patient, study.request)
+            cls.link_because(
+                study, study.patient, study.request,
+                further=[f.request for f in study.further_orders])
 
     @classmethod
-    def link_because(cls, study, patient, request=None, reason=None):
+    def link_because(
+            cls, study, patient, request=None, reason=None, further=()):
         """Link a study by a decision of the current user.
 
         Parameters
@@ -296,6 +350,8 @@ class ReviewMixin:
         request : Request, optional
         reason : str, optional
             Required if the images contradict the patient.
+        further : iterable of Request
+            Further orders of the patient that the images answer.
 
         Raises
         ------
@@ -305,9 +361,20 @@ class ReviewMixin:
             'patient': patient.id,
             'request': request.id if request else None,
             }
+        further = list(further)
+        cls._check_patients(patient, further)
         if not _strip(reason):
             cls._check_vetoes([study], values)
-        cls._decide([study], values, reason, 'manual')
+        cls._decide([study], values, reason, 'manual', further)
+
+    @classmethod
+    @without_check_access
+    def _check_patients(cls, patient, requests):
+        for request in requests:
+            if request.patient != patient:
+                raise LinkVetoError(gettext(
+                        'health_orthanc.msg_link_other_patient',
+                        order=request.rec_name))
 
     @classmethod
     def unlink_because(cls, studies, reason):
@@ -365,10 +432,11 @@ class ReviewMixin:
 
     @classmethod
     @without_check_access
-    def _decide(cls, studies, values, reason, status):
+    def _decide(cls, studies, values, reason, status, further=()):
         before = cls._snapshot(studies)
         values = cls._complete_decision(studies, values)
         cls.write(cls.browse(studies), {**values, 'link_status': status})
+        cls._assign_further_orders(studies, further)
         cls._record_decisions(studies, before, _strip(reason), status)
 
     @classmethod

@@ -19,8 +19,8 @@ __all__ = [
     'DELETION', 'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT',
     'MATCHING', 'METADATA', 'NOTIFICATION', 'ORDERS', 'PATIENT_KEY',
     'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
-    'STUDY_KEY', 'TEMPLATE', 'UPGRADE_NOTE', 'granted', 'own_models',
-    'own_storages', 'own_wizards']
+    'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'granted',
+    'own_models', 'own_storages', 'own_wizards']
 
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
@@ -31,6 +31,7 @@ STEP = 'gnuhealth.imaging.procedure.step'
 TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
 CONFIGURATION = 'gnuhealth.imaging.worklist.configuration'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
+STUDY_ORDER = 'gnuhealth.imaging_orthanc.study.order'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
 CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
 DELETION = 'gnuhealth.imaging_orthanc.deletion'
@@ -144,6 +145,10 @@ class AccessTestCase(RpcTestCase):
         cls.placement, = pool.get(PLACEMENT).create([{
                     'server': cls.server.id, 'step': cls.step.id,
                     'study_instance_uid': '1.2.3', 'step_id': 'S1'}])
+        cls.further_order = create_order(cls.patient, requested=True)
+        cls.study_order, = pool.get(STUDY_ORDER).create([{
+                    'study': cls.study.id, 'request': cls.further_order.id,
+                    'linked_at': dt.datetime(2026, 3, 4)}])
         cls.decision, = pool.get(DECISION).create([{
                     'study': cls.study.id, 'at': dt.datetime(2026, 3, 4)}])
         cls.correction, = pool.get(CORRECTION).create([{
@@ -183,6 +188,7 @@ class AccessTestCase(RpcTestCase):
             ENTRY: cls.entry.id,
             PLACEMENT: cls.placement.id,
             DECISION: cls.decision.id,
+            STUDY_ORDER: cls.study_order.id,
             MATCHING: record_id('matching_configuration'),
             RULE: cls.rule.id,
             CORRECTION: cls.correction.id,
