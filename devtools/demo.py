@@ -244,7 +244,8 @@ class Demo:
             raise StartError(f"Server not added: {wizard.form.message}")
         say(wizard.form.message.strip().replace('\n', '\n         '))
         wizard.execute('end')
-        self._write_server(instances_mode='always')
+        # The samples pass for studies that have arrived since
+        self._write_server(instances_mode='always', initial_index=0)
 
     def _read_server(self, *names: str) -> dict[str, object]:
         server, = self.read(SERVER, [('label', '=', LABEL)], *names)

@@ -115,8 +115,13 @@ class Server(
         help="When the instances of a series are imported.")
     start_date = fields.Date(
         "Start Date",
-        help="Older studies are imported, but do not appear for review and "
-        "get no key image.")
+        help="The date when the server was added. Only for information: "
+        "studies are historical if they arrived in Orthanc before, whatever "
+        "their date.")
+    initial_index = fields.Integer(
+        "Initial Change", readonly=True,
+        help="The position of the change log when the server was added. What "
+        "arrived before is historical.")
     correct_identity = fields.Boolean(
         "Patient Reconciliation",
         help="Allow administrators to write the patient data of GNU Health to "
@@ -402,7 +407,9 @@ class Server(
     @classmethod
     def copy(cls, servers, default=None):
         default = default.copy() if default is not None else {}
-        for name in ['identifier', 'last_notification', 'validated']:
+        for name in [
+                'identifier', 'initial_index', 'last_notification',
+                'validated']:
             default.setdefault(name, None)
         return super().copy(servers, default=default)
 
@@ -636,7 +643,11 @@ class Server(
             }
         try:
             with self.get_client(interactive=True) as client:
-                return self.info_values(client.probe())
+                info = client.probe()
+            values = self.info_values(info)
+            if self.initial_index is None:
+                values['initial_index'] = info.last_change
+            return values
         except OrthancError as error:
             logger.info("Orthanc server %s: %s", self.id, error.kind)
             return {**failed, 'check_error_kind': error.kind}

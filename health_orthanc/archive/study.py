@@ -83,11 +83,11 @@ class Study(
     stable = fields.Boolean(
         "Stable", readonly=True,
         help="No new images have arrived for some time.")
-    historical = fields.Function(
-        fields.Boolean(
-            "Historical",
-            help="The study is older than the start date of its server."),
-        'get_historical', searcher='search_historical')
+    historical = fields.Boolean(
+        "Historical", readonly=True,
+        help="The server already held the study when it was added to GNU "
+        "Health. It does not appear for review until images are added to it "
+        "or an administrator requests a review.")
     uid_conflict = fields.Function(
         fields.Boolean(
             "Duplicate UID",
@@ -186,20 +186,9 @@ class Study(
         server, _ = tables['server'][None]
         return [server.label]
 
-    def get_historical(self, name):
-        start = self.server.start_date
-        return bool(start and self.date and self.date < start)
-
-    @classmethod
-    def search_historical(cls, name, clause):
-        Server = Pool().get('gnuhealth.orthanc.config')
-        _, operator, value = clause
-        table, server = cls.__table__(), Server.__table__()
-        query = table.join(server, condition=table.server == server.id).select(
-            table.id, where=table.date < server.start_date)
-        negate = (operator in {'!=', 'not in'}) == bool(
-            value if not isinstance(value, (list, tuple)) else True in value)
-        return [('id', 'not in' if negate else 'in', query)]
+    @staticmethod
+    def default_historical():
+        return False
 
     @classmethod
     def _has_twin(cls, table, twin):
@@ -287,9 +276,11 @@ class Study(
             'stone_viewer_link': 'viewer_stone_study',
             'explorer_link': 'viewer_explorer_study',
             }
+        withheld = cls.find_withheld(studies)
         return {
             name: {
-                s.id: s.shipped_viewer_link(xml_ids[name]) for s in studies}
+                s.id: None if s in withheld
+                else s.shipped_viewer_link(xml_ids[name]) for s in studies}
             for name in names}
 
     @property
@@ -303,3 +294,19 @@ class Study(
             'PatientID': self.patient_id,
             'StudyInstanceUID': self.study_instance_UID,
             }
+
+    @classmethod
+    def find_withheld(cls, studies):
+        """Return the studies whose images the current user does not see.
+
+        A hook for upper rooms.
+
+        Parameters
+        ----------
+        studies : list of Study
+
+        Returns
+        -------
+        set of Study
+        """
+        return set()

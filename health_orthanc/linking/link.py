@@ -28,7 +28,7 @@ from .attributes import order_attributes, patient_attributes
 from .candidates import study_attributes
 from .fulfilment import fulfil_orders
 from .history import is_held, serialize_comparisons
-from .queue import due_studies, mark_matched
+from .queue import due_studies, mark_arrived, mark_matched
 from .search_keys import digest_keys, study_keys
 
 __all__ = [
@@ -456,13 +456,16 @@ def find_studies(server_id, orthanc_ids):
 
 
 def match_received(server_id, orthanc_ids):
-    """Match studies that were just stored.
+    """Match studies that a user has uploaded.
+
+    They wait for review if they are in doubt, however old they are.
 
     Parameters
     ----------
     server_id : int
     orthanc_ids : iterable of str
     """
+    mark_arrived(server_id, orthanc_ids)
     match_orders([s.id for s in find_studies(server_id, orthanc_ids)])
 
 

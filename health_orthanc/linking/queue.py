@@ -7,8 +7,10 @@ has changed, or a patient or an order that may match was changed.
 """
 
 import datetime as dt
+from collections import Counter
 
 from sql import Literal, Null, Union
+from sql.aggregate import Count
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -20,8 +22,9 @@ from ..core.matching.field_comparison import find_slip
 from .search_keys import MARK
 
 __all__ = [
-    'queue_for_orders', 'queue_for_patients', 'queue_overdue', 'due_studies',
-    'requeue_changed', 'mark_matched']
+    'count_historical', 'due_studies', 'mark_arrived', 'mark_matched',
+    'queue_for_orders', 'queue_for_patients', 'queue_historical',
+    'queue_overdue', 'requeue_changed']
 
 # Studies that are queued at once
 LIMIT = 1000
@@ -227,6 +230,93 @@ def due_studies(server=None, ids=None, limit=None, before=None):
         where &= study.id < before
     return [id_ for id_, in fetch_rows(study.select(
                 study.id, where=where, order_by=study.id.desc, limit=limit))]
+
+
+def count_historical(server=None):
+    """Return how many historical studies wait for nobody, by their year.
+
+    Parameters
+    ----------
+    server : Server, optional
+        By default of all servers.
+
+    Returns
+    -------
+    Counter
+        By year; None for studies without a date.
+    """
+    study, *_ = _tables()
+    counts = Counter()
+    for date, count in fetch_rows(study.select(
+                study.date, Count(study.id),
+                where=_is_historical(study, server), group_by=study.date)):
+        if isinstance(date, str):
+            # SQLite returns a grouped date as text
+            date = dt.date.fromisoformat(date)
+        counts[date.year if date else None] += count
+    return counts
+
+
+def queue_historical(year, server=None):
+    """Put historical studies of a year up for review.
+
+    Parameters
+    ----------
+    year : int or None
+        None for studies without a date.
+    server : Server, optional
+        By default of all servers.
+
+    Returns
+    -------
+    int
+        The number of studies.
+    """
+    study, *_ = _tables()
+    where = _is_historical(study, server)
+    if year is None:
+        where &= study.date == Null
+    else:
+        where &= study.date >= dt.date(year, 1, 1)
+        where &= study.date <= dt.date(year, 12, 31)
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*study.update(
+            [study.historical], [Literal(False)], where=where))
+    return cursor.rowcount
+
+
+def _is_historical(study, server):
+    where = _may_be_matched(study) & (study.historical == Literal(True))
+    return where & (study.server == server.id) if server else where
+
+
+def mark_arrived(server_id, study_ids, series_ids=()):
+    """Mark that studies, or series of them, have arrived.
+
+    They are no longer historical.
+
+    Parameters
+    ----------
+    server_id : int
+    study_ids, series_ids : collection of str
+        Orthanc ids.
+    """
+    pool = Pool()
+    table = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
+    cursor = Transaction().connection.cursor()
+    conditions = [
+        table.orthanc_UID.in_(list(ids)) for ids in grouped_slice(
+            list(study_ids))]
+    conditions += [
+        table.id.in_(series.select(
+                series.study, where=series.orthanc_UID.in_(list(ids))))
+        for ids in grouped_slice(list(series_ids))]
+    for condition in conditions:
+        cursor.execute(*table.update(
+                [table.historical], [Literal(False)],
+                where=condition & (table.server == server_id)
+                & (table.historical == Literal(True))))
 
 
 def queue_overdue(server):

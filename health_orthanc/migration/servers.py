@@ -12,6 +12,7 @@ import logging
 import secrets
 
 from sql import Null, Table
+from sql.conditionals import NullIf
 
 from trytond.pool import Pool
 
@@ -97,8 +98,10 @@ def convert_servers(Server, separated, keys):
     table = Server.__table__()
     add_note('servers', count_rows(table))
     execute(table.update(
-            [table.last_changed_index, table.start_date, table.active],
-            [Null, dt.date.today(), True]))
+            [table.initial_index, table.last_changed_index,
+                table.start_date, table.active],
+            [NullIf(table.last_changed_index, -1), Null, dt.date.today(),
+                True]))
     for id_, password in execute(table.select(
                 table.id, table.sealed_password)).fetchall():
         execute(table.update(

@@ -29,7 +29,8 @@ from .tables import (
     fill_display_names, is_older, update_each)
 from .version_4 import move_studies
 
-__all__ = ['convert_studies', 'finish_studies', 'prepare_studies']
+__all__ = [
+    'convert_studies', 'finish_studies', 'mark_historical', 'prepare_studies']
 
 
 def prepare_studies(Study, module_name):
@@ -188,6 +189,17 @@ def _collect_modalities(table):
             for study, found in modalities.items()])
 
 
+def mark_historical(Study):
+    "Keep the studies historical that were so by their date"
+    server = Pool().get('gnuhealth.orthanc.config').__table__()
+    table = Study.__table__()
+    execute(table.update(
+            [table.historical], [Literal(True)],
+            where=table.id.in_(
+                table.join(server, condition=table.server == server.id).select(
+                    table.id, where=table.date < server.start_date))))
+
+
 def finish_studies(Study):
     "Keep linked studies out of the matching queue: they are to be reviewed"
     normalize_servers()
@@ -204,6 +216,7 @@ def finish_studies(Study):
 def _adapt_studies(Study, module_name):
     # Migration from 5.0
     doubtful = prepare_studies(Study, module_name)
+    by_date = is_older(Study, module_name, 'historical')
     yield
     if doubtful is not None:
         convert_studies(Study, module_name, doubtful)
@@ -212,3 +225,5 @@ def _adapt_studies(Study, module_name):
     if doubtful is not None or migrated:
         # Users review the former links
         finish_studies(Study)
+    if by_date or migrated:
+        mark_historical(Study)

@@ -11,6 +11,7 @@ import json
 import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from sql import Null
 
@@ -26,7 +27,7 @@ from ..core.orthanc.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
 from ..linking.link import match_due
-from ..linking.queue import queue_overdue
+from ..linking.queue import mark_arrived, queue_overdue
 from .damaged_names import read_names, unread_studies
 from .store import (
     find_unknown_instances, mark_missing_patients, mark_missing_studies,
@@ -77,6 +78,8 @@ class Engine:
         self._failed = in_transaction(self._load_failures)
         # Studies whose names are to be read from their images
         self._unread = {}
+        # Whether the server is listed for the first time
+        self._is_initial = False
 
     # Entry points
 
@@ -113,12 +116,15 @@ class Engine:
         ------
         OrthancError
         """
-        _, position = in_transaction(self._load_position)
+        cursor, position = in_transaction(self._load_position)
+        self._is_initial = cursor is None
         if position is None or not self._can_resume(position):
             position = self._start_position()
         if position['level'] == 'study':
             position = self._list_studies(position)
         self._list_series(position)
+        if self._is_initial:
+            self._find_initial_arrivals(position['index'])
         self._resolve_failures_of_gone()
         in_transaction(self._finish_full, position)
         in_transaction(queue_overdue, self._server)
@@ -181,6 +187,8 @@ class Engine:
             # The more instances the series have, the smaller the pages
             'series_limit': max(1, NAMED_LIMIT * series // (instances or 1)),
             }
+        if self._is_initial:
+            in_transaction(self._save_initial_index, cursor.index)
         total = statistics['CountStudies'] + series
         in_transaction(self._save_position, position, 0, total)
         return position
@@ -266,6 +274,31 @@ class Engine:
             if gone:
                 in_transaction(self._resolve, set(gone))
 
+    def _find_initial_arrivals(self, index):
+        """Mark what has arrived since the server was added.
+
+        Parameters
+        ----------
+        index : int
+            The position at the beginning of the first listing; what comes
+            after it is found by the next run.
+        """
+        start = in_transaction(self._load_initial_index)
+        if start is None or start >= index:
+            return
+        page = self._client.changes(since=start, limit=CHANGES_LIMIT)
+        for page in change_pages(self._client, page, CHANGES_LIMIT):
+            self._mark_arrived(page.changes)
+            if page.last >= index:
+                break
+
+    def _mark_arrived(self, changes):
+        studies, series = (
+            {c.orthanc_id for c in changes if c.change_type in types}
+            for types in [{'NewStudy', 'StableStudy'}, {'NewSeries'}])
+        if studies or series:
+            in_transaction(mark_arrived, self._server_id, studies, series)
+
     def _store_unknown_instances(self, series):
         unknown = in_transaction(find_unknown_instances, self._server, series)
         for resources in self._fetch(unknown):
@@ -287,6 +320,7 @@ class Engine:
         for resources in self._fetch(
                 [id_ for found in ids.values() for id_ in found]):
             self._store_resources(self._parse(resources), fresh)
+        self._mark_arrived(changes)
 
     def _store_resources(self, resources, fresh):
         """Store resources of several levels, parents first.
@@ -331,7 +365,8 @@ class Engine:
             store_patients, [
                 *patients,
                 *self._select(PatientResource, self._fetch_and_parse(wanted))])
-        self._store(store_studies, studies)
+        self._store(
+            partial(store_studies, historical=self._is_initial), studies)
         damaged = [s for s in studies if looks_damaged(s.patient.name)]
         if damaged and len(self._unread) < NAMES_LIMIT:
             self._unread.update(
@@ -463,6 +498,13 @@ class Engine:
         self._write_progress(
             last_changed_index=position['index'],
             change_anchors=position['anchors'], reconciliation_position=None)
+
+    def _load_initial_index(self):
+        return self._server.initial_index
+
+    def _save_initial_index(self, index):
+        if self._load_initial_index() is None:
+            self._write_progress(initial_index=index)
 
     def _write_progress(self, **values):
         Server = Pool().get('gnuhealth.orthanc.config')

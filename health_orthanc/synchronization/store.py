@@ -24,9 +24,9 @@ from ..linking.queue import requeue_changed
 from .damaged_names import with_read_name
 
 __all__ = [
-    'count_instances', 'mark_missing_patients', 'mark_missing_studies',
-    'store_instances', 'store_patients', 'store_series', 'store_studies',
-    'store_study_instances', 'study_values', 'find_unknown_instances',
+    'count_instances', 'find_unknown_instances', 'mark_missing_patients',
+    'mark_missing_studies', 'store_instances', 'store_patients',
+    'store_series', 'store_studies', 'store_study_instances', 'study_values',
     'update_modalities']
 
 
@@ -71,7 +71,7 @@ def _patient_values(resource):
         }
 
 
-def store_studies(server, resources):
+def store_studies(server, resources, historical=False):
     """Create or update studies, and queue them for matching.
 
     Their patients must be stored before.
@@ -80,6 +80,8 @@ def store_studies(server, resources):
     ----------
     server : Server
     resources : list of StudyResource
+    historical : bool
+        Whether new studies were there before the server was added.
 
     Returns
     -------
@@ -102,15 +104,27 @@ def store_studies(server, resources):
             study_values(
                 resource, patients.get(resource.patient_orthanc_id)))
     requeue_changed(known, values)
+    _find_additions(known, values)
     created, updated = partition_changes(
         known, resources, lambda r: values[r.orthanc_id])
-    Study.create([
-            {'server': server.id, 'orthanc_UID': r.orthanc_id, **values}
+    Study.create([{
+                'server': server.id, 'orthanc_UID': r.orthanc_id,
+                'historical': historical, **values}
             for r, values in created])
     write_rows(Study, updated)
     counts = Counter(
         studies_created=len(created), studies_updated=len(updated))
     return counts + _mark_missing_series(known, resources)
+
+
+def _find_additions(known, values):
+    "Studies to which images were added are no longer historical"
+    for id_, found in values.items():
+        study = known.get(id_)
+        # Studies of version 5.0 have no time yet
+        if study and study.historical and study.last_update and (
+                study.last_update != found['last_update']):
+            found['historical'] = False
 
 
 def study_values(resource, orthanc_patient):

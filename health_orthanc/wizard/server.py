@@ -141,6 +141,7 @@ class AddServer(RestrictedWizardMixin, Wizard):
                     **values,
                     'password': password,
                     **Server.info_values(info),
+                    'initial_index': info.last_change,
                     }])
         self.success.server = server
         self.success.message = gettext(

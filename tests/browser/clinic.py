@@ -152,8 +152,8 @@ class Clinic:
         wizard.execute('connect')
         wizard.execute('end')
         server, = Model.get(SERVER).find([])
-        # Else all studies but today's are of before
-        server.start_date = TODAY - dt.timedelta(365)
+        # Else all studies are of before
+        server.initial_index = 0
         server.save()
 
     def synchronize(self) -> None:

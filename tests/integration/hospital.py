@@ -66,7 +66,8 @@ class Hospital:
                 'user': orthanc.user,
                 'password': orthanc.password,
                 'retries': 0,
-                'start_date': dt.date(2020, 1, 1),
+                # What Orthanc holds passes for new
+                'initial_index': 0,
                 **values,
                 })
         return RemoteServer(self, id_, orthanc)

@@ -4,6 +4,7 @@
 import datetime as dt
 
 import pytest
+from pydicom.uid import generate_uid
 
 from devtools.samples import Patient
 
@@ -259,18 +260,43 @@ def test_orthanc_patient_of_linked_studies_is_linked(hospital, orthanc):
 
 def test_old_studies_are_not_put_up_for_review(hospital, orthanc):
     _, puid = hospital.add_patient(birth_date=BORN)
-    for date in [dt.datetime(2023, 12, 31), dt.datetime(2024, 1, 1)]:
-        upload(orthanc, puid, name="Muster^E", date=date)
-    server = hospital.add_server(orthanc, start_date=dt.date(2024, 1, 1))
+
+    def images(year):
+        return study(
+            Patient("Muster^E", puid, '19640812', 'F'),
+            date=dt.datetime(year, 1, 1))
+
+    def add(datasets):
+        return study_id(orthanc.upload(datasets))
+
+    def waiting():
+        for domain in hospital.call(inside.review_domains):
+            found = {s['orthanc_UID'] for s in hospital.read(
+                    inside.STUDY, [('server', '=', server.id), domain],
+                    'orthanc_UID')}
+        return found
+
+    known = images(2026)
+    old, other = add(known), add(images(2026))
+    server = hospital.add_server(
+        orthanc, initial_index=orthanc.get('/changes', last='')['Last'])
+    # What comes before the first synchronization is as new as what follows
+    early = add(images(2009))
     server.done()
-    studies = {s['date']: s for s in server.studies(
-            'date', 'historical', 'link_status')}
-    assert studies[dt.date(2023, 12, 31)]['historical']
-    assert not studies[dt.date(2024, 1, 1)]['historical']
-    for domain in hospital.call(inside.review_domains):
-        found = hospital.read(
-            inside.STUDY, [('server', '=', server.id), domain], 'date')
-        assert [s['date'] for s in found] == [dt.date(2024, 1, 1)]
+    assert waiting() == {early}
+    late = add(images(2010))
+    server.done()
+    server.done('full')
+    assert waiting() == {early, late}
+    # So is what is added to an old study
+    added = known[0]
+    added.SeriesInstanceUID, added.SOPInstanceUID = (
+        generate_uid() for _ in range(2))
+    added.file_meta.MediaStorageSOPInstanceUID = added.SOPInstanceUID
+    assert add([added]) == old
+    server.done()
+    assert waiting() == {early, late, old}
+    assert other not in waiting()
 
 
 @pytest.mark.parametrize('kind', ['incremental', 'full'])

@@ -17,6 +17,7 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect': {
             'administrator'},
         'gnuhealth.imaging_orthanc.full_synchronize': {'administrator'},
+        'gnuhealth.imaging_orthanc.review_historical': {'administrator'},
         'gnuhealth.imaging_orthanc.get_new_studies': {
             'administrator', 'clerk'},
         'gnuhealth.imaging_orthanc.upload_image_data': {

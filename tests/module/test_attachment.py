@@ -137,7 +137,8 @@ class KeyImageTestCase(AttachmentTestCase):
         for due, study in [
                 (True, self.linked()),
                 (True, self.linked(date=None)),
-                (False, self.linked(date=dt.date(2025, 12, 31))),
+                (True, self.linked(date=dt.date(2015, 12, 31))),
+                (False, self.linked(historical=True)),
                 (False, self.linked(missing_since=dt.datetime(2026, 4, 1))),
                 (False, self.study()),
                 (False, self.study(

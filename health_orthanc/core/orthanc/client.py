@@ -145,7 +145,14 @@ class OrthancClient:
         info = ServerInfo.from_json(system, self.plugins())
         if info.may_have_worklists:
             info = replace(info, worklists=self._has_worklists())
-        return info
+        return replace(info, last_change=self._last_position())
+
+    def _last_position(self) -> int | None:
+        try:
+            return self.last_change().last
+        except OrthancError:
+            # The error will be reported when the log is read
+            return None
 
     def _has_worklists(self) -> bool:
         try:

@@ -35,6 +35,8 @@ class ServerInfo:
         Empty for Orthanc's own.
     worklists : bool
         Whether worklist items can be sent to it.
+    last_change : int or None
+        The position at the end of its change log.
     """
     version: str
     api_version: int | None
@@ -45,6 +47,7 @@ class ServerInfo:
     database_plugin: str
     storage_plugin: str
     worklists: bool = False
+    last_change: int | None = None
 
     @classmethod
     def from_json(cls, system: Any, plugins: Iterable[Any]) -> 'ServerInfo':
