@@ -3,6 +3,7 @@
 """Patients as Orthanc holds them"""
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 
 from .resource import ResourceMixin, person_name_domain
@@ -80,8 +81,16 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     def search_server_label(cls, name, clause):
         return [('server.label', *clause[1:])]
 
-    def get_link(self, name):
-        return self.shipped_viewer_link('viewer_explorer_patient')
+    @classmethod
+    def get_link(cls, patients, name):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        withheld = {
+            s.orthanc_patient for s in Study.find_withheld(
+                [s for p in patients for s in p.studies])}
+        return {
+            p.id: None if p in withheld
+            else p.shipped_viewer_link('viewer_explorer_patient')
+            for p in patients}
 
     def viewer_values(self):
         "Return the values of the placeholders in viewer URLs"

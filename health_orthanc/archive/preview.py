@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cachetools import TTLCache, cached
 
 from trytond.model import fields
+from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..core.orthanc.errors import NoImage, NotFound, OrthancError
@@ -43,12 +44,14 @@ def get_thumbnails(studies):
     def fetch(client, series_ids):
         return study_thumbnail(client, series_ids, THUMBNAIL_SIZE)
 
+    withheld = Pool().get('gnuhealth.imaging_orthanc.study').find_withheld(
+        list(studies))
     wanted = [
         (s, [
                 r.orthanc_UID for r in s.series
                 if not r.missing_since and r.instances_count
                 and r.modality not in WITHOUT_IMAGES])
-        for s in studies]
+        for s in studies if s not in withheld]
     return _fetch_images(
         studies, [(s, series) for s, series in wanted if series], fetch)
 
@@ -70,9 +73,11 @@ def get_images(instances):
         return _cached(key, lambda: client.rendered(
                 orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
 
+    withheld = Pool().get('gnuhealth.imaging_orthanc.study').find_withheld(
+        list({i.series.study for i in instances}))
     return _fetch_images(instances, [
             (i, _cache_key(i.server, i.orthanc_UID))
-            for i in instances], fetch)
+            for i in instances if i.series.study not in withheld], fetch)
 
 
 def get_frame(instance, frame):

@@ -3,6 +3,7 @@
 """Series of a study"""
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
+from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 
 from .resource import ResourceMixin, order_as_numbers
@@ -96,8 +97,13 @@ class Series(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     def search_server_label(cls, name, clause):
         return [('study.server.label', *clause[1:])]
 
-    def get_stone_viewer_link(self, name):
-        return self.shipped_viewer_link('viewer_stone_series')
+    @classmethod
+    def get_stone_viewer_link(cls, series, name):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        withheld = Study.find_withheld(list({s.study for s in series}))
+        return {
+            s.id: None if s.study in withheld
+            else s.shipped_viewer_link('viewer_stone_series') for s in series}
 
     @property
     def viewable(self):

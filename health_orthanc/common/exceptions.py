@@ -4,7 +4,7 @@
 
 from functools import wraps
 
-from trytond.exceptions import UserError
+from trytond.exceptions import UserError, UserWarning
 from trytond.i18n import gettext
 from trytond.model.exceptions import AccessError, ValidationError
 
@@ -18,8 +18,8 @@ __all__ = [
     'ResourceAccessError',
     'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
     'StepValidationError', 'StepWorkflowError', 'SynchronizationError',
-    'UploadError', 'ViewerValidationError', 'WorklistTemplateError',
-    'describe', 'orthanc_errors']
+    'UnconfirmedStudyWarning', 'UploadError', 'ViewerValidationError',
+    'WorklistTemplateError', 'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -48,6 +48,10 @@ class SynchronizationError(UserError):
 
 class CorrectionError(UserError):
     "A patient reconciliation cannot be started"
+
+
+class UnconfirmedStudyWarning(UserWarning):
+    "The images of a study may belong to somebody else"
 
 
 class AttachmentError(UserError):

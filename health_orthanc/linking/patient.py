@@ -9,6 +9,7 @@ from sql.aggregate import Count, Max
 
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
@@ -27,14 +28,19 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.patient'
     _hidden_fields = frozenset({
             'orthanc_patients', 'orthanc_studies', 'orthanc_studies_count',
-            'orthanc_last_study_date'})
+            'orthanc_last_study_date', 'orthanc_unconfirmed_studies'})
 
     orthanc_patients = fields.One2Many(
         'gnuhealth.orthanc.patient', 'patient', "Orthanc Patients",
         readonly=True)
     orthanc_studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'patient', "Studies",
-        readonly=True)
+        filter=[('link_status', '!=', 'auto_unsure')], readonly=True)
+    orthanc_unconfirmed_studies = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study', 'patient',
+        "Awaiting Confirmation: May Belong to Somebody Else",
+        filter=[('link_status', '=', 'auto_unsure')], readonly=True,
+        states={'invisible': ~Bool(Eval('orthanc_unconfirmed_studies'))})
     orthanc_studies_count = fields.Function(
         fields.Integer("Number of Studies"), 'get_orthanc_studies')
     orthanc_last_study_date = fields.Function(
@@ -51,7 +57,8 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
             cursor.execute(*table.select(
                     table.patient, Count(table.id), Max(table.date),
                     where=table.patient.in_(list(sub_ids))
-                    & (table.missing_since == Null),
+                    & (table.missing_since == Null)
+                    & (table.link_status != 'auto_unsure'),
                     group_by=table.patient))
             for patient, count, date in cursor:
                 counts[patient] = count
@@ -105,4 +112,5 @@ class Patient(GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
         default = default.copy() if default is not None else {}
         default.setdefault('orthanc_patients', None)
         default.setdefault('orthanc_studies', None)
+        default.setdefault('orthanc_unconfirmed_studies', None)
         return super().copy(patients, default=default)

@@ -4,12 +4,13 @@
 
 from sql import Null
 
-from trytond.model import Index, fields
+from trytond.model import Index, ModelView, fields
 from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval, If
 
 from .link import match_due
 from .review import ReviewMixin
+from .unconfirmed import acknowledge, find_withheld
 
 __all__ = ['Study']
 
@@ -42,6 +43,12 @@ class Study(ReviewMixin, metaclass=PoolMeta):
             ],
         help="The order of the images. Linking a study completes the steps of "
         "its order.")
+    further_orders = fields.One2Many(
+        'gnuhealth.imaging_orthanc.study.order', 'study', "Further Orders",
+        readonly=True,
+        states={'invisible': ~Bool(Eval('further_orders'))},
+        help="Other orders of the patient that these images answer. Use "
+        "Review to change them.")
     settled_result = fields.Many2One(
         'gnuhealth.imaging.test.result', "Result of Order", readonly=True,
         ondelete='SET NULL',
@@ -69,6 +76,10 @@ class Study(ReviewMixin, metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        cls._buttons['show_unconfirmed'] = {
+            'invisible': Eval('link_status') != 'auto_unsure',
+            'depends': ['link_status'],
+            }
         table = cls.__table__()
         cls._sql_indexes.update({
                 Index(
@@ -116,6 +127,31 @@ class Study(ReviewMixin, metaclass=PoolMeta):
             self.patient = self.request.patient
             if self.imaging_test and self.imaging_test.request != self.request:
                 self.imaging_test = None
+
+    @property
+    def linked_orders(self):
+        "The orders that the study is linked to, the first one first"
+        return [
+            *filter(None, [self.request]),
+            *(further.request for further in self.further_orders)]
+
+    @property
+    def linked_results(self):
+        "The results of the linked orders, the first one first"
+        return list(filter(None, [
+                    self.imaging_test,
+                    *(further.result for further in self.further_orders)]))
+
+    @classmethod
+    def find_withheld(cls, studies):
+        return super().find_withheld(studies) | find_withheld(studies)
+
+    @classmethod
+    @ModelView.button
+    def show_unconfirmed(cls, studies):
+        "Show the images of studies that may belong to somebody else"
+        cls.check_read(studies)
+        acknowledge(studies)
 
     @classmethod
     def match_again(cls, studies):

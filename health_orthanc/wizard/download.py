@@ -12,6 +12,7 @@ from trytond.wizard import StateAction, Wizard
 
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import OrthancUserError
+from ..linking.unconfirmed import check_confirmed
 
 __all__ = ['DownloadImages']
 
@@ -38,8 +39,13 @@ class DownloadImages(RestrictedWizardMixin, Wizard):
         ------
         OrthancUserError
             The record has no images.
+        UnconfirmedStudyWarning
+            They may belong to somebody else.
         """
         Download = Pool().get('gnuhealth.imaging_orthanc.download')
+        record = self.record
+        check_confirmed([
+                record if record.viewer_level == 'study' else record.study])
         if self.record.missing_since or not self.record.instances_count:
             raise OrthancUserError(
                 gettext('health_orthanc.msg_download_nothing'))

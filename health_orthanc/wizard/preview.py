@@ -9,6 +9,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 from ..archive.preview import get_frame
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import orthanc_errors
+from ..linking.unconfirmed import check_confirmed
 
 __all__ = ['Preview', 'PreviewShow']
 
@@ -59,7 +60,10 @@ class Preview(RestrictedWizardMixin, Wizard):
         Raises
         ------
         OrthancUserError
+        UnconfirmedStudyWarning
+            The image may belong to somebody else.
         """
+        check_confirmed([self.record.series.study])
         count = self.record.number_of_frames or 1
         frame = min(max(getattr(self.show, 'frame', None) or 1, 1), count)
         return {

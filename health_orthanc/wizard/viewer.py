@@ -10,8 +10,18 @@ from trytond.wizard import (
 
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import OrthancUserError
+from ..linking.unconfirmed import check_confirmed
 
 __all__ = ['OpenViewer', 'OpenViewerChoose']
+
+
+def _studies_of(record):
+    "Return the studies that a viewer shows for a record"
+    if record.viewer_level == 'patient':
+        return list(record.studies)
+    if record.viewer_level == 'instance':
+        record = record.series
+    return [record if record.viewer_level == 'study' else record.study]
 
 
 class OpenViewerChoose(ModelView):
@@ -77,7 +87,10 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
         ------
         OrthancUserError
             The viewer is not offered for the record.
+        UnconfirmedStudyWarning
+            The images may belong to somebody else.
         """
+        check_confirmed(_studies_of(self.record))
         viewer = self.choose.viewer
         if viewer not in self.record.offered_viewers():
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
