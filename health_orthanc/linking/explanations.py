@@ -8,8 +8,8 @@ from ..core.dicom.visible_text import visible_text
 from ..core.matching.decisions import Doubt
 
 __all__ = [
-    'DOUBTS', 'REPLACED', 'VERDICTS', 'describe_comparison',
-    'format_comparison', 'describe_vetoes']
+    'DOUBTS', 'MINOR_FIELDS', 'REPLACED', 'VERDICTS', 'describe_comparison',
+    'describe_vetoes', 'format_comparison']
 
 # The link waits because its patient was replaced: no machine decides on it
 REPLACED = 'replaced'
@@ -33,8 +33,13 @@ DOUBTS = [
 VERDICTS = [
     ('equal', "Equal"),
     ('differs', "Differs"),
+    ('partial', "Partly Equal"),
     ('missing', "Missing"),
     ]
+
+
+# Worded freely, and chosen by chance: they contradict nothing
+MINOR_FIELDS = {'description', 'station'}
 
 
 def describe_comparison(comparison):
@@ -48,16 +53,26 @@ def describe_comparison(comparison):
     Returns
     -------
     dict
-        ``field``, ``ours``, ``theirs``, ``verdict`` and ``reason``.
+        ``field``, ``ours``, ``theirs``, ``verdict`` and ``reason``; ``minor``
+        if a difference says nothing about patient and order.
     """
     reason = comparison['reason']
+    minor = comparison['field'] in MINOR_FIELDS
+    if minor and comparison['verdict'] == 'differs':
+        reason = 'wording' if comparison['field'] == 'description' else reason
+    field = gettext(f"health_orthanc.msg_field_{comparison['field']}")
+    if comparison.get('order'):
+        field = gettext(
+            'health_orthanc.msg_field_of_order', field=field,
+            order=visible_text(comparison['order']))
     return {
-        'field': gettext(f"health_orthanc.msg_field_{comparison['field']}"),
+        'field': field,
         'ours': visible_text(comparison['ours']),
         'theirs': visible_text(comparison['theirs']),
         'verdict': comparison['verdict'],
         'reason': (
             gettext(f'health_orthanc.msg_reason_{reason}') if reason else ''),
+        'minor': minor,
         }
 
 

@@ -3,10 +3,10 @@
 """Wizards of the clients"""
 
 from . import (
-    deletion, dismissal, download, plugin, preview, reconciliation, review,
-    server, step, synchronization, upload, viewer)
+    confirmation, deletion, dismissal, download, historical, plugin, preview,
+    reconciliation, review, server, step, synchronization, upload, viewer)
 
 __all__ = [
-    'deletion', 'dismissal', 'download', 'plugin', 'preview',
-    'reconciliation', 'review', 'server', 'step', 'synchronization', 'upload',
-    'viewer']
+    'confirmation', 'deletion', 'dismissal', 'download', 'historical',
+    'plugin', 'preview', 'reconciliation', 'review', 'server', 'step',
+    'synchronization', 'upload', 'viewer']

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wizards that review the links of studies"""
+"""Wizard that reviews the links of studies"""
 
 import hashlib
 import json
@@ -20,12 +20,11 @@ from ..linking.explanations import (
     DOUBTS, VERDICTS, describe_comparison, describe_vetoes)
 from ..linking.history import LINK_STATUSES, is_held, serialize_comparisons
 from ..linking.link import evaluate
-from ..linking.review import assess_study
+from ..linking.review import assess_orders, assess_study
 
 __all__ = [
-    'ConfirmSuggestions', 'ConfirmSuggestionsDone', 'ConfirmSuggestionsStart',
-    'Review', 'ReviewComparison', 'ReviewDone',
-    'ReviewReason', 'ReviewShow']
+    'Review', 'ReviewComparison', 'ReviewDone', 'ReviewReason', 'ReviewShow',
+    'current_doubt']
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
 PATIENT = 'gnuhealth.patient'
@@ -50,20 +49,30 @@ class ReviewComparison(_ReviewFormMixin, ModelView):
     verdict = fields.Selection(
         VERDICTS, "Result", readonly=True, sort=False)
     reason = fields.Char("Comment", readonly=True)
+    minor = fields.Boolean("Minor", readonly=True)
 
     @classmethod
     def view_attributes(cls):
         verdict = Eval('verdict')
         return super().view_attributes() + [
             ('/tree', 'visual',
-                If(verdict == 'differs', 'danger',
-                    If(verdict == 'missing', 'muted', 'success'))),
+                If(verdict == 'differs', If(Eval('minor'), '', 'danger'),
+                    If(verdict == 'missing', 'muted',
+                        If(verdict == 'partial', 'warning', 'success')))),
             ]
 
 
-def _choice_key(patient, request):
+def _choice_key(patient, requests):
     "Return the value of a candidate in the selection"
-    return f'{patient},{request or ""}'
+    return f'{patient},{"+".join(map(str, requests))}'
+
+
+def _parse_choice(key):
+    "Return the patient and the orders of a candidate in the selection"
+    pool = Pool()
+    patient, requests = key.split(',')
+    return pool.get(PATIENT)(int(patient)), [
+        pool.get(REQUEST)(int(id_)) for id_ in requests.split('+') if id_]
 
 
 class ReviewShow(_ReviewFormMixin, ModelView):
@@ -91,6 +100,23 @@ class ReviewShow(_ReviewFormMixin, ModelView):
             If(Bool(Eval('patient')), ('patient', '=', Eval('patient', -1)),
                 ()),
             ])
+    further = fields.Many2Many(
+        REQUEST, None, None, "Further Orders",
+        domain=[
+            ('patient', '=', Eval('patient', -1)),
+            ('id', '!=', Eval('request', -1)),
+            ('state', '!=', 'draft'),
+            ],
+        states={'invisible': ~Bool(Eval('request'))},
+        help="Other orders of the patient that the same images answer.")
+    named = fields.Text(
+        "Named by the Images", readonly=True,
+        states={'invisible': ~Bool(Eval('named'))},
+        help="To whom the identifiers in the images belong.")
+    compared_with = fields.Char(
+        "Compared With", readonly=True,
+        states={'invisible': ~Bool(Eval('compared_with'))},
+        help="The person whose data are shown for GNU Health.")
     vetoes = fields.Char(
         "Contradictions", readonly=True,
         states={'invisible': ~Bool(Eval('vetoes'))})
@@ -110,92 +136,167 @@ class ReviewShow(_ReviewFormMixin, ModelView):
 
     @fields.depends('choice', methods=['_compare'])
     def on_change_choice(self):
-        pool = Pool()
         if self.choice:
-            patient, request = self.choice.split(',')
-            self.patient = pool.get(PATIENT)(int(patient))
-            self.request = (
-                pool.get(REQUEST)(int(request)) if request else None)
+            self.patient, requests = _parse_choice(self.choice)
+            self.request = requests[0] if requests else None
+            self.further = requests[1:]
         self._compare()
 
     @fields.depends(
-        'patient', 'request', '_parent_request.patient', methods=['_compare'])
+        'patient', 'request', '_parent_request.patient', 'further',
+        methods=['_compare'])
     def on_change_patient(self):
         if self.request and self.request.patient != self.patient:
             self.request = None
+        self._keep_further()
         self._compare()
 
     @fields.depends(
-        'patient', 'request', '_parent_request.patient', methods=['_compare'])
+        'patient', 'request', '_parent_request.patient', 'further',
+        methods=['_compare'])
     def on_change_request(self):
         if self.request:
             self.patient = self.request.patient
+        self._keep_further()
         self._compare()
 
-    @fields.depends('study', 'patient', 'request', 'choices', 'comparisons')
+    @fields.depends('further', methods=['_compare'])
+    def on_change_further(self):
+        self._compare()
+
+    def _keep_further(self):
+        "Keep the further orders that are still possible"
+        self.further = [
+            r for r in self.further or []
+            if self.request and r != self.request
+            and r.patient == self.patient]
+
+    @fields.depends(
+        'study', 'patient', 'request', 'further', 'choices', 'comparisons')
     def _compare(self):
         if self.study:
             for name, value in _comparison_values(
-                    self.study, self.patient, self.request,
+                    self.study, self.patient, _orders(self),
                     json.loads(self.choices or '[]')).items():
                 setattr(self, name, value)
 
 
+def _orders(show):
+    "Return the orders that are chosen in the form, the first one first"
+    request, further = show.request, getattr(show, 'further', None) or []
+    return [*filter(None, [request]), *(r for r in further if r != request)]
+
+
 @without_check_access
-def _comparison_values(study, patient, request, choices):
-    "Return the values of the form for a choice"
-    assessment = assess_study(study, patient, request)
-    key = _choice_key(patient.id, request and request.id) if patient else None
+def _comparison_values(study, patient, requests, choices):
+    """Return the values of the form for a choice.
+
+    Where nobody is chosen, the images are compared with the first candidate.
+    """
+    key = _choice_key(patient.id, [r.id for r in requests]) if (
+        patient) else None
+    compared = patient, requests
+    if not patient and choices:
+        compared = _parse_choice(choices[0][0])
+    found = assess_orders(study, *compared)
     return {
         'choice': key if key in dict(choices) else None,
-        'score': assessment.score if patient else None,
-        'vetoes': describe_vetoes(assessment.vetoes).replace('\n', ' '),
+        'compared_with': describe_person(compared[0]),
+        'score': min(a.score for a in found) if compared[0] else None,
+        'vetoes': describe_vetoes(found[0].vetoes).replace('\n', ' '),
         'comparisons': [
-            describe_comparison(c)
-            for c in serialize_comparisons(assessment)],
-        'stamp': _stamp(study, assessment),
+            describe_comparison(c) for c in serialize_comparisons(*found)],
+        'stamp': _stamp(study, found if patient else assess_orders(
+                study, patient, requests)),
         }
 
 
-def _stamp(study, assessment):
-    "Return a digest of the link and the assessment that are shown"
+def _stamp(study, assessments):
+    "Return a digest of the link and the assessments that are shown"
     link = [
-        study.link_status, study.patient, study.request, study.decided_by,
-        study.decided_at]
+        study.link_status, study.patient, *study.linked_orders,
+        study.decided_by, study.decided_at]
     seen = json.dumps(
-        [list(map(str, link)), serialize_comparisons(assessment)])
+        [list(map(str, link)), serialize_comparisons(*assessments)])
     return hashlib.sha256(seen.encode()).hexdigest()
 
 
-def _doubt(study, decision):
+def current_doubt(study, decision):
     "Return why a study waits, as the value of the selection"
     if is_held(study):
         return study.doubt
     return decision.doubt.value if decision.doubt else None
 
 
-def _choices(candidates):
-    "Yield the value and the text of each candidate in the selection"
-    pool = Pool()
-    patients = {
-        p.id: p for p in pool.get(PATIENT).browse(list({
-                    a.candidate.patient.key for a in candidates}))}
-    requests = {
-        r.id: r for r in pool.get(REQUEST).browse(list({
-                    a.candidate.order.key for a in candidates
-                    if a.candidate.order}))}
-    for number, assessment in enumerate(candidates, 1):
-        patient = patients[assessment.candidate.patient.key]
-        order = assessment.candidate.order
-        request = requests[order.key] if order else None
-        yield _choice_key(patient.id, request and request.id), ' · '.join(
+def describe_person(patient):
+    "Return name, birth date and PUID of a patient, None without one"
+    if not patient:
+        return None
+    party = patient.party
+    return ' · '.join(filter(None, [
+                patient.rec_name, str(party.dob or ''), party.ref]))
+
+
+def _choices(decision):
+    """Yield the value and the text of each candidate in the selection.
+
+    Orders that the images name together are one candidate, and each of them
+    is one by itself.
+    """
+    candidates = [[a] for a in decision.candidates]
+    if decision.further:
+        candidates.insert(0, [decision.best, *decision.further])
+    patients, requests = _records_of(decision.candidates)
+    for number, found in enumerate(candidates, 1):
+        first = found[0]
+        patient = patients[first.candidate.patient.key]
+        orders = [
+            requests[a.candidate.order.key] for a in found
+            if a.candidate.order]
+        yield _choice_key(patient.id, [r.id for r in orders]), ' · '.join(
             filter(None, [
-                    f'{number}', patient.rec_name,
-                    str(patient.party.dob or ''), patient.party.ref,
-                    request and request.requested_test.rec_name,
-                    request and request.accession_number,
-                    f'{assessment.score}', assessment.vetoes and gettext(
+                    f'{number}', describe_person(patient),
+                    *(f'{r.requested_test.rec_name} {r.accession_number}'
+                        for r in orders),
+                    f'{min(a.score for a in found)}', first.vetoes and gettext(
                         'health_orthanc.msg_review_contradicted')]))
+
+
+def _records_of(assessments):
+    "Return the patients and the orders of candidates, by their ids"
+    pool = Pool()
+    return [{
+            record.id: record for record in pool.get(name).browse(list(ids))}
+        for name, ids in [
+            (PATIENT, {a.candidate.patient.key for a in assessments}),
+            (REQUEST, {
+                    a.candidate.order.key for a in assessments
+                    if a.candidate.order}),
+            ]]
+
+
+# The identifiers that name an order
+_KEYS = ['study_uid', 'merge_id', 'accession_number', 'step']
+
+
+def _named(decision):
+    "Return as text to whom the identifiers in the images belong"
+    patients, _ = _records_of(decision.candidates)
+    lines = []
+    for assessment in decision.candidates:
+        person = describe_person(patients[assessment.candidate.patient.key])
+        for comparison in assessment.comparisons:
+            field = comparison.field
+            if field == 'patient_id' and assessment.owns_patient_id:
+                lines.append(gettext(
+                        'health_orthanc.msg_review_patient_id',
+                        value=visible_text(comparison.ours), patient=person))
+            elif field in _KEYS and comparison.verdict is Verdict.EQUAL:
+                lines.append(gettext(
+                        'health_orthanc.msg_review_order_key',
+                        field=gettext(f'health_orthanc.msg_field_{field}'),
+                        value=visible_text(comparison.ours), patient=person))
+    return '\n'.join(dict.fromkeys(lines)) or None
 
 
 class ReviewReason(_ReviewFormMixin, ModelView):
@@ -203,6 +304,16 @@ class ReviewReason(_ReviewFormMixin, ModelView):
     __name__ = 'gnuhealth.imaging_orthanc.review.reason'
 
     study = fields.Char("Study", readonly=True)
+    patient = fields.Char(
+        "Patient", readonly=True,
+        states={'invisible': ~Bool(Eval('patient'))},
+        help="The patient that the images would be linked to.")
+    orders = fields.Text(
+        "Orders", readonly=True,
+        states={'invisible': ~Bool(Eval('orders'))})
+    named = fields.Text(
+        "Named by the Images", readonly=True,
+        states={'invisible': ~Bool(Eval('named'))})
     vetoes = fields.Text(
         "Contradictions", readonly=True,
         states={'invisible': ~Bool(Eval('vetoes'))})
@@ -323,12 +434,12 @@ class Review(RestrictedWizardMixin, Wizard):
         "Return the values of the page for the current study"
         study = self._study
         decision = evaluate(study)
-        choices = list(_choices(decision.candidates))
-        patient, request = self._current_choice(study)
+        choices = list(_choices(decision))
+        patient, requests = self._current_choice(study)
         ids, index = json.loads(self.show.queue)
         notice = self.show.notice
-        compared = _comparison_values(study, patient, request, choices)
-        self._store_choice(study, patient, request, compared['stamp'])
+        compared = _comparison_values(study, patient, requests, choices)
+        self._store_choice(study, patient, requests, compared['stamp'])
         return {
             **compared,
             'notice': notice,
@@ -336,34 +447,37 @@ class Review(RestrictedWizardMixin, Wizard):
                 'health_orthanc.msg_review_position', number=index + 1,
                 count=len(ids)),
             'link_status': study.link_status,
-            'doubt': _doubt(study, decision),
+            'doubt': current_doubt(study, decision),
             'choices': json.dumps(choices),
             'patient': patient.id if patient else None,
-            'request': request.id if request else None,
+            'request': requests[0].id if requests else None,
+            'further': [r.id for r in requests[1:]],
+            'named': _named(decision),
             'study': study.id,
             'studies': [study.id],
             }
 
     def _current_choice(self, study):
-        "Return patient and order that were chosen, otherwise linked"
+        "Return patient and orders that were chosen, otherwise linked"
         show = self.show
         if getattr(show, 'study', None) == study:
-            return show.patient, show.request
-        return study.patient, study.request
+            return show.patient, _orders(show)
+        return study.patient, study.linked_orders
 
-    def _store_choice(self, study, patient, request, stamp):
+    def _store_choice(self, study, patient, requests, stamp):
         "Keep only the choice in the session"
         show = self.show
         self._start_page(*json.loads(show.queue), json.loads(show.counts))
         self.show.study = study
         self.show.patient = patient
-        self.show.request = request
+        self.show.request = requests[0] if requests else None
+        self.show.further = requests[1:]
         self.show.stamp = stamp
 
     # Actions
 
     def _check_unchanged(self):
-        """Return the study and the assessment of the choice, if unchanged.
+        """Return the study and the assessments of the choice, if unchanged.
 
         Returns
         -------
@@ -373,23 +487,27 @@ class Review(RestrictedWizardMixin, Wizard):
         show, study = self.show, self._study
         if not study or show.study != study:
             return None
-        assessment = assess_study(study, show.patient, show.request)
-        if _stamp(study, assessment) != show.stamp:
+        assessments = assess_orders(study, show.patient, _orders(show))
+        if _stamp(study, assessments) != show.stamp:
             return None
-        return study, assessment
+        return study, assessments
 
     def transition_confirm(self):
         "Link the study; contradictions need a reason first"
         seen = self._check_unchanged()
         if not seen:
             return self._show_again('health_orthanc.msg_review_changed')
-        study, assessment = seen
+        study, assessments = seen
         if not self.show.patient:
             return self._show_again('health_orthanc.msg_review_no_patient')
-        if assessment.vetoes:
+        if assessments[0].vetoes:
             return 'ask_link'
-        study.link_because(study, self.show.patient, self.show.request)
+        self._link(study)
         return self._show_next('confirmed')
+
+    def _link(self, study, reason=None):
+        first, *further = _orders(self.show) or [None]
+        study.link_because(study, self.show.patient, first, reason, further)
 
     def transition_link(self):
         "Link the study against a contradiction, with the reason"
@@ -397,8 +515,7 @@ class Review(RestrictedWizardMixin, Wizard):
         if not seen:
             return self._show_again('health_orthanc.msg_review_changed')
         study, _ = seen
-        study.link_because(
-            study, self.show.patient, self.show.request, self.ask_link.reason)
+        self._link(study, self.ask_link.reason)
         return self._show_next('confirmed')
 
     def transition_unlink(self):
@@ -426,8 +543,17 @@ class Review(RestrictedWizardMixin, Wizard):
         return self._show_next('skipped')
 
     def default_ask_link(self, fields):
-        "Show the contradictions"
-        return self._reason_values('ask_link', vetoes=True)
+        "Show the patient, and what speaks against the link"
+        values = self._reason_values('ask_link')
+        show = self.show
+        found = assess_study(show.study, show.patient).vetoes
+        return {
+            **values,
+            'patient': describe_person(show.patient),
+            'orders': '\n'.join(r.rec_name for r in _orders(show)) or None,
+            'named': _named(evaluate(show.study)),
+            'vetoes': describe_vetoes(found),
+            }
 
     def default_ask_unlink(self, fields):
         "Show the study"
@@ -437,16 +563,12 @@ class Review(RestrictedWizardMixin, Wizard):
         "Show the study"
         return self._reason_values('ask_dismiss')
 
-    def _reason_values(self, state, vetoes=False):
+    def _reason_values(self, state):
         Reason = Pool().get('gnuhealth.imaging_orthanc.review.reason')
         show, study = self.show, self.show.study
-        self._store_choice(study, show.patient, show.request, show.stamp)
+        self._store_choice(study, show.patient, _orders(show), show.stamp)
         setattr(self, state, Reason())
-        found = assess_study(study, show.patient, show.request).vetoes
-        return {
-            'study': visible_text(study.rec_name),
-            'vetoes': describe_vetoes(found) if vetoes else None,
-            }
+        return {'study': visible_text(study.rec_name)}
 
     def default_done(self, fields):
         "Show the numbers of actions"
@@ -457,102 +579,6 @@ class Review(RestrictedWizardMixin, Wizard):
                 confirmed=counts['confirmed'], unlinked=counts['unlinked'],
                 dismissed=counts['dismissed'], skipped=counts['skipped'])
             if ids else gettext('health_orthanc.msg_review_empty')}
-
-    def end(self):
-        "Reload the records that the wizard was started from"
-        return 'reload'
-
-
-# Confirmation of several suggestions
-
-# Doubts that need no review of each study
-_SAFE_DOUBTS = {None, 'no_key', 'identity'}
-
-
-class ConfirmSuggestionsStart(ModelView):
-    "Confirm Suggestions"
-    __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions.start'
-
-    score = fields.Integer(
-        "Minimum Score", required=True,
-        domain=[('score', '>=', 60), ('score', '<=', 100)],
-        help="Suggestions with a lower score are not confirmed.")
-
-    @staticmethod
-    def default_score():
-        return 100
-
-
-class ConfirmSuggestionsDone(ModelView):
-    "Confirm Suggestions"
-    __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions.done'
-
-    message = fields.Text("Confirmed", readonly=True)
-
-
-class ConfirmSuggestions(RestrictedWizardMixin, Wizard):
-    """Confirm Suggestions
-
-    Confirms the suggestions of the selected studies, except those that a user
-    should review one by one.
-    """
-    __name__ = 'gnuhealth.imaging_orthanc.confirm_suggestions'
-
-    _record_models = frozenset({STUDY})
-    start = StateView(
-        'gnuhealth.imaging_orthanc.confirm_suggestions.start',
-        'health_orthanc.confirm_suggestions_start_view_form', [
-            Button("Cancel", 'end', 'tryton-cancel'),
-            Button("Confirm", 'confirm', 'tryton-ok', default=True),
-            ])
-    confirm = StateTransition()
-    done = StateView(
-        'gnuhealth.imaging_orthanc.confirm_suggestions.done',
-        'health_orthanc.confirm_suggestions_done_view_form', [
-            Button("Close", 'end', 'tryton-close', default=True),
-            ])
-
-    def transition_confirm(self):
-        "Confirm the suggestions that need no review of their own"
-        pool = Pool()
-        Study = pool.get(STUDY)
-        left = Counter()
-        confirmed = 0
-        for study in Study.browse([s.id for s in self.records]):
-            why = self._why_left(study)
-            if why:
-                left[why] += 1
-            else:
-                study.confirm([study])
-                confirmed += 1
-        self.done.message = '\n'.join([
-                gettext('health_orthanc.msg_suggestions_confirmed',
-                    count=confirmed),
-                *(gettext('health_orthanc.msg_suggestions_left',
-                        count=count, reason=reason)
-                    for reason, count in left.most_common())])
-        return 'done'
-
-    def _why_left(self, study):
-        "Return the reason why a study is to be reviewed by itself, or None"
-        if study.link_status != 'auto_unsure':
-            return gettext('health_orthanc.msg_left_status')
-        decision = evaluate(study)
-        best, doubt = decision.best, _doubt(study, decision)
-        if not best or best.candidate.patient.key != study.patient.id or (
-                best.candidate.order.key if best.candidate.order else None
-                ) != (study.request.id if study.request else None):
-            return gettext('health_orthanc.msg_left_changed')
-        if doubt not in _SAFE_DOUBTS:
-            return gettext(f'health_orthanc.msg_left_{doubt}')
-        if any(c.verdict is Verdict.DIFFERS for c in best.comparisons):
-            return gettext('health_orthanc.msg_left_difference')
-        if best.score < self.start.score:
-            return gettext('health_orthanc.msg_left_score')
-
-    def default_done(self, fields):
-        "Show how many were confirmed, and why others were not"
-        return {'message': self.done.message}
 
     def end(self):
         "Reload the records that the wizard was started from"

@@ -7,7 +7,7 @@ import json
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
-from trytond.pyson import PYSONDecoder
+from trytond.pyson import PYSONDecoder, PYSONEncoder
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
@@ -491,6 +491,181 @@ class WizardTestCase(ReviewTestCase):
         self.assertNotIn('\u202e', lines["Name"]['theirs'])
         self.assertEqual(len(lines["Description"]['theirs']), 200)
 
+    def rows(self, shown):
+        return {line['field']: line for line in shown['comparisons']}
+
+    @with_transaction()
+    def test_a_contradiction_shows_whom_the_images_name(self):
+        "With the ID of somebody else, and the order of a third one"
+        owner = self.patient(
+            name="Otto", lastname="Irrtum", dob=OTHER_BIRTH, gender='m')
+        Pool().get('gnuhealth.patient').write(
+            [owner], {'biological_sex': 'm'})
+        third = create_order(
+            self.patient(name="Berta"), requested=True)
+        study = match_study(self.study(
+                owner, patient_name='Niemand^Nie', patient_sex='F',
+                patient_birth_date=BIRTH,
+                accession_number=third.accession_number))
+        self.assertIsNone(study.patient)
+        _, shown = self.start([study])
+        self.assertIsNone(shown['patient'])
+        lines = shown['named'].splitlines()
+        self.assertTrue(any(
+                owner.party.ref in line and "Irrtum" in line
+                for line in lines), lines)
+        self.assertTrue(any(
+                third.accession_number in line and "Berta" in line
+                for line in lines), lines)
+        # What speaks against is there without anybody having been chosen
+        self.assertTrue(shown['vetoes'])
+        self.assertTrue(shown['compared_with'])
+        rows = self.rows(shown)
+        self.assertIn(
+            'differs', {line['verdict'] for line in rows.values()})
+        for name in ["Patient ID", "Name", "Birth Date"]:
+            self.assertTrue(rows[name]['ours'], name)
+
+    @with_transaction()
+    def test_the_contradiction_of_the_owner_of_the_id(self):
+        owner = self.patient(name="Otto", dob=OTHER_BIRTH)
+        study = match_study(self.study(owner, patient_birth_date=BIRTH))
+        self.assertEqual(study.doubt, 'veto')
+        _, shown = self.start([study])
+        self.assertIsNone(shown['patient'])
+        self.assertIn(owner.party.ref, shown['compared_with'])
+        self.assertEqual(self.rows(shown)["Birth Date"]['verdict'], 'differs')
+        self.assertEqual(
+            self.rows(shown)["Birth Date"]['ours'], OTHER_BIRTH.isoformat())
+        self.assertTrue(shown['score'])
+        # Nobody is linked by pressing the button
+        state, shown = self.press('confirm')
+        self.assertEqual(state, 'show')
+        self.assertEqual(shown['notice'], gettext(
+                'health_orthanc.msg_review_no_patient'))
+        self.assertIsNone(study.__class__(study.id).patient)
+
+    @with_transaction()
+    def test_linking_against_a_contradiction_names_the_patient(self):
+        Show = Pool().get('gnuhealth.imaging_orthanc.review.show')
+        patient, other = self.patient(), self.patient(
+            name="Erna", dob=OTHER_BIRTH)
+        order = create_order(other, requested=True)
+        study = self.suggested(patient)
+        _, shown = self.start([study])
+        form = Show(
+            study=study, patient=other, request=order, further=[],
+            choices=shown['choices'])
+        form.on_change_patient()
+        _, shown = self.press(
+            'confirm', patient=other.id, request=order.id, stamp=form.stamp)
+        self.assertIn(other.party.ref, shown['patient'])
+        self.assertIn("Erna", shown['patient'])
+        self.assertIn(order.accession_number, shown['orders'])
+        self.assertIn(patient.party.ref, shown['named'])
+
+    @with_transaction()
+    def test_wording_is_no_difference(self):
+        patient = self.patient()
+        order = create_order(patient, requested=True)
+        study = match_study(self.study(
+                patient, study_instance_UID=order.study_instance_uid,
+                study_description="Schädel nativ", date=order.date.date(),
+                patient_sex=None, patient_id=None))
+        _, shown = self.start([study])
+        row = self.rows(shown)["Description"]
+        self.assertTrue(row['minor'])
+        self.assertEqual(row['reason'], gettext(
+                'health_orthanc.msg_reason_wording'))
+        self.assertFalse(self.rows(shown)["Name"]['minor'])
+        colors = dict(
+            (name, value) for path, name, value, *_ in Pool().get(
+                'gnuhealth.imaging_orthanc.review.comparison'
+                ).view_attributes() if path == '/tree')
+        decoder = PYSONDecoder({'verdict': 'differs', 'minor': True})
+        self.assertEqual(
+            decoder.decode(PYSONEncoder().encode(colors['visual'])), '')
+
+    @with_transaction()
+    def test_a_part_of_a_name_is_not_missing(self):
+        patient = self.patient(name="Erika Maria")
+        study = match_study(self.study(patient, patient_name='Muster^Erika'))
+        _, shown = self.start([study])
+        self.assertEqual(self.rows(shown)["Name"]['verdict'], 'partial')
+        self.assertTrue(study.decisions[0].compared)
+
+    @with_transaction()
+    def test_several_orders_are_suggested_and_confirmed(self):
+        patient = self.patient()
+        orders = [create_order(patient, requested=True) for _ in range(2)]
+        study = match_study(self.study(
+                patient, date=orders[0].date.date(),
+                patient_birth_date=dt.date(1964, 12, 8),
+                accession_number='\\'.join(
+                    o.accession_number for o in orders)))
+        _, shown = self.start([study])
+        self.assertEqual(shown['request'], orders[0].id)
+        self.assertEqual(shown['further'], [orders[1].id])
+        (key, label), *_ = json.loads(shown['choices'])
+        self.assertEqual(
+            key, f'{patient.id},{orders[0].id}+{orders[1].id}')
+        self.assertEqual(shown['choice'], key)
+        for order in orders:
+            self.assertIn(order.accession_number, label)
+            self.assertTrue(any(
+                    order.accession_number in line['field']
+                    for line in shown['comparisons']))
+        self.press('confirm')
+        study = study.__class__(study.id)
+        self.assertEqual(study.linked_orders, orders)
+        self.assertEqual({o.state for o in orders}, {'done'})
+
+    @with_transaction()
+    def test_several_orders_are_chosen(self):
+        Show = Pool().get('gnuhealth.imaging_orthanc.review.show')
+        patient = self.patient()
+        orders = [create_order(patient, requested=True) for _ in range(3)]
+        study = self.suggested(patient)
+        _, shown = self.start([study])
+        form = Show(
+            study=study, patient=patient, request=orders[2], further=[],
+            choices=shown['choices'])
+        form.on_change_request()
+        form.further = [orders[0]]
+        form.on_change_further()
+        self.press(
+            'confirm', patient=patient.id, request=orders[2].id,
+            further=[orders[0].id], stamp=form.stamp)
+        study = study.__class__(study.id)
+        self.assertEqual(study.linked_orders, [orders[2], orders[0]])
+        # And one of them is taken away again
+        _, shown = self.start([study])
+        self.assertEqual(shown['further'], [orders[0].id])
+        form = Show(
+            study=study, patient=patient, request=orders[0], further=[],
+            choices=shown['choices'])
+        form.on_change_request()
+        self.press(
+            'confirm', request=orders[0].id, further=[], stamp=form.stamp)
+        self.assertEqual(
+            study.__class__(study.id).linked_orders, [orders[0]])
+        self.assertEqual(
+            [o.__class__(o.id).state for o in orders],
+            ['done', 'requested', 'requested'])
+
+    @with_transaction()
+    def test_further_orders_go_with_the_patient(self):
+        Show = Pool().get('gnuhealth.imaging_orthanc.review.show')
+        patient, other = self.patient(), self.patient(name="Erna")
+        orders = [create_order(patient, requested=True) for _ in range(2)]
+        study = self.suggested(patient)
+        form = Show(
+            study=study, patient=other, request=orders[0],
+            further=orders[1:], choices=None)
+        form.on_change_patient()
+        self.assertIsNone(form.request)
+        self.assertEqual(list(form.further), [])
+
     @with_transaction()
     def test_many_at_once(self):
         patient = self.patient()
@@ -555,8 +730,8 @@ class ListTestCase(ReviewTestCase):
     def test_tabs(self):
         Study = Pool().get(STUDY)
         server = create_server(start_date=dt.date(2026, 1, 1))
-        old = create_study(server, date=dt.date(2025, 1, 1))
-        new = create_study(server, date=dt.date(2026, 1, 1))
+        old = create_study(server, historical=True)
+        new = create_study(server, date=dt.date(2015, 1, 1))
         gone = create_study(server, missing_since=dt.datetime(2026, 1, 1))
         action = Pool().get('ir.action.act_window')(
             record_id('act_study_review'))
