@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
 from .file_header import (
-    ARCHIVES, HEAD_LIMIT, Header, Reason, Unusable, read_header)
+    ARCHIVES, HEAD_LIMIT, Header, Reason, Unusable, read_file_header,
+    read_header)
 from .values import clean_text
 
 __all__ = [
@@ -129,7 +130,14 @@ class Item:
         ------
         Unusable
         """
-        return read_header(self.head())
+        head = self.head()
+        try:
+            return read_header(head)
+        except Unusable as error:
+            if len(head) >= self.size or not error.reason.needs_more:
+                raise
+            with self.open() as file:
+                return read_file_header(file, self.size)
 
 
 class _Part(Item):

@@ -2,30 +2,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Header of a DICOM file: is it an instance, and whose (PS3.10 §7).
 
-Only the beginning of a file is read.
+The beginning of a file is read; if the patient comes later, what is between
+is passed over.
 """
 
 import datetime as dt
 import enum
 import io
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple, Union
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.valuerep import VR
 
+from .element_search import TooLong, find_elements
 from .patient_names import decode_name
 from .values import clean_text, display_names, parse_date
 
 __all__ = [
-    'ARCHIVES', 'HEAD_LIMIT', 'Header', 'Reason', 'Unusable', 'read_header']
+    'ARCHIVES', 'HEAD_LIMIT', 'Header', 'Reason', 'Unusable',
+    'read_file_header', 'read_header']
 
 # First bytes of a ZIP: normal, empty, of several volumes
 ARCHIVES = (b'PK\3\4', b'PK\5\6', b'PK\7\x08')
-# The identifying attributes must be in so many bytes
+# The identifying attributes are usually in so many bytes
 HEAD_LIMIT = 2**20
 _TEXT_LIMIT = 324  # characters, more than any value may have (PS3.5 §6.2)
 
@@ -48,8 +52,9 @@ _VALUES = {
     }
 _LAST = 0x0020000E
 # An archive needs these to store it (PS3.3 A.1)
-_NEEDED = ['sop_class', 'instance_uid', 'study_uid', 'series_uid']
+_NEEDED = ['instance_uid', 'study_uid', 'series_uid']
 _VRS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
+_Element = Union[RawDataElement, '_Value']
 _TEXT_DELIMITERS = {ord('\\')}
 
 
@@ -60,6 +65,8 @@ class Reason(enum.Enum):
     DIRECTORY = 'directory'  # DICOMDIR: it only lists other files
     HEADER = 'header'  # it begins like DICOM but cannot be read
     INCOMPLETE = 'incomplete'  # there is no instance, series or study UID
+    NO_CLASS = 'no_class'  # there is no SOP class UID
+    LONG = 'long'  # too much comes before the patient and the UIDs
     ARCHIVE = 'archive'  # an archive inside of another
     ENCRYPTED = 'encrypted'
     NAME = 'name'  # its path leads out of the folder
@@ -75,6 +82,11 @@ class Reason(enum.Enum):
     def passenger(self) -> bool:
         """bool : whether such files accompany images on every CD"""
         return self in {Reason.DIRECTORY, Reason.EMPTY, Reason.NOT_DICOM}
+
+    @property
+    def needs_more(self) -> bool:
+        """bool : whether a longer beginning of the file may suffice"""
+        return self in {Reason.HEADER, Reason.INCOMPLETE, Reason.NO_CLASS}
 
 
 class Unusable(ValueError):
@@ -147,18 +159,81 @@ def read_header(head: bytes) -> Header:
     # Orthanc takes a preamble that begins so for a ZIP archive
     if head.startswith(ARCHIVES):
         raise Unusable(Reason.ARCHIVE)
-    is_file = head[_PREAMBLE:].startswith(_PREFIX)
-    dataset = head[_PREAMBLE + len(_PREFIX):] if is_file else head
+    is_file = _is_file(head)
     if not is_file and not _may_be_dataset(head):
         raise Unusable(Reason.NOT_DICOM)
     try:
-        return _read(dataset)
+        return _read(head[_dataset_start(head):])
     except Unusable:
         raise
     except Exception:
         # pydicom raises many errors for bytes that are no DICOM
         raise Unusable(
             Reason.HEADER if is_file else Reason.NOT_DICOM) from None
+
+
+def read_file_header(file: BinaryIO, size: int) -> Header:
+    """Return the header of a file, however far it is from its beginning.
+
+    Parameters
+    ----------
+    file : binary file
+        Seekable, at its beginning.
+    size : int
+        Bytes of the whole file.
+
+    Raises
+    ------
+    Unusable
+    """
+    head = file.read(HEAD_LIMIT)
+    try:
+        return read_header(head)
+    except Unusable as error:
+        if size <= len(head) or not error.reason.needs_more:
+            raise
+    try:
+        return _read_on(file, head)
+    except Unusable:
+        raise
+    except TooLong:
+        raise Unusable(Reason.LONG) from None
+    except Exception:
+        raise Unusable(Reason.HEADER) from None
+
+
+def _read_on(file: BinaryIO, head: bytes) -> Header:
+    start = _dataset_start(head)
+    meta, length = _read_meta(head[start:])
+    syntax = _text(meta.get(_SYNTAX))
+    if syntax == _DEFLATED:
+        raise TooLong
+    start += length
+    beginning = head[start:start + 6]
+    file.seek(start)
+    return _header({
+            tag: _Value(value) for tag, value in find_elements(
+                file, beginning[4:6] not in _VRS,
+                _is_little(beginning, syntax),
+                {_CHARSET, *_VALUES.values()}, _LAST).items()})
+
+
+class _Value(NamedTuple):
+    """The value of an element"""
+    value: bytes
+
+
+def _is_file(head: bytes) -> bool:
+    return head[_PREAMBLE:].startswith(_PREFIX)
+
+
+def _dataset_start(head: bytes) -> int:
+    return _PREAMBLE + len(_PREFIX) if _is_file(head) else 0
+
+
+def _is_little(data: bytes, syntax: str) -> bool:
+    return not (
+        syntax == _BIG_ENDIAN or not syntax and data.startswith(b'\0\x08'))
 
 
 def _may_be_dataset(head: bytes) -> bool:
@@ -176,9 +251,8 @@ def _read(data: bytes) -> Header:
     if syntax == _DEFLATED:
         # pydicom would inflate all of it, however large
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, HEAD_LIMIT)
-    little = not (
-        syntax == _BIG_ENDIAN or not syntax and data.startswith(b'\0\x08'))
-    elements, _ = _elements(data, little, _VALUES.values(), _LAST)
+    elements, _ = _elements(
+        data, _is_little(data, syntax), _VALUES.values(), _LAST)
     if not elements:
         raise ValueError("nothing is known of it")
     return _header(elements)
@@ -207,7 +281,7 @@ def _elements(
     return found, file.tell()
 
 
-def _header(elements: dict[int, RawDataElement]) -> Header:
+def _header(elements: Mapping[int, _Element]) -> Header:
     charset = _text(elements.get(_CHARSET))
     encodings = _encodings(charset)
     values = {
@@ -217,6 +291,8 @@ def _header(elements: dict[int, RawDataElement]) -> Header:
     values['patient_name'] = name.text[:_TEXT_LIMIT]
     if not all(values[name] for name in _NEEDED):
         raise Unusable(Reason.INCOMPLETE)
+    if not values['sop_class']:
+        raise Unusable(Reason.NO_CLASS)
     try:
         birth_date = parse_date(values['birth_date'])
     except ValueError:
@@ -234,14 +310,14 @@ def _encodings(charset: str) -> Sequence[str]:
         return ('latin-1',)
 
 
-def _value(element: RawDataElement | None) -> bytes:
+def _value(element: _Element | None) -> bytes:
     if element is None or not element.value:
         return b''
     return bytes(element.value[:4 * _TEXT_LIMIT])
 
 
 def _text(
-        element: RawDataElement | None,
+        element: _Element | None,
         encodings: Sequence[str] = ('latin-1',)) -> str:
     text = decode_bytes(_value(element), encodings, _TEXT_DELIMITERS)
     return clean_text(text.rstrip('\0'))[:_TEXT_LIMIT]
