@@ -4,7 +4,8 @@ import pytest
 
 from trytond.modules.health_orthanc.core.orthanc.errors import (
     NoImage, NotFound, ServerFault)
-from trytond.modules.health_orthanc.core.orthanc.images import study_thumbnail
+from trytond.modules.health_orthanc.core.orthanc.images import (
+    Obstacle, explain_no_image, study_thumbnail)
 
 
 class Client:
@@ -59,3 +60,39 @@ def test_other_errors_are_told():
     client = Client({'a': ['1']}, {'1': ServerFault(status=500)})
     with pytest.raises(ServerFault):
         study_thumbnail(client, ['a'], 64)
+
+
+@pytest.mark.parametrize('error', [
+        NoImage(), NotFound(), ServerFault(status=500)])
+def test_further_images_are_tried(error):
+    instances = [str(number) for number in range(100)]
+    images = dict.fromkeys(instances, error)
+    for good in ['50', '25', '74', '0', '99']:
+        client = Client({'a': instances}, {**images, good: b'PNG'})
+        assert study_thumbnail(client, ['a'], 64) == b'PNG'
+        assert len(client.rendered_) <= 5
+
+
+def test_each_image_is_tried_once():
+    client = Client({'a': ['1', '2']}, {})
+    assert study_thumbnail(client, ['a'], 64) is None
+    assert sorted(client.rendered_) == [('1', 64, 64), ('2', 64, 64)]
+
+
+class Described:
+    "Stands for an Orthanc with an instance"
+
+    def __init__(self, tags, syntax=''):
+        self.simplified_tags = lambda id_: tags
+        self.transfer_syntax = lambda id_: syntax
+
+
+@pytest.mark.parametrize('tags, syntax, obstacle', [
+        ({}, '1.2.840.10008.1.2.1', Obstacle.NO_PIXELS),
+        ({'Rows': '16'}, '1.2.840.10008.1.2.4.90', Obstacle.JPEG_2000),
+        ({'Rows': '16'}, '1.2.840.10008.1.2.4.91', Obstacle.JPEG_2000),
+        ({'Rows': '16'}, '1.2.840.10008.1.2.4.102', Obstacle.VIDEO),
+        ({'Rows': '16'}, '1.2.840.10008.1.2.4.201', Obstacle.NO_DECODER),
+        ({'Rows': '16'}, '', Obstacle.NO_DECODER)])
+def test_what_keeps_an_image_from_being_shown(tags, syntax, obstacle):
+    assert explain_no_image(Described(tags, syntax), 'a') is obstacle

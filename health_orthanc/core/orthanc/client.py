@@ -16,6 +16,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from ..dicom.file_header import HEAD_LIMIT, Header, Unusable, read_header
+from .bodies import read_body
 from .errors import (
     Forbidden, InstanceRefused, NoImage, NotFound, NotOrthanc, NoWorklists,
     OrthancError, Redirected, ServerFault, TimedOut, Unauthorized,
@@ -44,6 +45,12 @@ _STATUS = {
     401: Unauthorized, 403: Forbidden, 404: NotFound, 415: NoImage}
 # Bytes of a file that mostly hold its header
 _SHORT_HEAD = 2**14
+# The largest answers, in bytes: of calls with a short one, of lists of ids, of
+# the description of a resource, and of pages besides
+_SHORT, _IDS, _RESOURCE, _PAGE = 2**20, 2**22, 2**16, 2**23
+_CHANGE, _ID, _REFUSAL = 2**10, 2**7, 2**16
+# Bytes of a pixel in an image that is not compressed
+_PIXEL = 8
 # Bytes per second that a server stores at least
 _STORING = 10 * 2**20
 
@@ -77,7 +84,8 @@ class OrthancClient:
     requests : int
         HTTP requests sent so far.
     maximum_size : int
-        The largest body of an answer, in bytes.
+        The largest body of any answer, in bytes. Most calls have a lower
+        limit.
 
     Raises
     ------
@@ -189,7 +197,8 @@ class OrthancClient:
             Entries on the page, at least 1.
         """
         _check_range(limit, 1)
-        return self._page(f'since={since}&limit={limit}')
+        return self._page(
+            f'since={since}&limit={limit}', _SHORT + limit * _CHANGE)
 
     def last_change(self) -> ChangePage:
         """Return the newest entry in the change log.
@@ -197,7 +206,7 @@ class OrthancClient:
         It may be older than one that was read before, if that one's resource
         was deleted.
         """
-        return self._page('last')
+        return self._page('last', _SHORT)
 
     def list_studies(self, since: int, limit: int) -> list[dict[str, Any]]:
         """Return a page of the studies, the oldest first.
@@ -234,24 +243,43 @@ class OrthancClient:
         if not ids:
             return []
         body = json.dumps({'Resources': ids, 'Metadata': False}).encode()
-        answer = self._call('POST', ['tools', 'bulk-content'], body=body)
+        answer = self._call(
+            'POST', ['tools', 'bulk-content'], body=body,
+            most=_PAGE + len(ids) * _RESOURCE)
         return parse_resources(answer, 'POST /tools')
 
     def study(self, orthanc_id: str) -> dict[str, Any]:
         """Return a study, as Orthanc describes it."""
-        return self._get_json(dict, 'studies', orthanc_id)
+        return self._get_json(dict, 'studies', orthanc_id, most=_PAGE)
 
     def study_instances(self, orthanc_id: str) -> list[dict[str, Any]]:
         """Return the instances of a study."""
-        return self._get_resources('studies', orthanc_id, 'instances')
+        return self._get_resources(
+            'studies', orthanc_id, 'instances', most=self.maximum_size)
 
     def series_instances(self, orthanc_id: str) -> list[dict[str, Any]]:
         """Return the instances of a series."""
-        return self._get_resources('series', orthanc_id, 'instances')
+        return self._get_resources(
+            'series', orthanc_id, 'instances', most=self.maximum_size)
 
     def frames(self, instance_id: str) -> int:
         """Return the number of frames, 1 for an instance without image."""
-        return len(self._get_json(list, 'instances', instance_id, 'frames'))
+        return len(self._get_json(
+                list, 'instances', instance_id, 'frames', most=_IDS))
+
+    def simplified_tags(self, instance_id: str) -> dict[str, Any]:
+        """Return the tags of an instance but its pixels, by keyword."""
+        return self._get_json(
+            dict, 'instances', instance_id, 'simplified-tags', most=_PAGE)
+
+    def transfer_syntax(self, instance_id: str) -> str:
+        """Return the UID of the transfer syntax, empty if it is unknown."""
+        path = ['instances', instance_id, 'metadata', 'TransferSyntax']
+        try:
+            body = self._call('GET', path, accept='*/*')
+        except NotFound:
+            return ''
+        return body.decode('ascii', 'replace').strip('\0 \r\n')
 
     def rendered(
             self, instance_id: str, frame: int = 0,
@@ -283,10 +311,17 @@ class OrthancClient:
         image = self._call(
             'GET',
             ['instances', instance_id, 'frames', str(frame), 'rendered'],
-            query=urlencode(size), accept=_PNG)
+            query=urlencode(size), accept=_PNG,
+            most=self._image_size(width, height))
         if not image.startswith(_PNG_SIGNATURE):
             raise UnexpectedAnswer('not PNG', 'GET /instances')
         return image
+
+    def _image_size(self, width: int | None, height: int | None) -> int:
+        if width is None and height is None:
+            return self.maximum_size
+        return _SHORT + _PIXEL * (
+            width or MAXIMUM_IMAGE_SIZE) * (height or MAXIMUM_IMAGE_SIZE)
 
     def archive(self, level: str, orthanc_id: str) -> Iterator[bytes]:
         """Return a ZIP of a resource, piece by piece.
@@ -407,7 +442,7 @@ class OrthancClient:
 
     def patient(self, orthanc_id: str) -> dict[str, Any]:
         """Return a patient, as Orthanc describes it."""
-        return self._get_json(dict, 'patients', orthanc_id)
+        return self._get_json(dict, 'patients', orthanc_id, most=_PAGE)
 
     def find_studies(self, study_uid: str, limit: int = 100) -> list[str]:
         """Return the Orthanc ids of the studies with a StudyInstanceUID.
@@ -423,12 +458,16 @@ class OrthancClient:
                 'Expand': False, 'Since': 0, 'Limit': limit}).encode()
         path = ['tools', 'find']
         answer = parse_json(
-            list, self._call('POST', path, body=body), _name('POST', path))
+            list, self._call(
+                'POST', path, body=body, most=_SHORT + limit * _ID),
+            _name('POST', path))
         return [id_ for id_ in answer if isinstance(id_, str)]
 
     def series_tags(self, orthanc_id: str) -> dict[str, dict[str, Any]]:
         """Return the tags of all instances of a series, by Orthanc id."""
-        return self._get_json(dict, 'series', orthanc_id, 'instances-tags')
+        return self._get_json(
+            dict, 'series', orthanc_id, 'instances-tags',
+            most=self.maximum_size)
 
     def frame_digest(self, instance_id: str) -> str | None:
         """Return the SHA-256 of the first frame as it is stored.
@@ -440,7 +479,8 @@ class OrthancClient:
         """
         path = ['instances', instance_id, 'frames', '0', 'raw']
         try:
-            frame = self._call('GET', path, accept='*/*')
+            frame = self._call(
+                'GET', path, accept='*/*', most=self.maximum_size)
         except (NoImage, NotFound):
             return None
         except ServerFault as error:
@@ -509,7 +549,8 @@ class OrthancClient:
         """
         try:
             answer = self._get_json(
-                list, 'worklists', query='format=Simplify')
+                list, 'worklists', query='format=Simplify',
+                most=self.maximum_size)
         except NotFound as error:
             raise NoWorklists(request=error.request) from error
         try:
@@ -570,29 +611,33 @@ class OrthancClient:
             self, kind: str, since: int, limit: int) -> list[dict[str, Any]]:
         _check_range(limit, 1)
         return self._get_resources(
-            kind, query=f'expand&since={since}&limit={limit}')
+            kind, query=f'expand&since={since}&limit={limit}',
+            most=_PAGE + limit * _RESOURCE)
 
-    def _page(self, query: str) -> ChangePage:
-        answer = self._get_json(dict, 'changes', query=query)
+    def _page(self, query: str, most: int) -> ChangePage:
+        answer = self._get_json(dict, 'changes', query=query, most=most)
         try:
             return ChangePage.from_json(answer)
         except MalformedResource:
             raise UnexpectedAnswer('shape', 'GET /changes') from None
 
     def _get_json(
-            self, type_: type, *path: str, query: str = '') -> Any:
-        body = self._call('GET', path, query=query)
+            self, type_: type, *path: str, query: str = '',
+            most: int = _SHORT) -> Any:
+        body = self._call('GET', path, query=query, most=most)
         return parse_json(type_, body, _name('GET', path))
 
     def _get_resources(
-            self, *path: str, query: str = '') -> list[dict[str, Any]]:
-        body = self._call('GET', path, query=query)
+            self, *path: str, query: str = '',
+            most: int = _SHORT) -> list[dict[str, Any]]:
+        body = self._call('GET', path, query=query, most=most)
         return parse_resources(body, _name('GET', path))
 
     def _call(
             self, method: str, path: Sequence[str], *, query: str = '',
             body: bytes | InstanceContent | None = None, accept: str = _JSON,
-            repeat: bool = True, patience: float = 0) -> bytes:
+            repeat: bool = True, patience: float = 0,
+            most: int = _SHORT) -> bytes:
         request = requests.Request(
             method, self._address(method, path), params=query, data=body,
             headers={'Accept': accept})
@@ -603,19 +648,20 @@ class OrthancClient:
         pauses = list(self._pauses()) if repeat else []
         for pause in pauses:
             try:
-                return self._attempt(request, name, end)
+                return self._attempt(request, name, end, most)
             except OrthancError as error:
                 if not error.transient or time.monotonic() + pause >= end:
                     raise
             time.sleep(pause)
-        return self._attempt(request, name, end)
+        return self._attempt(request, name, end, most)
 
     def _pauses(self) -> Iterator[float]:
         for attempt in range(self._retries):
             yield self._pause * 2**attempt
 
     def _attempt(
-            self, request: requests.Request, name: str, end: float) -> bytes:
+            self, request: requests.Request, name: str, end: float,
+            most: int) -> bytes:
         with self._lock:
             self.requests += 1
         left = max(end - time.monotonic(), 0.001)
@@ -632,20 +678,13 @@ class OrthancClient:
                 if isinstance(request.data, InstanceContent) and (
                         _is_refusal(response.status_code)):
                     raise InstanceRefused(
-                        error_message(self._body(response, name)), name,
+                        _refusal(response, name), name,
                         response.status_code)
                 _check_status(response, name)
-                return self._body(response, name)
+                return read_body(
+                    response, min(most, self.maximum_size), name)
         except NETWORK_ERRORS as error:
             raise translate_error(error, name) from error
-
-    def _body(self, response: requests.Response, name: str) -> bytes:
-        body = bytearray()
-        for chunk in response.iter_content(2**16):
-            body += chunk
-            if len(body) > self.maximum_size:
-                raise UnexpectedAnswer('too large', name)
-        return bytes(body)
 
     def _address(self, method: str, path: Sequence[str]) -> str:
         # Anything else could lead to another resource
@@ -660,6 +699,8 @@ def _session(
     session = requests.Session()
     session.trust_env = False
     session.headers['User-Agent'] = 'health_orthanc'
+    # What `read_body` unpacks
+    session.headers['Accept-Encoding'] = 'gzip, deflate'
     for scheme in ['http://', 'https://']:
         session.mount(scheme, adapter)
     if user:
@@ -689,6 +730,14 @@ def _is_refusal(status: int) -> bool:
     Orthanc answers 404 ("Inexistent tag"), 415 and others, not only 400.
     """
     return 400 <= status < 500 and status not in _OF_CALL
+
+
+def _refusal(response: requests.Response, name: str) -> str:
+    try:
+        return error_message(read_body(response, _REFUSAL, name))
+    except UnexpectedAnswer:
+        # That it is refused is known all the same
+        return ''
 
 
 def _check_status(response: requests.Response, name: str) -> None:

@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images that represent a study."""
 
+import enum
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .client import OrthancClient
-from .errors import NoImage, NotFound
+from .errors import NoImage, NotFound, ServerFault
 from .resources import InstanceResource
 
 __all__ = [
-    'FoundImage', 'WITHOUT_IMAGES', 'first_image', 'limited_image',
-    'study_thumbnail']
+    'FoundImage', 'Obstacle', 'WITHOUT_IMAGES', 'explain_no_image',
+    'first_image', 'limited_image', 'study_thumbnail']
 
 # Modalities of objects without pixels (DICOM PS3.3 C.7.3.1.1.1)
 WITHOUT_IMAGES = frozenset({
@@ -20,6 +21,14 @@ WITHOUT_IMAGES = frozenset({
         'FID', 'PLAN', 'AU', 'DOC', 'M3D', 'RWV', 'ANN', 'TEXTUREMAP'})
 # Number of series that are tried
 _TRIES = 3
+# Images that are tried in each, by their place from 0 to 1
+_PLACES = [0.5, 0.25, 0.75, 0, 1]
+# Transfer syntaxes (PS3.6 A) that only a plugin of Orthanc decodes, and those
+# of videos
+_JPEG_2000 = frozenset({
+        f'1.2.840.10008.1.2.4.{number}' for number in (90, 91, 92, 93)})
+_VIDEO = tuple(
+    f'1.2.840.10008.1.2.4.{number}' for number in range(100, 109))
 # The same where nobody waits for the image
 _SERIES_TRIES, _INSTANCES_TRIES = 10, 3
 
@@ -27,7 +36,9 @@ _SERIES_TRIES, _INSTANCES_TRIES = 10, 3
 def study_thumbnail(
         client: OrthancClient, series_ids: Sequence[str],
         size: int) -> bytes | None:
-    """Return a PNG of the middle image of the first series that has one.
+    """Return a PNG of an image of the first series that has one.
+
+    It is the middle image, or another one if that cannot be decoded.
 
     Parameters
     ----------
@@ -46,16 +57,60 @@ def study_thumbnail(
     ------
     OrthancError
     """
+    failure = None
     for series in client.bulk_content(list(series_ids[:_TRIES])):
-        instances = series.get('Instances') or []
-        if not instances:
-            continue
-        try:
-            return client.rendered(
-                instances[len(instances) // 2], width=size, height=size)
-        except (NoImage, NotFound):
-            continue
+        for instance in _spread(series.get('Instances') or []):
+            try:
+                return client.rendered(instance, width=size, height=size)
+            except (NoImage, NotFound):
+                continue
+            except ServerFault as error:
+                # Orthanc's answer to damaged pixels
+                if error.status != 500:
+                    raise
+                failure = error
+    if failure:
+        raise failure
     return None
+
+
+def _spread(instances: Sequence[str]) -> Iterator[str]:
+    """Yield some of the instances, the middle one first."""
+    last = len(instances) - 1
+    indexes = [
+        len(instances) // 2 if place == 0.5 else round(place * last)
+        for place in _PLACES] if instances else []
+    yield from (instances[index] for index in dict.fromkeys(indexes))
+
+
+class Obstacle(enum.Enum):
+    """Why no image of an instance can be shown"""
+    NO_PIXELS = 'no_pixels'
+    JPEG_2000 = 'jpeg_2000'  # Orthanc's GDCM plugin decodes it
+    VIDEO = 'video'
+    NO_DECODER = 'no_decoder'
+
+
+def explain_no_image(client: OrthancClient, instance_id: str) -> Obstacle:
+    """Return why Orthanc has answered `NoImage`.
+
+    Parameters
+    ----------
+    client : OrthancClient
+    instance_id : str
+
+    Raises
+    ------
+    OrthancError
+    """
+    if not client.simplified_tags(instance_id).get('Rows'):
+        return Obstacle.NO_PIXELS
+    syntax = client.transfer_syntax(instance_id)
+    if syntax in _JPEG_2000:
+        return Obstacle.JPEG_2000
+    if syntax.startswith(_VIDEO):
+        return Obstacle.VIDEO
+    return Obstacle.NO_DECODER
 
 
 @dataclass(frozen=True, slots=True)
