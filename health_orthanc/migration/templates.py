@@ -10,6 +10,7 @@ from ..core.dicom.charsets import UNICODE, find_charset
 from ..core.worklist.element_values import WorklistError
 from ..core.worklist.item import check_template
 from ..core.worklist.template import TemplateError
+from ..worklist.variables import reach
 from .tables import add_note, execute, is_older
 
 __all__ = ['check_templates', 'convert_templates', 'prepare_templates']
@@ -80,7 +81,7 @@ def check_templates(Template, ids):
                 table.name, table.template, table.template_type,
                 table.charset, where=table.id == id_))
         try:
-            check_template(*template)
+            check_template(*template, reach=reach())
         except TemplateError as error:
             kind = 'check'
             if error.kind in _PROGRAMS:

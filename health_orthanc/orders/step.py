@@ -47,7 +47,9 @@ def _calendar_duration(duration):
 
 
 def check_ae_titles(records, name):
-    """Check that a field of the records holds AE titles (PS3.5 §6.2).
+    r"""Check that a field of the records holds AE titles (PS3.5 §6.2).
+
+    Several are separated by ``\\``.
 
     Parameters
     ----------
@@ -61,9 +63,10 @@ def check_ae_titles(records, name):
     """
     for record in records:
         value = getattr(record, name)
-        if value and not is_ae_title(value):
-            raise StepValidationError(
-                gettext('health_orthanc.msg_ae_title', title=value))
+        for title in value.split('\\') if value else []:
+            if not is_ae_title(title):
+                raise StepValidationError(
+                    gettext('health_orthanc.msg_ae_title', title=value))
 
 
 _COLORS = {
@@ -105,6 +108,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     station_aetitle = fields.Char(
         "Station AE Title", states=_STATES,
         help="AE title of the modality that queries the worklist for this "
+        "step. Separate several with a backslash: each of them gets the "
         "step.")
     station_name = fields.Char("Station Name", size=16, states=_STATES)
     scheduled_at = fields.DateTime(

@@ -42,7 +42,7 @@ class ImagingTest(
     aetitle = fields.Char(
         "AE Title",
         help="AE title of the modality that performs this study and queries "
-        "the worklist.")
+        "the worklist. Separate several with a backslash.")
     orthanc_modality = fields.Selection(
         MODALITY_SELECTION, "DICOM Modality", translate=False,
         help="Leave empty to derive it from the code of the study type.")

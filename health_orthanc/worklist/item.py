@@ -62,6 +62,8 @@ class WorklistEntry(ModelSQL):
     text = fields.Text("Text", strip=False)
     kind = fields.Char("Type")
     charset = fields.Char("Character Set", strip=False)
+    stations = fields.Integer(
+        "Stations", help="The number of AE titles of the item.")
     problem = fields.Text("Error")
 
     @classmethod
@@ -131,7 +133,7 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _served(cls):
-        "Return version, id and step of the served entries, oldest first"
+        "Return version, id, step and stations of entries, oldest first"
         pool = Pool()
         step = pool.get('gnuhealth.imaging.procedure.step').__table__()
         request = pool.get('gnuhealth.imaging.test.request').__table__()
@@ -142,6 +144,7 @@ class WorklistEntry(ModelSQL):
             .join(request, condition=step.request == request.id)
             .select(
                 entry.version, entry.id, entry.step,
+                Coalesce(entry.stations, 1),
                 where=_is_served(step, request) & (entry.kind != Null),
                 order_by=entry.version))
         return cursor.fetchall()
@@ -149,7 +152,7 @@ class WorklistEntry(ModelSQL):
     @classmethod
     def get_served_versions(cls):
         "Return the version of each served entry, by the id of its step"
-        return {step: version for version, _, step in cls._served()}
+        return {step: version for version, _, step, _ in cls._served()}
 
     @classmethod
     def files(cls, steps):
@@ -212,26 +215,43 @@ class WorklistEntry(ModelSQL):
             'entries': cls._contents(included, texts),
             }
         if not more:
-            page['open'] = [f'{step}.{v}' for v, _, step in served]
+            page['open'] = [
+                id_ for version, _, step, stations in served
+                for id_ in _item_ids(step, version, stations, texts)]
             page['etag'] = current
         return page
 
     @classmethod
     def _contents(cls, rows, texts):
-        contents = []
-        for entry in cls.browse([id_ for _, id_, _ in rows]):
-            values = {
-                'id': f'{entry.step.id}.{entry.version}',
-                'index': entry.version,
-                'dicom': entry.dicom,
+        return [
+            values for entry in cls.browse([id_ for _, id_, *_ in rows])
+            for values in entry._list_items(texts)]
+
+    def _list_items(self, texts):
+        "Yield the content of the item, for scripts one of each station"
+        if not texts:
+            yield {
+                'id': f'{self.step.id}.{self.version}',
+                'index': self.version,
+                'dicom': self.dicom,
                 }
-            if texts:
-                values.update(
-                    name=f'gnuhealth-{entry.step.id}', kind=entry.kind,
-                    text=entry.text, charset=entry.charset,
-                    step_id=entry.step.step_id)
-            contents.append(values)
-        return contents
+            return
+        items = [(self.dicom, self.text)]
+        if (self.stations or 1) > 1:
+            items = worklist.split_stations(self.dicom, self.kind)
+        ids = _item_ids(self.step.id, self.version, len(items), texts)
+        for number, (id_, (dicom, text)) in enumerate(zip(ids, items)):
+            name = f'gnuhealth-{self.step.id}'
+            yield {
+                'id': id_,
+                'index': self.version,
+                'dicom': dicom,
+                'name': f'{name}-{number + 1}' if number else name,
+                'kind': self.kind,
+                'text': text,
+                'charset': self.charset,
+                'step_id': self.step.step_id,
+                }
 
     # Rendering
 
@@ -335,7 +355,7 @@ class WorklistEntry(ModelSQL):
     def _entry_values(cls, step, zones=None):
         "Return the field values of the entry of a step"
         nothing = dict.fromkeys(
-            ['dicom', 'text', 'kind', 'charset', 'problem'])
+            ['dicom', 'text', 'kind', 'charset', 'stations', 'problem'])
         try:
             rendered = cls._render(step, zones)
             template = step.request.worklist_template
@@ -345,6 +365,7 @@ class WorklistEntry(ModelSQL):
                 'text': rendered.text,
                 'kind': template.template_type if template else 'dump2dcm',
                 'charset': _charset(rendered.dataset),
+                'stations': worklist.count_stations(rendered.dataset),
                 }
         except (TemplateError, WorklistError) as error:
             problems = list_problems(error)
@@ -371,7 +392,9 @@ class WorklistEntry(ModelSQL):
         with worklist_data.rendering(step, zones):
             data = step.request.get_worklist_template_data()
         data['template_type'] = kind
-        my = worklist_data.RecordView(data.pop('my', step.request), kind)
+        readable = worklist_data.reachable(data.pop('reachable', None))
+        my = worklist_data.RecordView(
+            data.pop('my', step.request), kind, readable)
         return worklist.render(source, kind, data, my=my)
 
     @classmethod
@@ -481,6 +504,17 @@ def _as_system():
     with transaction.set_user(0), transaction.reset_context(), \
             transaction.set_context(_check_access=False, active_test=False):
         yield
+
+
+def _item_ids(step, version, stations, texts):
+    """Return the ids of the items of a step.
+
+    The plugin for Orthanc matches several AE titles; others need an item of
+    each.
+    """
+    first = f'{step}.{version}'
+    others = range(2, stations + 1) if texts else []
+    return [first, *(f'{first}.{number}' for number in others)]
 
 
 _PARTIES = ['party', 'doctor_party', 'performer_party']

@@ -48,7 +48,9 @@ class Request(metaclass=PoolMeta):
         -------
         dict
             By DICOM keyword: str, list of str or None, not escaped yet.
-            ``my`` is the order itself.
+            ``my`` is the order itself.  ``reachable``, if there, holds fields
+            that templates may reach from ``my`` besides those of
+            `variables.REACHABLE`: sets of names, by model.
         """
         inherited = getattr(super(), 'get_worklist_template_data', None)
         data = inherited() if inherited else {}

@@ -11,12 +11,13 @@ from trytond.protocols.wrappers import with_pool
 from trytond.transaction import Transaction, without_check_access
 from trytond.wsgi import app
 
-from ..common.routes import check_plugin, json_response
+from ..common.routes import check_plugin, json_response, known_database
 
 __all__ = ['worklist']
 
 
 @app.route('/<database_name>/orthanc/worklist', methods={'GET'})
+@known_database
 @with_pool
 def worklist(request, pool):
     """Return the worklist to a plugin.

@@ -14,6 +14,7 @@ from ..common.registration import LayeredMixin
 from ..core.worklist import item as worklist
 from ..core.worklist.element_values import WorklistError
 from ..core.worklist.template import TemplateError
+from .variables import reach
 
 __all__ = [
     'WorklistTemplate', 'describe_problems', 'list_problems']
@@ -71,25 +72,33 @@ class WorklistTemplate(
                 'template', 'template_type', 'charset', 'active'}:
             for template in templates:
                 if template.active:
-                    template._check_renders()
+                    template.check_renders()
 
     def _check_template(self):
+        data = self._sample_data()
+        more = data.pop('reachable', None)
         return worklist.check_template(
             self.template, self.template_type, self.charset,
-            self._extra_variables())
+            data.keys() - worklist.VARIABLES, reach(more))
 
     @classmethod
     @without_check_access
-    def _extra_variables(cls):
-        "Return the names of the variables that other modules add"
+    def _sample_data(cls):
+        "Return the variables of an order, with those of other modules"
         Request = Pool().get('gnuhealth.imaging.test.request')
         requests = Request.search([], order=[('id', 'DESC')], limit=1)
         if not requests:
-            return set()
-        data = requests[0].get_worklist_template_data()
-        return data.keys() - worklist.VARIABLES
+            return {}
+        return dict(requests[0].get_worklist_template_data())
 
-    def _check_renders(self):
+    def check_renders(self):
+        """Check that the template can be used.
+
+        Raises
+        ------
+        WorklistTemplateError
+            It names what is wrong, or what it may not read.
+        """
         try:
             self._check_template()
         except (TemplateError, WorklistError) as error:

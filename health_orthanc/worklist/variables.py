@@ -10,12 +10,13 @@ from trytond.model import Model
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
+from ..core.dicom.values import split_ae_titles
 from ..core.worklist import item as worklist
 from ..orders.states import OPEN_STATES
 
 __all__ = [
-    'REACHABLE', 'RecordView', 'patient_identity', 'rendering',
-    'template_data']
+    'REACHABLE', 'RecordView', 'patient_identity', 'reach', 'reachable',
+    'rendering', 'template_data']
 
 # The step that is being rendered and the time zones of institutions
 _current = ContextVar('worklist_current', default=(None, None))
@@ -46,6 +47,7 @@ def rendering(step, zones=None):
 # What templates may reach from ``my``: who writes one need not be allowed to
 # read the record that is shown, and everybody who may read the order, and
 # each device, sees what comes of it. Of other models only the name is shown.
+# Other modules add to it by `get_worklist_template_data()`.
 REACHABLE = {
     'gnuhealth.imaging.test.request': {
         'accession_number', 'accession_alias', 'comment', 'context', 'date',
@@ -79,57 +81,101 @@ REACHABLE = {
     }
 
 
+def reachable(more=None):
+    """Return what templates may reach from ``my``.
+
+    Parameters
+    ----------
+    more : dict of set, optional
+        By model, the fields that other modules add: the value of
+        ``reachable`` in the result of `get_worklist_template_data()`.
+
+    Returns
+    -------
+    dict of set
+        By model, the names of fields.
+    """
+    if not more:
+        return REACHABLE
+    return {
+        model: REACHABLE.get(model, set()) | set(more.get(model, ()))
+        for model in REACHABLE.keys() | more.keys()}
+
+
+def reach(more=None):
+    """Return what templates may read of records, to check them.
+
+    Parameters
+    ----------
+    more : dict of set, optional
+        As for `reachable`.
+
+    Returns
+    -------
+    Reach
+    """
+    pool = Pool()
+    return worklist.Reach(
+        {'my': 'gnuhealth.imaging.test.request'},
+        {model: _targets(pool.get(model), names)
+            for model, names in reachable(more).items()})
+
+
+def _targets(Model, names):
+    "Return fields that can be read, with the models of their records"
+    fields = {n: f for n, f in Model._fields.items() if n in names}
+    return {
+        name: (
+            field.get_target().__name__ if hasattr(field, 'get_target')
+            else None)
+        for name, field in fields.items()}
+
+
 class RecordView:
-    """A record for templates: what is `REACHABLE` of it can be read.
+    """A record for templates: what is reachable of it can be read.
 
-    All else is hidden. Other modules give templates what they need besides as
-    variables of `get_worklist_template_data()`.
-
-    Texts are escaped as values of variables are.  Binary fields and methods
-    are hidden.
+    All else is hidden.  Texts are escaped as values of variables are.  Binary
+    fields and methods are hidden.
 
     Parameters
     ----------
     record : Model
     kind : str
         The type of the template: ``'dump2dcm'`` or ``'json'``.
+    readable : dict of set, optional
+        The result of `reachable`.
     """
-    __slots__ = ('_record', '_kind')
+    __slots__ = ('_record', '_kind', '_readable')
 
-    def __init__(self, record, kind):
+    def __init__(self, record, kind, readable=REACHABLE):
         self._record = record
         self._kind = kind
+        self._readable = readable
 
     def __getattr__(self, name):
         record = self._record
-        if not _is_readable(record.__class__, name):
-            raise AttributeError(name)
-        return _wrapped(getattr(record, name), self._kind)
+        if name not in {'id', 'rec_name'} and (
+                name not in self._readable.get(record.__name__, ())
+                or name not in record._fields):
+            raise worklist.Unreachable(name)
+        return self._wrap(getattr(record, name))
+
+    def _wrap(self, value):
+        if isinstance(value, Model):
+            return RecordView(value, self._kind, self._readable)
+        if isinstance(value, str):
+            return worklist.safe_text(value, self._kind)
+        if isinstance(value, (list, tuple)):
+            return [self._wrap(item) for item in value]
+        if isinstance(value, (dict, bytes)):
+            return None
+        return value
 
     def __str__(self):
         return worklist.safe_text(self._record.rec_name, self._kind)
 
     def __bool__(self):
         return True
-
-
-def _is_readable(Record, name):
-    if name in {'id', 'rec_name'}:
-        return True
-    return name in REACHABLE.get(Record.__name__, ()) and (
-        name in Record._fields)
-
-
-def _wrapped(value, kind):
-    if isinstance(value, Model):
-        return RecordView(value, kind)
-    if isinstance(value, str):
-        return worklist.safe_text(value, kind)
-    if isinstance(value, (list, tuple)):
-        return [_wrapped(item, kind) for item in value]
-    if isinstance(value, (dict, bytes)):
-        return None
-    return value
 
 
 def template_data(request):
@@ -242,11 +288,17 @@ def _step_data(step, patient, zones):
             _person_name(step.performing_physician.party)
             if step.performing_physician else None),
         'ScheduledStationName': step.station_name,
-        'ScheduledStationAETitle': step.station_aetitle,
+        'ScheduledStationAETitle': _station(step),
         'ScheduledProcedureStepLocation': step.location,
         'Modality': step.modality,
         'Laterality': step.laterality,
         }
+
+
+def _station(step):
+    "Return the AE title of a step, or a list of several"
+    titles = split_ae_titles(step.station_aetitle)
+    return titles if len(titles) > 1 else step.station_aetitle
 
 
 def _person_name(party):

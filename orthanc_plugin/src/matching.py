@@ -41,6 +41,7 @@ KEYS_MATCHED = {
     '0032,1033': 'LO',  # RequestingService
     '0032,1060': 'LO',  # RequestedProcedureDescription
     '0032,1064': 'SQ',  # RequestedProcedureCodeSequence
+    '0032,1070': 'LO',  # RequestedContrastAgent
     '0038,0010': 'LO',  # AdmissionID
     '0038,0050': 'LO',  # SpecialNeeds
     '0038,0300': 'LO',  # CurrentPatientLocation
@@ -54,6 +55,7 @@ KEYS_MATCHED = {
     '0040,0009': 'SH',  # ScheduledProcedureStepID
     '0040,0010': 'SH',  # ScheduledStationName
     '0040,0011': 'SH',  # ScheduledProcedureStepLocation
+    '0040,0012': 'LO',  # PreMedication
     '0040,0020': 'CS',  # ScheduledProcedureStepStatus
     '0040,0100': 'SQ',  # ScheduledProcedureStepSequence
     '0040,1001': 'SH',  # RequestedProcedureID

@@ -361,6 +361,7 @@ class VariablesTestCase(OrthancTestCase):
         # What GNU Health does not know
         unknown = {
             'AdmissionID', 'CurrentPatientLocation', 'PatientState',
+            'PreMedication', 'RequestedContrastAgent',
             'SpecialNeeds', 'PatientTransportArrangements',
             'ConfidentialityConstraintOnPatientDataDescription'}
         self.assertLessEqual(core.VARIABLES - data.keys(), unknown)
@@ -738,13 +739,6 @@ class MyTestCase(OrthancTestCase):
                 self.assertFalse({
                         n for n in names
                         if pool.get(model)._fields[n]._type == 'binary'})
-
-    @with_transaction()
-    def test_what_is_not_there_is_told(self):
-        order = order_with('(0008,1030) LO [${my.patient.nothing}]')
-        self.assertIn("is not text", order.worklist_text)
-        order = order_with('(0008,1030) LO [${my.worklist_text}]')
-        self.assertIn("is not text", order.worklist_text)
 
 
 class EntryTestCase(OrthancTestCase):

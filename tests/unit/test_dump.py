@@ -169,7 +169,8 @@ def test_json():
                         'ScheduledProtocolCodeSequence': [
                             {'CodeValue': 'T1'}]}],
                 'RequestedProcedureCodeSequence': [],
-                'ReferencedStudySequence': [{}]}))
+                'ReferencedStudySequence': [{}],
+                'ReferencedRequestSequence': [{}]}))
     assert dataset.PatientName == 'A^B'
     assert list(dataset.Allergies) == ['a', 'b']
     assert dataset.PregnancyStatus == 4
@@ -178,7 +179,9 @@ def test_json():
     item, = dataset.ScheduledProcedureStepSequence
     assert item.ScheduledProtocolCodeSequence[0].CodeValue == 'T1'
     assert 'RequestedProcedureCodeSequence' not in dataset
-    assert 'ReferencedStudySequence' not in dataset
+    assert 'ReferencedRequestSequence' not in dataset
+    # It is of type 2
+    assert len(dataset.ReferencedStudySequence) == 0
 
 
 def test_json_with_the_step_at_the_root():

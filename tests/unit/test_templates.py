@@ -155,7 +155,7 @@ ENDS = '{% end %}' * 3
 @pytest.mark.parametrize('source', [
         LOOPS + ENDS,
         LOOPS + 'x' + ENDS,
-        '{% for a in A %}$A$A$A{% end %}', '{% for a in A %}{% end %}' * 11,
+        '{% for a in A %}$A$A$A{% end %}', '{% for a in A %}{% end %}' * 400,
         '${' + '+'.join(['A'] * 60) + '}',
         '{% with b = ' + '+'.join(['A'] * 60) + ' %}{% end %}',
         '{% with ' + ';'.join(

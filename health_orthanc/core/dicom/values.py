@@ -18,7 +18,7 @@ from pydicom.uid import generate_uid
 __all__ = [
     'NameGroup', 'PersonName', 'clean_text', 'clean_texts', 'display_names',
     'is_ae_title', 'is_short_string', 'is_uid', 'new_uid', 'parse_date',
-    'parse_integer', 'parse_person_name', 'parse_time']
+    'parse_integer', 'parse_person_name', 'parse_time', 'split_ae_titles']
 
 # Controls and lone surrogates can neither be stored nor shown
 _UNPRINTABLE = (
@@ -106,6 +106,13 @@ def new_uid() -> str:
 def is_ae_title(text: str) -> bool:
     """Return whether the text is an AE, which is not spaces only."""
     return _AE_TITLE.fullmatch(text) is not None and not text.isspace()
+
+
+def split_ae_titles(text: str | None) -> list[str]:
+    r"""Return the AE titles in a text, which are separated by ``\\``."""
+    return [
+        title.strip() for title in (text or '').split('\\')
+        if title.strip()]
 
 
 def is_short_string(text: str) -> bool:

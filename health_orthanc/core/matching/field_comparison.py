@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from rapidfuzz.distance import OSA
 
+from ..dicom.values import split_ae_titles
 from .attributes import (
     OrderAttributes, PatientAttributes, StepAttributes, StudyAttributes)
 from .names import normalize_words
@@ -346,7 +347,9 @@ def compare_stations(
     Finding
     """
     pairs = [
-        ({s.station_aetitle for s in steps} - {''}, study.station_aetitles),
+        ({title for step in steps
+          for title in split_ae_titles(step.station_aetitle)},
+         study.station_aetitles),
         ({s.station_name for s in steps} - {''}, study.station_names)]
     known = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
     if not known:

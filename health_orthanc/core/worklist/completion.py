@@ -11,13 +11,12 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from .dump import STEP, texts_of
+from .dump import EMPTY_SEQUENCES, STEP, texts_of
 from .element_values import WorklistError, representation
 
 __all__ = ['ROOT_KEYS', 'STEP_KEYS', 'complete', 'set_value', 'text_of']
 
-# Return key types (PS3.4 Table K.6-1).  The sequences of type 2 are left
-# out: a query with an item would not match an empty one.
+# Return key types (PS3.4 Table K.6-1)
 ROOT_KEYS = {
     'SpecificCharacterSet': '1C',
     'AccessionNumber': '2',
@@ -56,6 +55,8 @@ STEP_KEYS = {
     'ScheduledStationName': '2',
     'ScheduledProcedureStepLocation': '2',
     'ScheduledProcedureStepStatus': '3',
+    'PreMedication': '2',
+    'RequestedContrastAgent': '2',
     }
 # Alternatives of type 1C
 _CODES = {
@@ -98,6 +99,9 @@ def complete(
                 problems.append(('missing', keyword))
             if absent and _tag(keyword) in part:
                 completed.append(keyword)
+    for keyword in EMPTY_SEQUENCES:
+        if _tag(keyword) not in dataset:
+            set_value(dataset, keyword, [])
     if 'RequestedProcedureDescription' in dataset:
         # Some consoles read it there
         set_value(step, 'RequestedProcedureDescription', text_of(

@@ -33,6 +33,7 @@ DICOM asks for and that are missing here are added to each entry. #}\
   (fffe,e000) na
     (0008,0060) CS [$Modality]
     (0020,0060) CS [$Laterality]
+    (0032,1070) LO [$RequestedContrastAgent]
     (0040,0001) AE [$ScheduledStationAETitle]
     (0040,0002) DA [$ScheduledProcedureStepStartDate]
     (0040,0003) TM [$ScheduledProcedureStepStartTime]
@@ -41,6 +42,7 @@ DICOM asks for and that are missing here are added to each entry. #}\
     (0040,0009) SH [$ScheduledProcedureStepID]
     (0040,0010) SH [$ScheduledStationName]
     (0040,0011) SH [$ScheduledProcedureStepLocation]
+    (0040,0012) LO [$PreMedication]
     (0040,0020) CS [$ScheduledProcedureStepStatus]
   (fffe,e00d) na
 (fffe,e0dd) na
@@ -78,6 +80,7 @@ DICOM asks for and that are missing here are added to each entry. #}\
     "ScheduledProcedureStepSequence": [{
         "Modality": "$Modality",
         "Laterality": "$Laterality",
+        "RequestedContrastAgent": "$RequestedContrastAgent",
         "ScheduledStationAETitle": "$ScheduledStationAETitle",
         "ScheduledProcedureStepStartDate": "$ScheduledProcedureStepStartDate",
         "ScheduledProcedureStepStartTime": "$ScheduledProcedureStepStartTime",
@@ -88,6 +91,7 @@ DICOM asks for and that are missing here are added to each entry. #}\
         "ScheduledProcedureStepID": "$ScheduledProcedureStepID",
         "ScheduledStationName": "$ScheduledStationName",
         "ScheduledProcedureStepLocation": "$ScheduledProcedureStepLocation",
+        "PreMedication": "$PreMedication",
         "ScheduledProcedureStepStatus": "$ScheduledProcedureStepStatus"
     }],
     "RequestedProcedureID": "$RequestedProcedureID",

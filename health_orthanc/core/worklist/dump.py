@@ -10,6 +10,7 @@ texts that are written here without change; long values need its options
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,9 +27,14 @@ from pydicom.tag import BaseTag
 from .element_values import LENGTHS, WorklistError, safe_value
 from .template import UNKNOWN, TemplateError, unmask
 
-__all__ = ['parse_dump', 'parse_json', 'texts_of', 'to_dump', 'to_json']
+__all__ = [
+    'EMPTY_SEQUENCES', 'parse_dump', 'parse_json', 'texts_of', 'to_dump',
+    'to_json']
 
 STEP = 'ScheduledProcedureStepSequence'
+# Of return key type 2, and always empty: a server returns only attributes that
+# the item has
+EMPTY_SEQUENCES = ('ReferencedStudySequence', 'ReferencedPatientSequence')
 # Attributes of the step that JSON templates may have at the root
 _STEP_KEYS = frozenset({
         'Modality', 'ScheduledStationAETitle',
@@ -48,9 +54,10 @@ _LISTS = (MultiValue, list)
 _DEEPEST = 8
 _MOST = 2000
 
+# Of a line without white space at its ends
 _LINE = re.compile(
-    r'\s*\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)\s*([A-Za-z?]{2})?(?=\W|$)\s*'
-    r'(.*?)\s*')
+    r'\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)\s*([A-Za-z?]{2})?(?=\W|$)\s*'
+    r'(.*)')
 # A second bracket would make it a part of the value
 _COMMENT = re.compile(r'\]\s*#.*\]')
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xfffee000, 0xfffee00d, 0xfffee0dd
@@ -80,7 +87,8 @@ def parse_dump(text: str, masked: bool = False) -> Dataset:
     """Return the dataset of a text for dump2dcm.
 
     The VR is that of the standard.  As for dump2dcm, a value ends at the last
-    bracket of its line.  Empty sequences are left out.
+    bracket of its line.  Empty sequences are left out, but for
+    `EMPTY_SEQUENCES`.
 
     Parameters
     ----------
@@ -113,7 +121,7 @@ def parse_dump(text: str, masked: bool = False) -> Dataset:
 
 
 def _read_line(levels: list[_Level], line: str, number: int) -> None:
-    match = _LINE.fullmatch(line)
+    match = _LINE.fullmatch(line.strip())
     if not match:
         raise TemplateError('result_syntax', number)
     group, element, vr, rest = match.groups()
@@ -142,7 +150,7 @@ def _read_delimiter(levels: list[_Level], tag: int, number: int) -> None:
         if level.elements:
             levels[-1].items.append(Dataset(level.elements))
     elif tag == _SEQUENCE_END and level.open:
-        if level.items:
+        if level.items or level.open.keyword in EMPTY_SEQUENCES:
             level.elements[level.open.tag] = _new(level.open, level.items)
         level.open, level.items = None, []
     else:
@@ -218,7 +226,7 @@ def parse_json(text: str) -> Dataset:
     """Return the dataset of a JSON object whose names are DICOM keywords.
 
     Attributes of the step may be at the root, as in the templates of GNU
-    Health 5.0.  Empty sequences are left out.
+    Health 5.0.  Empty sequences are left out, but for `EMPTY_SEQUENCES`.
 
     Parameters
     ----------
@@ -248,9 +256,9 @@ def parse_json(text: str) -> Dataset:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [unmask(name) for name, _ in pairs]
-        raise TemplateError('result_twice', None, next(
-                name for name in names if names.count(name) > 1))
+        counts = Counter(unmask(name) for name, _ in pairs)
+        raise TemplateError('result_twice', None, max(
+                counts, key=counts.__getitem__))
     return content
 
 
@@ -284,7 +292,7 @@ def _read_object(content: dict[str, object], depth: int) -> Dataset:
         key = _find_key(tag, '', None)
         if key.vr == 'SQ':
             value = _read_items(name, value, depth)
-            if value:
+            if value or name in EMPTY_SEQUENCES:
                 elements[key.tag] = _new(key, value)
         else:
             elements[key.tag] = _element(key, _json_text(name, value))

@@ -19,16 +19,21 @@ from .dicom_file import differences, encode_text, to_file
 from .dump import parse_dump, parse_json, to_dump, to_json
 from .element_values import (
     Problem, WorklistError, person_name, safe_text, safe_value)
+from .reach import Reach, check_reach
 from .samples import FULL, SPARSE, Sample
+from .stations import count_stations, split_stations
 from .template import (
     UNKNOWN, Template, TemplateError, compile_template, render_text)
+from .template_error import Unreachable
 from .times import LocalStart, local_start, patient_age
 
 __all__ = [
-    'DEFAULT_TEMPLATE', 'KINDS', 'LocalStart', 'Rendered', 'TemplateError',
-    'VARIABLES', 'WorklistError', 'check_template', 'compile_template',
+    'DEFAULT_TEMPLATE', 'KINDS', 'LocalStart', 'Reach', 'Rendered',
+    'TemplateError', 'Unreachable', 'VARIABLES', 'WorklistError',
+    'check_template', 'compile_template', 'count_stations',
     'differences', 'dump_bytes', 'local_start', 'patient_age', 'person_name',
-    'render', 'safe_text', 'safe_value', 'to_file']
+    'render', 'safe_text', 'safe_value',
+    'split_stations', 'to_file']
 
 KINDS = ('dump2dcm', 'json')
 
@@ -144,10 +149,13 @@ def _render(
         raise ValueError(kind)
     variables = {**variables, 'template_type': kind}
     masked = render_text(template, variables, my)
-    dataset = _parse(template, kind, masked)
-    completed = complete(dataset, variables)
-    warnings = _settle_charset(dataset, variables)
-    text = to_json(dataset) if kind == 'json' else to_dump(dataset)
+    try:
+        dataset = _parse(template, kind, masked)
+        completed = complete(dataset, variables)
+        warnings = _settle_charset(dataset, variables)
+        text = to_json(dataset) if kind == 'json' else to_dump(dataset)
+    except (MemoryError, RecursionError):
+        raise TemplateError('template_length') from None
     return Rendered(dataset, text, completed, warnings)
 
 
@@ -182,8 +190,9 @@ def _settle_charset(
 
 def check_template(
         source: str, kind: str, charset: str | None,
-        names: Iterable[str] = ()) -> tuple[str, ...]:
-    """Check a template with sample orders.
+        names: Iterable[str] = (),
+        reach: Reach | None = None) -> tuple[str, ...]:
+    """Check a template: what it reads, and its text for sample orders.
 
     Parameters
     ----------
@@ -193,6 +202,8 @@ def check_template(
     charset : str or None
     names : iterable of str
         Variables of other modules.
+    reach : Reach, optional
+        What it may read of records.
 
     Returns
     -------
@@ -208,6 +219,8 @@ def check_template(
     for name in sorted(template.names - VARIABLES - names):
         raise TemplateError(
             'template_name', template.find_line(name), name)
+    if reach:
+        check_reach(template, reach)
     completed: dict[str, None] = {}
     samples: list[tuple[Mapping[str, Value], bool]] = [
         (FULL, True), (SPARSE, False)]

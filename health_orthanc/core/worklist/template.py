@@ -4,8 +4,8 @@
 
 A template reads values and writes text.  It runs no Python code of its own,
 opens nothing, and always ends.  This file is ordered as a template passes
-through it: errors, the Python that expressions may use, the lines of the
-source, compiling, evaluating, rendering.
+through it: the lines of the source, compiling, evaluating, rendering.  Its
+expressions are evaluated by `expressions`.
 
 All checks are made once, when a template is compiled.  What is inserted is
 masked: until the text has been parsed (`dump.parse_dump`,
@@ -17,7 +17,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from genshi.core import TEXT
 from genshi.template import (
@@ -30,6 +30,8 @@ from genshi.template.eval import Expression
 from genshi.template.interpolation import lex
 
 from .element_values import SAFE_CHARACTERS
+from .expressions import MAX_VALUE, Budget, Exceeded, evaluate, read_names
+from .template_error import TemplateError, Unreachable
 
 __all__ = [
     'Template', 'TemplateError', 'UNKNOWN', 'compile_template',
@@ -40,156 +42,11 @@ UNKNOWN = '\ufdef'
 # In characters
 _MAX_SOURCE = 100_000
 _MAX_RESULT = 200_000
-_MAX_VALUE = 20_000
-# Iterations of all loops of one rendering together
-_MAX_ITERATIONS = 10_000
-# Nodes of one expression
-_MAX_NODES = 400
-# Characters to which a value may be padded
-_MAX_WIDTH = 64
-
-
-class TemplateError(ValueError):
-    """A template, or the text rendered from it, that cannot be used
-
-    Attributes
-    ----------
-    kind : str
-        ``'template_…'`` if the template is wrong, ``'result_…'`` if the text
-        rendered from it is.
-    line : int or None
-        From 1, in the template or in the rendered text.
-    detail : str
-        A name, a tag or a part of the template.
-    """
-
-    def __init__(
-            self, kind: str, line: int | None = None, detail: str = ''):
-        super().__init__(kind, line, detail)
-        self.kind = kind
-        self.line = line
-        self.detail = detail
-
-
-# --- The Python that expressions may use ---------------------------------
-#
-# Genshi evaluates any expression, with all builtins in reach.  Those that
-# pass here can read values and combine text, but can neither call anything
-# else nor make values of unlimited size.
-
-_FUNCTIONS = frozenset({
-        'abs', 'all', 'any', 'bool', 'enumerate', 'float', 'int', 'len',
-        'list', 'max', 'min', 'round', 'sorted', 'str', 'zip'})
-_NODES = (
-    ast.Expression, ast.Load, ast.Constant, ast.Name, ast.Attribute,
-    ast.Subscript, ast.Slice, ast.Call, ast.IfExp, ast.BoolOp, ast.And,
-    ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp, ast.Add, ast.Sub,
-    ast.Mod, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt,
-    ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot, ast.List, ast.Tuple)
-_METHODS = frozenset({
-        'capitalize', 'count', 'endswith', 'find', 'isalnum', 'isalpha',
-        'isdigit', 'isoformat', 'isspace', 'lower', 'lstrip', 'partition',
-        'removeprefix', 'removesuffix', 'rpartition', 'rsplit', 'rstrip',
-        'split', 'startswith', 'strip', 'title', 'upper'})
-
-
-def _read_names(tree: ast.AST, line: int | None) -> set[str]:
-    """Check an expression, and return the variables that it reads."""
-    nodes = list(ast.walk(tree))
-    if len(nodes) > _MAX_NODES:
-        raise TemplateError('template_python', line, "...")
-    functions = set()
-    for node in nodes:
-        problem = _find_problem(node)
-        if problem:
-            kind, detail = problem
-            raise TemplateError(kind, line, detail)
-        if isinstance(node, ast.Call):
-            functions.add(id(node.func))
-    return {
-        node.id for node in nodes
-        if isinstance(node, ast.Name) and id(node) not in functions}
-
-
-def _find_problem(node: ast.AST) -> tuple[str, str] | None:
-    if not isinstance(node, _NODES):
-        return 'template_python', type(node).__name__
-    if isinstance(node, ast.Name):
-        if node.id.startswith('_'):
-            return 'template_name', node.id
-    elif isinstance(node, ast.Attribute):
-        if node.attr.startswith(('_', 'format')):
-            return 'template_name', node.attr
-    elif isinstance(node, ast.Constant):
-        if not isinstance(node.value, str | int | float | None):
-            return 'template_python', type(node.value).__name__
-    elif isinstance(node, ast.Subscript):
-        if not _is_index(node.slice):
-            return 'template_python', 'Subscript'
-    elif isinstance(node, ast.BinOp):
-        if isinstance(node.op, ast.Mod) and not _is_plain_format(node.left):
-            return 'template_python', '%'
-    elif isinstance(node, ast.Call):
-        if not _is_allowed_call(node):
-            return 'template_call', _called_name(node)
-    return None
-
-
-def _is_index(node: ast.AST) -> bool:
-    # Genshi takes a text for the name of an attribute
-    parts: list[ast.AST | None] = [node]
-    if isinstance(node, ast.Slice):
-        parts = [node.lower, node.upper, node.step]
-    return all(part is None or _is_integer(part) for part in parts)
-
-
-def _is_integer(node: ast.AST) -> bool:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        node = node.operand
-    return isinstance(node, ast.Constant) and isinstance(node.value, int)
-
-
-def _is_plain_format(node: ast.AST) -> bool:
-    text = _literal(node)
-    return text is not None and (
-        '%' not in re.sub('%(?:%|s|0?[0-9]?d)', '', text))
-
-
-def _called_name(node: ast.Call) -> str:
-    if isinstance(node.func, ast.Name):
-        return node.func.id
-    return getattr(node.func, 'attr', '')
-
-
-def _is_allowed_call(node: ast.Call) -> bool:
-    if node.keywords or any(
-            isinstance(argument, ast.Starred) for argument in node.args):
-        return False
-    if isinstance(node.func, ast.Name):
-        return node.func.id in _FUNCTIONS
-    if not isinstance(node.func, ast.Attribute):
-        return False
-    texts = list(map(_literal, node.args))
-    match node.func.attr:
-        case 'join':
-            # The length of a separator is multiplied
-            return _literal(node.func.value) is not None
-        case 'replace':
-            # An empty text to replace would square the length
-            return bool(texts and texts[0]) and None not in texts
-        case 'strftime':
-            return len(texts) == 1 and texts[0] is not None and (
-                not re.search('%[^%a-zA-Z]', texts[0]))
-        case 'center' | 'ljust' | 'rjust' | 'zfill':
-            width = getattr(node.args[0], 'value', None) if texts else None
-            return isinstance(width, int) and width <= _MAX_WIDTH
-        case name:
-            return name in _METHODS
-
-
-def _literal(node: ast.AST) -> str | None:
-    value = getattr(node, 'value', None)
-    return value if isinstance(value, str) else None
+# Of one expression or directive; white space in it
+_MAX_PIECE = 4_000
+_MAX_SPACE = 200
+# Directives within each other
+_MAX_DEPTH = 30
 
 
 # --- The lines of the source ---------------------------------------------
@@ -197,6 +54,7 @@ def _literal(node: ast.AST) -> str | None:
 _PIECE = re.compile(
     r'(?<!\\)\{%\s*(\w+)\s*(.*?)\s*%\}|(?<!\\)\{#.*?#\}', re.DOTALL)
 _OPENING = re.compile(r'(?<!\\)\{[%#]')
+_SPACE = re.compile(r'\s{%d}' % _MAX_SPACE)
 _ESCAPE = re.compile(r'\\(?:\\|(?=\{[%#])|(?=\n))')
 _CASES = {'when', 'otherwise'}
 _WITHOUT_VALUE = {'choose', 'otherwise'}
@@ -238,6 +96,7 @@ class _Lines:
         return None
 
     def _scan(self) -> None:
+        self._check_pieces()
         end, line = 0, 1
         # Directives that have no end yet, and their lines
         opened: list[tuple[str, int]] = []
@@ -255,12 +114,34 @@ class _Lines:
                         not opened or opened[-1][0] != 'choose'):
                     raise TemplateError('template_syntax', line, command)
                 opened.append((command, line))
+                if len(opened) > _MAX_DEPTH:
+                    raise TemplateError('template_length', line)
             line += piece.group().count('\n')
             end = piece.end()
         self._scan_text(self._source[end:], line)
         if opened:
             command, line = opened.pop()
             raise TemplateError('template_syntax', line, command)
+
+    def _check_pieces(self) -> None:
+        """Check that each directive and comment is closed and short.
+
+        Otherwise the patterns, which are Genshi's too, take very long.
+        """
+        source = self._source
+        found = _OPENING.search(source)
+        while found:
+            start = found.start()
+            line = source.count('\n', 0, start) + 1
+            end = source.find(
+                '%}' if found.group() == '{%' else '#}', found.end())
+            if end < 0:
+                raise TemplateError('template_syntax', line, found.group())
+            if found.group() == '{%' and (
+                    end - start > _MAX_PIECE
+                    or _SPACE.search(source, start, end)):
+                raise TemplateError('template_length', line)
+            found = _OPENING.search(source, end + 2)
 
     def _scan_text(self, text: str, line: int) -> None:
         found = _OPENING.search(text)
@@ -297,8 +178,10 @@ class _Lines:
             self._add(value, line)
 
     def _add(self, code: str, line: int) -> None:
+        if len(code) > _MAX_PIECE:
+            raise TemplateError('template_length', line)
         if code not in self._lines:
-            _read_names(_parse_python(code, line, 'eval'), line)
+            read_names(_parse_python(code, line, 'eval'), line)
             self._lines[code] = line
 
 
@@ -328,7 +211,7 @@ class Template:
     source : str
         The same with the line ends of Unix.
     text : NewTextTemplate
-        Genshi's template, whose expressions have limits.
+        Genshi's template, with expressions of our own.
     names : frozenset of str
         The variables that it reads.
 
@@ -364,7 +247,7 @@ class Template:
         return template
 
     def _limit(self, event: tuple, local: frozenset[str]) -> tuple:
-        """Replace the expressions of an event of Genshi by limited ones.
+        """Replace the expressions of an event of Genshi by our own.
 
         What Genshi has understood is checked, not what `_Lines` has read.
         """
@@ -373,8 +256,9 @@ class Template:
             return kind, self._insertion(data, local), position
         if kind is SUB:
             directives, events = data
+            size = _count_events(events)
             for directive in directives:
-                local = self._limit_directive(directive, local)
+                local = self._limit_directive(directive, local, size)
             events = [self._limit(one, local) for one in events]
             return kind, (directives, events), position
         if kind is not TEXT:
@@ -382,16 +266,19 @@ class Template:
         return event
 
     def _limit_directive(
-            self, directive: object, local: frozenset[str]) -> frozenset[str]:
+            self, directive: object, local: frozenset[str],
+            size: int) -> frozenset[str]:
         if isinstance(directive, ForDirective):
             # Genshi puts iter() around it
-            directive.expr = _Loop(*self._check(
+            directive.expr = loop = _Loop(*self._check(
                     directive.expr, local, _iterated))
-            return local | _targets([directive.assign], directive.expr.line)
+            targets = _targets([directive.assign], loop.line)
+            loop.size = size + len(targets)
+            return local | targets
         if isinstance(directive, WithDirective):
             for index, (targets, expression) in enumerate(directive.vars):
                 # Genshi keeps no source of it
-                limited = _Assigned(*self._check(
+                limited = _Condition(*self._check(
                         expression, local,
                         source=ast.unparse(expression.ast)))
                 directive.vars[index] = targets, limited
@@ -408,22 +295,19 @@ class Template:
     def _insertion(
             self, expression: Expression,
             local: frozenset[str]) -> '_Insertion':
-        arguments = self._check(expression, local)
-        if isinstance(expression.ast.body, ast.Name):
-            return _Variable(expression.ast.body.id, *arguments)
-        return _Insertion(*arguments)
+        return _Insertion(*self._check(expression, local))
 
     def _check(
             self, expression: Expression, local: frozenset[str],
             part: Callable[[ast.AST], ast.AST | None] = lambda tree: tree,
-            source: str = '') -> tuple[Expression, str, int | None]:
+            source: str = '') -> tuple[ast.AST, str, int | None]:
         source = source or expression.source
         line = self._lines.get(source)
         tree = part(expression.ast)
         if tree is None:
             raise TemplateError('template_python', line, source)
-        self._names |= _read_names(tree, line) - local
-        return expression, source, line
+        self._names |= read_names(tree, line) - local
+        return tree, source, line
 
     def find_line(self, name: str) -> int | None:
         """Return the line on which a variable is read first.
@@ -434,6 +318,18 @@ class Template:
             From 1; None if the template does not read it.
         """
         return self._lines.find(name)
+
+
+def _count_events(events: Iterable[tuple]) -> int:
+    """Return the number of events, including those of directives."""
+    count = 0
+    left = [events]
+    while left:
+        for kind, data, _ in left.pop():
+            count += 1
+            if kind is SUB:
+                left.append(data[1])
+    return count
 
 
 def _iterated(tree: ast.AST) -> ast.AST | None:
@@ -488,12 +384,13 @@ def compile_template(source: str) -> Template:
 #
 # These stand in Genshi's stream in place of its own expressions.
 
-# The variable with the iterations that are left; no template can read it
-_ITERATIONS = '_iterations'
+# The variable with the budget; no template can read it
+_BUDGET = '_budget'
 # What expressions raise when a value is not as they expect
 _FAILURES = (
     ArithmeticError, AttributeError, LookupError, TemplateRuntimeError,
     TypeError, ValueError)
+_TOO_MUCH = (MemoryError, RecursionError)
 _DELIMITERS = '[]()#="{}:,\\'
 _MASKS = {ord(c): 0xfdd0 + i for i, c in enumerate(_DELIMITERS)}
 _MASKED = {mask: character for character, mask in _MASKS.items()}
@@ -502,17 +399,22 @@ _INSERTED = SAFE_CHARACTERS | _MASKS | {ord(UNKNOWN): UNKNOWN}
 
 class _Condition:
     """An expression whose errors name its source and line"""
-    __slots__ = ('_expression', 'line', 'source')
+    __slots__ = ('line', 'source', 'tree')
 
-    def __init__(
-            self, expression: Expression, source: str, line: int | None):
-        self._expression = expression
+    def __init__(self, tree: ast.AST, source: str, line: int | None):
+        self.tree = tree
         self.source = source
         self.line = line
 
-    def evaluate(self, context: Context) -> object:
+    def evaluate(self, context: Context) -> Any:
         try:
-            return self._expression.evaluate(context)
+            return evaluate(self.tree, context.get, context[_BUDGET])
+        except Exceeded as error:
+            raise self._error(error.kind) from None
+        except _TOO_MUCH:
+            raise self._error('template_length') from None
+        except Unreachable:
+            raise self._error('template_reach') from None
         except _FAILURES:
             raise self._error('template_value') from None
 
@@ -520,34 +422,31 @@ class _Condition:
         return TemplateError(kind, self.line, self.source)
 
 
-class _Assigned(_Condition):
-    """The value of a ``with``; others may be made of it"""
-    __slots__ = ()
-
-    def evaluate(self, context: Context) -> object:
-        value = super().evaluate(context)
-        if _is_too_long(value):
-            raise self._error('template_length')
-        return value
-
-
 class _Loop(_Condition):
-    """What a ``for`` iterates over"""
-    __slots__ = ()
+    """What a ``for`` iterates over
+
+    Attributes
+    ----------
+    size : int
+        What each iteration costs at least.
+    """
+    __slots__ = ('size',)
+    size: int
 
     def evaluate(self, context: Context) -> Iterator[object]:
-        # Genshi has put iter() around it
-        values = cast(Iterator[object], super().evaluate(context))
-        left = context[_ITERATIONS]
-        return self._count(values, left)
+        values = super().evaluate(context)
+        if not isinstance(values, str | list | tuple):
+            raise self._error('template_value')
+        return self._count(values, context[_BUDGET])
 
     def _count(
-            self, values: Iterator[object],
-            left: list[int]) -> Iterator[object]:
+            self, values: Iterable[object],
+            budget: Budget) -> Iterator[object]:
         for value in values:
-            left[0] -= 1
-            if left[0] < 0:
-                raise self._error('template_length')
+            try:
+                budget.charge(self.size)
+            except Exceeded as error:
+                raise self._error(error.kind) from None
             yield value
 
 
@@ -556,29 +455,13 @@ class _Insertion(_Condition):
     __slots__ = ()
 
     def evaluate(self, context: Context) -> str:
-        return self._mask(super().evaluate(context))
-
-    def _mask(self, value: object) -> str:
+        value = super().evaluate(context)
         text = value if isinstance(value, str) else _to_text(value)
         if text is None:
             raise self._error('template_value')
-        if len(text) > _MAX_VALUE:
+        if len(text) > MAX_VALUE:
             raise self._error('template_length')
         return text.translate(_INSERTED)
-
-
-class _Variable(_Insertion):
-    """A variable that is inserted as it is"""
-    __slots__ = ('_name',)
-
-    def __init__(
-            self, name: str, expression: Expression, source: str,
-            line: int | None):
-        super().__init__(expression, source, line)
-        self._name = name
-
-    def evaluate(self, context: Context) -> str:
-        return self._mask(context.get(self._name))
 
 
 def _to_text(value: object) -> str | None:
@@ -601,24 +484,12 @@ def _to_text(value: object) -> str | None:
     return None
 
 
-def _is_too_long(value: object) -> bool:
-    left, count = [value], 0
-    while left and count <= _MAX_VALUE:
-        value = left.pop()
-        if isinstance(value, str):
-            count += len(value)
-        elif isinstance(value, list | tuple):
-            count += len(value)
-            left.extend(value)
-    return count > _MAX_VALUE
-
-
 # --- Rendering -----------------------------------------------------------
 
 
 def render_text(
         template: Template, variables: Mapping[str, str],
-        my: object = None) -> str:
+        my: object = None, budget: Budget | None = None) -> str:
     """Return the text of a template, inserted values masked.
 
     Parameters
@@ -628,19 +499,21 @@ def render_text(
         Safe text by name.
     my : object, optional
         A view of the request, restricted to what templates may read.
+    budget : Budget, optional
+        What the rendering may use.
 
     Raises
     ------
     TemplateError
-        A variable is unknown, a value cannot be written, or the text is too
-        long.
+        A variable is unknown, a value cannot be written, or the rendering
+        needs too much memory or time.
     """
     data = {**variables, 'my': my}
     for name in sorted(template.names - data.keys()):
         raise TemplateError('template_name', template.find_line(name), name)
     parts: list[str] = []
     size = 0
-    for text in _generate(template, data):
+    for text in _generate(template, data, budget or Budget()):
         size += len(text)
         if size > _MAX_RESULT:
             raise TemplateError('template_length')
@@ -649,14 +522,20 @@ def render_text(
 
 
 def _generate(
-        template: Template, variables: Mapping[str, object]) -> Iterator[str]:
+        template: Template, variables: Mapping[str, object],
+        budget: Budget) -> Iterator[str]:
     context = Context()
-    context.push({**variables, _ITERATIONS: [_MAX_ITERATIONS]})
+    context.push({**variables, _BUDGET: budget})
     try:
         for _, text, _ in template.text.generate(context):
+            budget.charge(1 + len(text))
             yield text
     except TemplateError:
         raise
+    except Exceeded as error:
+        raise TemplateError(error.kind) from None
+    except _TOO_MUCH:
+        raise TemplateError('template_length') from None
     except _FAILURES:
         raise TemplateError('template_value') from None
 
