@@ -15,14 +15,15 @@ from .exceptions import DecisionAccessError
 from .registration import inherited_names
 
 __all__ = [
-    'GuardedMixin', 'GuardedSearchMixin', 'HiddenFieldsMixin',
-    'ReadonlyMixin', 'RestrictedFormMixin', 'RestrictedWizardMixin',
-    'SealedChar', 'SealedText', 'check_write']
+    'GuardedMixin', 'GuardedRecordsMixin', 'GuardedSearchMixin',
+    'HiddenFieldsMixin', 'ReadonlyMixin', 'RestrictedFormMixin',
+    'RestrictedWizardMixin', 'SealedChar', 'SealedText', 'check_references',
+    'check_write']
 
 # RPC methods that return values of the record which the client names
 _UNCHECKED_CALLS = {
-    'autocomplete', 'on_change', 'on_change_notify', 'on_change_with',
-    'on_scan_code', 'pre_validate', 'resources'}
+    'autocomplete', 'get_copy_to_resources', 'on_change', 'on_change_notify',
+    'on_change_with', 'on_scan_code', 'pre_validate', 'resources'}
 
 
 class _SealedMixin:
@@ -87,6 +88,12 @@ def _check_leaf(Model, clause, nested):
     if nested:
         FieldAccess.check(Model.__name__, [name], 'read')
     field = Model._fields[name]
+    if field._type == 'reference' and rest and len(clause) > 3:
+        Target = pool.get(clause[3])
+        ModelAccess.check(Target.__name__, 'read')
+        _check_where(
+            Target, [(rest, *clause[1:3], *clause[4:])], nested=True)
+        return
     where = clause[1].endswith('where')
     if not hasattr(field, 'get_target') or not (
             where or rest or _has_text(clause[2])):
@@ -145,7 +152,25 @@ def _check_rules(Model, Target):
                 'ir.msg_access_rule_error', **Target.__names__()))
 
 
-class GuardedMixin(GuardedSearchMixin):
+def check_references(Model, domain):
+    """Check what a search compares in the records that references lead to.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    domain : list
+    """
+    if is_leaf(domain):
+        name = domain[0].partition('.')[0]
+        field = Model._fields.get(name)
+        if field is not None and field._type == 'reference':
+            _check_leaf(Model, domain, nested=False)
+    elif isinstance(domain, (list, tuple)):
+        for clause in domain:
+            check_references(Model, clause)
+
+
+class GuardedRecordsMixin:
     """Check the access to the records that RPC methods return values of
 
     trytond assumes that methods like ``on_change`` only use the values that
@@ -162,18 +187,6 @@ class GuardedMixin(GuardedSearchMixin):
                 rpc.decorator = _with_read_check(cls, rpc.decorator)
 
     @classmethod
-    def delete(cls, records):
-        # Checked first: the reason that prevents the deletion may be
-        # confidential
-        cls.check_delete()
-        super().delete(records)
-
-    @classmethod
-    def check_delete(cls):
-        "Check that the user may delete records of the model"
-        Pool().get('ir.model.access').check(cls.__name__, 'delete')
-
-    @classmethod
     def export_data(cls, records, *args, **kwargs):
         # trytond treats rules on related records as fulfilled
         if Transaction().check_access:
@@ -187,6 +200,23 @@ class GuardedMixin(GuardedSearchMixin):
         ids = [r.id for r in records if r.id is not None and r.id >= 0]
         if ids:
             cls.read(ids, ['id'])
+
+
+class GuardedMixin(GuardedRecordsMixin, GuardedSearchMixin):
+    "Check the access to records, and what searches tell of others"
+    __slots__ = ()
+
+    @classmethod
+    def delete(cls, records):
+        # Checked first: the reason that prevents the deletion may be
+        # confidential
+        cls.check_delete()
+        super().delete(records)
+
+    @classmethod
+    def check_delete(cls):
+        "Check that the user may delete records of the model"
+        Pool().get('ir.model.access').check(cls.__name__, 'delete')
 
 
 def _with_read_check(cls, decorator):

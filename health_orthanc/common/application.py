@@ -4,7 +4,9 @@
 
 from trytond.pool import PoolMeta
 
-__all__ = ['APPLICATION', 'UserApplication']
+__all__ = ['APPLICATION', 'MODULE', 'UserApplication']
+
+MODULE = 'health_orthanc'
 
 # The type of the plugins' keys
 APPLICATION = 'health_orthanc'

@@ -4,19 +4,79 @@
 
 import gzip
 import json
+import re
+from functools import wraps
 from http import HTTPStatus
 
-from werkzeug.exceptions import abort
+from werkzeug.exceptions import HTTPException, abort
 from werkzeug.wrappers import Response
 
+from trytond import backend
+from trytond.pool import Pool
 from trytond.protocols.wrappers import user_application, with_transaction
 from trytond.transaction import Transaction
+from trytond.wsgi import app
 
-from .application import APPLICATION
+from .application import APPLICATION, MODULE
 
-__all__ = ['check_plugin', 'is_active', 'json_response']
+__all__ = [
+    'answer_refusals', 'check_plugin', 'is_active', 'json_response',
+    'known_database']
 
-MODULE = 'health_orthanc'
+_OURS = re.compile('/[^/]+/orthanc/')
+
+
+def known_database(func):
+    """Answer 404 for a database that does not exist.
+
+    trytond itself fails: with a status of 500, and an error in the log.
+    """
+    @wraps(func)
+    def wrapper(request, database_name, *args, **kwargs):
+        if not _is_database(database_name):
+            abort(HTTPStatus.NOT_FOUND)
+        return func(request, database_name, *args, **kwargs)
+    return wrapper
+
+
+def _is_database(name):
+    if name in Pool.database_list():
+        return True
+    try:
+        return bool(backend.Database(name).connect().test())
+    except Exception:
+        # What drivers raise for a strange name is their own matter
+        return False
+
+
+def answer_refusals(wsgi_app):
+    """Answer what is refused before a route of this module is called.
+
+    trytond lets the refusal of a foreign Origin pass to the HTTP server, which
+    answers 500.
+
+    Parameters
+    ----------
+    wsgi_app : callable
+
+    Returns
+    -------
+    callable
+    """
+    @wraps(wsgi_app)
+    def wrapper(environ, start_response):
+        try:
+            return wsgi_app(environ, start_response)
+        except HTTPException as error:
+            if not _OURS.match(environ.get('PATH_INFO', '')):
+                raise
+            return error(environ, start_response)
+    wrapper.answers_refusals = True
+    return wrapper
+
+
+if not hasattr(app.wsgi_app, 'answers_refusals'):
+    app.wsgi_app = answer_refusals(app.wsgi_app)
 
 
 @with_transaction(readonly=True)
