@@ -345,13 +345,12 @@ def walk_upload(place: Hospital, person: hospital.Person) -> Walk:
     data = to_bytes(place.images(person, order)[0])
     with place.transaction():
         patient = place.get(REQUEST)(order).patient.id
-    query = f'?server={place.server}'
     client = {'Authorization': place.authorization}
     with follow() as walk:
         key = place.post(
-            f'upload/transfer{query}', b'-', **client)['transfer']
+            'upload/transfer', b'-', **client)['transfer']
         files = place.post(
-            f'upload{query}', data, **client, X_Transfer=key, X_File='0',
+            'upload', data, **client, X_Transfer=key, X_File='0',
             X_File_Name='image.dcm')['files']
         session, start, _ = place.call(f'wizard.{UPLOAD}.create')
         for values, state in [
@@ -361,11 +360,11 @@ def walk_upload(place: Hospital, person: hospital.Person) -> Walk:
                     'request': order,
                     'data_to_upload': f'TRANSFER {key} 0'.encode()}},
                     'check'),
-                ({'sent': {}}, 'link')]:
+                ({'review': {}}, 'send')]:
             view = place.call(
                 f'wizard.{UPLOAD}.execute', session, values, state)['view']
         place.call(f'wizard.{UPLOAD}.delete', session)
-    assert [file['state'] for file in files] == ['stored'], files
+    assert [file['state'] for file in files] == ['received'], files
     assert view['state'] == 'result', view
     _check_linked(place, order)
     return walk

@@ -14,6 +14,11 @@ def register():
     # The layers of a model stand behind each other, the lowest room first
     Pool.register(
         common.application.UserApplication,
+        common.attachments.Attachment,
+        common.attachments.Note,
+        common.attachments.Email,
+        common.attachments.Avatar,
+        common.attachments.Log,
         common.cron.Cron,
         synchronization.cron.Cron,
         worklist.cron.Cron,
@@ -85,6 +90,7 @@ def register():
         wizard.synchronization.SynchronizationStarted,
         wizard.upload.UploadImageDataStart,
         wizard.upload.UploadImageDataFile,
+        wizard.upload.UploadImageDataStudy,
         wizard.upload.UploadImageDataReview,
         wizard.upload.UploadImageDataResult,
         wizard.upload.UploadImageDataKept,

@@ -159,12 +159,12 @@ class Connection {
 /* The meaning of the server's answers */
 
 // Of the files in an archive, the state that comes first is the archive's
-const PRECEDENCE = ['failed', 'stored', 'present', 'refused', 'skipped'];
+const PRECEDENCE = ['received', 'refused', 'skipped'];
 
 /**
  * Summarize the answers to the files in an archive.
  *
- * @param {Object[]} files - each with `state`, `reason`, `hopeless`
+ * @param {Object[]} files - each with `state`, `reason`
  * @param {function} text - returned by `translator`
  * @returns {Object} one answer of the same kind
  */
@@ -178,7 +178,6 @@ function summarize(files, text) {
         reason: Object.keys(counts).map(state => text(
             'counts', {state: text(state), count: counts[state]})
         ).join(', '),
-        hopeless: files.some(file => file.hopeless),
     };
 }
 
@@ -191,6 +190,9 @@ function summarize(files, text) {
 function explain_status(status) {
     if (!status || [502, 503, 504].includes(status)) {
         return ['unreachable'];
+    }
+    if (status === 507) {
+        return ['full'];
     }
     if ([403, 404].includes(status)) {
         return ['forbidden'];
@@ -213,12 +215,10 @@ function shorten(path) {
 class Transfer {
     /**
      * @param {Connection} connection
-     * @param {number} server - id of the Orthanc server in Tryton
      * @param {string} key - the server's name of the transfer
      */
-    constructor(connection, server, key) {
+    constructor(connection, key) {
         this.connection = connection;
-        this.server = server;
         this.key = key;
         // Whether the server has the outcome of a file
         this.used = false;
@@ -233,7 +233,7 @@ class Transfer {
      * @returns {Promise} that of `Connection.post`
      */
     send(entry, progress, signal) {
-        return this.connection.post('?server=' + this.server, entry.file, {
+        return this.connection.post('', entry.file, {
             headers: {
                 'X-Transfer': this.key,
                 'X-File': entry.number,
@@ -280,7 +280,6 @@ class Sender {
         this.files = files;
         this.text = text;
         this.changed = changed;
-        this.server = null;
         this.controller = null;
         // Why no more files are sent
         this.stopped = null;
@@ -360,21 +359,12 @@ class Sender {
 
     // Return whether there is a transfer
     async _begin() {
-        if (!this.server) {
-            this.problem = this.text('server');
-            return false;
-        }
         if (this.transfer) {
             return true;
         }
-        const server = this.server;
-        const {status, data} = await this.connection.post(
-            '/transfer?server=' + server, null);
-        if (server !== this.server) {
-            this.stop('canceled');
-        } else if (status === 200) {
-            this.transfer = new Transfer(
-                this.connection, server, data.transfer);
+        const {status, data} = await this.connection.post('/transfer', null);
+        if (status === 200) {
+            this.transfer = new Transfer(this.connection, data.transfer);
         } else if (status === 404) {
             await this._pack();
         } else {
@@ -443,10 +433,6 @@ class Sender {
                 data.files[0] : summarize(data.files, this.text);
             this.transfer.used = entry.transferred = true;
             this.files.set(entry, found.state, found.reason);
-            if (found.hopeless && !this.stopped) {
-                // The other files would fail for the same reason
-                this.stopped = found.reason;
-            }
         } else if (status === 413) {
             this.files.set(entry, 'refused', this.text('too_large'));
         } else if (status === 410) {
@@ -543,11 +529,13 @@ class HeaderReader {
         [...packed.keys()].forEach((entry, index) => {
             // Without the route nothing is known, and all files are sent
             const answer = answers ? answers[index] : {state: 'ready'};
-            if ((answer.state === 'refused') && (limit < entry.size) &&
-                    (limit < LONG_PREFIX)) {
+            if ((answer.state !== 'refused') || (limit >= entry.size)) {
+                this._accept(entry, answer);
+            } else if (limit < LONG_PREFIX) {
                 longer.push(entry);
             } else {
-                this._accept(entry, answer);
+                // The reason may only be that so much was read
+                this._accept(entry, {state: 'ready'});
             }
         });
         return longer;
@@ -592,8 +580,7 @@ class HeaderReader {
                 answer.patient_name, answer.patient_id, answer.birth_date,
                 answer.sex].filter(Boolean).join(' · '));
         }
-        // A refused file is sent, too: the reason may be that its beginning
-        // is too short, and the server notes the refusal for the wizard
+        // A refused file is sent, too: the server notes it for the wizard
         this.files.set(entry, 'waiting', answer.reason);
     }
 }
@@ -617,7 +604,7 @@ const ERRORS = new Set(['refused', 'failed']);
  * `transferred` (the server has its outcome).
  *
  * Its state is `new` (its header has not been read), `waiting`, `sending`,
- * or final: `stored`, `present`, `refused`, `skipped`, `failed`.
+ * or final: `received`, `refused`, `skipped`, `failed`.
  */
 class SelectedFiles {
     /**
@@ -791,23 +778,6 @@ class Upload {
             transfer.value(this.files.left) : null;
     }
 
-    /**
-     * Choose the Orthanc server; files sent to another one must be sent again.
-     *
-     * @param {number|null} server - its id in Tryton
-     */
-    set_server(server) {
-        if (server === this.sender.server) {
-            return;
-        }
-        this.sender.server = server;
-        if (this.sender.transfer) {
-            this.cancel();
-            this.sender.discard_transfer();
-        }
-        this.changed();
-    }
-
     /** Add files as `walk` yields them. */
     add(found) {
         this.sender.packed = null;
@@ -828,7 +798,11 @@ class Upload {
         return this.headers.read();
     }
 
-    /** Send the files that wait; resolved when no more are being sent. */
+    /**
+     * Send all files to GNU Health, where they wait for the next page.
+     *
+     * @returns {Promise} resolved when none waits or is being sent
+     */
     start() {
         if (!this.running) {
             this.sender.prepare();
@@ -842,8 +816,13 @@ class Upload {
     }
 
     async _run() {
-        await this.headers.read();
-        await this.sender.send();
+        const {files, sender} = this;
+        do {
+            await this.headers.read();
+            await sender.send();
+            // More files may have been added meanwhile
+        } while (files.count('new', 'waiting') && !sender.stopped &&
+            !sender.problem && !sender.packed);
     }
 
     cancel() {
@@ -965,7 +944,6 @@ const DE = {
     files: "Dateien auswählen",
     folder: "Ordner auswählen",
     drop: "oder Dateien, Ordner oder ein ZIP-Archiv hierher ziehen",
-    send: "Senden",
     cancel: "Anhalten",
     retry: "Übrige Dateien senden",
     clear: "Liste leeren",
@@ -975,10 +953,9 @@ const DE = {
     patient: "Patient",
     state: "Status",
     new: "Wird gelesen",
-    waiting: "Bereit zum Senden",
+    waiting: "Wartet",
     sending: "Wird gesendet: {percent} %",
-    stored: "Gespeichert",
-    present: "Bereits gespeichert",
+    received: "Empfangen",
     refused: "Abgelehnt",
     skipped: "Übersprungen",
     failed: "Nicht gesendet",
@@ -989,23 +966,23 @@ const DE = {
     several: "Die Bilder gehören zu {count} verschiedenen Patienten.",
     more: "Nicht aufgeführte Dateien: {count}",
     reading: "Die Dateien werden gelesen …",
-    ready: "Prüfen Sie die Patienten und drücken Sie dann „Senden“.",
-    finished: "Alle Dateien wurden gesendet. Fahren Sie mit der nächsten " +
-        "Seite fort.",
+    finished: "Alle Dateien wurden empfangen. Prüfen Sie auf der nächsten " +
+        "Seite, wessen Bilder es sind.",
     unfinished: "Nicht gesendete Dateien: {count}. Senden Sie die übrigen " +
         "Dateien oder fahren Sie ohne sie fort.",
     packed: "Die Dateien werden gesendet, wenn Sie zur nächsten Seite gehen.",
     too_many: "Ohne die Upload-Route von health_orthanc können höchstens " +
         "{size} gesendet werden. Wählen Sie weniger Dateien aus oder bitten " +
         "Sie den Administrator, die Route freizugeben.",
-    server: "Wählen Sie zuerst den Server aus.",
     canceled: "Angehalten",
     unreadable: "Die Datei kann nicht gelesen werden.",
     too_large: "Die Datei ist größer, als der Administrator erlaubt.",
-    forbidden: "Sie dürfen keine Dateien auf diesen Server hochladen.",
+    forbidden: "Sie dürfen keine Dateien hochladen.",
     unreachable: "GNU Health ist nicht erreichbar. Versuchen Sie es später " +
         "erneut.",
     logged_out: "Sie sind nicht mehr angemeldet.",
+    full: "Auf dem Server ist kein Platz für die Dateien. Laden Sie weniger " +
+        "Dateien auf einmal hoch oder fragen Sie den Administrator.",
     lost: "Dieser Upload ist abgelaufen. Senden Sie alle Dateien erneut.",
     error: "Die Anfrage ist fehlgeschlagen (HTTP-Status {status}).",
 };
@@ -1018,7 +995,6 @@ const EN = {
     files: "Select Files",
     folder: "Select Folder",
     drop: "or drop files, folders or a ZIP archive here",
-    send: "Send",
     cancel: "Stop",
     retry: "Send Remaining Files",
     clear: "Clear List",
@@ -1028,10 +1004,9 @@ const EN = {
     patient: "Patient",
     state: "State",
     new: "Reading",
-    waiting: "Ready to send",
+    waiting: "Waiting",
     sending: "Sending: {percent}%",
-    stored: "Stored",
-    present: "Already stored",
+    received: "Received",
     refused: "Refused",
     skipped: "Skipped",
     failed: "Not sent",
@@ -1042,21 +1017,22 @@ const EN = {
     several: "The images belong to {count} different patients.",
     more: "Files not listed: {count}",
     reading: "Reading the files…",
-    ready: "Check the patients, then press “Send”.",
-    finished: "All files have been sent. Continue to the next page.",
+    finished: "All files have been received. Check on the next page whose " +
+        "images they are.",
     unfinished: "Files not sent: {count}. Send the remaining files, or " +
         "continue without them.",
     packed: "The files will be sent when you continue to the next page.",
     too_many: "Without the upload route of health_orthanc, at most {size} " +
         "can be sent. Select fewer files, or ask the administrator to " +
         "enable the route.",
-    server: "Select the server first.",
     canceled: "Stopped",
     unreadable: "The file cannot be read.",
     too_large: "The file is larger than the administrator allows.",
-    forbidden: "You are not allowed to upload to this server.",
+    forbidden: "You are not allowed to upload.",
     unreachable: "GNU Health cannot be reached. Try again later.",
     logged_out: "You are no longer logged in.",
+    full: "The server has no space for the files. Upload fewer files at a " +
+        "time, or ask the administrator.",
     lost: "This upload has expired. Send all files again.",
     error: "The request failed (HTTP status {status}).",
 };
@@ -1069,7 +1045,6 @@ const ES = {
     files: "Seleccionar archivos",
     folder: "Seleccionar carpeta",
     drop: "o arrastre aquí archivos, carpetas o un archivo ZIP",
-    send: "Enviar",
     cancel: "Detener",
     retry: "Enviar los archivos restantes",
     clear: "Vaciar la lista",
@@ -1079,10 +1054,9 @@ const ES = {
     patient: "Paciente",
     state: "Estado",
     new: "Leyendo",
-    waiting: "Listo para enviar",
+    waiting: "En espera",
     sending: "Enviando: {percent} %",
-    stored: "Guardado",
-    present: "Ya guardado",
+    received: "Recibido",
     refused: "Rechazado",
     skipped: "Omitido",
     failed: "No enviado",
@@ -1093,23 +1067,23 @@ const ES = {
     several: "Las imágenes son de {count} pacientes distintos.",
     more: "Archivos no mostrados: {count}",
     reading: "Leyendo los archivos…",
-    ready: "Compruebe los pacientes y pulse «Enviar».",
-    finished: "Se han enviado todos los archivos. Continúe en la página " +
-        "siguiente.",
+    finished: "Se han recibido todos los archivos. Compruebe en la página " +
+        "siguiente de quién son las imágenes.",
     unfinished: "Archivos no enviados: {count}. Envíe los archivos " +
         "restantes o continúe sin ellos.",
     packed: "Los archivos se enviarán cuando continúe a la página siguiente.",
     too_many: "Sin la ruta de subida de health_orthanc se pueden enviar " +
         "como máximo {size}. Seleccione menos archivos o pida al " +
         "administrador que habilite la ruta.",
-    server: "Seleccione primero el servidor.",
     canceled: "Detenido",
     unreadable: "No se puede leer el archivo.",
     too_large: "El archivo es más grande de lo que permite el administrador.",
-    forbidden: "No tiene permiso para subir archivos a este servidor.",
+    forbidden: "No tiene permiso para subir archivos.",
     unreachable: "No se puede acceder a GNU Health. Inténtelo de nuevo más " +
         "tarde.",
     logged_out: "Su sesión ha terminado.",
+    full: "El servidor no tiene espacio para los archivos. Suba menos " +
+        "archivos a la vez o pregunte al administrador.",
     lost: "Esta subida ha caducado. Envíe de nuevo todos los archivos.",
     error: "La petición ha fallado (estado HTTP {status}).",
 };
@@ -1122,7 +1096,6 @@ const FR = {
     files: "Sélectionner des fichiers",
     folder: "Sélectionner un dossier",
     drop: "ou déposez ici des fichiers, des dossiers ou une archive ZIP",
-    send: "Envoyer",
     cancel: "Arrêter",
     retry: "Envoyer les fichiers restants",
     clear: "Vider la liste",
@@ -1132,10 +1105,9 @@ const FR = {
     patient: "Patient",
     state: "État",
     new: "Lecture en cours",
-    waiting: "Prêt à envoyer",
+    waiting: "En attente",
     sending: "Envoi\u00A0: {percent}\u00A0%",
-    stored: "Enregistré",
-    present: "Déjà enregistré",
+    received: "Reçu",
     refused: "Refusé",
     skipped: "Ignoré",
     failed: "Non envoyé",
@@ -1146,8 +1118,8 @@ const FR = {
     several: "Les images appartiennent à {count} patients différents.",
     more: "Fichiers non affichés\u00A0: {count}",
     reading: "Lecture des fichiers en cours…",
-    ready: "Vérifiez les patients, puis appuyez sur «\u00A0Envoyer\u00A0».",
-    finished: "Tous les fichiers ont été envoyés. Passez à la page suivante.",
+    finished: "Tous les fichiers ont été reçus. Vérifiez à la page suivante " +
+        "à qui appartiennent les images.",
     unfinished: "Fichiers non envoyés\u00A0: {count}. Envoyez les fichiers " +
         "restants ou continuez sans eux.",
     packed: "Les fichiers seront envoyés lorsque vous passerez à la page " +
@@ -1155,13 +1127,14 @@ const FR = {
     too_many: "Sans la route de téléversement de health_orthanc, vous " +
         "pouvez envoyer {size} au maximum. Sélectionnez moins de fichiers " +
         "ou demandez à l'administrateur d'activer la route.",
-    server: "Sélectionnez d'abord le serveur.",
     canceled: "Arrêté",
     unreadable: "Le fichier ne peut pas être lu.",
     too_large: "Le fichier est plus gros que ne l'autorise l'administrateur.",
-    forbidden: "Vous ne pouvez pas téléverser de fichiers vers ce serveur.",
+    forbidden: "Vous ne pouvez pas téléverser de fichiers.",
     unreachable: "GNU Health est injoignable. Réessayez plus tard.",
     logged_out: "Vous n'êtes plus connecté.",
+    full: "Le serveur n'a pas de place pour les fichiers. Téléversez moins " +
+        "de fichiers à la fois ou demandez à l'administrateur.",
     lost: "Ce téléversement a expiré. Envoyez à nouveau tous les fichiers.",
     error: "La requête a échoué (statut HTTP {status}).",
 };
@@ -1191,7 +1164,7 @@ function translator(language) {
 
 /* The text below the buttons: counts, and what to do next */
 
-const COUNTED = ['stored', 'present', 'refused', 'skipped', 'failed'];
+const COUNTED = ['received', 'refused', 'skipped', 'failed'];
 
 /**
  * Describe an upload in a few lines.
@@ -1241,9 +1214,6 @@ function describe_next_step(upload, text) {
     }
     if (files.count('new')) {
         return text('reading');
-    }
-    if (files.count('waiting')) {
-        return text('ready');
     }
     return upload.value ? text('finished') : '';
 }
@@ -1317,7 +1287,7 @@ function row_class(state) {
         return 'danger';
     }
     return {
-        stored: 'success', present: 'success', skipped: 'text-muted',
+        received: 'success', skipped: 'text-muted',
     }[state] || '';
 }
 
@@ -1422,7 +1392,7 @@ class Toolbar {
      * @param {function} text - returned by `translator`
      * @param {jQuery} parent
      * @param {Object} actions - functions `add` (with the files that were
-     *     selected), `send`, `cancel`, `retry`, `clear`
+     *     selected), `cancel`, `retry`, `clear`
      */
     constructor(text, parent, actions) {
         this.text = text;
@@ -1440,9 +1410,8 @@ class Toolbar {
             'files', 'btn-default', () => select_files.click());
         this.folder = this._button(
             'folder', 'btn-default', () => select_folder.click());
-        this.send = this._button('send', 'btn-primary', actions.send);
         this.cancel = this._button('cancel', 'btn-danger', actions.cancel);
-        this.retry = this._button('retry', 'btn-primary', actions.retry);
+        this.retry = this._button('retry', 'btn-default', actions.retry);
         this.clear = this._button('clear', 'btn-link', () => {
             actions.clear();
             this.focus();
@@ -1489,9 +1458,6 @@ class Toolbar {
         const focused = document.activeElement;
         this.files.prop('disabled', busy || readonly);
         this.folder.prop('disabled', busy || readonly);
-        this.send.toggle(
-            !busy && files.count('new', 'waiting') > 0 && !upload.packed)
-            .prop('disabled', files.count('new') > 0);
         this.cancel.toggle(busy);
         this.retry.toggle(!busy && files.count('failed') > 0);
         this.clear.toggle(files.entries.length > 0 && !busy);
@@ -1531,7 +1497,6 @@ function make_widget() {
             });
             this.toolbar = new Toolbar(text, this.el, {
                 add: found => this._add(found),
-                send: () => this._run(this.upload.start()),
                 cancel: () => this.upload.cancel(),
                 retry: () => this._run(this.upload.retry()),
                 clear: () => this.upload.clear(),
@@ -1568,7 +1533,7 @@ function make_widget() {
 
         _add: function(found) {
             this.upload.add(found);
-            this._run(this.upload.identify());
+            this._run(this.upload.start());
         },
 
         _run: function(promise) {
@@ -1578,9 +1543,6 @@ function make_widget() {
 
         display: function() {
             BinaryDicom._super.display.call(this);
-            const record = this.record;
-            const field = record && record.model.fields.server_config;
-            this.upload.set_server(field && Number(field.get(record)) || null);
             this._changed();
         },
 
@@ -1610,6 +1572,10 @@ function make_widget() {
             }
             this.attached = this.el[0].isConnected;
             this._set_value();
+            // The dialog's own button is the only one that leads on
+            this.el.closest('.modal-content, .wizard-form').find(
+                '.modal-footer .btn-primary').prop(
+                'disabled', !this.upload.value);
             this.toolbar.update(this.upload, this._readonly);
             this.status.update(this.upload);
             this.table.update(this.upload.files);

@@ -3,9 +3,10 @@
 """Transfer of images, and patient reconciliation"""
 
 from . import (
-    attachment, cron, deletion, download, download_routes, reconciliation,
-    routes, upload, upload_session, view)
+    attachment, cron, deletion, download, download_routes, reception,
+    reconciliation, routes, upload, upload_session, view)
 
 __all__ = [
     'attachment', 'cron', 'deletion', 'download', 'download_routes',
-    'reconciliation', 'routes', 'upload', 'upload_session', 'view']
+    'reception', 'reconciliation', 'routes', 'upload', 'upload_session',
+    'view']

@@ -18,7 +18,7 @@ from trytond.transaction import Transaction
 from trytond.wsgi import app
 
 from ..common.exceptions import describe
-from ..common.routes import is_active
+from ..common.routes import is_active, known_database
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
 from .deletion import LEVELS, get_study
@@ -55,6 +55,7 @@ _HEADERS = {
 
 
 @app.route('/<database_name>/orthanc/download', methods={'GET', 'POST'})
+@known_database
 @set_max_request_size(_FORM_SIZE)
 @with_pool
 def download(request, pool):

@@ -4,28 +4,31 @@
 
 import io
 import logging
-import tempfile
 import time
+from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import unquote
 
 from werkzeug.exceptions import abort
+from werkzeug.wrappers import Response
 
 from trytond import security
+from trytond.config import config
 from trytond.model.exceptions import AccessError
 from trytond.protocols.wrappers import (
     set_max_request_size, with_pool, with_transaction)
 from trytond.transaction import Transaction, without_check_access
 from trytond.wsgi import app
 
-from ..common.routes import json_response
+from ..common.routes import json_response, known_database
 from ..core.dicom.archives import (
     Limits, is_archive, list_items, list_parts, shown_name)
 from ..core.dicom.file_header import HEAD_LIMIT, Unusable, read_header
 from ..core.secrets import SecretUnavailable
 from . import upload_session
-from .upload import Outcome, send_file, send_items
-from .upload_session import SentFile
+from .reception import receive
+from .upload import Outcome, send_items
+from .upload_session import SentFile, UploadFull, UploadLost
 
 __all__ = ['begin_upload', 'read_headers', 'upload']
 
@@ -33,27 +36,36 @@ __all__ = ['begin_upload', 'read_headers', 'upload']
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
 # Bytes that are read and discarded, so that the client reads the response
 DRAINED_SIZE = 2**26
-# The largest request with the beginnings of files, in bytes
+# The largest request without a file, and with beginnings of files, in bytes
+_SHORT_SIZE = 2**16
 HEADERS_SIZE = 2**24
+# Seconds without a byte from the client
+_TIMEOUT = 120
+# Names under which HTTP servers give the socket of a request
+_SOCKETS = ['werkzeug.socket', 'gunicorn.socket']
 # Seconds between two schedulings of a study during its upload
 SCHEDULE_PAUSE = 20
 _CHUNK = 2**18
+
+# The states of files in a session, as they are answered
+_ANSWERED = {'ready': 'received'}
 
 logger = logging.getLogger('trytond.modules.health_orthanc.routes')
 
 
 @app.route('/<database_name>/orthanc/upload', methods={'POST'})
+@known_database
 @app.auth_required
 # The largest size is configured, see `maximum_size`
 @set_max_request_size(0)
 @with_pool
 def upload(request, pool):
-    """Send a DICOM file or archive to an Orthanc server.
+    """Receive a DICOM file or archive.
 
-    ``POST /<database>/orthanc/upload?server=<id>``.  The header X-Transfer
-    names a session, X-File the number and X-File-Name the name of the file.
-    The file is streamed to Orthanc, outside of transactions; an archive is
-    first written to the disk.
+    ``POST /<database>/orthanc/upload?server=<id>`` sends it to an Orthanc
+    server, when all of it has arrived.  With the header X-Transfer, which
+    names a session, it is kept for the wizard instead: X-File is the number
+    and X-File-Name the name of the file.
 
     Parameters
     ----------
@@ -66,12 +78,9 @@ def upload(request, pool):
         JSON: ``files``, with ``name``, ``state``, ``reason``, ``study`` and
         ``hopeless`` of each.
     """
-    client = _upload_client(request, pool)
-    size = _upload_size(request)
-    with client:
-        found = list(_send_body(client, request.stream, size))
-    _schedule_import(request, pool, found)
-    _record_results(request, found)
+    handle = _receive if request.headers.get('X-Transfer') else _forward
+    with _limited(request), _full_as_status():
+        found = handle(request, pool)
     # Without messages no transaction is needed for the language
     serialize = _serialize_translated if any(
         i.outcome.message for i in found) else _serialize
@@ -80,13 +89,79 @@ def upload(request, pool):
     return json_response(request, {'files': files})
 
 
+def _receive(request, pool):
+    "Keep a file for the wizard, and return the files in it"
+    key = _transfer(request, pool)
+    size = _upload_size(request)
+    # A header, because URLs are logged: the name may identify the patient
+    name = shown_name(unquote(request.headers.get('X-File-Name', '')))
+    number = request.headers.get('X-File', default=0, type=int)
+    try:
+        return receive(
+            key, abs(number), name, _RequestBody(request.stream, size))
+    except UploadLost:
+        abort(HTTPStatus.GONE)
+
+
+@with_transaction(readonly=True, user='request')
+def _transfer(request, pool):
+    "Check the access, and return the key of the session"
+    _check_upload(pool)
+    key = request.headers['X-Transfer']
+    try:
+        upload_session.check_session(key)
+    except UploadLost:
+        abort(HTTPStatus.GONE)
+    return key
+
+
+def _forward(request, pool):
+    "Send a file to Orthanc, and return the files in it with their results"
+    client = _upload_client(request, pool)
+    size = _upload_size(request)
+    found = list(_send_body(client, request.stream, size))
+    _schedule_import(request, pool, found)
+    return found
+
+
+@contextmanager
+def _full_as_status():
+    try:
+        yield
+    except UploadFull:
+        logger.error("Upload refused: the disk of the upload folder is full")
+        # werkzeug has no exception for it
+        abort(Response(status=HTTPStatus.INSUFFICIENT_STORAGE))
+
+
+@contextmanager
+def _limited(request):
+    "End requests whose client sends nothing for long"
+    sockets = (request.environ.get(name) for name in _SOCKETS)
+    socket = next(filter(None, sockets), None)
+    if socket is None:
+        # The HTTP server has a limit of its own
+        yield
+        return
+    former = socket.gettimeout()
+    socket.settimeout(config.getint(
+            'health_orthanc', 'upload_timeout', default=_TIMEOUT))
+    try:
+        yield
+    finally:
+        socket.settimeout(former)
+
+
 @app.route('/<database_name>/orthanc/upload/transfer', methods={'POST'})
+@known_database
 @app.auth_required
+# Without a limit of its own, trytond looks for the user before the route
+@set_max_request_size(_SHORT_SIZE)
 @with_pool
 def begin_upload(request, pool):
     """Begin a session for the files that follow.
 
-    ``POST /<database>/orthanc/upload/transfer?server=<id>``
+    ``POST /<database>/orthanc/upload/transfer``
 
     Parameters
     ----------
@@ -106,10 +181,12 @@ def begin_upload(request, pool):
 @with_transaction(readonly=True, user='request')
 def _begin(request, pool):
     _check_upload(pool)
-    return upload_session.begin_session(_upload_server(request, pool).id)
+    with _full_as_status():
+        return upload_session.begin_session()
 
 
 @app.route('/<database_name>/orthanc/upload/headers', methods={'POST'})
+@known_database
 @app.auth_required
 @set_max_request_size(HEADERS_SIZE)
 @with_pool
@@ -130,7 +207,8 @@ def read_headers(request, pool):
         JSON: ``files``, with the state and the identity of each.
     """
     try:
-        items = list_parts(io.BytesIO(request.get_data()))
+        with _limited(request):
+            items = list_parts(io.BytesIO(request.get_data()))
     except Unusable:
         abort(HTTPStatus.BAD_REQUEST)
     files = _describe_items(request, pool, items)
@@ -170,12 +248,6 @@ def _upload_client(request, pool):
     "Check the access, and return a client of the server"
     _check_upload(pool)
     server = _upload_server(request, pool)
-    key = request.headers.get('X-Transfer')
-    if key:
-        try:
-            upload_session.check_session(key, server.id)
-        except upload_session.UploadLost:
-            abort(HTTPStatus.GONE)
     with without_check_access():
         try:
             return server.get_client()
@@ -215,66 +287,69 @@ def _upload_size(request):
 
 
 def _send_body(client, stream, size):
-    "Send the body of a request, and yield each file with its result"
+    """Send the body of a request, and yield each file with its result.
+
+    The body is received first: a client that stops in the middle holds no
+    connection to Orthanc.
+    """
     stream = _RequestBody(stream, size)
     head = stream.read(HEAD_LIMIT)
     try:
-        if is_archive(head):
-            yield from _unpack(client, head, stream)
-            return
-        header = read_header(head)
+        if not is_archive(head):
+            read_header(head)
     except Unusable as error:
-        stream.drain(DRAINED_SIZE)
-        yield SentFile('', size, Outcome.unusable(error.reason))
-        return
-    stream.put_back(head)
-    outcome = send_file(client, stream, size, header)
-    stream.drain(DRAINED_SIZE)
-    yield SentFile('', size, outcome)
-
-
-def _unpack(client, head, stream):
-    with tempfile.TemporaryFile() as file:
+        if not error.reason.needs_more:
+            stream.drain(DRAINED_SIZE)
+            yield SentFile('', size, Outcome.unusable(error.reason))
+            return
+    with upload_session.temporary_file() as file:
         file.write(head)
-        while chunk := stream.read(_CHUNK):
+        for chunk in stream:
             file.write(chunk)
-        items = list_items(
-            file, limits=Limits(file_size=upload_session.maximum_size()))
-        for item, outcome in zip(items, send_items(client, items)):
-            yield SentFile(item.name, item.size, outcome)
+        try:
+            items = list_items(file, limits=Limits(
+                    file_size=upload_session.maximum_size()))
+        except Unusable as error:
+            yield SentFile('', size, Outcome.unusable(error.reason))
+            return
+        if not is_archive(head):
+            items[0].name = ''
+        with client:
+            for item, outcome in zip(items, send_items(client, items)):
+                yield SentFile(item.name, item.size, outcome)
 
 
-class _RequestBody(io.RawIOBase):
+class _RequestBody:
     "The body of a request; a premature end aborts the request"
 
     def __init__(self, stream, size):
         self._stream = stream
         self._left = size
-        self._head = b''
 
-    def readable(self):
-        return True
+    def __iter__(self):
+        while chunk := self.read(_CHUNK):
+            yield chunk
 
-    def put_back(self, data):
-        "Have the next call of `read` return the data first"
-        self._head = data + self._head
-
-    def read(self, size=-1):
+    def read(self, size):
         "Return `size` bytes, less only at the end"
-        if size < 0:
-            size = len(self._head) + self._left
-        found = [self._head[:size]]
-        self._head = self._head[size:]
-        wanted = min(size - len(found[0]), self._left)
+        found = []
+        wanted = min(size, self._left)
         while wanted:
-            chunk = self._stream.read(min(wanted, _CHUNK))
-            if not chunk:
-                # The client has closed the connection
-                abort(HTTPStatus.BAD_REQUEST)
+            chunk = self._read(min(wanted, _CHUNK))
             found.append(chunk)
             self._left -= len(chunk)
             wanted -= len(chunk)
         return b''.join(found)
+
+    def _read(self, size):
+        try:
+            chunk = self._stream.read(size)
+        except TimeoutError:
+            abort(HTTPStatus.REQUEST_TIMEOUT)
+        if not chunk:
+            # The client has closed the connection
+            abort(HTTPStatus.BAD_REQUEST)
+        return chunk
 
     def drain(self, limit):
         "Read and discard at most about `limit` bytes"
@@ -291,7 +366,7 @@ def _serialize_translated(request, pool, found):
 def _serialize(request, pool, found):
     return [{
             'name': item.name,
-            'state': item.outcome.state,
+            'state': _ANSWERED.get(item.outcome.state, item.outcome.state),
             'reason': item.outcome.reason,
             'study': item.outcome.study,
             'hopeless': item.outcome.hopeless,
@@ -301,22 +376,6 @@ def _serialize(request, pool, found):
 def _user_language(pool):
     User = pool.get('res.user')
     return Transaction().set_context(User.get_preferences(context_only=True))
-
-
-def _record_results(request, found):
-    "Record the results of the files in the session of the request"
-    key = request.headers.get('X-Transfer')
-    if not key:
-        return
-    # A header, because URLs are logged: the name may identify the patient
-    given = shown_name(unquote(request.headers.get('X-File-Name', '')))
-    for item in found:
-        item.name = shown_name('/'.join(filter(None, [given, item.name])))
-    try:
-        upload_session.record_files(
-            key, request.headers.get('X-File', default=0, type=int), found)
-    except upload_session.UploadLost:
-        abort(HTTPStatus.GONE)
 
 
 def _schedule_import(request, pool, found):

@@ -18,6 +18,8 @@ from ..core.orthanc.errors import (
     ConnectionFailed, ConnectionRefused, Forbidden, InstanceRefused,
     OrthancError, TimedOut, Unauthorized)
 from ..core.orthanc.upload import Unreadable
+from ..linking.explanations import format_comparison
+from ..linking.history import serialize_comparisons
 from ..linking.link import assess_choice, find_studies, match_received
 from ..synchronization.engine import Engine
 
@@ -39,15 +41,16 @@ class Outcome:
     Attributes
     ----------
     state : str
-        ``'stored'``, ``'present'`` (it existed before), ``'refused'``,
-        ``'skipped'`` (an accompanying file, not an image) or ``'failed'`` (it
-        can be sent again).
+        ``'ready'`` (it was received, and can be sent), ``'stored'``,
+        ``'present'`` (it existed before), ``'refused'``, ``'skipped'`` (an
+        accompanying file, not an image), ``'failed'`` (it can be sent again)
+        or ``'canceled'`` (it was stored, and taken back).
     message, status : str
         The id of the message with the reason, and the HTTP status in it.
     detail : str
         The reason that the server gives.
-    study : str or None
-        The Orthanc id of the study of the file.
+    study, instance : str or None
+        The Orthanc ids of the study and the instance of the file.
     hopeless : bool
         Whether the error would affect the other files too.
     header : Header or None
@@ -58,6 +61,7 @@ class Outcome:
     status: str = ''
     detail: str = ''
     study: str | None = None
+    instance: str | None = None
     hopeless: bool = False
     header: Header | None = None
 
@@ -91,7 +95,7 @@ def send_items(client, items):
     Parameters
     ----------
     client : OrthancClient
-    items : list of Item
+    items : iterable of Item
 
     Yields
     ------
@@ -153,7 +157,7 @@ def _send_file(client, file, size):
             hopeless=isinstance(error, _NO_REFUSALS))
     return Outcome(
         'stored' if stored.is_new else 'present',
-        study=stored.study_orthanc_id)
+        study=stored.study_orthanc_id, instance=stored.orthanc_id)
 
 
 def compare_headers(headers, patient, request=None):
@@ -168,8 +172,8 @@ def compare_headers(headers, patient, request=None):
     Returns
     -------
     dict of tuple
-        ``'contradicts'``, ``'differs'`` or ``'fits'``, and the vetoes, by the
-        `header_identity` of each header.
+        ``'contradicts'``, ``'differs'`` or ``'fits'``, the vetoes, and what
+        differs as text, by the `header_identity` of each header.
     """
     found = {}
     for header in headers:
@@ -196,11 +200,16 @@ def _compare(header, patient, request):
             issuer=header.issuer, birth_date=header.birth_date,
             sex=sex if sex in {'M', 'F'} else ''),
         patient, request)
+    differences = '; '.join(
+        format_comparison(c) for c in serialize_comparisons(assessment)
+        if c['verdict'] == Verdict.DIFFERS.value)
     if assessment.vetoes:
-        return 'contradicts', assessment.vetoes
-    if Verdict.DIFFERS in assessment.identity:
-        return 'differs', ()
-    return 'fits', ()
+        fits = 'contradicts'
+    elif Verdict.DIFFERS in assessment.identity:
+        fits = 'differs'
+    else:
+        fits = 'fits'
+    return fits, assessment.vetoes, differences
 
 
 def import_studies(server_id, client, with_instances, orthanc_ids):

@@ -6,12 +6,13 @@ The files lie in a folder that only the server's user can read: the database
 would keep the space that they took.  Several machines that serve one database
 need a common folder (`upload_path`).
 
-A client may also send its files one by one, in a session.  Its file only holds
-JSON: a line with the user and the server, and one with the results of the
-files of each request.
+Each session has a file of JSON lines: its user, and the outcomes of its files,
+of which the last one counts.  Each file that has been received lies beside it
+until it is stored in Orthanc.
 """
 
 import datetime as dt
+import errno
 import fcntl
 import json
 import os
@@ -29,27 +30,57 @@ from ..core.dicom.file_header import Header
 from .upload import Outcome
 
 __all__ = [
-    'SentFile', 'UploadLost', 'begin_session', 'check_session', 'delete_file',
-    'load_session', 'maximum_size', 'open_file', 'parse_reference',
-    'record_files', 'store_file']
+    'SentFile', 'UploadFull', 'UploadLost', 'begin_session', 'check_session',
+    'delete_file', 'delete_session', 'load_session', 'maximum_size',
+    'open_file', 'parse_reference', 'record_files', 'record_outcome',
+    'temporary_file', 'write_file']
 
 # Seconds after which files that nobody has used are deleted
 _KEEP = 24 * 60 * 60
 _MAXIMUM_SIZE = 4 * 2**30
+_CHUNK = 2**18
 _KEY = re.compile('[0-9a-f]{32}')
+_NAME = re.compile(r'[0-9a-f]{32}(\.[0-9]{1,9})?')
 # What clients send to the wizard in place of files: the key of the session,
 # and the number of files that could not be sent
 _REFERENCE = re.compile(rb'TRANSFER ([0-9a-f]{32}) ([0-9]{1,9})')
-# The longest line with user and server, in bytes
+# The longest line with the user, in bytes
 _LINE_LIMIT = 1024
 # The attributes of a header that are the same for all files of a study
 _IDENTITY = [
     'study_uid', 'patient_id', 'issuer', 'patient_name', 'birth_date', 'sex',
     'accession_number', 'modality']
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 class UploadLost(LookupError):
     "The file or session does not exist, or belongs to another user"
+
+
+class UploadFull(Exception):
+    "There is no space for the files of uploads"
+
+
+class SentFile:
+    """A file of a session
+
+    Attributes
+    ----------
+    name : str
+    size : int
+    outcome : Outcome
+    number, index : int
+        The number of the file that was received, and the position of this one
+        in it: an archive holds several.
+    """
+    __slots__ = ('name', 'size', 'outcome', 'number', 'index')
+
+    def __init__(self, name, size, outcome, number=0, index=0):
+        self.name = name
+        self.size = size
+        self.outcome = outcome
+        self.number = number
+        self.index = index
 
 
 def maximum_size():
@@ -58,50 +89,93 @@ def maximum_size():
         'health_orthanc', 'upload_max_size', default=_MAXIMUM_SIZE)
 
 
-def store_file(data):
-    """Store a file.
-
-    Parameters
-    ----------
-    data : bytes
-
-    Returns
-    -------
-    str
-        The key of the file.
-    """
-    folder = _folder()
-    _delete_old(folder)
-    key = secrets.token_hex(16)
-    path = _path(folder, key)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, 'wb') as file:
-            file.write(data)
-    except OSError:
-        delete_file(key)
-        raise
-    return key
-
-
-def _append(key, data):
-    "Append to a file; the data of concurrent calls are not mixed"
-    try:
-        handle = os.open(_path(_folder(), key), os.O_WRONLY | os.O_APPEND)
-    except FileNotFoundError:
-        raise UploadLost() from None
-    with os.fdopen(handle, 'wb') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(data)
+# Files
 
 
 @contextmanager
-def open_file(key):
-    """Open a file for reading.
+def _noticing_full():
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise UploadFull() from error
+        raise
+
+
+def _folder():
+    path = config.get('health_orthanc', 'upload_path') or os.path.join(
+        tempfile.gettempdir(), f'health_orthanc-{os.getuid()}')
+    with _noticing_full():
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    # In a public folder another user may have created it before
+    found = os.lstat(path)
+    if (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid()
+            or found.st_mode & 0o077):
+        raise PermissionError(f"{path} is not for the server only")
+    return path
+
+
+def _path(key, number=None):
+    # The key comes from the client
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise UploadLost()
+    name = key if number is None else f'{key}.{int(number)}'
+    return os.path.join(_folder(), name)
+
+
+def _delete_old():
+    folder = _folder()
+    for name in filter(_NAME.fullmatch, os.listdir(folder)):
+        path = os.path.join(folder, name)
+        with suppress(FileNotFoundError):
+            if os.stat(path).st_mtime < time.time() - _KEEP:
+                os.unlink(path)
+
+
+def _write(path, chunks, mode=os.O_EXCL):
+    "Write a file as a whole, or not at all"
+    try:
+        with _noticing_full():
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | mode, 0o600)
+            with os.fdopen(handle, 'wb') as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                return file.tell()
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
+
+
+def write_file(key, number, chunks):
+    """Store a file of a session; a former one with its number is replaced.
 
     Parameters
     ----------
     key : str
+    number : int
+    chunks : iterable of bytes
+
+    Returns
+    -------
+    int
+        Its size in bytes.
+
+    Raises
+    ------
+    UploadFull, UploadLost
+    """
+    return _write(_path(key, number), chunks, os.O_TRUNC)
+
+
+@contextmanager
+def open_file(key, number=None):
+    """Open a file of a session, or the one of its outcomes, for reading.
+
+    Parameters
+    ----------
+    key : str
+    number : int, optional
 
     Yields
     ------
@@ -112,99 +186,84 @@ def open_file(key):
     UploadLost
     """
     try:
-        file = open(_path(_folder(), key), 'rb')
+        file = open(_path(key, number), 'rb')
     except FileNotFoundError:
         raise UploadLost() from None
     with file:
         yield file
 
 
-def delete_file(key):
-    "Delete the file or session with the key, if it exists"
+def delete_file(key, number):
+    "Delete a file of a session, if it exists"
     with suppress(FileNotFoundError, UploadLost):
-        os.unlink(_path(_folder(), key))
+        os.unlink(_path(key, number))
 
 
-def _path(folder, key):
-    # The key comes from the client
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise UploadLost()
-    return os.path.join(folder, key)
+@contextmanager
+def temporary_file():
+    """Open a file for the time of a request.
 
+    Yields
+    ------
+    BufferedRandom
 
-def _folder():
-    path = config.get('health_orthanc', 'upload_path') or os.path.join(
-        tempfile.gettempdir(), f'health_orthanc-{os.getuid()}')
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    # In a public folder another user may have created it before
-    found = os.lstat(path)
-    if (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid()
-            or found.st_mode & 0o077):
-        raise PermissionError(f"{path} is not for the server only")
-    return path
-
-
-def _delete_old(folder):
-    for name in filter(_KEY.fullmatch, os.listdir(folder)):
-        path = os.path.join(folder, name)
-        with suppress(FileNotFoundError):
-            if os.stat(path).st_mtime < time.time() - _KEEP:
-                os.unlink(path)
+    Raises
+    ------
+    UploadFull
+    """
+    with _noticing_full(), tempfile.TemporaryFile(dir=_folder()) as file:
+        yield file
 
 
 # Sessions
 
 
-class SentFile:
-    """A file of a session, whether or not it could be sent
-
-    Attributes
-    ----------
-    name : str
-    size : int
-    outcome : Outcome
-    """
-    __slots__ = ('name', 'size', 'outcome')
-
-    def __init__(self, name, size, outcome):
-        self.name = name
-        self.size = size
-        self.outcome = outcome
-
-
-def begin_session(server_id):
+def begin_session():
     """Begin a session of the current user.
-
-    Parameters
-    ----------
-    server_id : int
 
     Returns
     -------
     str
         The key of the session.
+
+    Raises
+    ------
+    UploadFull
     """
-    return store_file(_line(_owner(server_id)))
+    _delete_old()
+    key = secrets.token_hex(16)
+    _write(_path(key), [_line(_owner())])
+    return key
 
 
-def check_session(key, server_id):
-    """Check that a session belongs to the current user and the server.
+def delete_session(key):
+    "Delete a session and its files, if it exists"
+    with suppress(UploadLost):
+        path = _path(key)
+        folder, name = os.path.split(path)
+        for other in os.listdir(folder):
+            if other == name or other.startswith(f'{name}.'):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, other))
+
+
+def check_session(key):
+    """Check that a session belongs to the current user.
 
     Parameters
     ----------
     key : str
-    server_id : int
 
     Raises
     ------
     UploadLost
     """
     with open_file(key) as file:
-        _check_owner(file, server_id)
+        _check_owner(file)
 
 
 def record_files(key, number, items):
-    """Record the results of the files of a request.
+    """Record the files in a file that was received.
 
     Parameters
     ----------
@@ -216,20 +275,44 @@ def record_files(key, number, items):
 
     Raises
     ------
-    UploadLost
+    UploadFull, UploadLost
     """
-    # Another request may have left an incomplete line
-    _append(
-        key, b'\n' + _line([number, list(map(_to_json, items))]))
+    _append(key, [number, list(map(_to_json, items))])
 
 
-def load_session(key, server_id):
+def record_outcome(key, item):
+    """Record what has become of a file.
+
+    Parameters
+    ----------
+    key : str
+    item : SentFile
+
+    Raises
+    ------
+    UploadFull, UploadLost
+    """
+    _append(key, [item.number, item.index, _to_json(item)])
+
+
+def _append(key, value):
+    "Append to a session; the data of concurrent calls are not mixed"
+    try:
+        handle = os.open(_path(key), os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:
+        raise UploadLost() from None
+    with _noticing_full(), os.fdopen(handle, 'wb') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Another request may have left an incomplete line
+        file.write(b'\n' + _line(value))
+
+
+def load_session(key):
     """Return the files of a session of the current user.
 
     Parameters
     ----------
     key : str
-    server_id : int
 
     Returns
     -------
@@ -241,15 +324,22 @@ def load_session(key, server_id):
     """
     found, headers = {}, {}
     with open_file(key) as file:
-        _check_owner(file, server_id)
+        _check_owner(file)
         for line in file:
             try:
-                number, items = json.loads(line)
+                number, *rest = json.loads(line)
             except ValueError:
                 # The line is empty, or its process was stopped
                 continue
-            found[number] = [_from_json(item, headers) for item in items]
-    return [item for number in sorted(found) for item in found[number]]
+            if len(rest) == 1:
+                found[number] = rest[0]
+            else:
+                index, item = rest
+                found[number][index] = item
+    return [
+        _from_json(item, number, index, headers)
+        for number in sorted(found)
+        for index, item in enumerate(found[number])]
 
 
 def parse_reference(data):
@@ -272,19 +362,18 @@ def parse_reference(data):
     return match[1].decode(), int(match[2])
 
 
-def _owner(server_id):
+def _owner():
     transaction = Transaction()
-    return [transaction.database.name, transaction.user, server_id]
+    return [transaction.database.name, transaction.user]
 
 
-def _check_owner(file, server_id):
+def _check_owner(file):
     line = file.readline(_LINE_LIMIT)
-    # The key may be that of a file
     try:
         owner = json.loads(line)
     except ValueError:
         owner = None
-    if owner != _owner(server_id):
+    if owner != _owner():
         raise UploadLost()
 
 
@@ -299,20 +388,21 @@ def _to_json(item):
         for value in (getattr(outcome.header, name) for name in _IDENTITY)]
     return [
         item.name, item.size, outcome.state, outcome.message, outcome.status,
-        outcome.detail, outcome.study, header]
+        outcome.detail, outcome.study, outcome.instance, header]
 
 
-def _from_json(values, headers):
+def _from_json(values, number, index, headers):
     "Return a file; equal headers are shared through `headers`"
     *values, header = values
-    name, size, state, message, status, detail, study = values
+    name, size, state, message, status, detail, study, instance = values
     if header:
         key = tuple(header)
         if key not in headers:
             headers[key] = _header(key)
         header = headers[key]
-    return SentFile(name, size, Outcome(
-            state, message, status, detail, study, header=header))
+    outcome = Outcome(
+        state, message, status, detail, study, instance, header=header)
+    return SentFile(name, size, outcome, number, index)
 
 
 def _header(values):

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wizard that uploads images"""
 
-import json
+import re
 from collections import Counter
-from contextlib import contextmanager
+from functools import wraps
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
@@ -16,18 +16,21 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import UploadError, describe, orthanc_errors
-from ..core.dicom.archives import Limits, list_items
 from ..core.dicom.file_header import Unusable
 from ..core.orthanc.errors import OrthancError
 from ..exchange import upload_session
+from ..exchange.reception import receive, send_session, take_back
 from ..exchange.upload import (
-    Outcome, compare_headers, describe_reason, header_identity, import_studies,
-    link_studies, send_items)
+    compare_headers, describe_reason, header_identity, import_studies,
+    link_studies)
+from ..exchange.upload_session import UploadFull, UploadLost
 from ..linking.explanations import describe_vetoes
+from ..linking.link import find_studies
 
 __all__ = [
     'UploadImageData', 'UploadImageDataFile', 'UploadImageDataKept',
-    'UploadImageDataResult', 'UploadImageDataReview', 'UploadImageDataStart']
+    'UploadImageDataResult', 'UploadImageDataReview', 'UploadImageDataStart',
+    'UploadImageDataStudy']
 
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
 # The most files in a list; files with problems come first
@@ -39,8 +42,28 @@ STATES = [
     ('refused', "Refused"),
     ('skipped', "Skipped"),
     ('failed', "Failed"),
+    ('canceled', "Deleted"),
     ]
 _GOOD_STATES = {'ready', 'stored', 'present'}
+# Rows are sorted: what needs attention comes first
+_MATCHES = ['contradicts', 'differs', 'fits', None]
+
+
+def _session_errors(func):
+    "Raise errors of upload sessions as messages for the user"
+    @wraps(func)
+    def wrapper(*args, **kwargs):
+        try:
+            return func(*args, **kwargs)
+        except UploadLost as error:
+            raise UploadError(
+                gettext('health_orthanc.msg_upload_lost')) from error
+        except UploadFull as error:
+            raise UploadError(
+                gettext('health_orthanc.msg_upload_full')) from error
+        except Unusable as error:
+            raise UploadError(describe_reason(error.reason)) from error
+    return wrapper
 
 
 class UploadImageDataStart(ModelView):
@@ -109,6 +132,7 @@ class UploadImageDataFile(ModelView):
             ('differs', "Differs"),
             ('contradicts', "Contradicts"),
             ], "Patient Match", readonly=True, sort=False)
+    differences = fields.Char("Differences", readonly=True)
 
     @classmethod
     def view_attributes(cls):
@@ -121,11 +145,23 @@ class UploadImageDataFile(ModelView):
             ]
 
 
+class UploadImageDataStudy(ModelView):
+    "Uploaded Study"
+    __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.study'
+
+    study = fields.Char("Study", readonly=True)
+    place = fields.Char("Linked To", readonly=True)
+    order = fields.Char("Order", readonly=True)
+
+
 class UploadImageDataReview(ModelView):
     "Check Images"
     __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.review'
 
     message = fields.Text("Result", readonly=True)
+    chosen = fields.Char(
+        "Selected Patient", readonly=True,
+        states={'invisible': ~Bool(Eval('chosen'))})
     contradictions = fields.Text(
         "Contradictions", readonly=True,
         states={'invisible': ~Bool(Eval('contradictions'))})
@@ -151,6 +187,9 @@ class UploadImageDataResult(ModelView):
 
     message = fields.Text("Result", readonly=True)
     failed = fields.Boolean("Failed", readonly=True)
+    studies = fields.One2Many(
+        'gnuhealth.imaging_orthanc.upload_image_data.study', None, "Studies",
+        readonly=True, states={'invisible': ~Bool(Eval('studies'))})
     files = fields.One2Many(
         'gnuhealth.imaging_orthanc.upload_image_data.file', None, "Files",
         readonly=True)
@@ -164,11 +203,7 @@ class UploadImageDataKept(ModelView):
     __name__ = 'gnuhealth.imaging_orthanc.upload_image_data.kept'
 
     key = fields.Char("Key", readonly=True)
-    # Whether the key is that of a session
-    sent = fields.Boolean("Sent", readonly=True)
     left = fields.Integer("Remaining", readonly=True)
-    # State, reason and study of each file so far, as JSON
-    outcomes = fields.Text("Outcomes", readonly=True)
 
 
 class UploadImageData(RestrictedWizardMixin, Wizard):
@@ -191,25 +226,20 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
     review = StateView(
         'gnuhealth.imaging_orthanc.upload_image_data.review',
         'health_orthanc.upload_image_data_review_view_form', [
-            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Cancel", 'cancel', 'tryton-cancel', validate=False),
             Button("Upload", 'send', 'tryton-ok', default=True),
             ])
     send = StateTransition()
-    # The same page after the client has sent the files in a session
-    sent = StateView(
-        'gnuhealth.imaging_orthanc.upload_image_data.review',
-        'health_orthanc.upload_image_data_review_view_form', [
-            Button("Close", 'end', 'tryton-close'),
-            Button("Continue", 'link', 'tryton-ok', default=True),
-            ])
-    link = StateTransition()
     result = StateView(
         'gnuhealth.imaging_orthanc.upload_image_data.result',
         'health_orthanc.upload_image_data_result_view_form', [
-            Button("Close", 'end', 'tryton-close', default=True),
+            Button("Cancel", 'cancel', 'tryton-cancel', validate=False,
+                states={'invisible': ~Bool(Eval('failed'))}),
             Button("Retry", 'send', 'tryton-refresh', validate=False,
                 states={'invisible': ~Bool(Eval('failed'))}),
+            Button("Close", 'end', 'tryton-close', default=True),
             ])
+    cancel = StateTransition()
 
     kept = StateView(
         'gnuhealth.imaging_orthanc.upload_image_data.kept', None, [])
@@ -226,8 +256,9 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             return {'patient': record.patient.id, 'request': record.id}
         return {}
 
+    @_session_errors
     def transition_check(self):
-        """Store the files, or find the session in which they were sent.
+        """Receive the files, or find the session in which they were sent.
 
         Raises
         ------
@@ -242,72 +273,59 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         if self._server() is None:
             raise UploadError(gettext('health_orthanc.msg_no_server'))
         key, left = upload_session.parse_reference(data)
-        self.kept.sent = bool(key)
+        if not key:
+            key = self._receive(data or b'')
+        upload_session.load_session(key)
         self.kept.left = left
-        self.kept.outcomes = None
-        if key:
-            self._replace_upload(key)
-            self._sent_items()
-            return 'sent'
-        self._replace_upload(upload_session.store_file(data or b''))
-        try:
-            with self._items():
-                pass
-        except UploadError:
-            upload_session.delete_file(self.kept.key)
-            raise
-        return 'review'
-
-    def _replace_upload(self, key):
-        "Keep the file or session with the key, and delete the former one"
         former = getattr(self.kept, 'key', None)
         if former != key:
-            upload_session.delete_file(former)
+            upload_session.delete_session(former)
         self.kept.key = key
+        return 'review'
 
+    @staticmethod
+    def _receive(data):
+        "Begin a session with a file, and return its key"
+        key = upload_session.begin_session()
+        try:
+            found = receive(key, 0, '', [data])
+            if len(found) == 1 and found[0].outcome.state in {
+                    'refused', 'skipped'}:
+                raise UploadError(found[0].outcome.reason)
+        except Exception:
+            upload_session.delete_session(key)
+            raise
+        return key
+
+    @_session_errors
     def default_review(self, fields):
         "List the files, and compare them with the chosen patient"
-        rows, headers = [], {}
-        with self._items() as items:
-            for number, item in enumerate(items):
-                outcome = Outcome('ready')
-                try:
-                    headers[number] = item.header()
-                except Unusable as error:
-                    outcome = Outcome.unusable(error.reason)
-                rows.append(_file_row(item, outcome.state, outcome.reason))
-        return self._review_values(rows, headers)
-
-    def default_sent(self, fields):
-        "List the files of the session, and compare them with the patient"
-        items = self._sent_items()
-        return self._review_values(
-            [_file_row(i, i.outcome.state, i.outcome.reason) for i in items],
-            {number: item.outcome.header for number, item in enumerate(items)
-                if item.outcome.header})
-
-    def _review_values(self, rows, headers):
-        "Return the values of the page that compares files with the patient"
         patient, request = self._chosen()
-        for number, header in headers.items():
-            rows[number].update(_identity_values(header))
+        files = self._files()
         found = compare_headers(
-            headers.values(), patient, request) if patient else {}
-        vetoes = {}
-        for number, header in headers.items():
-            if patient:
-                rows[number]['fits'], vetoed = found[header_identity(header)]
+            (f.outcome.header for f in files if f.outcome.header),
+            patient, request) if patient else {}
+        rows, vetoes = [], {}
+        for file in files:
+            row = _file_row(file)
+            header = file.outcome.header
+            if patient and header:
+                row['fits'], vetoed, row['differences'] = found[
+                    header_identity(header)]
                 vetoes.update(dict.fromkeys(vetoed))
+            rows.append(row)
         return {
-            'message': _summary(self._count_states(r['state'] for r in rows)),
+            'message': _summary(self._count_states(files)),
+            'chosen': _describe_patient(patient) if patient else None,
             'contradictions': describe_vetoes(vetoes) if vetoes else None,
             'confirmed': False,
-            'files': _limit_rows(rows),
+            'files': _sorted_rows(rows),
             }
 
     # Sending
 
     @orthanc_errors
+    @_session_errors
     def transition_send(self):
         """Send the files, then import and link their studies.
 
@@ -317,10 +335,12 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
         ------
         OrthancUserError
             The server cannot be reached.
+        UploadError
+            The files are not there any more, or the disk is full.
         """
-        # The client sends the list back; it must not stay in the session
-        self.review.files = self.result.files = None
-        outcomes = json.loads(getattr(self.kept, 'outcomes', None) or '{}')
+        # The client sends the lists back; they must not stay in the session
+        self.review.files = self.result.files = self.result.studies = None
+        self._files()
         server = self._server()
         with_instances = server.instances_mode == 'always'
         with server.get_client() as client:
@@ -328,51 +348,17 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             Transaction().commit()
             # A failing server raises one error here, not one for each file
             client.system()
-            with self._items() as items:
-                self._send(client, items, outcomes)
-            studies = _unique_ids(study for _, _, study in outcomes.values())
+            send_session(client, self.kept.key)
+            files = self._files()
+            studies = _study_ids(files)
             notes = self._import_studies(
                 client, server.id, with_instances, studies)
-        notes += self._link(self.review, server.id, studies)
-        states = Counter(state for state, _, _ in outcomes.values())
-        self.kept.outcomes = json.dumps(outcomes)
-        self.result.failed = bool(states['failed'])
+        notes += self._link(server.id, studies)
+        states = self._count_states(files)
+        self.result.failed = any(
+            f.outcome.state == 'failed' for f in files)
         self.result.message = '\n'.join([_summary(states), *notes])
         return 'result'
-
-    @orthanc_errors
-    def transition_link(self):
-        """Import and link the studies of the session.
-
-        Raises
-        ------
-        OrthancUserError, UploadError
-        """
-        self.sent.files = None
-        items = self._sent_items()
-        studies = _unique_ids(item.outcome.study for item in items)
-        server = self._server()
-        with_instances = server.instances_mode == 'always'
-        with server.get_client() as client:
-            Transaction().commit()
-            notes = self._import_studies(
-                client, server.id, with_instances, studies)
-        notes += self._link(self.sent, server.id, studies)
-        # Only the client has the files to send again
-        self.result.failed = False
-        self.result.message = '\n'.join([
-                _summary(self._count_states(i.outcome.state for i in items)),
-                *notes])
-        return 'result'
-
-    def _send(self, client, items, outcomes):
-        "Send the files that were not sent before, and add their outcomes"
-        waiting = [
-            (str(number), item) for number, item in enumerate(items)
-            if outcomes.get(str(number), ['failed'])[0] == 'failed']
-        found = send_items(client, [item for _, item in waiting])
-        for (number, _), outcome in zip(waiting, found):
-            outcomes[number] = [outcome.state, outcome.reason, outcome.study]
 
     @staticmethod
     def _import_studies(client, server_id, with_instances, studies):
@@ -385,40 +371,61 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
                 describe(error.kind, status=error.status or '')]
         return []
 
-    def _link(self, page, server_id, studies):
+    def _link(self, server_id, studies):
         "Link studies as chosen, and return messages about those that are not"
         patient, request = self._chosen()
         if not patient:
             return []
-        reason = getattr(page, 'reason', None)
-        if not getattr(page, 'confirmed', None):
+        reason = getattr(self.review, 'reason', None)
+        if not getattr(self.review, 'confirmed', None):
             reason = None
         return link_studies(
             server_id, studies, patient.id, request.id if request else None,
             reason)
 
+    @_session_errors
     def default_result(self, fields):
-        "Show the outcome for each file"
-        if self.kept.sent:
-            rows = [
-                {**_file_row(i, i.outcome.state, i.outcome.reason),
-                    **_identity_values(i.outcome.header)}
-                for i in self._sent_items()]
-        else:
-            outcomes = json.loads(self.kept.outcomes)
-            with self._items() as items:
-                rows = [
-                    _file_row(item, *outcomes[str(number)][:2])
-                    for number, item in enumerate(items)]
+        "Show the outcome for each file and each study"
+        files = self._files()
         return {
             'message': self.result.message,
             'failed': self.result.failed,
-            'files': _limit_rows(rows),
+            'studies': self._study_rows(_study_ids(files)),
+            'files': _sorted_rows([_file_row(file) for file in files]),
             }
 
+    def _study_rows(self, orthanc_ids):
+        found = {
+            s.orthanc_UID: s for s in find_studies(
+                self._server().id, orthanc_ids)}
+        return [
+            _study_row(found[id_]) if id_ in found else {
+                'place': gettext('health_orthanc.msg_upload_not_imported')}
+            for id_ in orthanc_ids]
+
+    @orthanc_errors
+    @_session_errors
+    def transition_cancel(self):
+        """Delete from the server what this upload has stored there.
+
+        Raises
+        ------
+        OrthancUserError
+            The server cannot be reached: it can be repeated.
+        """
+        self.review.files = self.result.files = self.result.studies = None
+        if any(f.outcome.state == 'stored' for f in self._files()):
+            server = self._server()
+            with server.get_client() as client:
+                Transaction().commit()
+                studies = take_back(client, self.kept.key)
+            Pool().get('gnuhealth.orthanc.notification').schedule_uploaded(
+                server.id, studies)
+        return 'end'
+
     def end(self):
-        "Delete the file or session, and reload"
-        upload_session.delete_file(getattr(self.kept, 'key', None))
+        "Delete the session with its files, and reload"
+        upload_session.delete_session(getattr(self.kept, 'key', None))
         return 'reload'
 
     # Input
@@ -452,54 +459,47 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             raise UploadError(gettext('health_orthanc.msg_upload_request'))
         return patient, request
 
-    @contextmanager
-    def _items(self):
-        """List the stored files.
+    def _files(self):
+        "Return the files of the session"
+        return upload_session.load_session(getattr(self.kept, 'key', None))
 
-        Raises
-        ------
-        UploadError
-        """
-        try:
-            key = getattr(self.kept, 'key', None)
-            size = upload_session.maximum_size()
-            with upload_session.open_file(key) as file:
-                yield list_items(file, limits=Limits(file_size=size))
-        except upload_session.UploadLost as error:
-            raise UploadError(
-                gettext('health_orthanc.msg_upload_lost')) from error
-        except Unusable as error:
-            raise UploadError(describe_reason(error.reason)) from error
-
-    def _sent_items(self):
-        """List the files of the session.
-
-        Raises
-        ------
-        UploadError
-        """
-        try:
-            return upload_session.load_session(
-                self.kept.key, self._server().id)
-        except upload_session.UploadLost as error:
-            raise UploadError(
-                gettext('health_orthanc.msg_upload_lost')) from error
-
-    def _count_states(self, states):
+    def _count_states(self, files):
         "Return the number of files in each state, including unsent ones"
-        found = Counter(states)
+        found = Counter(f.outcome.state for f in files)
         found['failed'] += getattr(self.kept, 'left', None) or 0
         return found
 
 
-def _file_row(item, state, reason):
+def _file_row(file):
     return {
-        'name': item.name, 'size': item.size, 'state': state,
-        'reason': reason}
+        'name': file.name, 'size': file.size, 'state': file.outcome.state,
+        'reason': file.outcome.reason,
+        **_identity_values(file.outcome.header)}
 
 
-def _unique_ids(studies):
-    return list(dict.fromkeys(filter(None, studies)))
+def _study_row(study):
+    patient = study.patient
+    place = gettext(
+        f'health_orthanc.msg_upload_study_{study.link_status}',
+        patient=_describe_patient(patient) if patient else '–')
+    return {
+        'study': study.rec_name,
+        'place': place,
+        'order': ', '.join(
+            order.rec_name for order in study.linked_orders) or None,
+        }
+
+
+def _describe_patient(patient):
+    return ' · '.join(filter(None, [
+                patient.rec_name, patient.puid,
+                patient.dob.isoformat() if patient.dob else None]))
+
+
+def _study_ids(files):
+    return list(dict.fromkeys(
+            f.outcome.study for f in files
+            if f.outcome.study and f.outcome.state != 'canceled'))
 
 
 def _identity_values(header):
@@ -521,12 +521,22 @@ def _summary(states):
         for state, _ in STATES if states[state])
 
 
-def _limit_rows(rows):
-    "Return the rows to show; problems come first if there are too many"
-    if len(rows) > ROWS_LIMIT:
-        rows = sorted(rows, key=_has_no_problem)[:ROWS_LIMIT]
-    return rows
+def _sorted_rows(rows):
+    "Return the rows to show, problems first, then by patient and name"
+    return sorted(rows, key=lambda row: (
+            _has_no_problem(row), _MATCHES.index(row.get('fits')),
+            row['state'] == 'skipped', row.get('patient_name') or '',
+            row.get('patient_id') or '', _natural(row['name'])))[:ROWS_LIMIT]
+
+
+def _natural(name):
+    "Return a key by which I2 comes before I10"
+    return [
+        (int(part), '') if part.isdecimal() else (0, part.lower())
+        for part in re.split(r'([0-9]{1,18})', name)]
 
 
 def _has_no_problem(row):
-    return row['state'] in _GOOD_STATES and row.get('fits') != 'contradicts'
+    return (
+        row['state'] in _GOOD_STATES | {'skipped'}
+        and row.get('fits') != 'contradicts')

@@ -4,12 +4,12 @@
 /* The meaning of the server's answers */
 
 // Of the files in an archive, the state that comes first is the archive's
-const PRECEDENCE = ['failed', 'stored', 'present', 'refused', 'skipped'];
+const PRECEDENCE = ['received', 'refused', 'skipped'];
 
 /**
  * Summarize the answers to the files in an archive.
  *
- * @param {Object[]} files - each with `state`, `reason`, `hopeless`
+ * @param {Object[]} files - each with `state`, `reason`
  * @param {function} text - returned by `translator`
  * @returns {Object} one answer of the same kind
  */
@@ -23,7 +23,6 @@ export function summarize(files, text) {
         reason: Object.keys(counts).map(state => text(
             'counts', {state: text(state), count: counts[state]})
         ).join(', '),
-        hopeless: files.some(file => file.hopeless),
     };
 }
 
@@ -36,6 +35,9 @@ export function summarize(files, text) {
 export function explain_status(status) {
     if (!status || [502, 503, 504].includes(status)) {
         return ['unreachable'];
+    }
+    if (status === 507) {
+        return ['full'];
     }
     if ([403, 404].includes(status)) {
         return ['forbidden'];

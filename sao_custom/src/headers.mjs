@@ -85,11 +85,13 @@ export class HeaderReader {
         [...packed.keys()].forEach((entry, index) => {
             // Without the route nothing is known, and all files are sent
             const answer = answers ? answers[index] : {state: 'ready'};
-            if ((answer.state === 'refused') && (limit < entry.size) &&
-                    (limit < LONG_PREFIX)) {
+            if ((answer.state !== 'refused') || (limit >= entry.size)) {
+                this._accept(entry, answer);
+            } else if (limit < LONG_PREFIX) {
                 longer.push(entry);
             } else {
-                this._accept(entry, answer);
+                // The reason may only be that so much was read
+                this._accept(entry, {state: 'ready'});
             }
         });
         return longer;
@@ -134,8 +136,7 @@ export class HeaderReader {
                 answer.patient_name, answer.patient_id, answer.birth_date,
                 answer.sex].filter(Boolean).join(' · '));
         }
-        // A refused file is sent, too: the reason may be that its beginning
-        // is too short, and the server notes the refusal for the wizard
+        // A refused file is sent, too: the server notes it for the wizard
         this.files.set(entry, 'waiting', answer.reason);
     }
 }

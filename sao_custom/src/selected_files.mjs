@@ -18,7 +18,7 @@ export const ERRORS = new Set(['refused', 'failed']);
  * `transferred` (the server has its outcome).
  *
  * Its state is `new` (its header has not been read), `waiting`, `sending`,
- * or final: `stored`, `present`, `refused`, `skipped`, `failed`.
+ * or final: `received`, `refused`, `skipped`, `failed`.
  */
 export class SelectedFiles {
     /**

@@ -29,7 +29,6 @@ export class Sender {
         this.files = files;
         this.text = text;
         this.changed = changed;
-        this.server = null;
         this.controller = null;
         // Why no more files are sent
         this.stopped = null;
@@ -109,21 +108,12 @@ export class Sender {
 
     // Return whether there is a transfer
     async _begin() {
-        if (!this.server) {
-            this.problem = this.text('server');
-            return false;
-        }
         if (this.transfer) {
             return true;
         }
-        const server = this.server;
-        const {status, data} = await this.connection.post(
-            '/transfer?server=' + server, null);
-        if (server !== this.server) {
-            this.stop('canceled');
-        } else if (status === 200) {
-            this.transfer = new Transfer(
-                this.connection, server, data.transfer);
+        const {status, data} = await this.connection.post('/transfer', null);
+        if (status === 200) {
+            this.transfer = new Transfer(this.connection, data.transfer);
         } else if (status === 404) {
             await this._pack();
         } else {
@@ -192,10 +182,6 @@ export class Sender {
                 data.files[0] : summarize(data.files, this.text);
             this.transfer.used = entry.transferred = true;
             this.files.set(entry, found.state, found.reason);
-            if (found.hopeless && !this.stopped) {
-                // The other files would fail for the same reason
-                this.stopped = found.reason;
-            }
         } else if (status === 413) {
             this.files.set(entry, 'refused', this.text('too_large'));
         } else if (status === 410) {

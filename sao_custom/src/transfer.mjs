@@ -14,12 +14,10 @@ export function shorten(path) {
 export class Transfer {
     /**
      * @param {Connection} connection
-     * @param {number} server - id of the Orthanc server in Tryton
      * @param {string} key - the server's name of the transfer
      */
-    constructor(connection, server, key) {
+    constructor(connection, key) {
         this.connection = connection;
-        this.server = server;
         this.key = key;
         // Whether the server has the outcome of a file
         this.used = false;
@@ -34,7 +32,7 @@ export class Transfer {
      * @returns {Promise} that of `Connection.post`
      */
     send(entry, progress, signal) {
-        return this.connection.post('?server=' + this.server, entry.file, {
+        return this.connection.post('', entry.file, {
             headers: {
                 'X-Transfer': this.key,
                 'X-File': entry.number,

@@ -54,23 +54,6 @@ export class Upload {
             transfer.value(this.files.left) : null;
     }
 
-    /**
-     * Choose the Orthanc server; files sent to another one must be sent again.
-     *
-     * @param {number|null} server - its id in Tryton
-     */
-    set_server(server) {
-        if (server === this.sender.server) {
-            return;
-        }
-        this.sender.server = server;
-        if (this.sender.transfer) {
-            this.cancel();
-            this.sender.discard_transfer();
-        }
-        this.changed();
-    }
-
     /** Add files as `walk` yields them. */
     add(found) {
         this.sender.packed = null;
@@ -91,7 +74,11 @@ export class Upload {
         return this.headers.read();
     }
 
-    /** Send the files that wait; resolved when no more are being sent. */
+    /**
+     * Send all files to GNU Health, where they wait for the next page.
+     *
+     * @returns {Promise} resolved when none waits or is being sent
+     */
     start() {
         if (!this.running) {
             this.sender.prepare();
@@ -105,8 +92,13 @@ export class Upload {
     }
 
     async _run() {
-        await this.headers.read();
-        await this.sender.send();
+        const {files, sender} = this;
+        do {
+            await this.headers.read();
+            await sender.send();
+            // More files may have been added meanwhile
+        } while (files.count('new', 'waiting') && !sender.stopped &&
+            !sender.problem && !sender.packed);
     }
 
     cancel() {

@@ -103,10 +103,9 @@ def show_upload(photographer: Photographer, folder: Path
         client.settle()
         client.choose('patient', "Muster", "Muster, Erika")
         form.choose(folder, 'folder')
-        form.send()
-        form.rows('stored').nth(5).wait_for()
+        form.rows('received').nth(5).wait_for()
         photographer.save('upload', client)
-        form.expect_told(f"Stored: {FILES - 1}")
+        form.expect_told(f"Received: {FILES - 1}")
         form.go_on()
     return show
 

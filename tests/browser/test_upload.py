@@ -26,7 +26,7 @@ MANY = 300
 # Enough for something to happen in the middle
 SOME = 40
 # The address that each of them is sent to
-ONE_FILE = re.compile(r'/orthanc/upload\?')
+ONE_FILE = re.compile(r'/orthanc/upload$')
 HOSTILE = '<img src=x onerror=alert(1)>'
 # Milliseconds for many files, beside other tests
 LONG = 300_000
@@ -95,9 +95,9 @@ class Form:
                         }})
         session.detach()
 
-    def send(self, button: str = 'send') -> None:
-        expect(self.button(button)).to_be_enabled(timeout=LONG)
-        self.button(button).click()
+    def retry(self) -> None:
+        expect(self.button('retry')).to_be_enabled(timeout=LONG)
+        self.button('retry').click()
 
     def expect_told(self, *texts: str) -> None:
         """Wait until texts are seen, and told to whoever does not see."""
@@ -115,7 +115,7 @@ class Form:
     def go_on(self) -> None:
         """Go on to the last page."""
         self.client.press("Check")
-        self.client.press("Continue")
+        self.client.press("Upload")
         expect(self.client.button("Close")).to_be_visible(timeout=LONG)
 
     def expect_message(self, *texts: str) -> None:
@@ -182,8 +182,9 @@ class Requests:
         raise AssertionError(f"{self.sent - self._ended} on their way")
 
 
-def send_half(form: Form, act: Callable[[], None]) -> None:
-    """Send files and do something in the middle, however quick they are."""
+def send_half(
+        form: Form, paths: Sequence[Path], act: Callable[[], None]) -> None:
+    """Choose files and do something in the middle, however quick they are."""
     held: list[Route] = []
     passed = itertools.count(1)
 
@@ -193,8 +194,8 @@ def send_half(form: Form, act: Callable[[], None]) -> None:
         else:
             route.continue_()
     form.page.route(ONE_FILE, handle)
-    form.send()
-    expect(form.rows('stored')).to_have_count(SOME // 2, timeout=LONG)
+    form.choose(paths)
+    expect(form.rows('received')).to_have_count(SOME // 2, timeout=LONG)
     act()
     form.page.unroute(ONE_FILE, handle)
     for route in held:
@@ -208,19 +209,19 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
         tmp_path / 'three', 3, MUSTER.puid, MUSTER.in_dicom())
     before = stored(clinic, MUSTER.puid)
     form.choose_by_keyboard(paths)
-    form.expect_told("Files: 3 (", "Check the patients")
-    expect(form.rows('waiting')).to_have_count(3)
+    form.expect_told("Files: 3 (", "All files have been received")
+    expect(form.rows('received')).to_have_count(3)
     expect(form.rows().first).to_contain_text(MUSTER.puid)
-    assert stored(clinic, MUSTER.puid) == before
     form.client.choose('patient', "Muster", "Muster, Erika")
-    form.button('send').press('Enter')
-    form.expect_told("Stored: 3", "All files have been sent")
-    expect(form.button('files')).to_be_focused()
-    assert stored(clinic, MUSTER.puid) == before + 3
     form.client.press("Check")
     form.client.expect_column("Patient Match", *["Matches"] * 3)
-    form.client.press("Continue")
+    expect(form.client.field('chosen')).to_have_value(
+        re.compile(MUSTER.puid))
+    # Nothing is stored before somebody has seen whose images they are
+    assert stored(clinic, MUSTER.puid) == before
+    form.client.press("Upload")
     form.expect_message("Files stored: 3")
+    assert stored(clinic, MUSTER.puid) == before + 3
     form.client.expect_column("State", *["Stored"] * 3)
     form.close()
 
@@ -240,12 +241,12 @@ def test_many_files_and_a_folder_are_dropped(form, clinic, tmp_path):
     expect(form.rows()).to_have_count(200)
     expect(form.client.within(f'{WIDGET} .more')).to_have_text(
         f"Files not listed: {MANY + 4 - 200}")
-    form.send()
-    form.expect_told(f"Stored: {MANY + 3}", "All files have been sent")
-    assert stored(clinic, 'MANY') == MANY
-    assert stored(clinic, 'FOLDER') == 3
+    form.expect_told(
+        f"Received: {MANY + 3}", "All files have been received")
     form.go_on()
     form.expect_message(f"Files stored: {MANY + 3}")
+    assert stored(clinic, 'MANY') == MANY
+    assert stored(clinic, 'FOLDER') == 3
     form.close()
     assert clinic.count(('patient_id', 'in', ['MANY', 'FOLDER'])) == 2
 
@@ -258,13 +259,13 @@ def test_a_folder_is_chosen_with_a_bad_file_in_it(form, clinic, tmp_path):
     paths[2].write_bytes(b'')
     form.choose(folder, 'folder')
     form.expect_told("Files: 4 (", "Skipped: 1")
-    expect(form.rows('waiting').nth(1)).to_contain_text("cannot be read")
-    form.send()
-    form.expect_told("Stored: 2", "Refused: 1", "All files have been sent")
-    expect(form.rows('stored').first).to_contain_text(HOSTILE)
+    form.expect_told(
+        "Received: 2", "Refused: 1", "All files have been received")
+    expect(form.rows('received').first).to_contain_text(HOSTILE)
     expect(form.rows('refused')).to_contain_text("I001")
-    assert stored(clinic, 'BAD') == 2
+    expect(form.rows('refused')).to_contain_text("cannot be read")
     form.go_on()
+    assert stored(clinic, 'BAD') == 2
     form.expect_message("Files stored: 2", "Files refused: 1")
     form.close()
 
@@ -276,53 +277,67 @@ def test_a_zip_is_dropped(form, clinic, tmp_path):
                 'DICOM/I1': paths[0].read_bytes(),
                 'DICOM/I2': paths[1].read_bytes(), 'VIEWER.EXE': b'MZ'}))
     form.drop(disc)
-    expect(form.rows('waiting')).to_contain_text("ZIP archive")
-    form.send()
-    form.expect_told("All files have been sent")
-    expect(form.rows('stored')).to_contain_text("Stored: 2, Skipped: 1")
-    assert stored(clinic, 'DISC') == 2
+    form.expect_told("All files have been received")
+    expect(form.rows('received')).to_contain_text("Received: 2, Skipped: 1")
     form.client.press("Check")
     form.client.expect_column("File", *[
             f'disc.zip/{name}' for name in [
                 'DICOM/I1', 'DICOM/I2', 'VIEWER.EXE']])
-    form.client.press("Continue")
+    form.client.expect_column("Patient ID", 'DISC', 'DISC')
+    assert stored(clinic, 'DISC') == 0
+    form.client.press("Upload")
     form.expect_message("Files stored: 2")
+    assert stored(clinic, 'DISC') == 2
     form.close()
 
 
 def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
-    form.choose(images(tmp_path / 'stop', SOME, 'STOP'))
-    send_half(form, form.button('cancel').click)
+    send_half(
+        form, images(tmp_path / 'stop', SOME, 'STOP'),
+        form.button('cancel').click)
     form.expect_told("Not sent: ", "Files not sent: ")
     expect(form.rows('failed').first).to_contain_text("Stopped")
-    count = stored(clinic, 'STOP')
-    assert SOME // 2 <= count < SOME
-    form.send('retry')
-    form.expect_told("All files have been sent")
+    form.retry()
+    form.expect_told("All files have been received")
+    form.go_on()
     assert stored(clinic, 'STOP') == SOME
-    # Whoever closes the form stops it, too
-    form.button('clear').click()
-    form.choose(images(tmp_path / 'close', SOME, 'CLOSE'))
+    form.close()
+
+
+def test_closing_the_form_stops_a_transfer(form, clinic, tmp_path):
     requests = Requests(form.page)
-    send_half(form, lambda: form.client.button("Cancel").click())
+    send_half(
+        form, images(tmp_path / 'closed', SOME, 'CLOSED'),
+        lambda: form.client.button("Cancel").click())
     form.client.expect_no_dialog()
     requests.wait_ended()
     assert SOME // 2 <= requests.sent < SOME
-    assert stored(clinic, 'CLOSE') <= requests.sent
+    assert stored(clinic, 'CLOSED') == 0
 
 
-def test_orthanc_stops_in_the_middle(form, clinic, tmp_path):
+def test_cancel_leaves_nothing(form, clinic, tmp_path):
+    form.choose(images(tmp_path / 'close', SOME, 'CLOSE'))
+    form.expect_told("All files have been received")
+    form.client.press("Check")
+    expect(form.client.button("Upload")).to_be_visible(timeout=LONG)
+    form.client.button("Cancel").click()
+    form.client.expect_no_dialog()
+    assert stored(clinic, 'CLOSE') == 0
+
+
+def test_orthanc_is_down(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'gone', SOME, 'GONE'))
-    send_half(form, clinic.orthanc.kill)
-    form.expect_told("Not sent: ", "Files not sent: ")
-    expect(form.rows('failed').first).to_contain_text("Check the port")
+    form.expect_told("All files have been received")
+    clinic.orthanc.kill()
+    form.client.press("Check")
+    form.client.press("Upload")
+    expect(form.page.get_by_text("Check the port")).to_be_visible(
+        timeout=LONG)
     clinic.orthanc.start(clinic.orthanc.port)
-    count = stored(clinic, 'GONE')
-    assert 0 < count < SOME
-    form.send('retry')
-    form.expect_told("All files have been sent")
+    form.page.keyboard.press('Escape')
+    form.client.press("Upload")
+    expect(form.client.button("Close")).to_be_visible(timeout=LONG)
     assert stored(clinic, 'GONE') == SOME
-    form.go_on()
     form.close()
 
 
@@ -337,31 +352,29 @@ def expire(clinic: Clinic, login: str) -> None:
 
 
 def test_the_session_expires_in_the_middle(form, clinic, tmp_path):
-    form.choose(images(tmp_path / 'login', SOME, 'LOGIN'))
-    send_half(form, lambda: expire(clinic, 'clerk'))
+    send_half(
+        form, images(tmp_path / 'login', SOME, 'LOGIN'),
+        lambda: expire(clinic, 'clerk'))
     password = form.page.locator('input[type="password"]:visible')
     password.wait_for()
-    assert stored(clinic, 'LOGIN') < SOME
     password.fill(PASSWORD)
     password.press('Enter')
-    form.expect_told(f"Stored: {SOME}", "All files have been sent")
-    assert stored(clinic, 'LOGIN') == SOME
+    form.expect_told(f"Received: {SOME}", "All files have been received")
     form.go_on()
     form.expect_message(f"Files stored: {SOME}")
+    assert stored(clinic, 'LOGIN') == SOME
     form.close()
 
 
 def test_images_of_somebody_else_wait_for_a_person(form, clinic, tmp_path):
     form.choose(images(
             tmp_path / 'other', 2, MUSTER.puid, MUSTER.in_dicom()))
-    form.expect_told("Check the patients")
+    form.expect_told("All files have been received")
     form.client.choose('patient', "Ejemplo", "Ejemplo Núñez, Juan José")
-    form.send()
-    form.expect_told("All files have been sent")
     form.client.press("Check")
     form.client.expect_column("Patient Match", *["Contradicts"] * 2)
     expect(form.client.field('contradictions')).not_to_have_value('')
-    form.client.press("Continue")
+    form.client.press("Upload")
     form.expect_message("contradict the selected patient")
     form.close()
     assert not clinic.count(
@@ -374,7 +387,6 @@ def test_without_the_routes_files_go_through_the_form(
     form.page.route('**/orthanc/upload/*', lambda route: route.fulfill(
             status=404, body=''))
     form.choose(images(tmp_path / 'packed', 2, 'PACKED'))
-    form.send()
     form.expect_told("will be sent when you continue")
     form.client.press("Check")
     form.client.expect_column("Patient ID", "PACKED", "PACKED")

@@ -120,11 +120,12 @@ def test_a_disc_arrives(orthanc):
                 'DICOMDIR': b'', 'AUTORUN.INF': b'[autorun]',
                 'VIEWER/VIEWER.EXE': b'MZ' * 500, 'DICOM/S1/I1': one,
                 'DICOM/S1/I2': two, '../I3': one}))
+    # What needs attention comes first
     assert states(wizard) == [
-        'skipped', 'skipped', 'skipped', 'ready', 'ready', 'refused']
-    assert wizard.form.files[3].name == 'DICOM/S1/I1'
+        'refused', 'ready', 'ready', 'skipped', 'skipped', 'skipped']
+    assert wizard.form.files[1].name == 'DICOM/S1/I1'
     wizard.execute('send')
-    assert states(wizard)[3:] == ['stored', 'stored', 'refused']
+    assert states(wizard)[:3] == ['refused', 'stored', 'stored']
     assert orthanc.counts()['instances'] == 2
 
 
@@ -144,7 +145,7 @@ def test_a_bad_file_loses_no_other(orthanc):
     one, two = images(2)
     wizard = upload(pack([one, one[:200], b'\0' * 1000, b'', two]))
     assert states(wizard) == [
-        'stored', 'refused', 'skipped', 'skipped', 'stored']
+        'refused', 'stored', 'stored', 'skipped', 'skipped']
     assert orthanc.counts()['instances'] == 2
 
 
@@ -182,8 +183,8 @@ def test_orthanc_stops_in_the_middle(orthanc):
     assert stopped.is_set() and wizard.form.failed
     count = found.count('stored')
     assert 0 < count < len(files)
-    assert found == ['stored'] * count + ['failed'] * (len(files) - count)
-    assert all(f.reason for f in wizard.form.files[count:])
+    assert found == ['failed'] * (len(files) - count) + ['stored'] * count
+    assert all(f.reason for f in wizard.form.files[:-count])
     orthanc.start(orthanc.port)
     wizard.execute('send')
     assert set(states(wizard)) <= {'stored', 'present'}
@@ -191,6 +192,16 @@ def test_orthanc_stops_in_the_middle(orthanc):
     assert orthanc.counts()['instances'] == len(files)
     study, = studies(orthanc)
     assert study.instances_count == len(files)
+
+
+def test_cancel_takes_back_what_was_stored(orthanc):
+    before, *files = images(5)
+    orthanc.upload([before])
+    wizard = upload(pack([before, *files]))
+    assert orthanc.counts()['instances'] == 5
+    # As a client does that has got no answer
+    wizard.execute('cancel')
+    assert orthanc.counts()['instances'] == 1
 
 
 def test_study_is_linked_to_the_chosen_patient(orthanc, ana):
@@ -344,6 +355,29 @@ def test_what_is_too_large_is_not_read(orthanc, trytond, server, size):
             (LOOPBACK, trytond.port), timeout=60) as connection:
         connection.sendall(head)
         assert b' 413 ' in connection.recv(100).splitlines()[0]
+
+
+def test_stalled_uploads_hold_no_connection(orthanc, trytond, server):
+    one, = images(1)
+    head = (
+        f'POST /{trytond.tryton.name}/orthanc/upload?server={server} '
+        'HTTP/1.1\r\nHost: localhost\r\n'
+        f'Content-Length: {len(one) + 2**22}\r\nAuthorization: Basic '
+        + b64encode(f'{CLERK}:{PASSWORD}'.encode()).decode()
+        + '\r\n\r\n').encode()
+    stalled = [
+        socket.create_connection((LOOPBACK, trytond.port))
+        for _ in range(20)]
+    try:
+        for connection in stalled:
+            connection.sendall(head + one + bytes(2**21))
+        # Orthanc answers at once, and so does GNU Health
+        assert orthanc.get('/system')
+        found, = send(trytond, server, one).json()['files']
+        assert found['state'] == 'stored'
+    finally:
+        for connection in stalled:
+            connection.close()
 
 
 def test_an_aborted_transfer_leaves_nothing(orthanc, trytond, server):

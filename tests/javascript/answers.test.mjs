@@ -10,18 +10,13 @@ import {explain_status, summarize} from '../../sao_custom/src/answers.mjs';
 
 const texts = (key, values) => values ?
     `${values.state} ${values.count}` : key;
-const answer = (state, hopeless=false) => ({
-    state: state, reason: '', hopeless: hopeless});
+const answer = state => ({state: state, reason: ''});
 
 test("the files in an archive have one answer", () => {
     assert.deepEqual(
         summarize([
-            answer('skipped'), answer('stored'), answer('stored')], texts),
-        {state: 'stored', reason: 'skipped 1, stored 2', hopeless: false});
-    assert.equal(
-        summarize([answer('stored'), answer('failed')], texts).state,
-        'failed');
-    assert.ok(summarize([answer('failed', true)], texts).hopeless);
+            answer('skipped'), answer('received'), answer('received')], texts),
+        {state: 'received', reason: 'skipped 1, received 2'});
     assert.equal(summarize([], texts).state, 'refused');
 });
 
@@ -32,5 +27,6 @@ test("failures are explained", () => {
     for (const status of [403, 404]) {
         assert.deepEqual(explain_status(status), ['forbidden']);
     }
+    assert.deepEqual(explain_status(507), ['full']);
     assert.deepEqual(explain_status(500), ['error', {status: 500}]);
 });

@@ -16,8 +16,7 @@ const custom = require(FILE);
 const READY = {
     state: 'ready', patient_name: "Betz, Ana", patient_id: '1',
     birth_date: '1985-10-04', sex: 'F', modality: 'CT'};
-const STORED = {
-    name: '', state: 'stored', reason: '', study: 'a', hopeless: false};
+const RECEIVED = {name: '', state: 'received', reason: ''};
 
 const texts = key => key;
 const blobs = (...contents) => contents.map(
@@ -52,7 +51,7 @@ class Server {
         if (signal.aborted) {
             throw new custom.Aborted();
         }
-        const answer = this.answers.length ? this.answers.shift() : STORED;
+        const answer = this.answers.length ? this.answers.shift() : RECEIVED;
         if (typeof answer === 'number') {
             return {status: answer, data: null};
         }
@@ -75,7 +74,6 @@ class Server {
 
     upload(found) {
         const upload = new custom.Upload(this, texts, () => {});
-        upload.set_server(7);
         upload.add(found);
         return upload;
     }
@@ -89,11 +87,11 @@ test("files are sent, a few at a time", async() => {
     const promise = upload.start();
     assert.equal(upload.value, null);
     await promise;
-    assert.deepEqual(new Set(states(upload)), new Set(['stored']));
+    assert.deepEqual(new Set(states(upload)), new Set(['received']));
     assert.equal(server.most, 3);
     assert.deepEqual(
         server.requests.map(([number]) => number), [0, 1, 2, 3, 4, 5, 6, 7]);
-    assert.equal(server.requests[0][1], '?server=7');
+    assert.equal(server.requests[0][1], '');
     assert.equal(
         decoded(upload.value), `TRANSFER ${'f'.repeat(32)} 0`);
     assert.equal(upload.progress, 1);
@@ -109,7 +107,7 @@ test("what holds no image stays here", async() => {
         ...blobs('a', 'b', 'c'), {path: 'gone', file: null}]);
     await upload.start();
     assert.deepEqual(
-        states(upload), ['stored', 'skipped', 'stored', 'refused']);
+        states(upload), ['received', 'skipped', 'received', 'refused']);
     assert.equal(server.requests.length, 2);
 });
 
@@ -129,33 +127,30 @@ test("a header that is longer is read again", async() => {
 test("what failed is sent again, and nothing else", async() => {
     const server = new Server();
     server.answers = [
-        STORED, {...STORED, state: 'failed', reason: 'down'}, 413,
-        [STORED, {...STORED, state: 'refused'}]];
+        RECEIVED, 413, [RECEIVED, {...RECEIVED, state: 'refused'}], 500];
     const upload = server.upload(blobs('a', 'b', 'c', 'd'));
     await upload.start();
     assert.deepEqual(
-        states(upload), ['stored', 'failed', 'refused', 'stored']);
-    assert.equal(upload.files.entries[1].reason, 'down');
+        states(upload), ['received', 'refused', 'received', 'failed']);
+    assert.equal(upload.files.entries[3].reason, 'error');
     assert.match(decoded(upload.value), / 1$/);
     server.requests = [];
     await upload.retry();
-    assert.deepEqual(server.requests, [[1, '?server=7']]);
+    assert.deepEqual(server.requests, [[3, '']]);
     assert.equal(upload.files.left, 0);
 });
 
 test("nothing more is sent to a server that is gone", async() => {
-    for (const gone of [
-            {...STORED, state: 'failed', reason: 'down', hopeless: true}, 0,
-            503]) {
+    for (const gone of [0, 503, 507]) {
         const server = new Server();
-        server.answers = [STORED, gone];
+        server.answers = [RECEIVED, gone];
         const upload = server.upload(blobs(...'abcdefghijkl'));
         await upload.start();
         assert.ok(server.requests.length <= 6);
         assert.ok(upload.files.count('failed') >= 7);
         assert.equal(upload.files.count('waiting', 'sending'), 0);
         await upload.retry();
-        assert.equal(upload.files.count('stored'), 12);
+        assert.equal(upload.files.count('received'), 12);
     }
 });
 
@@ -168,10 +163,7 @@ test("what is added while files are sent is sent next", async() => {
     }
     upload.add(blobs('e'));
     await promise;
-    await upload.identify();
-    assert.equal(upload.files.count('stored'), 4);
-    await upload.start();
-    assert.equal(upload.files.count('stored'), 5);
+    assert.equal(upload.files.count('received'), 5);
     assert.match(decoded(upload.value), / 0$/);
 });
 
@@ -184,51 +176,24 @@ test("a transfer can be stopped and carried on", async() => {
     }
     upload.cancel();
     await promise;
-    const stored = upload.files.count('stored');
-    assert.ok(stored < 12);
-    assert.equal(upload.files.count('failed'), 12 - stored);
+    const received = upload.files.count('received');
+    assert.ok(received < 12);
+    assert.equal(upload.files.count('failed'), 12 - received);
     assert.equal(upload.files.entries[11].reason, 'canceled');
     await upload.retry();
-    assert.equal(upload.files.count('stored'), 12);
+    assert.equal(upload.files.count('received'), 12);
 });
 
-test("another server or a lost transfer gets all files", async() => {
+test("a lost transfer gets all files", async() => {
     const server = new Server();
     const upload = server.upload(blobs('a', 'b'));
     await upload.start();
-    upload.set_server(8);
-    assert.equal(upload.value, null);
-    assert.deepEqual(states(upload), ['waiting', 'waiting']);
-    server.requests = [];
-    await upload.start();
-    assert.deepEqual(server.requests, [[0, '?server=8'], [1, '?server=8']]);
     server.answers = [410];
     upload.add(blobs('c'));
     await upload.start();
     assert.deepEqual(states(upload), ['failed', 'failed', 'failed']);
     await upload.retry();
-    assert.equal(upload.files.count('stored'), 3);
-});
-
-test("another server is chosen while files are sent", async() => {
-    const server = new Server();
-    const upload = server.upload(blobs('a', 'b', 'c', 'd'));
-    const post = server.post;
-    server.post = async(path, body, options) => {
-        const answer = await post.call(server, path, body, options);
-        if (path.startsWith('?')) {
-            // The answer is there, and cannot be taken back
-            upload.set_server(8);
-        }
-        return answer;
-    };
-    await upload.start();
-    assert.deepEqual(states(upload), ['failed', 'failed', 'failed', 'failed']);
-    server.post = post;
-    server.requests = [];
-    await upload.retry();
-    assert.equal(upload.files.count('stored'), 4);
-    assert.ok(server.requests.every(([, path]) => path === '?server=8'));
+    assert.equal(upload.files.count('received'), 3);
 });
 
 test("what is cleared does not count any more", async() => {
@@ -262,14 +227,6 @@ test("without a route files go through the form", async() => {
     assert.deepEqual(server.requests, []);
 });
 
-test("the server is chosen first", async() => {
-    const upload = new Server().upload(blobs('a'));
-    upload.set_server(null);
-    await upload.start();
-    assert.equal(upload.problem, 'server');
-    assert.deepEqual(states(upload), ['waiting']);
-});
-
 test("what is removed meanwhile does not come back", async() => {
     const upload = new Server().upload(blobs('a', 'b'));
     const promise = upload.identify();
@@ -285,7 +242,6 @@ test("a user who does not log in again sends nothing more", async() => {
         throw new custom.LoggedOut();
     };
     const upload = new custom.Upload({post: refuse}, texts, () => {});
-    upload.set_server(7);
     upload.add(blobs('a', 'b'));
     await upload.start();
     assert.deepEqual(states(upload), ['failed', 'failed']);

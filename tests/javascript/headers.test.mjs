@@ -75,6 +75,15 @@ test("only a long header is read further, a few at a time", async() => {
     assert.equal(route.files.count('waiting'), 10);
 });
 
+test("a header that is longer still is left to the server", async() => {
+    const route = new Route(() => ({state: 'refused', reason: 'cut'}));
+    route.add('x'.repeat(1024 * 1024 + 1), 'y');
+    await route.reader.read();
+    assert.deepEqual(route.states, ['waiting', 'waiting']);
+    assert.deepEqual(
+        route.files.entries.map(entry => entry.reason), ['', 'cut']);
+});
+
 test("archives, other files and files that are gone", async() => {
     const route = new Route(size => [
         null, {state: 'archive'}, {state: 'skipped', reason: 'no image'},

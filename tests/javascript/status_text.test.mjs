@@ -34,20 +34,20 @@ test("without files there is only the problem", () => {
 });
 
 test("files and patients are counted", () => {
-    assert.deepEqual(lines(['stored', 'refused', 'stored'], {value: []}), [
-        'total 3,3 B', 'counts stored,2', 'counts refused,1', 'several 3',
+    const states = ['received', 'refused', 'received'];
+    assert.deepEqual(lines(states, {value: [1]}), [
+        'total 3,3 B', 'counts received,2', 'counts refused,1', 'several 3',
         'finished']);
 });
 
 test("the last line says what to do", () => {
     for (const [expected, states, values] of [
-            ['progress 1,2,50', ['stored', 'sending'], {
+            ['progress 1,2,50', ['received', 'sending'], {
                 busy: true, progress: 0.509}],
             ['packed', ['waiting'], {packed: true}],
             ['unfinished 2', ['failed', 'waiting'], {}],
             ['reading', ['new', 'waiting'], {}],
-            ['ready', ['waiting'], {}],
-            ['counts stored,1', ['stored'], {}],
+            ['counts received,1', ['received'], {}],
             ['too_many', ['waiting'], {problem: 'too_many'}]]) {
         assert.equal(lines(states, {...ONE, ...values}).at(-1), expected);
     }

@@ -65,8 +65,8 @@ global.document = {
     }};
 
 const ACTIONS = Object.fromEntries(
-    ['add', 'send', 'cancel', 'retry', 'clear'].map(name => [name, () => {}]));
-const BUTTONS = ['files', 'folder', 'send', 'cancel', 'retry', 'clear'];
+    ['add', 'cancel', 'retry', 'clear'].map(name => [name, () => {}]));
+const BUTTONS = ['files', 'folder', 'cancel', 'retry', 'clear'];
 
 // Return the toolbar of an upload with files in some states
 function show(states, {readonly=false, focus='files', ...values}={}) {
@@ -89,22 +89,21 @@ test("only buttons that make sense can be used", () => {
             [['files', 'folder'], [], {}],
             [[], [], {readonly: true}],
             [['files', 'folder', 'clear'], ['new', 'waiting'], {}],
-            [['files', 'folder', 'send', 'clear'], ['waiting'], {}],
             [['files', 'folder', 'clear'], ['waiting'], {packed: true}],
             [['cancel'], ['waiting', 'sending', 'failed'], {busy: true}],
             [['files', 'folder', 'retry', 'clear'], ['failed'], {}],
-            [['files', 'folder', 'clear'], ['stored'], {}]]) {
+            [['files', 'folder', 'clear'], ['received'], {}]]) {
         assert.deepEqual(usable(show(states, values)), expected);
     }
 });
 
 test("the focus goes from a button that is gone to the next step", () => {
     for (const [expected, states, values] of [
-            ['send', ['waiting'], {}],
             ['cancel', ['sending'], {busy: true}],
             ['retry', ['failed'], {}],
-            ['files', ['stored'], {}]]) {
-        show(states, {focus: 'send', ...values});
+            ['files', ['received'], {}]]) {
+        const focus = values.busy ? 'retry' : 'cancel';
+        show(states, {focus: focus, ...values});
         assert.equal(focused.name, expected);
     }
 });
@@ -115,6 +114,6 @@ test("the focus stays where no button can be used", () => {
 });
 
 test("after clearing the files can be selected at once", () => {
-    show(['stored'], {focus: 'clear'}).clear.click();
+    show(['received'], {focus: 'clear'}).clear.click();
     assert.equal(focused.name, 'files');
 });

@@ -11,10 +11,10 @@ import {Transfer, shorten} from '../../sao_custom/src/transfer.mjs';
 test("a file is sent with its number and its name", async() => {
     const sent = [];
     const transfer = new Transfer(
-        {post: (...options) => sent.push(options)}, 7, 'key');
+        {post: (...options) => sent.push(options)}, 'key');
     const file = new Blob(['a']);
     transfer.send({number: 3, path: 'Röntgen/I 1', file: file}, null, null);
-    assert.deepEqual(sent, [['?server=7', file, {
+    assert.deepEqual(sent, [['', file, {
         headers: {
             'X-Transfer': 'key', 'X-File': 3,
             'X-File-Name': 'R%C3%B6ntgen%2FI%201'},
@@ -22,7 +22,7 @@ test("a file is sent with its number and its name", async() => {
 });
 
 test("the wizard gets the key, and how many files were not sent", () => {
-    const value = new Transfer(null, 7, 'key').value(2);
+    const value = new Transfer(null, 'key').value(2);
     assert.equal(new TextDecoder().decode(value), 'TRANSFER key 2');
 });
 

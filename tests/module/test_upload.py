@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import datetime as dt
+import errno
+import io
+import json
 import os
 import tempfile
 import time
+from contextlib import contextmanager
 from unittest.mock import patch
 from xml.dom import minidom
 
 from lxml import etree
+from pydicom import Dataset, dcmread
 
 from trytond.config import config
 from trytond.pool import Pool
@@ -26,6 +31,50 @@ WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
 START = 'gnuhealth.imaging_orthanc.upload_image_data.start'
 STORED = {
     'ID': 'abc-1', 'ParentStudy': 'abc-2', 'Status': 'Success'}
+
+
+@contextmanager
+def full_disk(code, flag=os.O_CREAT):
+    "The disk of the upload folder has no space for what is opened so"
+    original = os.fdopen
+    opened = os.open
+    full = set()
+
+    def remembering(path, flags, *args, **kwargs):
+        handle = opened(path, flags, *args, **kwargs)
+        if flags & flag:
+            full.add(handle)
+        return handle
+
+    def refusing(handle, *args, **kwargs):
+        if handle in full:
+            os.close(handle)
+            raise OSError(code, os.strerror(code))
+        return original(handle, *args, **kwargs)
+
+    with patch('os.open', remembering), patch('os.fdopen', refusing):
+        yield
+
+
+def long_header():
+    "Return a file whose patient comes after the first MiB"
+    item = Dataset()
+    item.ReferencedSOPInstanceUID = '2.25.' + '1' * 39
+    dataset = dcmread(io.BytesIO(dicom()))
+    dataset.ReferencedInstanceSequence = [item] * 20_000
+    return written(dataset)
+
+
+def without(keyword):
+    dataset = dcmread(io.BytesIO(dicom()))
+    delattr(dataset, keyword)
+    return written(dataset)
+
+
+def written(dataset):
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=False)
+    return file.getvalue()
 
 
 class UploadTestCase(RpcTestCase):
@@ -85,7 +134,17 @@ class UploadTestCase(RpcTestCase):
         return view['defaults']
 
     def spooled(self):
+        "Return the sessions; the files beside each belong to it"
+        return [n for n in self.files() if '.' not in n]
+
+    def files(self):
         return os.listdir(self.folder) if os.path.exists(self.folder) else []
+
+    def deleted(self):
+        "Return the instances that Orthanc was asked to delete"
+        return [
+            id_ for r in self.peer.received if r.path == '/tools/bulk-delete'
+            for id_ in json.loads(r.body)['Resources']]
 
     def sent(self):
         return [r.body for r in self.peer.received if r.path == '/instances']
@@ -138,7 +197,7 @@ class UploadWizardTestCase(UploadTestCase):
             with self.subTest(data=data[:8]):
                 with self.assertRaises(Told):
                     self.check(data)
-        self.assertEqual(self.spooled(), [])
+        self.assertEqual(self.files(), [])
 
     def test_choices_are_checked(self):
         for values in [
@@ -157,7 +216,8 @@ class UploadWizardTestCase(UploadTestCase):
 
     def test_files_are_shown_before_they_are_sent(self):
         page = self.check(pack([dicom(1), b'MZ', dicom(2, PatientID='')]))
-        first, second, third = page['files']
+        # By patient; what holds no image comes last
+        third, first, second = page['files']
         self.assertEqual(first['state'], 'ready')
         self.assertEqual(first['patient_name'], "Betz, Ana María")
         self.assertEqual(first['patient_id'], 'GNU777ORG')
@@ -166,6 +226,7 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertIn("not a DICOM file", second['reason'])
         self.assertEqual(third['patient_id'], '')
         self.assertNotIn('fits', first)
+        self.assertIsNone(page['chosen'])
         self.assertIsNone(page['contradictions'])
         self.assertEqual(self.peer.received, [])
 
@@ -177,8 +238,54 @@ class UploadWizardTestCase(UploadTestCase):
             patient=self.patient.id)
         self.assertEqual(
             [f['fits'] for f in page['files']],
-            ['fits', 'differs', 'contradicts'])
+            ['contradicts', 'differs', 'fits'])
         self.assertTrue(page['contradictions'])
+        self.assertEqual(
+            page['chosen'], "Betz, Ana · GNU777ORG · 1985-10-04".replace(
+                "Betz, Ana", self.name_of(self.patient)))
+        # What differs is there with both values
+        contradicts, differs, fits = (
+            f['differences'] for f in page['files'])
+        self.assertIn("1985-10-04", contradicts)
+        self.assertIn("1950-12-31", contradicts)
+        self.assertIn("1985-04-10", differs)
+        self.assertNotIn("Birth", fits)
+
+    def name_of(self, patient):
+        with Transaction().start(self.db_name, 1):
+            return Pool().get('gnuhealth.patient')(patient.id).rec_name
+
+    def test_archives_are_looked_into_before_anything_is_stored(self):
+        page = self.check(
+            archive({
+                    'I10': dicom(1), 'I2': dicom(2), 'VIEWER.EXE': b'MZ',
+                    'other': dicom(3, PatientID='X', PatientName='Who^Knows',
+                        PatientBirthDate='19501231', PatientSex='M')}),
+            patient=self.patient.id)
+        self.assertEqual(
+            [(f['name'], f['state'], f.get('fits')) for f in page['files']], [
+                ('other', 'ready', 'contradicts'),
+                ('I2', 'ready', 'fits'), ('I10', 'ready', 'fits'),
+                ('VIEWER.EXE', 'skipped', None)])
+        self.assertEqual(self.peer.received, [])
+
+    def test_headers_that_are_long_are_read_on(self):
+        data = long_header()
+        page = self.check(pack([data]))
+        self.assertEqual(
+            [(f['state'], f['patient_id']) for f in page['files']],
+            [('ready', 'GNU777ORG')])
+        self.assertEqual(self.check(archive({'a': data}))['files'][0][
+                'patient_id'], 'GNU777ORG')
+
+    def test_what_is_missing_is_named(self):
+        for name, text in [
+                ('SOPClassUID', "SOP class UID"),
+                ('StudyInstanceUID', "study, series or SOP instance UID")]:
+            with self.subTest(name=name):
+                with self.assertRaises(Told) as raised:
+                    self.check(without(name))
+                self.assertIn(text, str(raised.exception))
 
     def test_the_id_of_another_patient_contradicts(self):
         page = self.check(
@@ -192,26 +299,42 @@ class UploadWizardTestCase(UploadTestCase):
                 2):
             page = self.check(pack([dicom(1), dicom(2), b'x']))
         self.assertEqual(
-            [f['state'] for f in page['files']], ['skipped', 'ready'])
+            [f['state'] for f in page['files']], ['ready', 'ready'])
         self.assertIn("2", page['message'])
 
     def test_the_database_keeps_no_file(self):
         self.check(dicom(PatientComments='x' * 5000))
         self.assertLess(len(self.kept()), 500)
-        file, = self.spooled()
-        self.assertEqual(
-            os.stat(os.path.join(self.folder, file)).st_mode & 0o777, 0o600)
+        self.assertEqual(len(self.files()), 2)
+        for file in self.files():
+            path = os.path.join(self.folder, file)
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         self.calls.wizard(WIZARD, 'delete', self.id)
-        self.assertEqual(self.spooled(), [])
+        self.assertEqual(self.files(), [])
 
     def test_what_was_left_is_cleaned_up(self):
         self.check(dicom())
         left, = self.spooled()
         yesterday = time.time() - 25 * 60 * 60
-        os.utime(os.path.join(self.folder, left), (yesterday, yesterday))
+        for file in self.files():
+            os.utime(os.path.join(self.folder, file), (yesterday, yesterday))
         self.check(dicom())
-        self.assertEqual(len(self.spooled()), 1)
+        self.assertEqual(len(self.files()), 2)
         self.assertNotIn(left, self.spooled())
+
+    def test_a_full_disk_is_told(self):
+        for code in [errno.ENOSPC, errno.EDQUOT]:
+            with full_disk(code), self.assertRaises(Told) as raised:
+                self.check(dicom())
+            self.assertIn("no space", str(raised.exception))
+            self.assertEqual(self.files(), [])
+        self.check(dicom())
+        # While it is noted what was sent
+        with full_disk(errno.ENOSPC, os.O_APPEND):
+            with self.assertRaises(Told):
+                self.send()
+        self.assertEqual(
+            [f['state'] for f in self.send()['files']], ['stored'])
 
     def test_a_folder_of_others_is_not_used(self):
         os.mkdir(self.folder)
@@ -232,13 +355,15 @@ class UploadWizardTestCase(UploadTestCase):
         page = self.send(files=page['files'])
         self.assertEqual(
             [f['state'] for f in page['files']],
-            ['stored', 'skipped', 'present', 'refused'])
-        self.assertIn("Bad file format", page['files'][3]['reason'])
+            ['refused', 'stored', 'present', 'skipped'])
+        self.assertIn("Bad file format", page['files'][0]['reason'])
         self.assertEqual(self.sent(), [one, two, three])
         self.assertFalse(page['failed'])
         self.assertNotIn('patient_name', self.kept())
+        # What is in Orthanc needs no space here
+        self.assertEqual(self.files(), self.spooled())
         self.calls.wizard(WIZARD, 'delete', self.id)
-        self.assertEqual(self.spooled(), [])
+        self.assertEqual(self.files(), [])
 
     def test_what_was_not_sent_is_sent_later(self):
         self.peer.script(
@@ -249,7 +374,7 @@ class UploadWizardTestCase(UploadTestCase):
         page = self.send()
         self.assertEqual(
             [f['state'] for f in page['files']],
-            ['stored', 'failed', 'stored'])
+            ['failed', 'stored', 'stored'])
         self.assertTrue(page['failed'])
         self.peer.received.clear()
         page = self.execute('send', result={'failed': True})[
@@ -257,6 +382,71 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertEqual(
             {f['state'] for f in page['files']}, {'stored'})
         self.assertEqual(self.sent(), [two])
+
+    def test_what_was_interrupted_goes_on_where_it_was(self):
+        one, two = dicom(1), dicom(2)
+        self.check(pack([one, two]))
+        with patch(
+                'trytond.modules.health_orthanc.wizard.upload.import_studies',
+                side_effect=KeyError), self.assertRaises(RpcError):
+            self.send()
+        self.peer.received.clear()
+        self.assertEqual(
+            {f['state'] for f in self.send()['files']}, {'stored'})
+        self.assertEqual(self.sent(), [])
+
+    def cancel(self, **data):
+        answer = self.execute('cancel', **data)
+        self.assertNotIn('view', answer)
+
+    def test_cancel_before_sending_leaves_nothing(self):
+        self.check(dicom())
+        self.cancel(review={})
+        self.assertEqual(self.peer.received, [])
+        self.calls.wizard(WIZARD, 'delete', self.id)
+        self.assertEqual(self.files(), [])
+
+    def test_cancel_takes_back_what_was_stored_and_nothing_else(self):
+        self.peer.script(
+            '/instances', reply_json({**STORED, 'ID': 'new-1'}),
+            reply_json({**STORED, 'ID': 'old', 'Status': 'AlreadyStored'}),
+            reply_json({**STORED, 'ID': 'new-2'}), status(503))
+        self.peer.script('/tools/bulk-delete', reply_json({}))
+        self.check(pack([dicom(n) for n in range(4)]))
+        self.assertTrue(self.send()['failed'])
+        self.peer.script('/tools/bulk-delete', status(503))
+        with self.assertRaises(Told):
+            self.cancel(result={'failed': True})
+        self.peer.received.clear()
+        self.peer.script('/tools/bulk-delete', reply_json({}))
+        self.cancel(result={'failed': True})
+        self.assertEqual(self.deleted(), ['new-1', 'new-2'])
+        # The list of studies follows
+        with Transaction().start(self.db_name, 1):
+            self.assertTrue(
+                Pool().get('gnuhealth.orthanc.notification').search([
+                        ('orthanc_UID', '=', STORED['ParentStudy']),
+                        ('kind', '=', 'upload')]))
+        # A second time there is nothing left
+        self.peer.received.clear()
+        self.cancel(result={'failed': True})
+        self.assertEqual(self.peer.received, [])
+
+    def test_one_button_leads_on(self):
+        Wizard = self.wizard_class()
+        for name, expected in [
+                ('start', 'check'), ('review', 'send'), ('result', 'end')]:
+            buttons = getattr(Wizard, name).buttons
+            self.assertEqual(
+                [b.state for b in buttons if b.default], [expected])
+            # All others lead back, or are for errors
+            self.assertLessEqual(
+                {b.state for b in buttons if not b.default and not b.states},
+                {'end', 'cancel'})
+
+    def wizard_class(self):
+        with Transaction().start(self.db_name, 1):
+            return Pool().get(WIZARD, type='wizard')
 
     def test_a_server_that_lets_nobody_in_gets_nothing(self):
         self.check(dicom())
@@ -267,10 +457,12 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertEqual(len(self.spooled()), 1)
 
     def test_what_is_lost_is_told(self):
-        self.check(dicom())
-        os.unlink(os.path.join(self.folder, *self.spooled()))
-        with self.assertRaises(Told):
-            self.send()
+        for files in [self.files, self.spooled]:
+            self.check(dicom())
+            for name in files():
+                os.unlink(os.path.join(self.folder, name))
+            with self.assertRaises(Told):
+                self.send()
 
     def test_a_key_leads_nowhere_else(self):
         secret = os.path.join(os.path.dirname(self.folder), 'a' * 32)
@@ -310,12 +502,17 @@ class UploadWizardTestCase(UploadTestCase):
         page, patient, link, user = self.upload_of(self.patient)
         self.assertEqual(
             (patient, link, user), (self.patient, 'manual', self.clerk))
+        study, = page['studies']
+        self.assertIn("GNU777ORG", study['place'])
+        self.assertIn("2026-03-04", study['study'])
 
     def test_studies_are_not_linked_against_a_contradiction(self):
         page, patient, link, user = self.upload_of(self.other)
         self.assertNotEqual(patient, self.other)
         self.assertIsNone(user)
         self.assertIn("contradict", page['message'])
+        study, = page['studies']
+        self.assertIn("waiting in", study['place'].lower())
 
     def test_a_reason_without_a_confirmation_is_none(self):
         _, patient, _, _ = self.upload_of(self.other, reason="Sure")
@@ -346,23 +543,18 @@ class UploadRouteTestCase(UploadTestCase):
 
     def transfer(self, key, *contents):
         "Send files that belong together"
+        answers = []
         for number, data in enumerate(contents):
             response = self.post(data, headers={
                     'X-Transfer': key, 'X-File': number,
                     'X-File-Name': f'I%C3%A9{number}'})
             self.assertEqual(response.status_code, 200)
+            answers.append([f['state'] for f in response.json['files']])
+        return answers
 
     def check_sent(self, key, left=0, **values):
         "Give the wizard what was sent, and return its second page"
-        view = self.execute('check', start={
-                'server_config': str(self.server.id),
-                'data_to_upload': f'TRANSFER {key} {left}'.encode(),
-                **values})['view']
-        self.assertEqual(view['state'], 'sent')
-        return view['defaults']
-
-    def link(self, **values):
-        return self.execute('link', sent=values)['view']['defaults']
+        return self.check(f'TRANSFER {key} {left}'.encode(), **values)
 
     def outcome(self, data):
         "Return what became of the only file"
@@ -439,79 +631,112 @@ class UploadRouteTestCase(UploadTestCase):
 
     def test_the_wizard_takes_up_what_was_sent(self):
         key = self.begin()
-        self.peer.script(
-            '/instances', status(503), reply_json(STORED),
-            reply_json(STORED))
-        self.transfer(key, dicom(1))
+        self.transfer(key, dicom(7))
         # A server was stopped while it wrote
         with open(os.path.join(self.folder, key), 'ab') as file:
             file.write(b'[7,[["I7",')
-        # What was noted before is replaced
-        self.transfer(
-            key, dicom(1), b'text', archive({'a': dicom(2), 'b': b'MZ'}))
+        # What was received before is replaced
+        self.assertEqual(
+            self.transfer(
+                key, dicom(1), b'text',
+                archive({'a': dicom(2), 'b': b'MZ'})),
+            [['received'], ['skipped'], ['received', 'skipped']])
         page = self.check_sent(key, left=4)
         self.assertEqual(
             [(f['name'], f['state']) for f in page['files']], [
-                ('Ié0', 'stored'), ('Ié1', 'skipped'),
-                ('Ié2/a', 'stored'), ('Ié2/b', 'skipped')])
-        self.assertEqual(page['files'][2]['patient_id'], 'GNU777ORG')
+                ('Ié0', 'ready'), ('Ié2/a', 'ready'),
+                ('Ié1', 'skipped'), ('Ié2/b', 'skipped')])
+        self.assertEqual(page['files'][1]['patient_id'], 'GNU777ORG')
         self.assertIn("not uploaded: 4", page['message'])
-        self.peer.received.clear()
-        page = self.link(files=page['files'])
-        self.assertEqual(len(page['files']), 4)
+        # Nothing has been stored until now
+        self.assertEqual(self.peer.received, [])
+        page = self.send(files=page['files'])
+        self.assertEqual(
+            [(f['name'], f['state']) for f in page['files']], [
+                ('Ié0', 'stored'), ('Ié2/a', 'stored'),
+                ('Ié1', 'skipped'), ('Ié2/b', 'skipped')])
         self.assertFalse(page['failed'])
-        self.assertEqual(self.sent(), [])
+        self.assertEqual(self.sent(), [dicom(1), dicom(2)])
         self.calls.wizard(WIZARD, 'delete', self.id)
-        self.assertEqual(self.spooled(), [])
+        self.assertEqual(self.files(), [])
 
     def test_what_was_sent_is_compared_with_the_chosen_patient(self):
         key = self.begin()
-        self.transfer(key, dicom(1), dicom(2, PatientBirthDate='19501231'))
+        self.transfer(key, archive({
+                    'a': dicom(1),
+                    'b': dicom(2, PatientBirthDate='19501231')}))
         page = self.check_sent(key, patient=self.patient.id)
         self.assertEqual(
-            [f['fits'] for f in page['files']], ['fits', 'contradicts'])
+            [f['fits'] for f in page['files']], ['contradicts', 'fits'])
         self.assertTrue(page['contradictions'])
 
-    def test_what_was_sent_is_linked_as_confirmed(self):
-        with Transaction().start(self.db_name, 1) as transaction:
-            uid = create_study(
-                self.server, patient_id='GNU777ORG',
-                patient_name='Betz^Ana María', patient_sex='F',
-                patient_birth_date=dt.date(1985, 10, 4)).orthanc_UID
-            transaction.commit()
-        self.peer.script(
-            '/instances', reply_json({**STORED, 'ParentStudy': uid}))
+    def test_a_full_disk_has_a_status(self):
         key = self.begin()
-        self.transfer(key, dicom())
-        for values, linked in [
-                ({}, False), ({'reason': "Sure"}, False),
-                ({'confirmed': True, 'reason': "Wrong bracelet"}, True)]:
-            with patch(
-                    'trytond.modules.health_orthanc.exchange.upload.Engine'):
-                self.check_sent(key, patient=self.other.id)
-                self.link(**values)
-            with Transaction().start(self.db_name, 1):
-                study, = Pool().get(STUDY).search([
-                        ('orthanc_UID', '=', uid)])
-                self.assertEqual(study.patient == self.other, linked)
+        with full_disk(errno.ENOSPC):
+            response = self.post(dicom(), headers={'X-Transfer': key})
+            self.assertEqual(response.status_code, 507)
+            self.assertEqual(
+                self.post(b'-', path='/transfer').status_code, 507)
+        with patch('tempfile.TemporaryFile', side_effect=OSError(
+                    errno.ENOSPC, "full")):
+            self.assertEqual(self.post(dicom()).status_code, 507)
+        self.assertEqual(self.files(), [key])
+        self.assertEqual(self.peer.received, [])
+
+    def test_a_client_that_stops_is_left(self):
+        class Stalled:
+            "A body that ends in silence"
+            def __init__(self, data):
+                self.data = data
+
+            def tell(self):
+                return 0
+
+            def seek(self, *position):
+                return 0
+
+            def read(self, size=-1):
+                if not self.data:
+                    raise TimeoutError
+                found, self.data = self.data[:size], self.data[size:]
+                return found
+
+        limits = []
+
+        class Watched:
+            "A socket of which it is known how long it waits"
+            def gettimeout(self):
+                return None
+
+            def settimeout(self, seconds):
+                limits.append(seconds)
+
+        data = dicom() + bytes(2**21)
+        for headers in [{}, {'X-Transfer': self.begin()}]:
+            response = self.post(
+                None, headers=headers,
+                input_stream=Stalled(data),
+                environ_overrides={
+                    'CONTENT_LENGTH': str(len(data) + 100),
+                    'werkzeug.socket': Watched()})
+            self.assertIn(response.status_code, {400, 408})
+        self.assertEqual(limits, [120, None] * 2)
+        # Orthanc has not even been asked for a connection
+        self.assertEqual(self.peer.received, [])
+        self.assertFalse([n for n in self.files() if '.' in n])
 
     def test_a_transfer_belongs_to_who_began_it(self):
         key = self.begin()
         with Transaction().start(self.db_name, 1) as transaction:
             clerk = create_user(
                 'rival', 'health_orthanc.group_imaging_orthanc').id
-            other = create_server(
-                label="Other", domain='http://127.0.0.1:1').id
             transaction.commit()
-        for values in [{'user': clerk}, {'server': other}]:
-            response = self.post(
-                dicom(), headers={'X-Transfer': key}, **values)
-            self.assertEqual(response.status_code, 410)
+        response = self.post(
+            dicom(), headers={'X-Transfer': key}, user=clerk)
+        self.assertEqual(response.status_code, 410)
         response = self.post(dicom(), headers={'X-Transfer': '../x'})
         self.assertEqual(response.status_code, 410)
         self.assertEqual(self.peer.received, [])
-        with self.assertRaises(Told):
-            self.check_sent(key, server_config=str(other))
         self.calls = self.session(clerk)
         self.id, _, _ = self.calls.wizard(WIZARD, 'create')
         with self.assertRaises(Told):

@@ -7,7 +7,6 @@ export const DE = {
     files: "Dateien auswählen",
     folder: "Ordner auswählen",
     drop: "oder Dateien, Ordner oder ein ZIP-Archiv hierher ziehen",
-    send: "Senden",
     cancel: "Anhalten",
     retry: "Übrige Dateien senden",
     clear: "Liste leeren",
@@ -17,10 +16,9 @@ export const DE = {
     patient: "Patient",
     state: "Status",
     new: "Wird gelesen",
-    waiting: "Bereit zum Senden",
+    waiting: "Wartet",
     sending: "Wird gesendet: {percent} %",
-    stored: "Gespeichert",
-    present: "Bereits gespeichert",
+    received: "Empfangen",
     refused: "Abgelehnt",
     skipped: "Übersprungen",
     failed: "Nicht gesendet",
@@ -31,23 +29,23 @@ export const DE = {
     several: "Die Bilder gehören zu {count} verschiedenen Patienten.",
     more: "Nicht aufgeführte Dateien: {count}",
     reading: "Die Dateien werden gelesen …",
-    ready: "Prüfen Sie die Patienten und drücken Sie dann „Senden“.",
-    finished: "Alle Dateien wurden gesendet. Fahren Sie mit der nächsten " +
-        "Seite fort.",
+    finished: "Alle Dateien wurden empfangen. Prüfen Sie auf der nächsten " +
+        "Seite, wessen Bilder es sind.",
     unfinished: "Nicht gesendete Dateien: {count}. Senden Sie die übrigen " +
         "Dateien oder fahren Sie ohne sie fort.",
     packed: "Die Dateien werden gesendet, wenn Sie zur nächsten Seite gehen.",
     too_many: "Ohne die Upload-Route von health_orthanc können höchstens " +
         "{size} gesendet werden. Wählen Sie weniger Dateien aus oder bitten " +
         "Sie den Administrator, die Route freizugeben.",
-    server: "Wählen Sie zuerst den Server aus.",
     canceled: "Angehalten",
     unreadable: "Die Datei kann nicht gelesen werden.",
     too_large: "Die Datei ist größer, als der Administrator erlaubt.",
-    forbidden: "Sie dürfen keine Dateien auf diesen Server hochladen.",
+    forbidden: "Sie dürfen keine Dateien hochladen.",
     unreachable: "GNU Health ist nicht erreichbar. Versuchen Sie es später " +
         "erneut.",
     logged_out: "Sie sind nicht mehr angemeldet.",
+    full: "Auf dem Server ist kein Platz für die Dateien. Laden Sie weniger " +
+        "Dateien auf einmal hoch oder fragen Sie den Administrator.",
     lost: "Dieser Upload ist abgelaufen. Senden Sie alle Dateien erneut.",
     error: "Die Anfrage ist fehlgeschlagen (HTTP-Status {status}).",
 };

@@ -7,7 +7,6 @@ export const FR = {
     files: "Sélectionner des fichiers",
     folder: "Sélectionner un dossier",
     drop: "ou déposez ici des fichiers, des dossiers ou une archive ZIP",
-    send: "Envoyer",
     cancel: "Arrêter",
     retry: "Envoyer les fichiers restants",
     clear: "Vider la liste",
@@ -17,10 +16,9 @@ export const FR = {
     patient: "Patient",
     state: "État",
     new: "Lecture en cours",
-    waiting: "Prêt à envoyer",
+    waiting: "En attente",
     sending: "Envoi\u00A0: {percent}\u00A0%",
-    stored: "Enregistré",
-    present: "Déjà enregistré",
+    received: "Reçu",
     refused: "Refusé",
     skipped: "Ignoré",
     failed: "Non envoyé",
@@ -31,8 +29,8 @@ export const FR = {
     several: "Les images appartiennent à {count} patients différents.",
     more: "Fichiers non affichés\u00A0: {count}",
     reading: "Lecture des fichiers en cours…",
-    ready: "Vérifiez les patients, puis appuyez sur «\u00A0Envoyer\u00A0».",
-    finished: "Tous les fichiers ont été envoyés. Passez à la page suivante.",
+    finished: "Tous les fichiers ont été reçus. Vérifiez à la page suivante " +
+        "à qui appartiennent les images.",
     unfinished: "Fichiers non envoyés\u00A0: {count}. Envoyez les fichiers " +
         "restants ou continuez sans eux.",
     packed: "Les fichiers seront envoyés lorsque vous passerez à la page " +
@@ -40,13 +38,14 @@ export const FR = {
     too_many: "Sans la route de téléversement de health_orthanc, vous " +
         "pouvez envoyer {size} au maximum. Sélectionnez moins de fichiers " +
         "ou demandez à l'administrateur d'activer la route.",
-    server: "Sélectionnez d'abord le serveur.",
     canceled: "Arrêté",
     unreadable: "Le fichier ne peut pas être lu.",
     too_large: "Le fichier est plus gros que ne l'autorise l'administrateur.",
-    forbidden: "Vous ne pouvez pas téléverser de fichiers vers ce serveur.",
+    forbidden: "Vous ne pouvez pas téléverser de fichiers.",
     unreachable: "GNU Health est injoignable. Réessayez plus tard.",
     logged_out: "Vous n'êtes plus connecté.",
+    full: "Le serveur n'a pas de place pour les fichiers. Téléversez moins " +
+        "de fichiers à la fois ou demandez à l'administrateur.",
     lost: "Ce téléversement a expiré. Envoyez à nouveau tous les fichiers.",
     error: "La requête a échoué (statut HTTP {status}).",
 };

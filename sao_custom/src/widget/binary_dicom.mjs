@@ -31,7 +31,6 @@ export function make_widget() {
             });
             this.toolbar = new Toolbar(text, this.el, {
                 add: found => this._add(found),
-                send: () => this._run(this.upload.start()),
                 cancel: () => this.upload.cancel(),
                 retry: () => this._run(this.upload.retry()),
                 clear: () => this.upload.clear(),
@@ -68,7 +67,7 @@ export function make_widget() {
 
         _add: function(found) {
             this.upload.add(found);
-            this._run(this.upload.identify());
+            this._run(this.upload.start());
         },
 
         _run: function(promise) {
@@ -78,9 +77,6 @@ export function make_widget() {
 
         display: function() {
             BinaryDicom._super.display.call(this);
-            const record = this.record;
-            const field = record && record.model.fields.server_config;
-            this.upload.set_server(field && Number(field.get(record)) || null);
             this._changed();
         },
 
@@ -110,6 +106,10 @@ export function make_widget() {
             }
             this.attached = this.el[0].isConnected;
             this._set_value();
+            // The dialog's own button is the only one that leads on
+            this.el.closest('.modal-content, .wizard-form').find(
+                '.modal-footer .btn-primary').prop(
+                'disabled', !this.upload.value);
             this.toolbar.update(this.upload, this._readonly);
             this.status.update(this.upload);
             this.table.update(this.upload.files);

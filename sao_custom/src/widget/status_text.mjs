@@ -3,7 +3,7 @@
 
 /* The text below the buttons: counts, and what to do next */
 
-const COUNTED = ['stored', 'present', 'refused', 'skipped', 'failed'];
+const COUNTED = ['received', 'refused', 'skipped', 'failed'];
 
 /**
  * Describe an upload in a few lines.
@@ -53,9 +53,6 @@ function describe_next_step(upload, text) {
     }
     if (files.count('new')) {
         return text('reading');
-    }
-    if (files.count('waiting')) {
-        return text('ready');
     }
     return upload.value ? text('finished') : '';
 }

@@ -14,7 +14,7 @@ function row_class(state) {
         return 'danger';
     }
     return {
-        stored: 'success', present: 'success', skipped: 'text-muted',
+        received: 'success', skipped: 'text-muted',
     }[state] || '';
 }
 

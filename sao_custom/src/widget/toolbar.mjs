@@ -11,7 +11,7 @@ export class Toolbar {
      * @param {function} text - returned by `translator`
      * @param {jQuery} parent
      * @param {Object} actions - functions `add` (with the files that were
-     *     selected), `send`, `cancel`, `retry`, `clear`
+     *     selected), `cancel`, `retry`, `clear`
      */
     constructor(text, parent, actions) {
         this.text = text;
@@ -29,9 +29,8 @@ export class Toolbar {
             'files', 'btn-default', () => select_files.click());
         this.folder = this._button(
             'folder', 'btn-default', () => select_folder.click());
-        this.send = this._button('send', 'btn-primary', actions.send);
         this.cancel = this._button('cancel', 'btn-danger', actions.cancel);
-        this.retry = this._button('retry', 'btn-primary', actions.retry);
+        this.retry = this._button('retry', 'btn-default', actions.retry);
         this.clear = this._button('clear', 'btn-link', () => {
             actions.clear();
             this.focus();
@@ -78,9 +77,6 @@ export class Toolbar {
         const focused = document.activeElement;
         this.files.prop('disabled', busy || readonly);
         this.folder.prop('disabled', busy || readonly);
-        this.send.toggle(
-            !busy && files.count('new', 'waiting') > 0 && !upload.packed)
-            .prop('disabled', files.count('new') > 0);
         this.cancel.toggle(busy);
         this.retry.toggle(!busy && files.count('failed') > 0);
         this.clear.toggle(files.entries.length > 0 && !busy);
