@@ -4,6 +4,7 @@
 
 import logging
 import secrets
+from itertools import count
 from urllib.parse import urlsplit
 
 from sql import Null
@@ -52,6 +53,21 @@ def _origin(url):
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {
         'http': 80, 'https': 443}.get(parts.scheme)
+
+
+def _numbered(Server, name, pattern):
+    "Return a function for a value of a copy that no other server has"
+    taken = set()
+
+    def value(origin):
+        with inactive_records():
+            for number in count(2):
+                text = pattern.format(origin[name].rstrip('/'), number)
+                if text not in taken and not Server.search(
+                        [(name, '=', text)], limit=1):
+                    taken.add(text)
+                    return text
+    return value
 
 
 class Server(
@@ -406,12 +422,29 @@ class Server(
 
     @classmethod
     def copy(cls, servers, default=None):
+        """Duplicate servers, without their secrets.
+
+        Label and URL are unique: a copy has other ones, and is inactive until
+        somebody has entered its own.
+        """
+        Pool().get('ir.model.access').check(cls.__name__, 'create')
+        cls.check_read(servers)
         default = default.copy() if default is not None else {}
         for name in [
                 'identifier', 'initial_index', 'last_notification',
                 'validated']:
             default.setdefault(name, None)
-        return super().copy(servers, default=default)
+        # Also if the client names another one
+        default.update(sealed_password=None, sealed_client_key=None)
+        if 'domain' not in default:
+            default['domain'] = _numbered(cls, 'domain', '{}/copy-{}')
+            default.setdefault('active', False)
+        if 'label' not in default:
+            default['label'] = _numbered(cls, 'label', '{} ({})')
+        # The user may not read the secrets, of which nothing is left
+        with without_check_access():
+            copies = super().copy(servers, default=default)
+        return cls.browse(copies)
 
     @classmethod
     def delete(cls, servers):

@@ -52,6 +52,15 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
             Button("Close", 'end', 'tryton-close', default=True),
             ])
 
+    # The text with the key, within one call: it is not kept in the session
+    _configuration = None
+
+    @classmethod
+    def execute(cls, session_id, data, state_name):
+        # Clients may send the page with the key back
+        data = {name: page for name, page in data.items() if name != 'show'}
+        return super().execute(session_id, data, state_name)
+
     def default_start(self, fields):
         "Suggest the URL of this GNU Health"
         return {'url': http_host()}
@@ -60,7 +69,7 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
         "Create the key; former ones stop working"
         # The key is only shown on the next page. The text has few lines,
         # because clients cut long texts.
-        self.show.configuration = json.dumps({
+        self._configuration = json.dumps({
                 'HealthOrthanc': {
                     'Url': self.start.url.strip().rstrip('/'),
                     'Database': Transaction().database.name,
@@ -72,4 +81,4 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
 
     def default_show(self, fields):
         "Show the configuration with the key"
-        return {'configuration': self.show.configuration}
+        return {'configuration': self._configuration}

@@ -186,6 +186,13 @@ class PluginTestCase(AccessTestCase):
             configuration['Server'],
             self.stored(SERVER, self.server.id, 'identifier'))
         self.assertEqual(self.get(configuration['Key']).status_code, 200)
+        # Neither the call nor what clients send back leaves it in a session
+        page = {'configuration': answer['view']['defaults']['configuration']}
+        session.wizard(
+            name, 'execute', id_, {'show': page}, 'start', **context)
+        with Transaction().start(self.db_name, 1):
+            data = Pool().get('ir.session.wizard')(id_).data
+        self.assertNotIn(configuration['Key'], data)
 
 
 class SecretsTestCase(AccessTestCase):
@@ -381,3 +388,21 @@ class SecretsTestCase(AccessTestCase):
             cursor.execute(f'SELECT * FROM "{table}"')
             rows.extend(cursor.fetchall())
         return rows
+
+    def test_a_copy_of_a_server_has_no_secret(self):
+        for login, session in self.everybody():
+            if login != 'administrator':
+                with self.assertRaises(Refused):
+                    session.model(SERVER, 'copy', [self.server.id])
+                continue
+            id_, = session.model(
+                SERVER, 'copy', [self.server.id], {'sealed_password': 'x'})
+            row, = session.model(
+                SERVER, 'read', [id_], [
+                    'label', 'user', 'password', 'client_key', 'active'])
+            self.assertEqual(row['user'], 'reader')
+            self.assertIsNone(row['password'])
+            self.assertIsNone(row['client_key'])
+            self.assertFalse(row['active'])
+            for name in ['sealed_password', 'sealed_client_key']:
+                self.assertIsNone(self.stored(SERVER, id_, name))

@@ -454,7 +454,19 @@ class LifeTestCase(OrthancTestCase):
         self.assertIsNone(copy.last_changed_index)
         self.assertIsNone(copy.change_anchors)
         self.assertFalse(copy.validated)
-        self.assertEqual(unseal(copy.sealed_password), 'sesame')
+        self.assertIsNone(copy.sealed_password)
+        self.assertIsNone(copy.password)
+
+    @with_transaction()
+    def test_a_copy_has_a_label_and_a_url_of_its_own(self):
+        server = create_server(label="PACS", domain='http://pacs.example.org')
+        copies = [Pool().get(SERVER).copy([server])[0] for _ in range(2)]
+        self.assertEqual([c.label for c in copies], ["PACS (2)", "PACS (3)"])
+        self.assertEqual(
+            [c.domain for c in copies], [
+                'http://pacs.example.org/copy-2',
+                'http://pacs.example.org/copy-3'])
+        self.assertFalse(any(c.active for c in copies))
 
     @with_transaction()
     def test_counts(self):
