@@ -16,6 +16,7 @@ import configparser
 import errno
 import fcntl
 import getpass
+import grp
 import hashlib
 import http.client
 import io
@@ -825,6 +826,57 @@ def encode_dump(text: str, charset: str) -> bytes:
     return b'\n'.join(lines)
 
 
+# --- permissions ------------------------------------------------------
+# Who may read the worklist files, which hold data of patients.
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """The group and the permissions of files.
+
+    Attributes
+    ----------
+    mode
+        The permissions.
+    group
+        A number; None for the group of the folder, so that a server that
+        belongs to it can read the files.
+    """
+    mode: int = 0o640
+    group: int | None = None
+
+    def apply(self, path: Path, folder: Path) -> None:
+        """Set those of a file, if it has others.
+
+        Raises
+        ------
+        OSError
+            If they cannot be set: only a member of a group can give files to
+            it.
+        """
+        found = path.stat()
+        group = self.group
+        if group is None:
+            group = folder.stat().st_gid
+        if found.st_gid != group and self.mode & stat.S_IRWXG:
+            os.chown(path, -1, group)
+        if stat.S_IMODE(found.st_mode) != self.mode:
+            path.chmod(self.mode)
+
+
+def parse_group(text: str) -> int:
+    """Return the number of a group from its name or number."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        return grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise ValueError(text) from None
+
+
+parse_group.__name__ = 'group'  # for the message of argparse
+
+
 # --- staging ----------------------------------------------------------
 # New files, written in a folder of their own before they are published.
 
@@ -858,16 +910,17 @@ class Staging:
     ----------
     folder
         Of the worklist.
-    mode
-        The permissions of new files.
+    permissions
+        Of new files.
     dump2dcm
         Whether dump2dcm writes the files of its templates.
     """
 
-    def __init__(self, folder: Path, mode: int, dump2dcm: bool):
+    def __init__(
+            self, folder: Path, permissions: Permissions, dump2dcm: bool):
         self._folder = folder
         self._path = folder / STAGING
-        self._mode = mode
+        self._permissions = permissions
         self._dump2dcm = dump2dcm
 
     def remove(self) -> None:
@@ -906,7 +959,7 @@ class Staging:
             if not wanted or staged.remark:
                 path.unlink(missing_ok=True)
                 path.write_bytes(item.dicom)
-            path.chmod(self._mode)
+            self._permissions.apply(path, self._folder)
             with path.open('rb') as file:
                 os.fsync(file)
             staged.digest = digest_file(path)
@@ -914,6 +967,12 @@ class Staging:
         except BadDicom:
             staged.problem = (
                 f"GNU Health sent no DICOM file for {item.name}.")
+        except PermissionError:
+            full.set()
+            staged.problem = (
+                f"Cannot give files in {self._folder} to its group: run as a"
+                " member of this group, or use --group or --mode.")
+            path.unlink(missing_ok=True)
         except OSError as error:
             full.set()
             staged.problem = describe_write_error(self._folder, error)
@@ -1034,18 +1093,20 @@ class Folder:
     ----------
     path
         Of the folder, which must exist.
-    mode
-        The permissions of the files.
+    permissions
+        Of the files.
     dump2dcm
         Whether dump2dcm writes the files of its templates.
     """
 
-    def __init__(self, path: Path, mode: int = 0o644, dump2dcm: bool = True):
+    def __init__(
+            self, path: Path, permissions: Permissions = Permissions(),
+            dump2dcm: bool = True):
         if not path.is_dir():
             raise Unusable(f"There is no folder {path}.")
         self._path = path
-        self._mode = mode
-        self._staging = Staging(path, mode, dump2dcm)
+        self._permissions = permissions
+        self._staging = Staging(path, permissions, dump2dcm)
 
     def _file(self, name: str) -> Path:
         return self._path / (name + SUFFIX)
@@ -1189,8 +1250,7 @@ class Folder:
         for file in files.values():
             path = self._file(file['name'])
             try:
-                if stat.S_IMODE(path.stat().st_mode) != self._mode:
-                    path.chmod(self._mode)
+                self._permissions.apply(path, self._path)
             except OSError:
                 pass  # It is missing, or the file system has no modes.
 
@@ -1272,7 +1332,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> None:
     """Update the folder once, or until a signal."""
     folder = Folder(
-        options.worklists, options.mode, not options.no_dump2dcm)
+        options.worklists, Permissions(options.mode, options.group),
+        not options.no_dump2dcm)
     former = len(folder.find_former())
     if former and not options.regenerate:
         print_error(
@@ -1316,8 +1377,11 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="write the files as GNU Health has made them from the "
         "templates: this is faster and does not need dcmtk")
     parser.add_argument(
-        '--mode', type=parse_mode, default=0o644, metavar='OCTAL',
-        help="permissions of the files (default: 644)")
+        '--mode', type=parse_mode, default=0o640, metavar='OCTAL',
+        help="permissions of the files (default: 640)")
+    parser.add_argument(
+        '--group', type=parse_group, metavar='GROUP',
+        help="group of the files (default: that of the folder)")
     parser.add_argument(
         '--timeout', type=float, default=60, metavar='SECONDS',
         help="how long to wait for an answer of GNU Health "

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of the worklist files."""
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from .locks import exclude_other_runs, pause_queries
 from .manifest import (
     MANIFEST, FileRecord, Manifest, make_record, read_manifest)
 from .messages import shorten, warn_of_remarks
+from .permissions import Permissions
 from .staging import StagedFile, Staging, describe_write_error, digest_file
 from .worklist import PREFIX, SUFFIX, Listing, WorklistItem
 
@@ -56,18 +56,20 @@ class Folder:
     ----------
     path
         Of the folder, which must exist.
-    mode
-        The permissions of the files.
+    permissions
+        Of the files.
     dump2dcm
         Whether dump2dcm writes the files of its templates.
     """
 
-    def __init__(self, path: Path, mode: int = 0o644, dump2dcm: bool = True):
+    def __init__(
+            self, path: Path, permissions: Permissions = Permissions(),
+            dump2dcm: bool = True):
         if not path.is_dir():
             raise Unusable(f"There is no folder {path}.")
         self._path = path
-        self._mode = mode
-        self._staging = Staging(path, mode, dump2dcm)
+        self._permissions = permissions
+        self._staging = Staging(path, permissions, dump2dcm)
 
     def _file(self, name: str) -> Path:
         return self._path / (name + SUFFIX)
@@ -211,8 +213,7 @@ class Folder:
         for file in files.values():
             path = self._file(file['name'])
             try:
-                if stat.S_IMODE(path.stat().st_mode) != self._mode:
-                    path.chmod(self._mode)
+                self._permissions.apply(path, self._path)
             except OSError:
                 pass  # It is missing, or the file system has no modes.
 

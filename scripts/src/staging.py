@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .dicom_file import BadDicom, read_dicom
 from .dump2dcm import convert
+from .permissions import Permissions
 from .worklist import SUFFIX, WorklistItem
 
 STAGING = '.gnuhealth-worklist.tmp'
@@ -45,16 +46,17 @@ class Staging:
     ----------
     folder
         Of the worklist.
-    mode
-        The permissions of new files.
+    permissions
+        Of new files.
     dump2dcm
         Whether dump2dcm writes the files of its templates.
     """
 
-    def __init__(self, folder: Path, mode: int, dump2dcm: bool):
+    def __init__(
+            self, folder: Path, permissions: Permissions, dump2dcm: bool):
         self._folder = folder
         self._path = folder / STAGING
-        self._mode = mode
+        self._permissions = permissions
         self._dump2dcm = dump2dcm
 
     def remove(self) -> None:
@@ -93,7 +95,7 @@ class Staging:
             if not wanted or staged.remark:
                 path.unlink(missing_ok=True)
                 path.write_bytes(item.dicom)
-            path.chmod(self._mode)
+            self._permissions.apply(path, self._folder)
             with path.open('rb') as file:
                 os.fsync(file)
             staged.digest = digest_file(path)
@@ -101,6 +103,12 @@ class Staging:
         except BadDicom:
             staged.problem = (
                 f"GNU Health sent no DICOM file for {item.name}.")
+        except PermissionError:
+            full.set()
+            staged.problem = (
+                f"Cannot give files in {self._folder} to its group: run as a"
+                " member of this group, or use --group or --mode.")
+            path.unlink(missing_ok=True)
         except OSError as error:
             full.set()
             staged.problem = describe_write_error(self._folder, error)

@@ -23,6 +23,7 @@ from .folder import Folder, Plan
 from .json_rpc import Client
 from .manifest import Manifest
 from .messages import print_error
+from .permissions import Permissions, parse_group
 from .signals import Terminated, raise_on_signals
 from .worklist import SUFFIX, fetch
 
@@ -57,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> None:
     """Update the folder once, or until a signal."""
     folder = Folder(
-        options.worklists, options.mode, not options.no_dump2dcm)
+        options.worklists, Permissions(options.mode, options.group),
+        not options.no_dump2dcm)
     former = len(folder.find_former())
     if former and not options.regenerate:
         print_error(
@@ -101,8 +103,11 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="write the files as GNU Health has made them from the "
         "templates: this is faster and does not need dcmtk")
     parser.add_argument(
-        '--mode', type=parse_mode, default=0o644, metavar='OCTAL',
-        help="permissions of the files (default: 644)")
+        '--mode', type=parse_mode, default=0o640, metavar='OCTAL',
+        help="permissions of the files (default: 640)")
+    parser.add_argument(
+        '--group', type=parse_group, metavar='GROUP',
+        help="group of the files (default: that of the folder)")
     parser.add_argument(
         '--timeout', type=float, default=60, metavar='SECONDS',
         help="how long to wait for an answer of GNU Health "

@@ -218,8 +218,21 @@ def test_lost_permission_is_given_back(health, folder, run):
     (folder / 'gnuhealth-1.wl').chmod(0o600)
     before = contents(folder)
     run()
-    assert stat.S_IMODE((folder / 'gnuhealth-1.wl').stat().st_mode) == 0o644
+    assert stat.S_IMODE((folder / 'gnuhealth-1.wl').stat().st_mode) == 0o640
     assert contents(folder) == before
+
+
+def test_only_the_group_reads_the_files(health, folder, run):
+    health.open(1)
+    # Only root may give files to a group that it is not in
+    group = max(os.getgroups()) if os.getuid() else 12345
+    os.chown(folder, -1, group)
+    run()
+    found = (folder / 'gnuhealth-1.wl').stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o640, group)
+    # That of another one, also of files that are there
+    run('--group', str(os.getgid()))
+    assert (folder / 'gnuhealth-1.wl').stat().st_gid == os.getgid()
 
 
 # What was done to the folder meanwhile
@@ -563,6 +576,7 @@ def test_unusable_call_of_a_process(unchanged, arguments, variables):
         (['--mode', '888'], {}),
         (['--mode', '7777'], {}),
         (['--mode', '0'], {}),
+        (['--group', 'no such group'], {}),
         ])
 def test_unusable_call(unchanged, arguments, variables):
     _, run = unchanged
