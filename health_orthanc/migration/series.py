@@ -20,6 +20,7 @@ def prepare_series(Series, module_name):
         add_note('series', count_rows(Series.__table__()))
         add_note('series_doubles', duplicates.count())
         duplicates.merge_texts('notes')
+        duplicates.fill_values()
         duplicates.move_children(
             'gnuhealth_imaging_orthanc_series_instances', 'series')
         duplicates.delete()
@@ -38,6 +39,7 @@ def prepare_instances(Instance, module_name):
     duplicates = Duplicates(Instance, 'series')
     add_note('instances', count_rows(Instance.__table__()))
     add_note('instances_doubles', duplicates.count())
+    duplicates.fill_values()
     duplicates.delete()
     return True
 

@@ -108,6 +108,7 @@ def _merge_twins(Study):
     add_note('twins', duplicates.count())
     duplicates.merge_texts('notes')
     duplicates.merge_texts('merge_comment', '; ')
+    duplicates.fill_values()
     doubtful = []
     for id_, comment in copy_links(Study.__table__(), duplicates.links()):
         doubtful.append(id_)

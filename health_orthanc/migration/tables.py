@@ -20,6 +20,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
+from ..common.application import MODULE
 from ..core.dicom.values import display_names
 
 __all__ = [
@@ -86,6 +87,13 @@ def update_each(table, key, column, pairs):
                 where=key == values.column1))
 
 
+# Columns that no duplicate gives to the record that is kept: others decide
+# about links
+_OWN_COLUMNS = {
+    'id', 'create_uid', 'create_date', 'write_uid', 'write_date',
+    'orthanc_UID', 'patient', 'imaging_test'}
+
+
 class Duplicates:
     """Records with the same parent and Orthanc id; the first one is kept
 
@@ -98,6 +106,7 @@ class Duplicates:
 
     def __init__(self, Model, parent):
         self._model = Model.__name__
+        self._handler = Model.__table_handler__(MODULE)
         self._table = Table(Model._table)
         self._parent = parent
 
@@ -149,6 +158,28 @@ class Duplicates:
                     [getattr(self._table, name)], [separator.join(found)],
                     where=self._table.id == kept))
 
+    def fill_values(self):
+        """Give the kept records the values that only their duplicates have.
+
+        The duplicates are asked in the order in which they were created.
+        """
+        names = sorted(
+            self._handler._columns.keys() - _OWN_COLUMNS - {self._parent})
+        lacking = defaultdict(dict)
+        held = defaultdict(dict)
+        for kept, id_, *values in execute(
+                self._select('id', *names, first=True)):
+            for name, value in zip(names, values):
+                if id_ == kept:
+                    held[name][kept] = value
+                elif not _is_empty(value):
+                    lacking[name].setdefault(kept, value)
+        for name, values in lacking.items():
+            update_each(
+                self._table, self._table.id, getattr(self._table, name), [
+                    (kept, value) for kept, value in values.items()
+                    if _is_empty(held[name].get(kept))])
+
     def move_children(self, name, parent):
         "Give the rows of a child table the kept record as parent"
         child, duplicates = Table(name), self._select('id')
@@ -165,6 +196,10 @@ class Duplicates:
             duplicates.kept)
         execute(self._table.delete(
                 where=self._table.id.in_(duplicates.select(duplicates.id))))
+
+
+def _is_empty(value):
+    return value is None or value == ''
 
 
 def move_resources(source, from_model, from_id, to_model, to_id):
