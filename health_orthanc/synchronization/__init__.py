@@ -4,8 +4,8 @@
 
 from . import (
     cron, damaged_names, engine, notification, routes, run, series, server,
-    store, study)
+    store, study, tasks)
 
 __all__ = [
     'cron', 'damaged_names', 'engine', 'notification', 'routes', 'run',
-    'series', 'server', 'store', 'study']
+    'series', 'server', 'store', 'study', 'tasks']

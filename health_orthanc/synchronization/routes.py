@@ -13,8 +13,9 @@ from trytond.protocols.wrappers import (
     set_max_request_size, with_pool, with_transaction)
 from trytond.wsgi import app
 
-from ..common.routes import check_plugin, json_response
+from ..common.routes import check_plugin, json_response, known_database
 from .notification import NotificationError
+from .tasks import run_tasks, take_tasks
 
 __all__ = ['notify']
 
@@ -25,6 +26,7 @@ logger = logging.getLogger('trytond.modules.health_orthanc.routes')
 
 
 @app.route('/<database_name>/orthanc/notify', methods={'POST'})
+@known_database
 @set_max_request_size(NOTIFICATION_SIZE)
 @with_pool
 def notify(request, pool):
@@ -47,20 +49,22 @@ def notify(request, pool):
     user = check_plugin(request, pool)
     try:
         try:
-            received = _receive(request, pool, user)
+            received, tasks = _receive(request, pool, user)
         except SQLConstraintError:
             # A concurrent request has stored the same event
-            received = _receive(request, pool, user)
+            received, tasks = _receive(request, pool, user)
     except (ValueError, RecursionError) as error:
         logger.warning("Notification refused: %s", _reason(error))
         abort(HTTPStatus.BAD_REQUEST)
+    run_tasks(pool, tasks)
     return json_response(request, {'received': received})
 
 
 @with_transaction(readonly=False)
 def _receive(request, pool, user):
     Notification = pool.get('gnuhealth.orthanc.notification')
-    return Notification.receive(json.loads(request.get_data()), user)
+    received = Notification.receive(json.loads(request.get_data()), user)
+    return received, take_tasks()
 
 
 def _reason(error):
