@@ -5,7 +5,7 @@
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pyson import Bool, Eval
 
-from .preview import get_images
+from .preview import get_image_problems, get_images
 from .resource import ResourceMixin
 from .viewer import ViewableMixin
 
@@ -34,6 +34,10 @@ class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
         searcher='search_server_label')
     image = fields.Function(
         fields.Binary("Image"), 'get_image', loading='lazy')
+    image_problem = fields.Function(
+        fields.Text(
+            "No Image", help="Why no image can be shown."),
+        'get_image_problem', loading='lazy')
 
     @classmethod
     def __setup__(cls):
@@ -84,6 +88,10 @@ class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     @classmethod
     def get_image(cls, instances, name):
         return get_images(instances)
+
+    @classmethod
+    def get_image_problem(cls, instances, name):
+        return get_image_problems(instances)
 
     def viewer_values(self):
         "Return the values of the placeholders in viewer URLs"

@@ -8,15 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cachetools import TTLCache, cached
 
+from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..core.orthanc.errors import NoImage, NotFound, OrthancError
-from ..core.orthanc.images import WITHOUT_IMAGES, study_thumbnail
+from ..core.orthanc.images import (
+    WITHOUT_IMAGES, Obstacle, explain_no_image, study_thumbnail)
 from ..core.secrets import SecretUnavailable
 
-__all__ = ['get_frame', 'get_images', 'get_thumbnails']
+__all__ = [
+    'describe_obstacle', 'get_frame', 'get_image_problems', 'get_images',
+    'get_thumbnail_problems', 'get_thumbnails']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.image')
 
@@ -78,6 +82,72 @@ def get_images(instances):
     return _fetch_images(instances, [
             (i, _cache_key(i.server, i.orthanc_UID))
             for i in instances if i.series.study not in withheld], fetch)
+
+
+def get_image_problems(instances):
+    """Return why instances have no image to show.
+
+    Parameters
+    ----------
+    instances : list of Instance
+
+    Returns
+    -------
+    dict
+        Text in the user's language, or None, by the id of each instance.
+    """
+    def fetch(client, key):
+        *_, orthanc_id, frame = key
+        try:
+            _cached(key, lambda: client.rendered(
+                    orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
+        except NoImage:
+            return explain_no_image(client, orthanc_id)
+
+    return _describe_all(_fetch_images(instances, [
+                (i, _cache_key(i.server, i.orthanc_UID))
+                for i in instances], fetch))
+
+
+def get_thumbnail_problems(studies):
+    """Return why studies have no thumbnail, as `get_image_problems` does."""
+    def fetch(client, series_ids):
+        if study_thumbnail(client, series_ids, THUMBNAIL_SIZE):
+            return None
+        series = client.bulk_content(series_ids[:1])
+        instances = series[0].get('Instances') if series else None
+        return explain_no_image(client, instances[0]) if instances else None
+
+    wanted, found = [], {}
+    for study in studies:
+        if study.missing_since or not study.series:
+            continue
+        series = [
+            s.orthanc_UID for s in study.series
+            if not s.missing_since and s.instances_count
+            and s.modality not in WITHOUT_IMAGES]
+        if series:
+            wanted.append((study, series))
+        else:
+            found[study.id] = Obstacle.NO_PIXELS
+    return _describe_all({
+            **_fetch_images(studies, wanted, fetch), **found})
+
+
+def _describe_all(obstacles):
+    return {
+        id_: describe_obstacle(obstacle) if obstacle else None
+        for id_, obstacle in obstacles.items()}
+
+
+def describe_obstacle(obstacle):
+    """Return why there is no image, in the user's language.
+
+    Parameters
+    ----------
+    obstacle : Obstacle
+    """
+    return gettext(f'health_orthanc.msg_image_{obstacle.value}')
 
 
 def get_frame(instance, frame):
@@ -159,4 +229,6 @@ def _fetch_image(client, key, fetch):
     except OrthancError as error:
         logger.info("No image: %s", error.kind)
         return None
-    return fields.Binary.cast(image) if image else None
+    if isinstance(image, bytes):
+        return fields.Binary.cast(image)
+    return image

@@ -14,7 +14,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from ..common.access import HiddenFieldsMixin
-from .preview import get_thumbnails
+from .preview import get_thumbnail_problems, get_thumbnails
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
 
@@ -118,6 +118,9 @@ class Study(
         fields.Integer("Images"), 'get_counts')
     thumbnail = fields.Function(
         fields.Binary("Thumbnail"), 'get_thumbnail', loading='lazy')
+    thumbnail_problem = fields.Function(
+        fields.Text("No Image", help="Why no image can be shown."),
+        'get_thumbnail_problem', loading='lazy')
     link_base_url = fields.Function(
         fields.Char("Link Base URL"), 'get_link_base_url')
     ohif_viewer_link = fields.Function(
@@ -265,6 +268,10 @@ class Study(
     @classmethod
     def get_thumbnail(cls, studies, name):
         return get_thumbnails(studies)
+
+    @classmethod
+    def get_thumbnail_problem(cls, studies, name):
+        return get_thumbnail_problems(studies)
 
     def get_link_base_url(self, name):
         return self.server.link_base_url

@@ -3,12 +3,13 @@
 """Wizard that shows the frames of an instance"""
 
 from trytond.model import ModelView, fields
-from trytond.pyson import Eval
+from trytond.pyson import Bool, Eval
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
-from ..archive.preview import get_frame
+from ..archive.preview import get_frame, get_image_problems
 from ..common.access import RestrictedWizardMixin
 from ..common.exceptions import orthanc_errors
+from ..core.orthanc.errors import NoImage
 from ..linking.unconfirmed import check_confirmed
 
 __all__ = ['Preview', 'PreviewShow']
@@ -19,6 +20,9 @@ class PreviewShow(ModelView):
     __name__ = 'gnuhealth.imaging_orthanc.preview.show'
 
     image = fields.Binary("Image", readonly=True)
+    problem = fields.Text(
+        "No Image", readonly=True,
+        states={'invisible': ~Bool(Eval('problem'))})
     frame = fields.Integer(
         "Frame", required=True,
         domain=[
@@ -66,8 +70,14 @@ class Preview(RestrictedWizardMixin, Wizard):
         check_confirmed([self.record.series.study])
         count = self.record.number_of_frames or 1
         frame = min(max(getattr(self.show, 'frame', None) or 1, 1), count)
+        image = problem = None
+        try:
+            image = get_frame(self.record, frame - 1)
+        except NoImage:
+            problem = get_image_problems([self.record])[self.record.id]
         return {
-            'image': get_frame(self.record, frame - 1),
+            'image': image,
+            'problem': problem,
             'frame': frame,
             'frames_count': count,
             }
