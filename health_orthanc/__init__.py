@@ -63,7 +63,7 @@ def register():
         orders.request.Request,
         worklist.request.Request,
         linking.request.Request,
-        linking.late_images.LateImages,
+        linking.request.LateImages,
         linking.replacement.PatientReplacement,
         linking.moves.ReplacementMove,
         orders.step.ProcedureStep,

@@ -4,12 +4,12 @@
 
 from . import (
     attributes, candidates, configuration, dismissal, explanations, fulfilment,
-    history, late_images, link, moves, orthanc_patient, party, patient,
-    patient_fields, queue, replacement, request, result, review, search_keys,
-    study, study_order, unconfirmed)
+    history, link, moves, orthanc_patient, party, patient, patient_fields,
+    queue, replacement, request, result, review, search_keys, study,
+    study_order, unconfirmed)
 
 __all__ = [
     'attributes', 'candidates', 'configuration', 'dismissal', 'explanations',
-    'fulfilment', 'history', 'late_images', 'link', 'moves', 'orthanc_patient',
-    'party', 'patient', 'patient_fields', 'queue', 'replacement', 'request',
-    'result', 'review', 'search_keys', 'study', 'study_order', 'unconfirmed']
+    'fulfilment', 'history', 'link', 'moves', 'orthanc_patient', 'party',
+    'patient', 'patient_fields', 'queue', 'replacement', 'request', 'result',
+    'review', 'search_keys', 'study', 'study_order', 'unconfirmed']

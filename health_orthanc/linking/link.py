@@ -170,6 +170,8 @@ def assess_choices(attributes, patient=None, requests=()):
     ids = [r.id for r in requests]
     known = order_attributes(ids)
     orders = [known[id_][1] for id_ in ids] or [OrderAttributes(None)]
+    if len(orders) == 1:
+        return [_assess_candidate(attributes, Candidate(chosen, orders[0]))]
     return [
         _assess_candidate(
             without_orders(attributes, order, [

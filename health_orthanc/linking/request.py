@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Matching of studies after an order, and images after its cancellation"""
 
-from trytond.model import ModelView, fields
+from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -11,7 +11,7 @@ from ..common.domains import boolean_domain
 from .fulfilment import complete_canceled, fulfil_orders, is_late
 from .queue import queue_for_orders
 
-__all__ = ['Request']
+__all__ = ['LateImages', 'Request']
 
 
 class Request(metaclass=PoolMeta):
@@ -119,3 +119,101 @@ class Request(metaclass=PoolMeta):
         Decision.record_event(
             list({row.study for row in late}), event,
             user=Transaction().user or None)
+
+
+class LateImages(ModelSQL):
+    """Images after Cancellation
+
+    Images that were acquired for an order although it is canceled.  A user
+    decides whether they complete it.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.late_images'
+
+    request = fields.Many2One(
+        'gnuhealth.imaging.test.request', "Order", required=True,
+        ondelete='CASCADE')
+    study = fields.Many2One(
+        'gnuhealth.imaging_orthanc.study', "Study", required=True,
+        ondelete='CASCADE')
+    state = fields.Selection([
+            ('review', "To Review"),
+            ('kept', "Order Kept Canceled"),
+            ], "State", required=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_constraints += [
+            ('study_request_unique', Unique(table, table.study, table.request),
+                'health_orthanc.msg_late_images_unique'),
+            ]
+        cls._sql_indexes.add(Index(
+                table, (table.request, Index.Equality()),
+                where=table.state == 'review'))
+        # Clients do not use it
+        cls.__rpc__.clear()
+
+    @staticmethod
+    def default_state():
+        return 'review'
+
+    @classmethod
+    def replace(cls, studies, late):
+        """Replace what is recorded of studies; decisions are kept.
+
+        Parameters
+        ----------
+        studies : list of Study
+        late : set of tuple
+            Ids of studies and of their canceled orders.
+        """
+        known = {
+            (row.study.id, row.request.id): row for row in cls.search(
+                [('study', 'in', [s.id for s in studies])])}
+        cls.delete([row for pair, row in known.items() if pair not in late])
+        cls.create([
+                {'study': study, 'request': request}
+                for study, request in sorted(late - known.keys())])
+
+    @classmethod
+    def waiting(cls, requests):
+        """Return the images of orders that nobody has decided on.
+
+        Parameters
+        ----------
+        requests : list of Request
+
+        Returns
+        -------
+        list of LateImages
+        """
+        return cls.search([
+                ('request', 'in', [r.id for r in requests]),
+                ('state', '=', 'review'),
+                ])
+
+    @classmethod
+    def kept(cls, studies):
+        """Return the orders that stay canceled despite images of studies.
+
+        Parameters
+        ----------
+        studies : list of Study
+
+        Returns
+        -------
+        set of tuple
+            Ids of studies and of orders.
+        """
+        return {
+            (row.study.id, row.request.id) for row in cls.search([
+                    ('study', 'in', [s.id for s in studies]),
+                    ('state', '=', 'kept'),
+                    ])}
+
+    @classmethod
+    def requests_waiting(cls):
+        "Return a query for the ids of the orders with undecided images"
+        table = cls.__table__()
+        return table.select(table.request, where=table.state == 'review')

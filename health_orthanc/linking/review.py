@@ -135,6 +135,20 @@ class ReviewMixin:
         # The lowest id is the oldest
         return [-table.id]
 
+    @property
+    def linked_orders(self):
+        "The orders that the study is linked to, the first one first"
+        return [
+            *filter(None, [self.request]),
+            *(further.request for further in self.further_orders)]
+
+    @property
+    def linked_results(self):
+        "The results of the linked orders, the first one first"
+        return list(filter(None, [
+                    self.imaging_test,
+                    *(further.result for further in self.further_orders)]))
+
     @classmethod
     def write(cls, *args):
         decided, args = [], list(args)

@@ -128,20 +128,6 @@ class Study(ReviewMixin, metaclass=PoolMeta):
             if self.imaging_test and self.imaging_test.request != self.request:
                 self.imaging_test = None
 
-    @property
-    def linked_orders(self):
-        "The orders that the study is linked to, the first one first"
-        return [
-            *filter(None, [self.request]),
-            *(further.request for further in self.further_orders)]
-
-    @property
-    def linked_results(self):
-        "The results of the linked orders, the first one first"
-        return list(filter(None, [
-                    self.imaging_test,
-                    *(further.result for further in self.further_orders)]))
-
     @classmethod
     def find_withheld(cls, studies):
         return super().find_withheld(studies) | find_withheld(studies)

@@ -12,8 +12,8 @@ from trytond.pool import Pool
 
 from ..common.transaction import in_transaction
 from ..core.dicom.file_header import Unusable
-from ..core.dicom.patient_names import is_defined_charset, looks_damaged
-from ..core.dicom.values import display_names
+from ..core.dicom.patient_names import is_defined_charset
+from ..core.dicom.values import display_names, looks_damaged
 from ..core.orthanc.errors import OrthancError
 
 __all__ = ['read_names', 'unread_studies', 'with_read_name']
@@ -28,15 +28,13 @@ _PATIENT_FIELDS = ['name', 'display_name', 'listed_name']
 _NAME_TAGS = {'PatientName', 'SpecificCharacterSet'}
 
 
-def with_read_name(row, listed, values):
+def with_read_name(row, values):
     """Return the values of a study or patient with the name that was read.
 
     Parameters
     ----------
-    row : SimpleNamespace or None
+    row : SimpleNamespace
         The stored values.
-    listed : str
-        The name that Orthanc lists.
     values : dict
         The values of the resource.
 
@@ -44,8 +42,6 @@ def with_read_name(row, listed, values):
     -------
     dict
     """
-    if row is None or row.listed_name is None or row.listed_name != listed:
-        return values
     names = _STUDY_FIELDS if 'patient_name' in values else _PATIENT_FIELDS
     values = {**values, **{name: getattr(row, name) for name in names}}
     if 'malformed_tags' in values:

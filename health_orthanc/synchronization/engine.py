@@ -20,7 +20,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..common.transaction import in_transaction
-from ..core.dicom.patient_names import looks_damaged
+from ..core.dicom.values import looks_damaged
 from ..core.orthanc.changes import (
     Cursor, Listing, LogState, Tally, change_pages, check_log, current_cursor)
 from ..core.orthanc.resources import (
@@ -106,7 +106,8 @@ class Engine:
             if advanced != cursor:
                 cursor = advanced
                 in_transaction(self._save_cursor, cursor, len(page.changes))
-        self._read_names()
+        if self._unread:
+            self._read_names()
         match_due(self._server)
 
     def full(self):
@@ -128,7 +129,8 @@ class Engine:
         self._resolve_failures_of_gone()
         in_transaction(self._finish_full, position)
         in_transaction(queue_overdue, self._server)
-        self._read_names()
+        if self._unread:
+            self._read_names()
         match_due(self._server)
 
     def study(self, orthanc_id):

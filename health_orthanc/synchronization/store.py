@@ -48,7 +48,7 @@ def store_patients(server, resources):
         Patient, 'uuid', {r.orthanc_id for r in resources},
         server=[server.id])
     created, updated = partition_changes(
-        known, resources, lambda r: with_read_name(
+        known, resources, lambda r: _with_read_name(
             known.get(r.orthanc_id), r.tags.name, _patient_values(r)))
     Patient.create([
             {'server': server.id, 'uuid': r.orthanc_id, **values}
@@ -69,6 +69,13 @@ def _patient_values(resource):
         'ident': tags.patient_id or None,
         'missing_since': None,
         }
+
+
+def _with_read_name(row, listed, values):
+    "Return values with the name that was read, if Orthanc lists the same name"
+    if row is None or row.listed_name != listed:
+        return values
+    return with_read_name(row, values)
 
 
 def store_studies(server, resources, historical=False):
@@ -99,7 +106,7 @@ def store_studies(server, resources, historical=False):
         {r.patient_orthanc_id for r in resources}, server=[server.id])
     values = {}
     for resource in resources:
-        values[resource.orthanc_id] = with_read_name(
+        values[resource.orthanc_id] = _with_read_name(
             known.get(resource.orthanc_id), resource.patient.name,
             study_values(
                 resource, patients.get(resource.patient_orthanc_id)))

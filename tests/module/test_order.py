@@ -211,6 +211,22 @@ class OrderTestCase(OrthancTestCase):
             Pool().get(REQUEST).delete([order])
 
     @with_transaction()
+    def test_the_patient_stays_once_images_are_made(self):
+        "They name the patient of the worklist item"
+        pool = Pool()
+        Request, Step = pool.get(REQUEST), pool.get(STEP)
+        order = create_order(requested=True)
+        first, other = order.patient, create_patient()
+        with Transaction().set_context(_check_access=True):
+            Request.write([order], {'patient': other.id})
+            Request.write([order], {'patient': first.id})
+        Step.start(list(order.steps))
+        with Transaction().set_context(_check_access=True):
+            with self.assertUserError('msg_request_patient'):
+                Request.write([order], {'patient': other.id})
+        self.assertEqual(Request(order.id).patient, first)
+
+    @with_transaction()
     def test_recent_orders_are_opened_at_activation(self):
         pool = Pool()
         Request, Step = pool.get(REQUEST), pool.get(STEP)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.dicom.file_header import read_header
 from trytond.modules.health_orthanc.core.dicom.patient_names import (
-    decode_name, is_defined_charset, looks_damaged)
-from trytond.modules.health_orthanc.core.dicom.values import display_names
+    decode_name, is_defined_charset)
+from trytond.modules.health_orthanc.core.dicom.values import (
+    display_names, looks_damaged)
 
 from tests.unit.upload_samples import dicom
 

@@ -7,7 +7,6 @@ archive drops every letter that is not ASCII. The bytes in the file often still
 tell the name (PS3.5 §6.1, PS3.3 C.12.1.1.2).
 """
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +14,12 @@ from dataclasses import dataclass
 from pydicom.charset import convert_encodings, decode_bytes
 
 from .charsets import correct_term, find_charset
-from .values import clean_text, parse_person_name
+from .values import clean_text
 
-__all__ = ['DecodedName', 'decode_name', 'is_defined_charset', 'looks_damaged']
+__all__ = ['DecodedName', 'decode_name', 'is_defined_charset']
 
 _DELIMITERS = {ord(c) for c in '\\^='}
 _ESCAPE = b'\x1b'
-# What is left of escape sequences without their first byte, and half-width
-# Katakana, as which two-byte characters are misread
-_RESIDUES = re.compile(r'[?\ufffd]|\$[@B()]|\([BJI]|[\uff61-\uff9f]')
 # Sets of several bytes are often named as if they stood alone
 _EXTENSIONS = {
     f'ISO_IR {number}': f'ISO 2022 IR {number}'
@@ -50,33 +46,6 @@ class DecodedName:
     text: str
     charset: str
     is_complete: bool
-
-
-def looks_damaged(text: str | None) -> bool:
-    """Return whether letters of a PN seem to have been lost or misread.
-
-    Letters that were dropped without a trace cannot be seen.
-
-    Parameters
-    ----------
-    text : str or None
-        As an archive lists it.
-    """
-    text = text or ''
-    if not parse_person_name(text):
-        # Only the delimiters are left
-        return bool(text)
-    return bool(_RESIDUES.search(text)) or _is_misread(text)
-
-
-def _is_misread(text: str) -> bool:
-    """Return whether UTF-8 was read as Latin-1."""
-    if text.isascii():
-        return False
-    try:
-        return not text.encode('latin-1').decode().isascii()
-    except UnicodeError:
-        return False
 
 
 def is_defined_charset(text: str) -> bool:

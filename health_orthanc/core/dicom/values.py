@@ -17,8 +17,9 @@ from pydicom.uid import generate_uid
 
 __all__ = [
     'NameGroup', 'PersonName', 'clean_text', 'clean_texts', 'display_names',
-    'is_ae_title', 'is_short_string', 'is_uid', 'new_uid', 'parse_date',
-    'parse_integer', 'parse_person_name', 'parse_time', 'split_ae_titles']
+    'is_ae_title', 'is_short_string', 'is_uid', 'looks_damaged', 'new_uid',
+    'parse_date', 'parse_integer', 'parse_person_name', 'parse_time',
+    'split_ae_titles']
 
 # Controls and lone surrogates can neither be stored nor shown
 _UNPRINTABLE = (
@@ -31,6 +32,9 @@ _TIME = re.compile(
 _INTEGER = re.compile(r'[+-]?[0-9]{1,12}')
 _AE_TITLE = re.compile(r'[ -\[\]-~]{1,16}')
 _SHORT_STRING = re.compile(r'[^\x00-\x1f\\\x7f-\x9f]{1,16}')
+# What is left of escape sequences without their first byte, and half-width
+# Katakana, as which two-byte characters are misread
+_RESIDUES = re.compile(r'[?\ufffd]|\$[@B()]|\([BJI]|[\uff61-\uff9f]')
 _UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*')
 
 
@@ -216,3 +220,30 @@ def _join(separator: str, *parts: str) -> str:
 
 def _is_east_asian(text: str) -> bool:
     return unicodedata.east_asian_width(text[:1] or ' ') in {'W', 'F', 'H'}
+
+
+def looks_damaged(text: str | None) -> bool:
+    """Return whether letters of a PN seem to have been lost or misread.
+
+    Letters that were dropped without a trace cannot be seen.
+
+    Parameters
+    ----------
+    text : str or None
+        As an archive lists it.
+    """
+    text = text or ''
+    if not parse_person_name(text):
+        # Only the delimiters are left
+        return bool(text)
+    return bool(_RESIDUES.search(text)) or _is_misread(text)
+
+
+def _is_misread(text: str) -> bool:
+    """Return whether UTF-8 was read as Latin-1."""
+    if text.isascii():
+        return False
+    try:
+        return not text.encode('latin-1').decode().isascii()
+    except UnicodeError:
+        return False

@@ -222,7 +222,9 @@ def assess(
         frozenset(c.patient.puid for c in candidates) - {''},
         frozenset(c.order.study_uid for c in candidates if c.order) - {''},
         date_window, frozenset(issuers))
-    groups = find_groups(study, candidates)
+    # One order is no group
+    several = sum(1 for c in candidates if c.order) > 1
+    groups = find_groups(study, candidates) if several else {}
     assessments = [
         _assess_grouped(study, c, known, groups[c.order.key])
         if c.order and c.order.key in groups else _assess(study, c, known)
