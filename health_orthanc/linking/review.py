@@ -278,8 +278,10 @@ class ReviewMixin:
                 cls.write([study], {
                         'request': first.id,
                         'link_status': study.link_status})
-            wanted[study.id] = [o.id for o in orders]
-        StudyOrder.assign(wanted, Transaction().user or None)
+            if orders or study.further_orders:
+                wanted[study.id] = [o.id for o in orders]
+        if wanted:
+            StudyOrder.assign(wanted, Transaction().user or None)
 
     @classmethod
     @without_check_access

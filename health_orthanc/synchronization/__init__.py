@@ -4,8 +4,8 @@
 
 from . import (
     cron, damaged_names, engine, notification, routes, run, series, server,
-    store, study, tasks)
+    store, study)
 
 __all__ = [
     'cron', 'damaged_names', 'engine', 'notification', 'routes', 'run',
-    'series', 'server', 'store', 'study', 'tasks']
+    'series', 'server', 'store', 'study']

@@ -11,8 +11,8 @@ import logging
 from trytond.pool import Pool
 
 from ..common.transaction import in_transaction
+from ..core.dicom.charsets import is_defined_charset
 from ..core.dicom.file_header import Unusable
-from ..core.dicom.patient_names import is_defined_charset
 from ..core.dicom.values import display_names, looks_damaged
 from ..core.orthanc.errors import OrthancError
 

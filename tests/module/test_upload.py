@@ -515,7 +515,8 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertIn("waiting in", study['place'].lower())
 
     def test_a_reason_without_a_confirmation_is_none(self):
-        _, patient, _, _ = self.upload_of(self.other, reason="Sure")
+        _, patient, _, _ = self.upload_of(
+            self.other, confirmed=False, reason="Sure")
         self.assertNotEqual(patient, self.other)
 
     def test_a_person_may_link_against_a_contradiction(self):

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from pydicom import dcmread
 
+from trytond.modules.health_orthanc.common.routes import APPLICATION
 from trytond.modules.health_orthanc.worklist import item as worklist_entry
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -53,6 +54,21 @@ class WorklistRouteTestCase(RpcTestCase):
             f'/{self.db_name}/orthanc/worklist{query}', headers={
                 'Authorization': f'Bearer {self.key}',
                 **{n.replace('_', '-'): v for n, v in headers.items()}})
+
+    def test_a_key_of_another_user_is_refused(self):
+        "It may be one for the same application"
+        with Transaction().start(self.db_name, 1) as transaction:
+            Application = Pool().get('res.user.application')
+            application, = Application.create([{
+                        'user': self.user_id,
+                        'application': APPLICATION,
+                        'state': 'validated',
+                        }])
+            key = application.key
+            transaction.commit()
+        response = self.get(Authorization=f'Bearer {key}')
+        self.assertEqual(response.status_code, 403)
+        self.assertEqual(self.get().status_code, 200)
 
     def steps(self, names):
         return sorted(int(name.partition('.')[0]) for name in names)

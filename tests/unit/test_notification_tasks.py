@@ -4,7 +4,7 @@
 import itertools
 import threading
 
-from trytond.modules.health_orthanc.synchronization import tasks
+from trytond.modules.health_orthanc.synchronization import routes
 
 LIMIT = 30  # seconds that are never needed
 
@@ -20,12 +20,12 @@ def test_what_takes_long_runs_behind_the_answer(monkeypatch):
         if len(done) == 40:
             finished.set()
 
-    monkeypatch.setattr(tasks, 'run_task', run_task)
+    monkeypatch.setattr(routes, 'run_task', run_task)
     # Each look at the clock takes a second
     clock = itertools.count().__next__
-    tasks.run_tasks('one', list(range(20)), clock)
+    routes.run_tasks('one', list(range(20)), clock)
     assert len(done) <= 2
-    tasks.run_tasks('two', list(range(20)), itertools.count(0, 9).__next__)
+    routes.run_tasks('two', list(range(20)), itertools.count(0, 9).__next__)
     answered.set()
     assert finished.wait(LIMIT)
     assert [task for pool, task in done if pool == 'one'] == list(range(20))
@@ -35,6 +35,6 @@ def test_what_takes_long_runs_behind_the_answer(monkeypatch):
 def test_few_are_done_before_the_answer(monkeypatch):
     done = []
     monkeypatch.setattr(
-        tasks, 'run_task', lambda pool, task: done.append(task))
-    tasks.run_tasks('one', [3, 4, 5], lambda: 0)
+        routes, 'run_task', lambda pool, task: done.append(task))
+    routes.run_tasks('one', [3, 4, 5], lambda: 0)
     assert done == [3, 4, 5]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.dicom.file_header import read_header
-from trytond.modules.health_orthanc.core.dicom.patient_names import (
+from trytond.modules.health_orthanc.core.dicom.charsets import (
     decode_name, is_defined_charset)
+from trytond.modules.health_orthanc.core.dicom.file_header import read_header
 from trytond.modules.health_orthanc.core.dicom.values import (
     display_names, looks_damaged)
 

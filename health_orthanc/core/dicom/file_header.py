@@ -19,8 +19,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.valuerep import VR
 
+from .charsets import decode_name
 from .element_search import TooLong, find_elements
-from .patient_names import decode_name
 from .values import clean_text, display_names, parse_date
 
 __all__ = [

@@ -16,7 +16,6 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from ..dicom.file_header import HEAD_LIMIT, Header, Unusable, read_header
-from .bodies import read_body
 from .errors import (
     Forbidden, InstanceRefused, NoImage, NotFound, NotOrthanc, NoWorklists,
     OrthancError, Redirected, ServerFault, TimedOut, Unauthorized,
@@ -26,7 +25,7 @@ from .resources import (
     ChangePage, MalformedResource, error_message, is_identifier,
     parse_identifier, parse_json, parse_resources)
 from .server_info import ServerInfo
-from .transport import Adapter, tls_context
+from .transport import Adapter, read_body, tls_context
 from .upload import InstanceContent, StoredInstance
 from .url import normalize_url, public_url
 from .worklists import Identity, identities

@@ -5,23 +5,25 @@
 Files, answers of the plugin and the preview are all made from one dataset.
 """
 
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from ..dicom.charsets import UNICODE, Charset, find_charset
 from .completion import ROOT_KEYS, STEP_KEYS, complete, set_value, text_of
 from .default_template import DEFAULT_TEMPLATE
 from .dicom_file import differences, encode_text, to_file
-from .dump import parse_dump, parse_json, to_dump, to_json
+from .dump import STEP, parse_dump, parse_json, to_dump, to_json
 from .element_values import (
     Problem, WorklistError, person_name, safe_text, safe_value)
 from .reach import Reach, check_reach
 from .samples import FULL, SPARSE, Sample
-from .stations import count_stations, split_stations
 from .template import (
     UNKNOWN, Template, TemplateError, compile_template, render_text)
 from .template_error import Unreachable
@@ -30,10 +32,11 @@ from .times import LocalStart, local_start, patient_age
 __all__ = [
     'DEFAULT_TEMPLATE', 'KINDS', 'LocalStart', 'Reach', 'Rendered',
     'TemplateError', 'Unreachable', 'VARIABLES', 'WorklistError',
-    'check_template', 'compile_template', 'count_stations',
-    'differences', 'dump_bytes', 'local_start', 'patient_age', 'person_name',
-    'render', 'safe_text', 'safe_value',
-    'split_stations', 'to_file']
+    'check_template', 'compile_template', 'count_stations', 'differences',
+    'dump_bytes', 'local_start', 'patient_age', 'person_name', 'render',
+    'safe_text', 'safe_value', 'split_stations', 'to_file']
+
+_TITLE = 'ScheduledStationAETitle'
 
 KINDS = ('dump2dcm', 'json')
 
@@ -273,3 +276,45 @@ def _encode_line(line: str, charset: Charset) -> bytes:
         return line.encode('ascii')
     head, vr, value, tail = match.groups()
     return head.encode() + encode_text(value, vr, charset) + tail.encode()
+
+
+# --- Steps that several stations may perform ------------------------------
+
+
+def count_stations(dataset: Dataset) -> int:
+    """Return the number of AE titles of the step, at least 1."""
+    return len(_titles(dataset)) or 1
+
+
+def split_stations(file: bytes, kind: str) -> list[tuple[bytes, str]]:
+    """Return an item for each station of a step.
+
+    Orthanc's worklists plugin and wlmscpfs compare the whole text of the
+    element with the AE title of a query.
+
+    Parameters
+    ----------
+    file : bytes
+        Of `to_file`.
+    kind : str
+        ``'dump2dcm'`` or ``'json'``.
+
+    Returns
+    -------
+    list of tuple
+        The file and the text of each.
+    """
+    dataset = dcmread(io.BytesIO(file))
+    found = []
+    for title in _titles(dataset):
+        single = Dataset({
+                element.tag: deepcopy(element) for element in dataset})
+        set_value(single[STEP].value[0], _TITLE, title)
+        text = to_json(single) if kind == 'json' else to_dump(single)
+        found.append((to_file(single), text))
+    return found
+
+
+def _titles(dataset: Dataset) -> list[str]:
+    text = text_of(dataset[STEP].value[0], _TITLE)
+    return list(dict.fromkeys(filter(None, text.split('\\'))))
