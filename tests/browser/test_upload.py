@@ -334,7 +334,7 @@ def test_orthanc_is_down(form, clinic, tmp_path):
     expect(form.page.get_by_text("Check the port")).to_be_visible(
         timeout=LONG)
     clinic.orthanc.start(clinic.orthanc.port)
-    form.page.keyboard.press('Escape')
+    form.client.press("OK")
     form.client.press("Upload")
     expect(form.client.button("Close")).to_be_visible(timeout=LONG)
     assert stored(clinic, 'GONE') == SOME
