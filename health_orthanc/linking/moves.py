@@ -164,7 +164,7 @@ def hold_studies(ids):
     moves = []
     names = [
         'patient', 'request', 'imaging_test', 'link_status', 'doubt',
-        'decided_by']
+        'decided_by', 'historical']
     for id_, row in _read(STUDY, ids, names).items():
         if row['link_status'] in CONFIRMED:
             moves.append((STUDY, id_, row, {**row, **_held_values()}))
@@ -174,7 +174,9 @@ def hold_studies(ids):
 
 def _held_values():
     return {
-        'link_status': 'auto_unsure', 'doubt': REPLACED, 'decided_by': None}
+        'link_status': 'auto_unsure', 'doubt': REPLACED, 'decided_by': None,
+        # Studies that were there on the first day wait, too
+        'historical': False}
 
 
 def move_records(patients, parties):

@@ -390,6 +390,26 @@ class ReplacementTestCase(OrthancTestCase):
         self.assertEqual(study.patient, first)
 
     @with_transaction()
+    def test_further_orders_follow(self):
+        duplicate, patient = self.patients()
+        order, study = self.linked(duplicate)
+        further = create_order(duplicate, requested=True)
+        study.link_because(study, duplicate, order, further=[further])
+        study, = self.again(study)
+        self.assertEqual(set(study.linked_orders), {order, further})
+        replacement = replace(duplicate, patient)
+        for _ in range(2):
+            study, order, further = self.again(study, order, further)
+            self.assertEqual(set(study.linked_orders), {order, further})
+            line, = study.further_orders
+            for record in [order, further, line.result, study.imaging_test]:
+                self.assertEqual(record.patient, study.patient)
+            self.assertEqual(further.state, 'done')
+            replacement = self.undo(replacement)
+        self.assertEqual(study.patient, duplicate)
+        self.assertFalse(replacement.left_records)
+
+    @with_transaction()
     def test_key_images_follow(self):
         duplicate, patient = self.patients()
         study = create_study(create_server(), patient=duplicate.id,
