@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 from proteus import Model
 
@@ -17,6 +18,7 @@ from devtools.orthanc import Orthanc
 from devtools.process import wait_until
 from devtools.samples import make_series
 from devtools.tryton import MODULE, Server
+from tests.unit.test_patient_names import with_name
 
 from .radiology import LIMIT, connect_plugin, live_orthanc, open_hospital
 
@@ -118,3 +120,23 @@ def test_a_late_series_completes_the_second_step(department):
     department.becomes(lambda: states() == ['completed', 'completed'])
     assert Model.get(REQUEST)(order.id).state == 'done'
     assert len(department.study(order).decisions) == 1
+
+
+@pytest.mark.parametrize('charset, value, name, lost', [
+        ('UTF-8', 'Núñez^Ana'.encode(), 'Núñez^Ana', False),
+        ('ISO-IR 100', 'Núñez^Ana'.encode('latin-1'), 'Núñez^Ana', False),
+        ('ISO_IR 149', '김^민'.encode('euc-kr'), '김^민', False),
+        ('ISO_IR 192', 'Núñez^Ana'.encode('latin-1'),
+            'N\ufffd\ufffdez^Ana', True)])
+def test_letters_that_orthanc_drops(department, charset, value, name, lost):
+    uid = str(generate_uid())
+    department.orthanc.upload(
+        [with_name(charset, value, StudyInstanceUID=uid, PatientID=uid[-9:])])
+
+    def read():
+        found = Model.get(STUDY).find([('study_instance_UID', '=', uid)])
+        return bool(found) and found[0].patient_name == name
+    department.becomes(read)
+    study, = Model.get(STUDY).find([('study_instance_UID', '=', uid)])
+    assert bool(study.letters_lost) is lost
+    assert study.listed_name != name

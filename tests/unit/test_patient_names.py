@@ -20,9 +20,9 @@ JAPANESE = (
     b'\x1b$B$d$^$@\x1b(J^\x1b$B$?$m$&\x1b(J')
 
 
-def with_name(charset, value):
+def with_name(charset, value, **values):
     """Return a file whose name and character set are these bytes."""
-    content = dicom(PatientName='@' * 20)
+    content = dicom(PatientName='@' * 20, **values)
     for mark, new in [
             (b'\x08\x00\x05\x00CS', charset.encode()),
             (b'\x10\x00\x10\x00PN', value)]:
