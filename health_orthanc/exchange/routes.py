@@ -206,6 +206,7 @@ def read_headers(request, pool):
     Response
         JSON: ``files``, with the state and the identity of each.
     """
+    _check_access(request, pool)
     try:
         with _limited(request):
             items = list_parts(io.BytesIO(request.get_data()))
@@ -217,8 +218,12 @@ def read_headers(request, pool):
 
 
 @with_transaction(readonly=True, user='request')
-def _describe_items(request, pool, items):
+def _check_access(request, pool):
     _check_upload(pool)
+
+
+@with_transaction(readonly=True, user='request')
+def _describe_items(request, pool, items):
     with _user_language(pool):
         return list(map(_describe, items))
 
