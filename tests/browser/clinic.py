@@ -152,9 +152,9 @@ class Clinic:
         wizard.execute('connect')
         wizard.execute('end')
         server, = Model.get(SERVER).find([])
-        # Else all studies are of before
-        server.initial_index = 0
-        server.save()
+        # Else all studies are of before; proteus saves no readonly fields
+        server._proxy.write(
+            [server.id], {'initial_index': 0}, server._config.context)
 
     def synchronize(self) -> None:
         """Run a full synchronisation and wait for its end."""
