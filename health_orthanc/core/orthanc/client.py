@@ -36,6 +36,7 @@ __all__ = ['MAXIMUM_IMAGE_SIZE', 'OrthancClient']
 MAXIMUM_IMAGE_SIZE = 4096
 
 _JSON, _PNG = 'application/json', 'image/png'
+_UIDS = ['StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID']
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _LEVELS = {
     'patient': 'patients', 'study': 'studies', 'series': 'series',
@@ -500,8 +501,9 @@ class OrthancClient:
         ----------
         ids : iterable of str
         replace : mapping
-            Values by keyword. PatientID must be among them: the copy would
-            have the same Orthanc id otherwise, and overwrite its source.
+            Values by keyword. PatientID must be among them, and it or
+            StudyInstanceUID must change: the copy would have the same Orthanc
+            id otherwise, and overwrite its source.
         remove : iterable of str
             Keywords.
 
@@ -514,9 +516,7 @@ class OrthancClient:
         body = json.dumps({
                 'Resources': list(ids), 'Level': 'Patient',
                 'Replace': dict(replace), 'Remove': list(remove),
-                'Keep': [
-                    'StudyInstanceUID', 'SeriesInstanceUID',
-                    'SOPInstanceUID'],
+                'Keep': [uid for uid in _UIDS if uid not in replace],
                 'Force': True, 'KeepSource': True, 'Asynchronous': True,
                 }).encode()
         self._session.close()

@@ -9,13 +9,11 @@ sources are deleted whose copy is equal.  If this is interrupted, at least one
 complete study is left, and the same calls resume it.
 """
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from anyascii import anyascii
 
@@ -26,23 +24,15 @@ from ..matching.names import find_script
 from ..matching.verdicts import Verdict
 from .client import OrthancClient
 from .errors import JobFailed, NotFound, TimedOut
+from .study_images import (
+    CHARSET, IDENTITY, ISSUER, Holding, Image, Refused, Tags, Wanted,
+    orthanc_id, study_uid)
 
 __all__ = [
     'IDENTITY', 'Correction', 'Holding', 'Image', 'Plan', 'Refused', 'Wanted',
-    'adapt_to_charset', 'orthanc_id', 'plan_correction', 'plan_restoration']
-
-CHARSET = 'SpecificCharacterSet'
-ISSUER = 'IssuerOfPatientID'
-_TAGS = {
-    '0008,0005': CHARSET,
-    '0010,0010': 'PatientName',
-    '0010,0020': 'PatientID',
-    '0010,0021': ISSUER,
-    '0010,0030': 'PatientBirthDate',
-    '0010,0040': 'PatientSex',
-    }
-# Attributes that identify a patient (PS3.3 C.7.1.1)
-IDENTITY = ('PatientID', 'PatientName', 'PatientBirthDate', 'PatientSex')
+    'adapt_to_charset', 'check_patient', 'check_room', 'make_plan',
+    'make_wanted', 'orthanc_id', 'plan_correction', 'plan_restoration',
+    'read_stable']
 
 # Instances per copy job and per deletion request
 _BATCH = 500
@@ -52,190 +42,6 @@ _ROUNDS = 5
 _SAMPLE = 8
 # Least size of a copy: ratio, and tolerance in bytes
 _SIZE_PART, _SIZE_BYTES = 0.9, 4096
-
-Key = tuple[str, str]
-# Values by keyword; a missing tag is no key
-Tags = Mapping[str, str]
-
-
-class Refused(Exception):
-    """The reconciliation is not possible, or not safe
-
-    Attributes
-    ----------
-    reason : str
-        ``'unchanged'``: the images have this identity; ``'same_id'``: they
-        have this PatientID, and a copy would overwrite them; ``'unstable'``:
-        the study still receives images; ``'collision'``: the server holds the
-        study under this PatientID as well; ``'ambiguous'``: it holds the study
-        under other PatientIDs; ``'other_person'``: the PatientID is another
-        patient's on the server; ``'charset'``: the character set of the images
-        cannot hold the name; ``'no_uid'``; ``'full'``: no disk space for the
-        copy; ``'vanished'``: instances were deleted meanwhile; ``'differs'``:
-        a copy is not equal to its source; ``'busy'``: images keep coming in.
-    """
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
-
-
-def orthanc_id(*parts: str) -> str:
-    """Return the Orthanc id of a resource.
-
-    Parameters
-    ----------
-    *parts : str
-        PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, as far
-        as the level of the resource.
-    """
-    digest = hashlib.sha1('|'.join(parts).encode()).hexdigest()
-    return '-'.join(digest[i:i + 8] for i in range(0, 40, 8))
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An instance in Orthanc
-
-    Attributes
-    ----------
-    orthanc_id : str
-    key : tuple of str
-        SeriesInstanceUID and SOPInstanceUID.
-    size : int
-        Of the file, in bytes.
-    tags : mapping
-        Those that a reconciliation may change.
-    rest : str
-        A digest of all other tags.
-    plain : bool
-        Whether all other tags are known to be ASCII.
-    source : str
-        The Orthanc id of the instance from which it was copied.
-    """
-    orthanc_id: str
-    key: Key
-    size: int
-    tags: Tags
-    rest: str
-    plain: bool
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """The instances of a study in Orthanc
-
-    Attributes
-    ----------
-    study : mapping
-        As Orthanc describes it.
-    images : mapping
-        `Image` by key.
-    """
-    study: Mapping[str, Any]
-    images: Mapping[Key, Image]
-
-    @classmethod
-    def read(cls, client: OrthancClient, study_id: str) -> 'Holding':
-        """Return what the server holds of a study.
-
-        Raises
-        ------
-        NotFound
-        OrthancError
-        """
-        study = client.study(study_id)
-        listed = {i.get('ID'): i for i in client.study_instances(study_id)}
-        images = {}
-        for series_id in study.get('Series') or []:
-            try:
-                found = client.series_tags(series_id)
-            except NotFound:
-                # Only the series was deleted, not the study
-                continue
-            for id_, tags in found.items():
-                # What came between the calls is found the next time
-                if id_ in listed:
-                    image = _image(id_, listed[id_], tags)
-                    images[image.key] = image
-        return cls(study, images)
-
-    @property
-    def ids(self) -> list[str]:
-        """list of str : the Orthanc ids of the instances"""
-        return [image.orthanc_id for image in self.images.values()]
-
-    @property
-    def size(self) -> int:
-        """int : bytes of all files"""
-        return sum(image.size for image in self.images.values())
-
-
-def _image(
-        id_: str, listed: Mapping[str, Any],
-        tags: Mapping[str, Mapping[str, Any]]) -> Image:
-    rest = {tag: entry for tag, entry in tags.items() if tag not in _TAGS}
-    text = json.dumps(rest, sort_keys=True, ensure_ascii=False)
-    size = listed.get('FileSize')
-    return Image(
-        orthanc_id=id_,
-        key=(_value(tags, '0020,000e'), _value(tags, '0008,0018')),
-        size=size if isinstance(size, int) else 0,
-        tags={
-            keyword: _value(tags, tag) for tag, keyword in _TAGS.items()
-            if tag in tags},
-        rest=hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest(),
-        plain=text.isascii() and '"TooLong"' not in text,
-        source=str(listed.get('ModifiedFrom') or ''))
-
-
-def _value(tags: Mapping[str, Mapping[str, Any]], tag: str) -> str:
-    value = tags.get(tag, {}).get('Value')
-    return value if isinstance(value, str) else ''
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The tags that the images are to have
-
-    Attributes
-    ----------
-    tags : mapping
-        Values by keyword, None for tags to remove; others are kept.
-    exceptions : sequence of tuple
-        Other such mappings, each with the keys of the images that it is for.
-    """
-    tags: Mapping[str, str | None]
-    exceptions: Sequence[
-        tuple[Mapping[str, str | None], Sequence[Key]]] = ()
-
-    _by_key: dict[Key, Mapping[str, str | None]] = field(
-        init=False, repr=False, compare=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for tags, keys in self.exceptions:
-            # In JSON, the keys are lists
-            self._by_key.update(((uid, id_), tags) for uid, id_ in keys)
-
-    def changes(self, image: Image) -> Mapping[str, str | None]:
-        """Return the tags to replace in an image, None for those to remove."""
-        return self._by_key.get(image.key, self.tags)
-
-    def result(self, image: Image) -> Tags:
-        """Return the tags that an image will have."""
-        merged = {**image.tags, **self.changes(image)}
-        return {k: v for k, v in merged.items() if v is not None}
-
-    def dumps(self) -> str:
-        """Return this as JSON."""
-        return json.dumps([self.tags, list(self.exceptions)])
-
-    @classmethod
-    def loads(cls, text: str) -> 'Wanted':
-        """Return what `dumps` has written."""
-        tags, exceptions = json.loads(text)
-        return cls(tags, tuple(map(tuple, exceptions)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,23 +87,28 @@ def plan_correction(
     Refused
     OrthancError
     """
-    holding = _readable(client, study_id)
+    holding = read_stable(client, study_id)
     images = list(holding.images.values())
-    tags = adapt_to_charset(identity, images)
-    if any(image.tags.get(ISSUER) for image in images):
-        # The former issuer has not issued the new PatientID
-        wanted = Wanted({**tags, ISSUER: None})
-    else:
-        wanted = Wanted(tags)
+    wanted = make_wanted(identity, images)
     if any(i.tags.get('PatientID', '') == identity['PatientID']
             for i in images):
         same = all(wanted.result(image) == image.tags for image in images)
         raise Refused('unchanged' if same else 'same_id')
     target_id = orthanc_id(
-        identity['PatientID'], _study_uid(holding))
+        identity['PatientID'], study_uid(holding))
     _check_place(client, holding, study_id, target_id)
-    _check_patient(client, wanted.tags)
-    return _plan(target_id, wanted, holding)
+    check_patient(client, wanted.tags)
+    return make_plan(target_id, wanted, holding)
+
+
+def make_wanted(
+        values: Mapping[str, str], images: Sequence[Image]) -> Wanted:
+    """Return what is written to give images another patient."""
+    tags = adapt_to_charset(values, images)
+    if any(image.tags.get(ISSUER) for image in images):
+        # The former issuer has not issued the new PatientID
+        return Wanted({**tags, ISSUER: None})
+    return Wanted(tags)
 
 
 def plan_restoration(
@@ -321,33 +132,36 @@ def plan_restoration(
     Refused
     OrthancError
     """
-    holding = _readable(client, study_id)
+    holding = read_stable(client, study_id)
     _check_place(client, holding, study_id, former_id)
-    return _plan(former_id, before, holding)
+    return make_plan(former_id, before, holding)
 
 
-def _readable(client: OrthancClient, study_id: str) -> Holding:
-    holding = Holding.read(client, study_id)
-    if not _study_uid(holding):
+def read_stable(
+        client: OrthancClient, study_id: str,
+        series: Collection[str] | None = None) -> Holding:
+    """Return what the server holds of a study that can be changed."""
+    holding = Holding.read(client, study_id, series)
+    if not study_uid(holding):
         raise Refused('no_uid')
     if holding.study.get('IsStable') is not True or not holding.images:
         raise Refused('unstable')
     return holding
 
 
-def _study_uid(holding: Holding) -> str:
-    tags = holding.study.get('MainDicomTags') or {}
-    return tags.get('StudyInstanceUID') or ''
-
-
 def _check_place(
         client: OrthancClient, holding: Holding, study_id: str,
         target_id: str) -> None:
-    others = set(client.find_studies(_study_uid(holding))) - {study_id}
+    others = set(client.find_studies(study_uid(holding))) - {study_id}
     if target_id in others:
         raise Refused('collision')
     if others:
         raise Refused('ambiguous')
+    check_room(client, holding)
+
+
+def check_room(client: OrthancClient, holding: Holding) -> None:
+    """Refuse if a copy might make Orthanc delete other images."""
     system, statistics = client.system(), client.statistics()
     # Orthanc may delete other patients' images to make room.  Since 1.11
     # it reports its limits, 0 for none
@@ -359,7 +173,7 @@ def _check_place(
         raise Refused('full')
 
 
-def _check_patient(
+def check_patient(
         client: OrthancClient, tags: Mapping[str, str | None]) -> None:
     """Refuse a PatientID that is another patient's on the server.
 
@@ -394,7 +208,8 @@ def _identity(tags: Mapping[str, str | None]) -> Identity:
         birth_date=birth_date, sex=tags.get('PatientSex'))
 
 
-def _plan(target_id: str, wanted: Wanted, holding: Holding) -> Plan:
+def make_plan(target_id: str, wanted: Wanted, holding: Holding) -> Plan:
+    """Return the plan, with what undoes it."""
     images = list(holding.images.values())
     changed = {*wanted.tags, *(k for t, _ in wanted.exceptions for k in t)}
     groups: dict[str, list[Image]] = {}
@@ -481,6 +296,8 @@ class Correction:
         Their number at the beginning.
     patience : float
         Seconds after which a job without progress has failed.
+    series : collection of str, optional
+        SeriesInstanceUIDs: only these series are copied and deleted.
     """
     client: OrthancClient
     source_id: str
@@ -489,6 +306,7 @@ class Correction:
     instances: int
     patience: float = 600.0
     sleep: Callable[[float], None] = time.sleep
+    series: Collection[str] | None = None
 
     def copy(self) -> tuple[Holding, Holding]:
         """Copy what is not copied yet, and compare all with the source.
@@ -509,7 +327,7 @@ class Correction:
         OrthancError
         """
         for _ in range(_ROUNDS):
-            source = Holding.read(self.client, self.source_id)
+            source = self._read(self.source_id)
             copy = self._copied()
             missing = [
                 image for key, image in source.images.items()
@@ -544,6 +362,9 @@ class Correction:
             except NotFound:
                 self._check_count(self._copied())
                 return source
+            # Other series of the study stay
+            if not source.images:
+                return source
             # The copy would have overwritten the source
             if set(copy.ids).intersection(source.ids):
                 raise Refused('same_id')
@@ -559,7 +380,7 @@ class Correction:
         OrthancError
         """
         try:
-            source = set(Holding.read(self.client, self.source_id).ids)
+            source = set(self._read(self.source_id).ids)
         except NotFound:
             return
         ours = [
@@ -568,9 +389,12 @@ class Correction:
         for ids in _batches(ours):
             self.client.delete_instances(ids)
 
+    def _read(self, study_id: str) -> Holding:
+        return Holding.read(self.client, study_id, self.series)
+
     def _copied(self) -> Holding:
         try:
-            return Holding.read(self.client, self.target_id)
+            return self._read(self.target_id)
         except NotFound:
             return Holding({}, {})
 
