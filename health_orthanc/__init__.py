@@ -114,6 +114,9 @@ def register():
         wizard.deletion.DeleteImagesDone,
         module='health_orthanc', type_='model')
     Pool.register(
+        orders.result_report.ImagingResultReport,
+        module='health_orthanc', type_='report')
+    Pool.register(
         wizard.server.AddServer,
         wizard.historical.ReviewHistorical,
         wizard.synchronization.GetNewStudies,

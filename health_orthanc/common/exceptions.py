@@ -15,7 +15,7 @@ __all__ = [
     'AttachmentError', 'CorrectionError', 'DecisionAccessError',
     'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
     'OrthancUserError', 'ReasonRequiredError', 'ReplacementError',
-    'ResourceAccessError',
+    'ReportError', 'ResourceAccessError',
     'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
     'StepValidationError', 'StepWorkflowError', 'SynchronizationError',
     'UnconfirmedStudyWarning', 'UploadError', 'ViewerValidationError',
@@ -85,6 +85,10 @@ class ReplacementError(UserError):
 
 class DismissalRuleValidationError(ValidationError):
     "A dismissal rule matches too much"
+
+
+class ReportError(UserError):
+    "A report cannot be printed"
 
 
 class StepAccessError(AccessError):

@@ -231,7 +231,6 @@ def _result_of(request):
                     'requested_test': request.requested_test.id,
                     'request': request.id,
                     'order': request.request,
-                    'doctor': request.doctor.id,
                     'orthanc_unreported': True,
                     }])
     return results[0]

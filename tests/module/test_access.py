@@ -446,12 +446,13 @@ class ViewsTestCase(AccessTestCase):
 class MenusTestCase(AccessTestCase):
 
     FOR_PHYSICIANS = {
-        'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked'}
+        'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked',
+        'menu_imaging_test_result_unreported'}
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
         'menu_study_review', 'menu_review', 'menu_step_form',
         'menu_step_calendar', 'menu_upload_image_data',
-        'menu_get_new_studies'}
+        'menu_get_new_studies', 'menu_imaging_test_result_unreported'}
     FOR_RADIOGRAPHERS = {
         'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
 
@@ -479,7 +480,7 @@ class MenusTestCase(AccessTestCase):
                 ('clerk', self.FOR_CLERKS),
                 ('administrator', (
                         set(menus) - self.FOR_PHYSICIANS
-                        | {'orthanc_menu'}))]:
+                        | self.FOR_CLERKS))]:
             with self.subTest(user=login):
                 self.assertEqual(self.visible(login, menus), expected)
 
