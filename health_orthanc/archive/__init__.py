@@ -3,8 +3,9 @@
 """Records of what Orthanc servers hold, and the servers"""
 
 from . import (
-    instance, patient, preview, resource, series, server, study, viewer)
+    instance, patient, preview, quarantine, resource, series, server, study,
+    viewer)
 
 __all__ = [
-    'instance', 'patient', 'preview', 'resource', 'series', 'server',
-    'study', 'viewer']
+    'instance', 'patient', 'preview', 'quarantine', 'resource', 'series',
+    'server', 'study', 'viewer']

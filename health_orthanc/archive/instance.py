@@ -93,6 +93,15 @@ class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     def get_image_problem(cls, instances, name):
         return get_image_problems(instances)
 
+    @property
+    def quarantined(self):
+        "Whether the image must not be shown"
+        return self.series.quarantined
+
+    def raise_quarantined(self):
+        "Raise the error that says why the image is not shown"
+        self.series.raise_quarantined()
+
     def viewer_values(self):
         "Return the values of the placeholders in viewer URLs"
         return {

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Patients as Orthanc holds them"""
 
+from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 
+from ..common.exceptions import QuarantineError
+from .quarantine import find_quarantined_patients
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
 
@@ -41,6 +44,13 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     studies = fields.One2Many(
         'gnuhealth.imaging_orthanc.study', 'orthanc_patient', "Studies",
         readonly=True)
+    quarantined = fields.Function(
+        fields.Boolean(
+            "In Quarantine",
+            states={'invisible': ~Bool(Eval('quarantined'))},
+            help="A study of the patient is in quarantine because it was "
+            "reported to be another patient's."),
+        'get_quarantined')
     link = fields.Function(
         fields.Char(
             "Orthanc Explorer", help="Open the patient in Orthanc Explorer."),
@@ -92,10 +102,25 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
             else p.shipped_viewer_link('viewer_explorer_patient')
             for p in patients}
 
+    @classmethod
+    def get_quarantined(cls, patients, name):
+        return find_quarantined_patients(patients)
+
+    def raise_quarantined(self):
+        """Raise the error that says why the images are not shown.
+
+        Raises
+        ------
+        QuarantineError
+        """
+        raise QuarantineError(gettext(
+                'health_orthanc.msg_orthanc_patient_quarantined',
+                patient=self.rec_name))
+
     def viewer_values(self):
         "Return the values of the placeholders in viewer URLs"
         return {'OrthancID': self.uuid, 'PatientID': self.ident}
 
     @property
     def viewable(self):
-        return bool(self.server and not self.missing_since)
+        return bool(self.server and super().viewable)

@@ -165,8 +165,10 @@ def get_frame(instance, frame):
 
     Raises
     ------
-    OrthancError, SecretUnavailable
+    OrthancError, SecretUnavailable, QuarantineError
     """
+    instance.check_released()
+
     def fetch():
         with instance.server.get_client(interactive=True) as client:
             return client.rendered(
@@ -196,7 +198,7 @@ def _fetch_images(records, wanted, fetch):
     images = dict.fromkeys(map(int, records))
     wanted = [
         (record, key) for record, key in wanted
-        if not record.missing_since][:IMAGES_LIMIT]
+        if not record.missing_since and not record.quarantined][:IMAGES_LIMIT]
     # The threads must not use the database: read everything before
     by_server = {}
     for record, key in wanted:

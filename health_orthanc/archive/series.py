@@ -106,6 +106,15 @@ class Series(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
             else s.shipped_viewer_link('viewer_stone_series') for s in series}
 
     @property
+    def quarantined(self):
+        "Whether the images must not be shown"
+        return self.study.quarantined
+
+    def raise_quarantined(self):
+        "Raise the error that says why the images are not shown"
+        self.study.raise_quarantined()
+
+    @property
     def viewable(self):
         return bool(super().viewable and self.instances_count)
 

@@ -15,6 +15,7 @@ from trytond.transaction import Transaction
 
 from ..common.access import HiddenFieldsMixin
 from .preview import get_thumbnail_problems, get_thumbnails
+from .quarantine import QuarantineMixin
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
 
@@ -22,7 +23,8 @@ __all__ = ['Study']
 
 
 class Study(
-        ResourceMixin, HiddenFieldsMixin, ViewableMixin, ModelSQL, ModelView):
+        QuarantineMixin, ResourceMixin, HiddenFieldsMixin, ViewableMixin,
+        ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _editable_fields = frozenset({'notes', 'series'})
@@ -146,6 +148,9 @@ class Study(
                 Index(table, (table.patient_display_name,
                         Index.Similarity())),
                 Index(table, (table.date, Index.Range(order='DESC'))),
+                Index(
+                    table, (table.orthanc_patient, Index.Equality()),
+                    where=table.quarantined_at != Null),
                 })
         cls._order = [
             ('date', 'DESC NULLS LAST'), ('study_time', 'DESC NULLS LAST'),

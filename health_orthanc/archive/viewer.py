@@ -124,20 +124,31 @@ class ServerViewer(ModelSQL):
 class ViewableMixin:
     """A record that can be opened in viewers
 
-    Models define `viewer_level` and `viewer_values`; `viewable` is true if
-    the server has images of the record.
+    Models define `viewer_level`, `viewer_values`, `quarantined` and
+    `raise_quarantined`; `viewable` is true if the server has images of the
+    record that may be shown.
     """
     __slots__ = ()
     viewer_level = None
 
     @property
     def viewable(self):
-        "Whether the server has images of the record"
-        return not self.missing_since
+        "Whether the server has images of the record that may be shown"
+        return not self.missing_since and not self.quarantined
 
     def viewer_values(self):
         "Return the values of the placeholders in viewer URLs, as a dict"
         raise NotImplementedError
+
+    def check_released(self):
+        """Check that the images may be shown.
+
+        Raises
+        ------
+        QuarantineError
+        """
+        if self.quarantined:
+            self.raise_quarantined()
 
     def offered_viewers(self):
         "Return the viewers for this record, none if it has no images"

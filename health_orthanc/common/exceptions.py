@@ -14,12 +14,13 @@ from ..core.secrets import SecretUnavailable
 __all__ = [
     'AttachmentError', 'CorrectionError', 'DecisionAccessError',
     'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
-    'OrthancUserError', 'ReasonRequiredError', 'ReplacementError',
-    'ReportError', 'ResourceAccessError',
+    'OrthancUserError', 'QuarantineError', 'ReasonRequiredError',
+    'ReplacementError', 'ReportError', 'ResourceAccessError',
     'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
     'StepValidationError', 'StepWorkflowError', 'SynchronizationError',
     'UnconfirmedStudyWarning', 'UploadError', 'ViewerValidationError',
-    'WorklistTemplateError', 'describe', 'orthanc_errors']
+    'WorklistTemplateError', 'WrongPatientError', 'describe',
+    'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -85,6 +86,14 @@ class ReplacementError(UserError):
 
 class DismissalRuleValidationError(ValidationError):
     "A dismissal rule matches too much"
+
+
+class QuarantineError(UserError):
+    "The images of a study may belong to somebody else, and are not shown"
+
+
+class WrongPatientError(UserError):
+    "A study cannot be moved to another patient"
 
 
 class ReportError(UserError):

@@ -3,10 +3,12 @@
 """Transfer of images, and patient reconciliation"""
 
 from . import (
-    attachment, cron, deletion, download, download_routes, reception,
-    reconciliation, routes, upload, upload_session, view)
+    attachment, cron, deletion, download, download_routes, move, reception,
+    reconciliation, relink, routes, upload, upload_session, view, withholding,
+    wrong_patient, wrong_patient_notice)
 
 __all__ = [
-    'attachment', 'cron', 'deletion', 'download', 'download_routes',
-    'reception', 'reconciliation', 'routes', 'upload', 'upload_session',
-    'view']
+    'attachment', 'cron', 'deletion', 'download', 'download_routes', 'move',
+    'reception', 'reconciliation', 'relink', 'routes', 'upload',
+    'upload_session', 'view', 'withholding', 'wrong_patient',
+    'wrong_patient_notice']

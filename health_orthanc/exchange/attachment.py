@@ -53,11 +53,14 @@ def attach_to_results(instances):
     ------
     AttachmentError
         There are too many, or a study has no result.
+    QuarantineError
     OrthancError, SecretUnavailable
     """
     if len(instances) > LIMIT:
         raise AttachmentError(gettext(
                 'health_orthanc.msg_attachment_many', limit=LIMIT))
+    for instance in instances:
+        instance.check_released()
     wanted = [(i, result) for i in instances for result in _results(i)]
     images = {i.id: _fetch(i) for i in instances}
     in_transaction(
@@ -93,6 +96,7 @@ def _attach_images(user, images):
     Result.lock(Result.browse(list({result for _, result, _ in images})))
     for instance, (_, result_id, image) in zip(instances, images):
         study, result = instance.series.study, Result(result_id)
+        study.check_released()
         # The study may have been linked to another patient in the meantime
         if result not in study.linked_results:
             raise AttachmentError(
@@ -190,6 +194,7 @@ def _without_key_image(server_id, limit, id_=None):
         (server.id == server_id) & (server.key_image == Literal(True))
         & (study.key_image_at == Null) & (study.stable == Literal(True))
         & (study.missing_since == Null) & (study.patient != Null)
+        & (study.quarantined_at == Null)
         & study.link_status.in_(CONFIRMED)
         & (Coalesce(study.historical, False) == Literal(False))
         & ~Exists(rejected))

@@ -17,7 +17,7 @@ from trytond.protocols.wrappers import (
 from trytond.transaction import Transaction
 from trytond.wsgi import app
 
-from ..common.exceptions import describe
+from ..common.exceptions import QuarantineError, describe
 from ..common.routes import is_active, known_database
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
@@ -73,13 +73,19 @@ def download(request, pool):
     Returns
     -------
     Response
-        403 if the ticket is not valid, 502 with the reason if Orthanc fails.
+        403 if the ticket is not valid or the study is in quarantine, 502
+        with the reason if Orthanc fails.
     """
     if request.method != 'POST':
         return _page(request, pool)
-    name, client, resource = _redeem(
-        request, pool, request.form.get('ticket', '')) or (
-        abort(HTTPStatus.FORBIDDEN))
+    try:
+        name, client, resource = _redeem(
+            request, pool, request.form.get('ticket', '')) or (
+            abort(HTTPStatus.FORBIDDEN))
+    except QuarantineError as error:
+        return Response(
+            error.message, status=HTTPStatus.FORBIDDEN,
+            content_type='text/plain; charset=utf-8', headers=_HEADERS)
     try:
         pieces = client.archive(*resource)
         # After the first piece, an error could not be reported any more
@@ -154,6 +160,9 @@ def _redeem(request, pool, ticket):
             return None
     if not user.active:
         return None
+    with Transaction().set_context(language=_language(request, pool)):
+        # It may have been reported since the ticket was issued
+        record.__class__(record.id).check_released()
     level = LEVELS[model]
     try:
         client = get_study(record).server.get_client()

@@ -52,6 +52,10 @@ _FIELDS = {
     'PatientBirthDate': 'birth_date',
     'PatientSex': 'sex',
     }
+# The events in the history of the study
+_EVENTS = {
+    'correct': 'corrected', 'restore': 'restored', 'move': 'moved',
+    'move_back': 'moved_back'}
 # A synchronization stores what it has fetched within this time
 _STALE = dt.timedelta(hours=1)
 # Failed copies after which a reconciliation is refused
@@ -151,6 +155,8 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             return 'missing'
         if cls.is_pending(study, excluding):
             return 'open'
+        if study.quarantined:
+            return 'quarantined'
         if kind == 'restore':
             return None if cls._first_correction(study) else 'never'
         if not study.patient or study.link_status not in CONFIRMED:
@@ -207,8 +213,8 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             study.orthanc_UID, None, former.source_UID,
             core.Wanted.loads(former.before))
 
-    @staticmethod
-    def _make_plan(client, orthanc_id, identity, former_id, before):
+    @classmethod
+    def _make_plan(cls, client, orthanc_id, identity, former_id, before):
         if identity:
             return core.plan_correction(client, orthanc_id, identity)
         return core.plan_restoration(client, orthanc_id, former_id, before)
@@ -227,7 +233,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                     ('study', '=', study.id),
                     ('state', 'in', ['done', 'kept']),
                     ]):
-            if correction.kind == 'restore':
+            if correction.kind != 'correct':
                 break
             first = correction
         return first
@@ -323,8 +329,8 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         if planned:
             plan = cls._make_plan(client, *planned)
             in_transaction(cls._reserve, id_, plan)
-        state, *values = in_transaction(cls._load_reserved, id_)
-        correction = core.Correction(client, *values)
+        state, values = in_transaction(cls._load_reserved, id_)
+        correction = core.Correction(client, **values)
         if state == 'copying':
             cls._copy(id_, client, correction)
         source = correction.remove_source()
@@ -344,11 +350,8 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
 
     @classmethod
     def _reserve(cls, id_, plan):
-        Study = Pool().get('gnuhealth.imaging_orthanc.study')
         correction = cls(id_)
-        if Study.search([
-                    ('server', '=', correction.server.id),
-                    ('orthanc_UID', '=', plan.target_id)], limit=1):
+        if correction._is_recorded(plan.target_id):
             raise core.Refused('recorded')
         cls.write([correction], {
                 'state': 'copying',
@@ -360,12 +363,22 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                 'error_kind': None,
                 })
 
+    def _is_recorded(self, target_id):
+        "Return whether another study is recorded under an Orthanc id"
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        return bool(Study.search([
+                    ('server', '=', self.server.id),
+                    ('orthanc_UID', '=', target_id)], limit=1))
+
     @classmethod
     def _load_reserved(cls, id_):
         correction = cls(id_)
-        return (
-            correction.state, correction.source_UID, correction.target_UID,
-            core.Wanted.loads(correction.wanted), correction.instances_count)
+        return correction.state, {
+            'source_id': correction.source_UID,
+            'target_id': correction.target_UID,
+            'wanted': core.Wanted.loads(correction.wanted),
+            'instances': correction.instances_count,
+            }
 
     @classmethod
     def _copy(cls, id_, client, correction):
@@ -506,9 +519,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                     'patient_to': study.patient,
                     'request_from': study.request,
                     'request_to': study.request,
-                    'event': (
-                        'corrected' if correction.kind == 'correct'
-                        else 'restored'),
+                    'event': _EVENTS[correction.kind],
                     'comparisons': json.dumps([{
                                 'field': field,
                                 'ours': wanted[keyword] or '',

@@ -97,6 +97,8 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
             ('kept_canceled', "Order Kept Canceled"),
             ('replaced', "Patient Replaced"),
             ('replacement_undone', "Replacement Undone"),
+            ('moved', "Moved to the Right Patient"),
+            ('moved_back', "Move Undone"),
             ], "Event", readonly=True, sort=False,
         states={'invisible': ~Bool(Eval('event'))},
         help="What has happened, other than a decision on the link.")

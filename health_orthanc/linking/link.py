@@ -209,6 +209,10 @@ def match_orders(ids):
         Of studies.
     """
     pool = Pool()
+    # Those in quarantine are only moved by people
+    ids = [
+        s.id for s in pool.get('gnuhealth.imaging_orthanc.study').browse(ids)
+        if not s.quarantined]
     pool.get('gnuhealth.imaging_orthanc.dismissal_rule').dismiss(ids)
     for sub_ids in grouped_slice(ids, BATCH):
         _match_batch(list(sub_ids))

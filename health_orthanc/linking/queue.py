@@ -221,6 +221,7 @@ def due_studies(server=None, ids=None, limit=None, before=None):
     study, *_ = _tables()
     where = (
         (study.matched_at == Null) & (study.missing_since == Null)
+        & (study.quarantined_at == Null)
         & (study.link_status != 'dismissed'))
     if server:
         where &= study.server == server.id

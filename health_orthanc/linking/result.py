@@ -51,7 +51,9 @@ def _further_studies(ids):
 
 class TestResult(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
-    _hidden_fields = frozenset({'orthanc_studies', 'orthanc_images_unlinked'})
+    _hidden_fields = frozenset({
+            'orthanc_studies', 'orthanc_images_unlinked',
+            'orthanc_in_quarantine'})
     _technical_fields = frozenset({'orthanc_studies'})
 
     orthanc_studies = _Studies(
@@ -62,6 +64,28 @@ class TestResult(metaclass=PoolMeta):
         states={'invisible': ~Eval('orthanc_images_unlinked')},
         help="The images of this result were unlinked from its order after "
         "the report was written. Check the report.")
+
+    orthanc_in_quarantine = fields.Function(
+        fields.Boolean(
+            "In Quarantine",
+            states={'invisible': ~Eval('orthanc_in_quarantine')},
+            help="The images of this result were reported to be another "
+            "patient's. Do not rely on it until this is settled."),
+        'get_in_quarantine')
+
+    @classmethod
+    def get_in_quarantine(cls, results, name):
+        Study = Pool().get('gnuhealth.imaging_orthanc.study')
+        table, study = cls.__table__(), Study.__table__()
+        quarantined = study.select(
+            study.id, where=study.quarantined_at != Null)
+        found = dict.fromkeys(map(int, results), False)
+        for sub_ids in grouped_slice(list(found)):
+            for id_, in fetch_rows(table.select(
+                        table.id, where=reduce_ids(table.id, sub_ids)
+                        & cls._shows(table, quarantined))):
+                found[id_] = True
+        return found
 
     @classmethod
     def domain_orthanc_studies(cls, domain, tables):

@@ -342,6 +342,23 @@ class Request(
             cls.write([request], values)
 
     @classmethod
+    @without_check_access
+    def renew_identifiers(cls, requests):
+        """Give orders new accession numbers and UIDs.
+
+        Another patient's images have theirs: both would be mixed if the orders
+        were acquired with the same ones.
+
+        Parameters
+        ----------
+        requests : list of Request
+        """
+        for request in requests:
+            values = {}
+            cls._complete_identifiers(values)
+            cls.write([request], values)
+
+    @classmethod
     def done(cls, requests):
         super().done(requests)
         # A user has created the result without the worklist

@@ -4,9 +4,10 @@
 
 from . import (
     confirmation, deletion, dismissal, download, historical, plugin, preview,
-    reconciliation, review, server, step, synchronization, upload, viewer)
+    reconciliation, review, server, step, synchronization, upload, viewer,
+    wrong_patient)
 
 __all__ = [
     'confirmation', 'deletion', 'dismissal', 'download', 'historical',
     'plugin', 'preview', 'reconciliation', 'review', 'server', 'step',
-    'synchronization', 'upload', 'viewer']
+    'synchronization', 'upload', 'viewer', 'wrong_patient']

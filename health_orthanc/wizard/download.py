@@ -41,9 +41,11 @@ class DownloadImages(RestrictedWizardMixin, Wizard):
             The record has no images.
         UnconfirmedStudyWarning
             They may belong to somebody else.
+        QuarantineError
         """
         Download = Pool().get('gnuhealth.imaging_orthanc.download')
         record = self.record
+        record.check_released()
         check_confirmed([
                 record if record.viewer_level == 'study' else record.study])
         if self.record.missing_since or not self.record.instances_count:

@@ -65,7 +65,9 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
         ------
         OrthancUserError
             There is no viewer for the record.
+        QuarantineError
         """
+        self.record.check_released()
         viewers = self.record.offered_viewers()
         if not viewers:
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
@@ -92,6 +94,7 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
         """
         check_confirmed(_studies_of(self.record))
         viewer = self.choose.viewer
+        self.record.check_released()
         if viewer not in self.record.offered_viewers():
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
         action['url'] = viewer.url(

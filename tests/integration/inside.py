@@ -29,6 +29,7 @@ NOTIFICATION = 'gnuhealth.orthanc.notification'
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 CORRECTION = 'gnuhealth.imaging_orthanc.study.correction'
 DECISION = 'gnuhealth.imaging_orthanc.study.decision'
+WRONG_PATIENT = 'gnuhealth.imaging_orthanc.wrong_patient'
 DELETION = 'gnuhealth.imaging_orthanc.deletion'
 DELETE_IMAGES = 'gnuhealth.imaging_orthanc.delete_images'
 RUN_FIELDS = [
@@ -49,8 +50,9 @@ def empty():
     attachment = model('ir.attachment').__table__()
     cursor.execute(*attachment.delete())
     for name in [
-            RULE, CORRECTION, DECISION, DELETION, PLACEMENT, FAILURE,
-            INSTANCE, SERIES, STUDY, PATIENT]:
+            RULE, CORRECTION, f'{WRONG_PATIENT}.notice',
+            f'{WRONG_PATIENT}.withheld', WRONG_PATIENT, DECISION, DELETION,
+            PLACEMENT, FAILURE, INSTANCE, SERIES, STUDY, PATIENT]:
         cursor.execute(*model(name).__table__().delete())
     server = model(SERVER).__table__()
     cursor.execute(*server.update([server.last_run], [None]))

@@ -15,11 +15,11 @@ from .tools import (
     record_id)
 
 __all__ = [
-    'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DECISION',
-    'DELETION', 'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT',
-    'MATCHING', 'METADATA', 'NOTIFICATION', 'ORDERS', 'PATIENT_KEY',
-    'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
-    'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'granted',
+    'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DECISION', 'DELETION',
+    'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING', 'METADATA',
+    'NOTICE', 'NOTIFICATION', 'ORDERS', 'PATIENT_KEY', 'PLACEMENT',
+    'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP', 'STUDY_KEY',
+    'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WRONG_PATIENT', 'granted',
     'own_models', 'own_storages', 'own_wizards']
 
 RUN = 'gnuhealth.orthanc.synchronization'
@@ -44,6 +44,8 @@ STUDY_KEY = 'gnuhealth.imaging_orthanc.study_key'
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 REPLACEMENT = 'gnuhealth.imaging_orthanc.replacement'
 UPGRADE_NOTE = 'gnuhealth.orthanc.upgrade.note'
+WRONG_PATIENT = 'gnuhealth.imaging_orthanc.wrong_patient'
+NOTICE = 'gnuhealth.imaging_orthanc.wrong_patient.notice'
 ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
@@ -172,7 +174,17 @@ class AccessTestCase(RpcTestCase):
                     'source': cls.other_patient.party.id,
                     'target': cls.patient.party.id, 'state': 'undone',
                     'at': dt.datetime(2026, 3, 4)}])
+        cls.wrong_patient, = pool.get(WRONG_PATIENT).create([{
+                    'study': cls.study.id, 'state': 'released',
+                    'marked_at': dt.datetime(2026, 3, 4), 'reason': "Other",
+                    'patient_from': cls.patient.id}])
+        cls.notice, = pool.get(NOTICE).create([{
+                    'wrong_patient': cls.wrong_patient.id,
+                    'user': cls.users['doctor'],
+                    'told_at': dt.datetime(2026, 3, 4)}])
         cls.ids = {
+            WRONG_PATIENT: cls.wrong_patient.id,
+            NOTICE: cls.notice.id,
             SERVER: cls.server.id,
             VIEWER: cls.viewer.id,
             PATIENT: cls.orthanc_patient.id,

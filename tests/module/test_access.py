@@ -12,10 +12,10 @@ from trytond.wsgi import app
 
 from .access import (
     CONFIGURATION, CORRECTION, DELETION, DOWNLOAD, ENTRY, FAILURE,
-    HEALTH_PATIENT, MATCHING, METADATA, ORDERS, PATIENT_KEY, PLACEMENT,
+    HEALTH_PATIENT, MATCHING, METADATA, NOTICE, ORDERS, PATIENT_KEY, PLACEMENT,
     REPLACEMENT, REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY, TEMPLATE,
-    UPGRADE_NOTE, AccessTestCase, granted, own_models, own_storages,
-    own_wizards)
+    UPGRADE_NOTE, WRONG_PATIENT, AccessTestCase, granted, own_models,
+    own_storages, own_wizards)
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
     Refused, RpcError, RpcTestCase, Told)
@@ -281,7 +281,11 @@ class OutsidersTestCase(AccessTestCase):
             (CORRECTION, 'get_client'), (DELETION, 'delete_records'),
             (DELETION, 'resume_pending'), (DELETION, 'find_obstacle'),
             (UPGRADE_NOTE, 'add'), (REPLACEMENT, 'follow'),
-            (REPLACEMENT, 'resume')]
+            (REPLACEMENT, 'resume'),
+            (WRONG_PATIENT, 'mark'),
+            (WRONG_PATIENT, 'start_move'), (WRONG_PATIENT, 'complete_move'),
+            (WRONG_PATIENT, 'complete_undo'), (WRONG_PATIENT, 'refuse'),
+            (NOTICE, 'tell'), (CORRECTION, 'queue_move')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
@@ -447,12 +451,14 @@ class MenusTestCase(AccessTestCase):
 
     FOR_PHYSICIANS = {
         'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked',
-        'menu_imaging_test_result_unreported'}
+        'menu_imaging_test_result_unreported',
+        'menu_wrong_patient_notice_form'}
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
         'menu_study_review', 'menu_review', 'menu_step_form',
         'menu_step_calendar', 'menu_upload_image_data',
-        'menu_get_new_studies', 'menu_imaging_test_result_unreported'}
+        'menu_get_new_studies', 'menu_imaging_test_result_unreported',
+        'menu_wrong_patient_form', 'menu_wrong_patient_notice_form'}
     FOR_RADIOGRAPHERS = {
         'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
 

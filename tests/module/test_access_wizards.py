@@ -39,6 +39,9 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.imaging_orthanc.delete_images': {'administrator'},
         'gnuhealth.imaging_orthanc.download_images': {
             'administrator', 'clerk', 'doctor'},
+        'gnuhealth.imaging_orthanc.mark_wrong_patient': {
+            'administrator', 'clerk', 'doctor', 'radiographer', 'head'},
+        'gnuhealth.imaging_orthanc.move_study': {'administrator', 'clerk'},
         }
 
     def contexts(self, login):

@@ -148,6 +148,9 @@ class Session:
     def model(self, name, method, *args, **context):
         return self(f'model.{name}.{method}', *args, **context)
 
+    def report(self, name, method, *args, **context):
+        return self(f'report.{name}.{method}', *args, **context)
+
     def wizard(self, name, method, *args, **context):
         return self(f'wizard.{name}.{method}', *args, **context)
 

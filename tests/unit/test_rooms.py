@@ -300,7 +300,8 @@ LAYERED = {
     'attributes', 'cron', 'item', 'patient', 'reconciliation', 'request',
     'result', 'routes', 'search_keys', 'series', 'server', 'step', 'study',
     'study_type', 'template', 'deletion', 'dismissal', 'download', 'preview',
-    'review', 'synchronization', 'upload', 'viewer', '__init__'}
+    'review', 'synchronization', 'upload', 'viewer', 'wrong_patient',
+    '__init__'}
 
 
 def test_one_basename_one_concept():
