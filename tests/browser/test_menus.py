@@ -10,13 +10,14 @@ CONFIGURATION = ["Health", "Configuration", "Medical Imaging", "Orthanc"]
 
 def test_physician(physician):
     assert physician.entries(*RECORDS) == [
-        "Linked Patients", "Linked Studies"]
+        "Linked Patients", "Linked Studies", "Notices: Wrong Patient"]
 
 
 def test_clerk(clerk):
     assert clerk.entries(*RECORDS) == [
         "Patients", "Studies", "To Review", "Review", "Scheduled Steps",
-        "Step Calendar", "Upload Images", "Get New Studies"]
+        "Step Calendar", "Wrong Patient", "Notices: Wrong Patient",
+        "Upload Images", "Get New Studies"]
     assert "Configuration" not in clerk.entries("Health")
 
 
@@ -29,8 +30,9 @@ def test_administrator(administrator):
     assert administrator.entries(*CONFIGURATION) == [
         "Add Orthanc Server", "Servers", "Worklist Templates",
         "Worklist Configuration", "Matching", "Viewers", "Dismissal Rules",
-        "Full Synchronization", "Synchronizations", "Notifications",
-        "Synchronization Failures", "Deletions", "Upgrade Report"]
+        "Review Historical Studies", "Full Synchronization",
+        "Synchronizations", "Notifications", "Synchronization Failures",
+        "Replaced Patients", "Deletions", "Upgrade Report"]
 
 
 def test_user_without_groups(log_in_as):
