@@ -10,7 +10,7 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
-from .access import AccessTestCase
+from .access import WRONG_PATIENT, AccessTestCase
 from .test_late_images import late_study
 from .test_worklist import counted
 from .tools import (
@@ -74,6 +74,8 @@ class ReplacementTestCase(OrthancTestCase):
                 (RESULT, 'patient', 'gnuhealth.patient'),
                 (STUDY, 'candidate', 'gnuhealth.patient'),
                 (STUDY, 'patient', 'gnuhealth.patient'),
+                (WRONG_PATIENT, 'patient_from', 'gnuhealth.patient'),
+                (WRONG_PATIENT, 'patient_to', 'gnuhealth.patient'),
                 (PATIENT, 'patient', 'gnuhealth.patient'),
                 ])
         self.assertIn((STUDY, [
