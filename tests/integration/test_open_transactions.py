@@ -28,7 +28,7 @@ class Watch:
         The requests during which a session waited in a transaction.
     """
 
-    def __init__(self, hospital, orthanc):
+    def __init__(self, hospital, orthanc=None):
         tryton = hospital.agent.tryton
         self._connection = tryton.postgresql.connect()
         self._connection.autocommit = True
@@ -39,11 +39,12 @@ class Watch:
 
     @contextmanager
     def proxy(self):
-        with Proxy(self._orthanc.url, before=self._look) as proxy:
+        with Proxy(self._orthanc.url, before=self.look) as proxy:
             yield proxy
         self._connection.close()
 
-    def _look(self, request):
+    def look(self, request):
+        "Let a request wait until each session works or is found to wait"
         end = time.monotonic() + PATIENCE
         waiting = self._sessions()
         # A session that works is idle for moments, too

@@ -23,6 +23,7 @@ from . import inside, worklist_inside
 from .agent import CallFailed
 from .fake_worklists import STEP, FakeWorklists
 from .hospital import ON_BOTH, Hospital, RemoteServer
+from .test_open_transactions import ON_POSTGRESQL, Watch
 
 TIMEOUT = 60
 MODEL = 'gnuhealth.imaging.worklist.placement'
@@ -530,6 +531,18 @@ def test_synchronisation_goes_on_beside(clinic, worklist):
     worklist.assert_in_step(orders)
 
 
+@ON_POSTGRESQL
+def test_no_transaction_is_open_meanwhile(clinic, worklist):
+    watch = Watch(clinic)
+    worklist.orthanc.before = watch.look
+    orders = order(clinic, 2)
+    worklist.update()
+    cancel(clinic, orders[:1])
+    worklist.update()
+    watch.assert_none()
+    worklist.assert_in_step(orders[1:])
+
+
 def test_what_has_piled_up_runs_once(clinic, worklist):
     orders = order(clinic)
     # All is put in the queue before anything is taken from it
@@ -538,7 +551,7 @@ def test_what_has_piled_up_runs_once(clinic, worklist):
     worklist.assert_in_step(orders)
 
 
-@pytest.mark.parametrize('hospital', ['postgresql'], indirect=True)
+@ON_POSTGRESQL
 def test_workers_take_it_from_the_queue(clinic, worklist, start_worklists):
     other = Worklist(clinic, start_worklists()).switch_on()
     orders = order(clinic, 2)
