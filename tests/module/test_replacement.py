@@ -23,6 +23,7 @@ REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 REPLACEMENT = 'gnuhealth.imaging_orthanc.replacement'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
+WRONG_PATIENT = 'gnuhealth.imaging_orthanc.wrong_patient'
 
 
 def replace(source, target):
@@ -74,6 +75,8 @@ class ReplacementTestCase(OrthancTestCase):
                 (RESULT, 'patient', 'gnuhealth.patient'),
                 (STUDY, 'candidate', 'gnuhealth.patient'),
                 (STUDY, 'patient', 'gnuhealth.patient'),
+                (WRONG_PATIENT, 'patient_from', 'gnuhealth.patient'),
+                (WRONG_PATIENT, 'patient_to', 'gnuhealth.patient'),
                 (PATIENT, 'patient', 'gnuhealth.patient'),
                 ])
         self.assertIn((STUDY, [
