@@ -45,19 +45,7 @@ def get_thumbnails(studies):
     dict
         A PNG as bytes, or None, by the id of each study.
     """
-    def fetch(client, series_ids):
-        return study_thumbnail(client, series_ids, THUMBNAIL_SIZE)
-
-    withheld = Pool().get('gnuhealth.imaging_orthanc.study').find_withheld(
-        list(studies))
-    wanted = [
-        (s, [
-                r.orthanc_UID for r in s.series
-                if not r.missing_since and r.instances_count
-                and r.modality not in WITHOUT_IMAGES])
-        for s in studies if s not in withheld]
-    return _fetch_images(
-        studies, [(s, series) for s, series in wanted if series], fetch)
+    return _fetch_images(studies, _thumbnail_keys(studies), _fetch_thumbnail)
 
 
 def get_images(instances):
@@ -72,16 +60,7 @@ def get_images(instances):
     dict
         A PNG as bytes, or None, by the id of each instance.
     """
-    def fetch(client, key):
-        *_, orthanc_id, frame = key
-        return _cached(key, lambda: client.rendered(
-                orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
-
-    withheld = Pool().get('gnuhealth.imaging_orthanc.study').find_withheld(
-        list({i.series.study for i in instances}))
-    return _fetch_images(instances, [
-            (i, _cache_key(i.server, i.orthanc_UID))
-            for i in instances if i.series.study not in withheld], fetch)
+    return _fetch_images(instances, _image_keys(instances), _fetch_frame)
 
 
 def get_image_problems(instances):
@@ -97,41 +76,76 @@ def get_image_problems(instances):
         Text in the user's language, or None, by the id of each instance.
     """
     def fetch(client, key):
-        *_, orthanc_id, frame = key
         try:
-            _cached(key, lambda: client.rendered(
-                    orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
+            _fetch_frame(client, key)
         except NoImage:
+            *_, orthanc_id, _ = key
             return explain_no_image(client, orthanc_id)
 
-    return _describe_all(_fetch_images(instances, [
-                (i, _cache_key(i.server, i.orthanc_UID))
-                for i in instances], fetch))
+    return _describe_all(
+        _fetch_images(instances, _image_keys(instances), fetch))
 
 
 def get_thumbnail_problems(studies):
     """Return why studies have no thumbnail, as `get_image_problems` does."""
-    def fetch(client, series_ids):
-        if study_thumbnail(client, series_ids, THUMBNAIL_SIZE):
-            return None
-        series = client.bulk_content(series_ids[:1])
-        instances = series[0].get('Instances') if series else None
-        return explain_no_image(client, instances[0]) if instances else None
+    def fetch(client, key):
+        try:
+            _fetch_thumbnail(client, key)
+        except NoImage:
+            *_, series_ids, _ = key
+            series = client.bulk_content(series_ids[:1])
+            instances = series[0].get('Instances') if series else None
+            if instances:
+                return explain_no_image(client, instances[0])
 
-    wanted, found = [], {}
-    for study in studies:
-        if study.missing_since or not study.series:
-            continue
-        series = [
-            s.orthanc_UID for s in study.series
-            if not s.missing_since and s.instances_count
-            and s.modality not in WITHOUT_IMAGES]
-        if series:
-            wanted.append((study, series))
-        else:
-            found[study.id] = Obstacle.NO_PIXELS
-    return _describe_all({
-            **_fetch_images(studies, wanted, fetch), **found})
+    found = _fetch_images(studies, _thumbnail_keys(studies), fetch)
+    found.update(
+        (s.id, Obstacle.NO_PIXELS) for s in studies
+        if s.series and not s.missing_since and not _image_series(s))
+    return _describe_all(found)
+
+
+def _thumbnail_keys(studies):
+    "Return the studies that have a thumbnail, with its key in the cache"
+    withheld = Pool().get('gnuhealth.imaging_orthanc.study').find_withheld(
+        list(studies))
+    return [
+        (s, _cache_key(s.server, _image_series(s)))
+        for s in studies if s not in withheld and _image_series(s)]
+
+
+def _image_series(study):
+    "Return the Orthanc ids of the series that may have images"
+    return tuple(
+        s.orthanc_UID for s in study.series
+        if not s.missing_since and s.instances_count
+        and s.modality not in WITHOUT_IMAGES)
+
+
+def _image_keys(instances):
+    "Return the instances that may be shown, with the key in the cache"
+    withheld = Pool().get('gnuhealth.imaging_orthanc.study').find_withheld(
+        list({i.series.study for i in instances}))
+    return [
+        (i, _cache_key(i.server, i.orthanc_UID))
+        for i in instances if i.series.study not in withheld]
+
+
+def _fetch_thumbnail(client, key):
+    *_, series_ids, _ = key
+
+    def fetch():
+        image = study_thumbnail(client, series_ids, THUMBNAIL_SIZE)
+        if image is None:
+            raise NoImage
+        return image
+    return _cached(key, fetch)
+
+
+def _fetch_frame(client, key):
+    *_, orthanc_id, frame = key
+    return _cached(key, lambda: client.rendered(
+            orthanc_id, frame, IMAGE_SIZE, IMAGE_SIZE))
 
 
 def _describe_all(obstacles):
@@ -187,7 +201,15 @@ def _cached(key, fetch):
 
 
 def _cache_key(server, orthanc_id, frame=0):
-    "Return the key of an image in the cache, which is separate for each user"
+    """Return the key of an image in the cache; each user has their own.
+
+    Parameters
+    ----------
+    server : Server
+    orthanc_id : str or tuple of str
+        Of the instance, or of the series for the thumbnail of their study.
+    frame : int
+    """
     transaction = Transaction()
     return (
         transaction.database.name, transaction.user, server.id, server.domain,

@@ -56,27 +56,30 @@ def withhold_attachments(wrong):
     Study.write([study], {'key_image': None, 'key_image_at': None})
     if key_image:
         Attachment.delete([key_image])
-    series = _series_by_name(study)
     found = Attachment.search([
-            ('resource', 'in', [str(p) for p in _places(study)]),
-            ('name', 'in', list(series)),
-            ])
+            ('resource', 'in', [str(p) for p in _places(study)])])
+    series = _series_by_name(study, [a.name for a in found])
     withheld = Withheld.create([{
                 'wrong_patient': wrong.id,
                 'attachment': attachment.id,
                 'place': str(attachment.resource),
                 'series_UID': series[attachment.name],
-                } for attachment in found])
+                } for attachment in found if attachment.name in series])
     for record in withheld:
         Attachment.write([record.attachment], {'resource': str(record)})
 
 
-def _series_by_name(study):
-    "Return the series UIDs of the images, by the name of an attachment"
+def _series_by_name(study, names):
+    "Return the series UIDs of the study's images that attachments name"
     Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
     return {
         i.sop_instance_UID or i.orthanc_UID: i.series.series_UID
-        for i in Instance.search([('series.study', '=', study.id)])}
+        for i in Instance.search([
+                ('series.study', '=', study.id),
+                ['OR',
+                    ('sop_instance_UID', 'in', names),
+                    ('orthanc_UID', 'in', names)],
+                ])}
 
 
 def _places(study):

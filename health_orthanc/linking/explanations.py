@@ -9,7 +9,7 @@ from ..core.matching.decisions import Doubt
 
 __all__ = [
     'DOUBTS', 'MINOR_FIELDS', 'REPLACED', 'VERDICTS', 'describe_comparison',
-    'describe_vetoes', 'format_comparison']
+    'describe_patient', 'describe_vetoes', 'format_comparison']
 
 # The link waits because its patient was replaced: no machine decides on it
 REPLACED = 'replaced'
@@ -110,3 +110,22 @@ def describe_vetoes(vetoes):
     """
     return '\n'.join(
         gettext(f'health_orthanc.msg_veto_{veto.value}') for veto in vetoes)
+
+
+def describe_patient(patient):
+    """Return what tells a patient from others of the same name.
+
+    Parameters
+    ----------
+    patient : Patient or None
+
+    Returns
+    -------
+    str or None
+        Name, birth date and PUID, as far as they are known.
+    """
+    if not patient:
+        return None
+    party = patient.party
+    return ' · '.join(filter(None, [
+                patient.rec_name, str(party.dob or ''), party.ref]))

@@ -17,7 +17,7 @@ from ..common.access import RestrictedFormMixin, RestrictedWizardMixin
 from ..core.dicom.visible_text import visible_text
 from ..core.matching.verdicts import Verdict
 from ..linking.explanations import (
-    DOUBTS, VERDICTS, describe_comparison, describe_vetoes)
+    DOUBTS, VERDICTS, describe_comparison, describe_patient, describe_vetoes)
 from ..linking.history import LINK_STATUSES, is_held, serialize_comparisons
 from ..linking.link import evaluate
 from ..linking.review import assess_orders, assess_study
@@ -201,7 +201,7 @@ def _comparison_values(study, patient, requests, choices):
     found = assess_orders(study, *compared)
     return {
         'choice': key if key in dict(choices) else None,
-        'compared_with': describe_person(compared[0]),
+        'compared_with': describe_patient(compared[0]),
         'score': min(a.score for a in found) if compared[0] else None,
         'vetoes': describe_vetoes(found[0].vetoes).replace('\n', ' '),
         'comparisons': [
@@ -228,15 +228,6 @@ def current_doubt(study, decision):
     return decision.doubt.value if decision.doubt else None
 
 
-def describe_person(patient):
-    "Return name, birth date and PUID of a patient, None without one"
-    if not patient:
-        return None
-    party = patient.party
-    return ' · '.join(filter(None, [
-                patient.rec_name, str(party.dob or ''), party.ref]))
-
-
 def _choices(decision):
     """Yield the value and the text of each candidate in the selection.
 
@@ -255,7 +246,7 @@ def _choices(decision):
             if a.candidate.order]
         yield _choice_key(patient.id, [r.id for r in orders]), ' · '.join(
             filter(None, [
-                    f'{number}', describe_person(patient),
+                    f'{number}', describe_patient(patient),
                     *(f'{r.requested_test.rec_name} {r.accession_number}'
                         for r in orders),
                     f'{min(a.score for a in found)}', first.vetoes and gettext(
@@ -284,7 +275,7 @@ def _named(decision):
     patients, _ = _records_of(decision.candidates)
     lines = []
     for assessment in decision.candidates:
-        person = describe_person(patients[assessment.candidate.patient.key])
+        person = describe_patient(patients[assessment.candidate.patient.key])
         for comparison in assessment.comparisons:
             field = comparison.field
             if field == 'patient_id' and assessment.owns_patient_id:
@@ -543,13 +534,13 @@ class Review(RestrictedWizardMixin, Wizard):
         return self._show_next('skipped')
 
     def default_ask_link(self, fields):
-        "Show the patient, and what speaks against the link"
+        "Show the patient and the contradictions"
         values = self._reason_values('ask_link')
         show = self.show
         found = assess_study(show.study, show.patient).vetoes
         return {
             **values,
-            'patient': describe_person(show.patient),
+            'patient': describe_patient(show.patient),
             'orders': '\n'.join(r.rec_name for r in _orders(show)) or None,
             'named': _named(evaluate(show.study)),
             'vetoes': describe_vetoes(found),

@@ -24,7 +24,7 @@ from ..exchange.upload import (
     compare_headers, describe_reason, header_identity, import_studies,
     link_studies)
 from ..exchange.upload_session import UploadFull, UploadLost
-from ..linking.explanations import describe_vetoes
+from ..linking.explanations import describe_patient, describe_vetoes
 from ..linking.link import find_studies
 
 __all__ = [
@@ -316,7 +316,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             rows.append(row)
         return {
             'message': _summary(self._count_states(files)),
-            'chosen': _describe_patient(patient) if patient else None,
+            'chosen': describe_patient(patient),
             'contradictions': describe_vetoes(vetoes) if vetoes else None,
             'confirmed': False,
             'files': _sorted_rows(rows),
@@ -478,22 +478,15 @@ def _file_row(file):
 
 
 def _study_row(study):
-    patient = study.patient
     place = gettext(
         f'health_orthanc.msg_upload_study_{study.link_status}',
-        patient=_describe_patient(patient) if patient else '–')
+        patient=describe_patient(study.patient) or '–')
     return {
         'study': study.rec_name,
         'place': place,
         'order': ', '.join(
             order.rec_name for order in study.linked_orders) or None,
         }
-
-
-def _describe_patient(patient):
-    return ' · '.join(filter(None, [
-                patient.rec_name, patient.puid,
-                patient.dob.isoformat() if patient.dob else None]))
 
 
 def _study_ids(files):

@@ -11,6 +11,7 @@ from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from ..common.access import RestrictedFormMixin, RestrictedWizardMixin
 from ..common.exceptions import WrongPatientError
+from ..linking.explanations import describe_patient
 
 __all__ = [
     'MarkWrongPatient', 'MarkWrongPatientReason', 'MoveStudy',
@@ -48,7 +49,8 @@ class MarkWrongPatient(RestrictedWizardMixin, Wizard):
 
     def default_ask(self, fields):
         "Name the patients to whom the images do not belong"
-        names = {s.patient.rec_name for s in self._studies() if s.patient}
+        names = {
+            describe_patient(s.patient) for s in self._studies() if s.patient}
         return {
             'question': gettext(
                 'health_orthanc.msg_wrong_patient_question',
@@ -206,16 +208,19 @@ class MoveStudy(RestrictedWizardMixin, Wizard):
         "Say what will happen"
         wrong, chosen = self._wrong(), self.choose
         series = [s.rec_name for s in chosen.series or []]
-        lines = [
-            gettext('health_orthanc.msg_move_what',
-                what=', '.join(series) or wrong.study.rec_name,
-                patient=chosen.patient.rec_name,
-                order=chosen.order.rec_name if chosen.order else '–'),
-            gettext('health_orthanc.msg_move_from',
-                patient=wrong.patient_from.rec_name,
-                order=(
-                    wrong.request_from.rec_name if wrong.request_from
-                    else '–')),
+        what = ', '.join(series) or wrong.study.rec_name
+        if chosen.order:
+            lines = [gettext('health_orthanc.msg_move_what',
+                    what=what, patient=describe_patient(chosen.patient),
+                    order=chosen.order.rec_name)]
+        else:
+            lines = [gettext('health_orthanc.msg_move_without_order',
+                    what=what, patient=describe_patient(chosen.patient))]
+        if wrong.request_from:
+            lines.append(gettext('health_orthanc.msg_move_from',
+                    patient=describe_patient(wrong.patient_from),
+                    order=wrong.request_from.rec_name))
+        lines += [
             gettext('health_orthanc.msg_move_in_orthanc'
                 if wrong.changes_orthanc
                 else 'health_orthanc.msg_move_not_in_orthanc'),

@@ -217,7 +217,7 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
     form.client.expect_column("Patient Match", *["Matches"] * 3)
     expect(form.client.field('chosen')).to_have_value(
         re.compile(MUSTER.puid))
-    # Nothing is stored before somebody has seen whose images they are
+    # The check page comes before anything is stored in Orthanc
     assert stored(clinic, MUSTER.puid) == before
     form.client.press("Upload")
     form.expect_message("Files stored: 3")

@@ -64,7 +64,7 @@ def _committed(func):
 
 
 def move(wrong_id, patient_id, order_id, series_uids=()):
-    "Have a move asked for and worked off"
+    "Start a move and run its task"
     def ask():
         WrongPatient = model(WRONG_PATIENT)
         series = model(SERIES).search(

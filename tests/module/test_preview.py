@@ -55,7 +55,11 @@ class PreviewTestCase(OrthancTestCase):
         self.script('good', reply(PNG))
         self.assertEqual(bytes(instance.image), PNG)
         self.assertIsNone(instance.image_problem)
+        self.assertEqual(bytes(study.thumbnail), PNG)
+        before = len(self.peer.received)
         self.assertIsNone(study.thumbnail_problem)
+        # The form reads both fields: the image is fetched once
+        self.assertEqual(len(self.peer.received), before)
         page = self.preview(instance)
         self.assertEqual(bytes(page['image']), PNG)
         self.assertIsNone(page['problem'])

@@ -517,7 +517,7 @@ class WizardTestCase(ReviewTestCase):
         self.assertTrue(any(
                 third.accession_number in line and "Berta" in line
                 for line in lines), lines)
-        # What speaks against is there without anybody having been chosen
+        # The contradictions are shown before a patient is selected
         self.assertTrue(shown['vetoes'])
         self.assertTrue(shown['compared_with'])
         rows = self.rows(shown)
