@@ -10,7 +10,7 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
-from .access import AccessTestCase
+from .access import WRONG_PATIENT, AccessTestCase
 from .test_late_images import late_study
 from .test_worklist import counted
 from .tools import (
@@ -23,7 +23,6 @@ REQUEST = 'gnuhealth.imaging.test.request'
 RESULT = 'gnuhealth.imaging.test.result'
 REPLACEMENT = 'gnuhealth.imaging_orthanc.replacement'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
-WRONG_PATIENT = 'gnuhealth.imaging_orthanc.wrong_patient'
 
 
 def replace(source, target):
