@@ -22,7 +22,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import gtk, javascript, predecessor, sao
+from . import gtk, javascript, orthanc_releases, predecessor, sao
+from .cache import cache_folder
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
@@ -33,6 +34,10 @@ __all__ = [
     'Configuration', 'cache_folder', 'old_wheel', 'predecessor_files']
 
 TESTS = ROOT / 'tests'
+# What `--orthanc` makes a difference to
+ORTHANC_TESTS = ['tests/integration', 'tests/browser']
+# The versions whose answers are compared in each run
+EVERYDAY_ORTHANCS = ['1.10', '1.12']
 MODULE_TESTS = TESTS / 'module'
 PIP_TIMEOUT = 300
 RUN_TIMEOUT = 3 * 60 * 60
@@ -102,11 +107,6 @@ CONFIGURATIONS = [
     ]
 
 
-def cache_folder() -> Path:
-    """Return where prepared databases and clients are kept."""
-    return Path(os.environ.get('DEV_CACHE') or ROOT / '.cache')
-
-
 def old_wheel() -> Path:
     """Return the wheel of the module that ours is the successor of."""
     wheel, = (cache_folder() / 'wheels').glob(
@@ -124,6 +124,8 @@ def prepare() -> None:
     """Fetch what the tests need: they may have no network."""
     sao.assemble(cache_folder())
     gtk.install(cache_folder())
+    for version in EVERYDAY_ORTHANCS:
+        orthanc_releases.prepare(version)
     javascript.install_linter(cache_folder())
     folder = cache_folder() / 'wheels'
     if not any(folder.glob(f'gnuhealth_orthanc-{OLD_VERSION}-*.whl')):
@@ -330,6 +332,8 @@ def main(arguments: Sequence[str], everything: bool, module: bool) -> int:
     # What is named is run in each way
     everything = everything or bool(paths)
     runner = Runner([*options, *['--all'] * everything])
+    if os.environ.get(orthanc_releases.ORTHANC_VARIABLE):
+        paths = paths or ORTHANC_TESTS
     ours, others = _divide(paths or [str(TESTS)])
     if module:
         _run_module_tests(runner, ours, everything)
