@@ -27,7 +27,8 @@ from .cache import cache_folder
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
-from .process import Process, die_with_parent, stopping_on_signals
+from .process import (
+    Process, StartError, die_with_parent, stopping_on_signals)
 from .tryton import HASHES, MODULE, ROOT, Tryton, environment
 
 __all__ = [
@@ -411,7 +412,10 @@ if __name__ == '__main__':
         help="run the tests of the module only")
     options, arguments = parser.parse_known_args()
     if options.prepare:
-        prepare()
+        try:
+            prepare()
+        except StartError as error:
+            sys.exit(f"dev: {error}")
     else:
         with stopping_on_signals():
             sys.exit(main(arguments, options.all, options.module))
