@@ -13,7 +13,7 @@ from . import inside
 from .hospital import ADMIN, ALL, ON_BOTH, contents, study, study_id
 
 NOWHERE = 'http://127.0.0.1:9'
-MANY, FEW = 5000, 10
+MANY, FEW = 2000, 10
 TIMEOUT = 30
 
 
