@@ -5,6 +5,7 @@ import argparse
 import datetime as dt
 import fcntl
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from proteus import Model, Wizard
 from . import hospital, samples, sao
 from .browser import ROWS, chromium, log_in, new_page, open_list
 from .orthanc import Orthanc
+from .orthanc_releases import ORTHANC_VARIABLE
 from .postgresql import PostgreSQL
 from .process import StartError, free_port, stopping_on_signals
 from .testing import cache_folder
@@ -444,6 +446,9 @@ def main() -> int:
     if options.check:
         return check(options.postgresql, options.screenshot)
     name = 'postgresql' if options.postgresql else 'sqlite'
+    if version := os.environ.get(ORTHANC_VARIABLE):
+        # What one has stored, an older one may be unable to read
+        name = f'{name}-orthanc-{version}'
     return run(
         options.folder or ROOT / '.demo' / name, options.postgresql,
         options.reset)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's Orthanc in a temporary folder, on loopback."""
+"""An Orthanc in a temporary folder, on loopback."""
 import io
 import itertools
 import json
@@ -17,20 +17,11 @@ from pydicom.dataset import Dataset
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
+from . import orthanc_releases
 from .process import LOOPBACK, Process, StartError, free_port
 
 __all__ = ['Orthanc', 'to_bytes']
 
-PLUGIN_FOLDERS = [
-    Path('/usr/share/orthanc/plugins'),
-    Path('/usr/lib/orthanc'),
-    ]
-PLUGINS = {
-    'dicomweb': 'libOrthancDicomWeb.so',
-    'python': 'libOrthancPython.so',
-    'webviewer': 'libOrthancWebViewer.so',
-    'worklists': 'libModalityWorklists.so',
-    }
 START_TIMEOUT = 60
 REQUEST_TIMEOUT = 120
 
@@ -44,22 +35,6 @@ def to_bytes(item: 'bytes | Dataset | str | os.PathLike') -> bytes:
         item.save_as(stream, enforce_file_format=True)
         return stream.getvalue()
     return Path(item).read_bytes()
-
-
-def _program() -> str:
-    program = shutil.which(
-        'Orthanc', path=os.environ.get('PATH', '') + ':/usr/sbin')
-    if not program:
-        raise StartError("Orthanc is not installed")
-    return program
-
-
-def _plugin(name: str) -> str:
-    for folder in PLUGIN_FOLDERS:
-        path = folder / PLUGINS[name]
-        if path.exists():
-            return str(path)
-    raise StartError(f"Orthanc's plugin {name} is not installed")
 
 
 class Orthanc:
@@ -86,6 +61,9 @@ class Orthanc:
         Further options of Orthanc's configuration file.
     port
         The HTTP port; a free one if None.
+    version
+        One of `orthanc_releases.SUITES`; if None, the one that `./dev` was
+        asked for, or that of the machine.
 
     Attributes
     ----------
@@ -99,14 +77,16 @@ class Orthanc:
             self, folder: Path | None = None, *, user: str = 'orthanc',
             password: str | None = None, plugins: Iterable[str] = (),
             dicom: bool = False, port: int | None = None,
-            configuration: Mapping[str, object] | None = None):
+            configuration: Mapping[str, object] | None = None,
+            version: str | None = None):
+        self.release = orthanc_releases.find(version)
         self._temporary = folder is None
         self.folder = Path(
             folder or tempfile.mkdtemp(prefix='orthanc-'))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.user = user
         self.password = password or secrets.token_urlsafe(12)
-        self.plugins = [_plugin(name) for name in plugins]
+        self.plugins = [self.release.plugin(name) for name in plugins]
         self.dicom = dicom
         self.configuration = dict(configuration or {})
         self.port = port
@@ -176,7 +156,8 @@ class Orthanc:
         if self.log.exists():
             self.log.replace(self.log.with_suffix('.log.1'))
         self.process = Process(
-            [_program(), configuration], self.log, folder=self.folder)
+            [*self.release.command, configuration], self.log,
+            environment=self.release.environment, folder=self.folder)
         self.process.wait_ready(
             self._answers, START_TIMEOUT, f"Orthanc on port {self.port}")
 

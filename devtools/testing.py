@@ -22,17 +22,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import gtk, javascript, predecessor, sao
+from . import gtk, javascript, orthanc_releases, predecessor, sao
+from .cache import cache_folder
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
-from .process import Process, die_with_parent, stopping_on_signals
+from .process import (
+    Process, StartError, die_with_parent, stopping_on_signals)
 from .tryton import HASHES, MODULE, ROOT, Tryton, environment
 
 __all__ = [
     'Configuration', 'cache_folder', 'old_wheel', 'predecessor_files']
 
 TESTS = ROOT / 'tests'
+# What `--orthanc` makes a difference to
+ORTHANC_TESTS = ['tests/integration', 'tests/browser']
+# The versions whose answers are compared in each run
+EVERYDAY_ORTHANCS = ['1.10', '1.12']
 MODULE_TESTS = TESTS / 'module'
 PIP_TIMEOUT = 300
 RUN_TIMEOUT = 3 * 60 * 60
@@ -98,11 +104,6 @@ CONFIGURATIONS = [
     ]
 
 
-def cache_folder() -> Path:
-    """Return where prepared databases and clients are kept."""
-    return Path(os.environ.get('DEV_CACHE') or ROOT / '.cache')
-
-
 def old_wheel() -> Path:
     """Return the wheel of the module that ours is the successor of."""
     wheel, = (cache_folder() / 'wheels').glob(
@@ -120,6 +121,8 @@ def prepare() -> None:
     """Fetch what the tests need: they may have no network."""
     sao.assemble(cache_folder())
     gtk.install(cache_folder())
+    for version in EVERYDAY_ORTHANCS:
+        orthanc_releases.prepare(version)
     javascript.install_linter(cache_folder())
     folder = cache_folder() / 'wheels'
     if not any(folder.glob(f'gnuhealth_orthanc-{OLD_VERSION}-*.whl')):
@@ -326,6 +329,8 @@ def main(arguments: Sequence[str], everything: bool, module: bool) -> int:
     # What is named is run in each way
     everything = everything or bool(paths)
     runner = Runner([*options, *['--all'] * everything])
+    if os.environ.get(orthanc_releases.ORTHANC_VARIABLE):
+        paths = paths or ORTHANC_TESTS
     ours, others = _divide(paths or [str(TESTS)])
     if module:
         _run_module_tests(runner, ours, everything)
@@ -403,7 +408,10 @@ if __name__ == '__main__':
         help="run the tests of the module only")
     options, arguments = parser.parse_known_args()
     if options.prepare:
-        prepare()
+        try:
+            prepare()
+        except StartError as error:
+            sys.exit(f"dev: {error}")
     else:
         with stopping_on_signals():
             sys.exit(main(arguments, options.all, options.module))

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+from .cache import ROOT
 from .postgresql import PostgreSQL
 from .process import LOOPBACK, Process, StartError, free_port
 
 __all__ = ['MODULE', 'PASSWORD', 'Server', 'Tryton']
 
-ROOT = Path(__file__).resolve().parent.parent
 MODULE = 'health_orthanc'
 # What ours depends on
 BASE = 'health_imaging'

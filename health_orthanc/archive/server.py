@@ -27,6 +27,8 @@ from ..common.registration import LayeredMixin
 from ..common.transaction import end_reading, now
 from ..core.orthanc.client import OrthancClient
 from ..core.orthanc.errors import InvalidAddress, OrthancError
+from ..core.orthanc.server_info import (
+    FIRST_SAFE_VERSION, has_known_vulnerabilities)
 from ..core.orthanc.url import normalize_url
 from ..core.secrets import MASK, SecretUnavailable, seal, unseal
 
@@ -157,6 +159,8 @@ class Server(
         help="Identifies the Orthanc plugin of this server.")
     last_notification = fields.DateTime("Last Notification", readonly=True)
     version = fields.Char("Version", readonly=True)
+    version_note = fields.Function(
+        fields.Text("Version Note"), 'get_version_note')
     aetitle = fields.Char("AE Title", readonly=True)
     plugins = fields.Text("Plugins", readonly=True)
     validated = fields.Boolean(
@@ -260,6 +264,28 @@ class Server(
         if self.check_error_kind:
             return describe(self.check_error_kind)
 
+    def get_version_note(self, name):
+        return self.describe_version(self.version) or None
+
+    @staticmethod
+    def describe_version(version):
+        """Return what to know about a version of Orthanc, in the user's words.
+
+        Parameters
+        ----------
+        version : str or None
+
+        Returns
+        -------
+        str
+            Empty if there is nothing to know.
+        """
+        if not version or not has_known_vulnerabilities(version):
+            return ''
+        return gettext(
+            'health_orthanc.msg_server_vulnerable', version=version,
+            safe='.'.join(map(str, FIRST_SAFE_VERSION)))
+
     @classmethod
     def get_studies_count(cls, servers, name):
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
@@ -300,6 +326,9 @@ class Server(
                 If(Bool(Eval('check_error_kind')), 'danger', '')),
             ('/form//group[@id="check_error"]', 'states', {
                     'invisible': ~Bool(Eval('check_error_kind')),
+                    }),
+            ('/form//group[@id="version_note"]', 'states', {
+                    'invisible': ~Bool(Eval('version_note')),
                     }),
             ]
 

@@ -144,12 +144,14 @@ class AddServer(RestrictedWizardMixin, Wizard):
                     'initial_index': info.last_change,
                     }])
         self.success.server = server
-        self.success.message = gettext(
-            'health_orthanc.msg_server_added',
-            server=server.label,
-            version=info.version,
-            name=info.name or info.dicom_aet,
-            plugins=', '.join(sorted(info.plugins)) or '–')
+        self.success.message = '\n\n'.join(filter(None, [
+                gettext(
+                    'health_orthanc.msg_server_added',
+                    server=server.label,
+                    version=info.version,
+                    name=info.name or info.dicom_aet,
+                    plugins=', '.join(sorted(info.plugins)) or '–'),
+                Server.describe_version(info.version)]))
 
     def default_success(self, fields):
         "Show what was found: name, version and plugins"

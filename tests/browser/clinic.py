@@ -183,10 +183,12 @@ class Clinic:
         """Return what the wizard tells of this Orthanc when it is added."""
         system = self.orthanc.get('/system')
         plugins = ', '.join(sorted(self.orthanc.get('/plugins')))
-        return (
+        added = (
             f'The server "{label}" was added.\n\n'
             f"Orthanc {system['Version']} ({system['Name']})\n"
             f"Plugins: {plugins}")
+        note = Model.get(SERVER).find([])[0].version_note
+        return f'{added}\n\n{note}' if note else added
 
     def add_order(self, person: hospital.Person, code: str):
         """Return the only step of a new order that was requested."""

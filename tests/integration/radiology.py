@@ -77,9 +77,12 @@ def connect_plugin(server: Server, url: str | None = None) -> dict:
 @contextmanager
 def live_orthanc(
         section: Mapping[str, object], folder: Path | None = None,
-        **configuration: object) -> Iterator[Orthanc]:
+        version: str | None = None, **configuration: object
+        ) -> Iterator[Orthanc]:
     """An Orthanc with the plugin, whose log holds no data of patients."""
-    with Orthanc(folder, plugins=['python'], dicom=True, configuration={
+    with Orthanc(
+            folder, plugins=['python'], dicom=True, version=version,
+            configuration={
                 'PythonScript': str(PLUGIN),
                 'LuaScripts': [str(PLUGIN.with_suffix('.lua'))],
                 'DicomAlwaysAllowFindWorklist': True,

@@ -13,7 +13,7 @@ from . import inside
 from .hospital import ADMIN, ALL, ON_BOTH, contents, study, study_id
 
 NOWHERE = 'http://127.0.0.1:9'
-MANY = 2000
+MANY, FEW = 2000, 10
 TIMEOUT = 30
 
 
@@ -237,4 +237,5 @@ def test_a_study_with_many_instances(hospital, orthanc):
                 [r for r in proxy.requests if r.method == 'DELETE']) == 1
         server.assert_equal()
         statements.append(count)
-    assert statements[0] == statements[1]
+    # Some depend on what Tryton has in its caches
+    assert abs(statements[0] - statements[1]) < FEW

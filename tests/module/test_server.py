@@ -329,10 +329,21 @@ class CheckTestCase(OrthancTestCase):
         self.assertTrue(server.validated)
         self.assertIsNone(server.check_error)
         self.assertEqual(server.version, '1.10.1')
+        self.assertIn('1.12.11', server.version_note)
         self.assertEqual(server.aetitle, 'ORTHANC')
         self.assertEqual(server.plugin_names, {'explorer.js', 'ohif'})
         self.assertLess(
             dt.datetime.now() - server.last_check, dt.timedelta(minutes=5))
+
+    @with_transaction()
+    def test_only_versions_with_known_vulnerabilities_have_a_note(self):
+        for version, has_note in [
+                ('1.10.1', True), ('1.12.7', True), ('1.12.10', True),
+                ('1.12.11', False), ('1.13.0', False), ('mainline', False),
+                (None, False)]:
+            with self.subTest(version=version):
+                server = create_server(version=version)
+                self.assertEqual(bool(server.version_note), has_note)
 
     def check(self, url, **values):
         server = create_server(domain=url, **values)
@@ -661,7 +672,7 @@ class AddServerTestCase(OrthancTestCase):
             script_orthanc(orthanc)
             page, message = self.run_wizard(domain=orthanc.url + '/')
         self.assertEqual(page, 'success')
-        for text in ["PACS", '1.10.1', 'explorer.js, ohif']:
+        for text in ["PACS", '1.10.1', 'explorer.js, ohif', '1.12.11']:
             self.assertIn(text, message)
         server, = Pool().get(SERVER).search([])
         self.assertEqual(server.domain, orthanc.url)

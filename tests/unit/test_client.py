@@ -24,7 +24,8 @@ from trytond.modules.health_orthanc.core.orthanc.errors import (
     InstanceRefused, InvalidAddress, InvalidCertificate, NoImage, NotFound,
     NotOrthanc, OrthancError, Redirected, ServerFault, TimedOut, TooOld,
     Unauthorized, UnexpectedAnswer)
-from trytond.modules.health_orthanc.core.orthanc.server_info import ServerInfo
+from trytond.modules.health_orthanc.core.orthanc.server_info import (
+    ServerInfo, has_known_vulnerabilities)
 from trytond.modules.health_orthanc.core.orthanc.upload import (
     StoredInstance, Unreadable)
 from trytond.modules.health_orthanc.core.orthanc.url import normalize_url
@@ -400,6 +401,14 @@ def test_recent_enough(peer, client, version):
     peer.script('/system', reply_json({**SYSTEM, 'Version': version}))
     peer.script('/plugins', reply_json([]))
     assert client.probe().version == version
+
+
+@pytest.mark.parametrize('version, known', [
+        ('1.10.1', True), ('1.12.7', True), ('1.12.10', True), ('1.12', True),
+        ('1.12.11', False), ('1.13.0', False), ('2.0.0', False),
+        ('mainline', False)])
+def test_known_vulnerabilities(version, known):
+    assert has_known_vulnerabilities(version) is known
 
 
 def test_redirection_is_not_followed(peer, client):

@@ -11,9 +11,13 @@ from .errors import NotOrthanc, TooOld
 from .worklists import MINIMUM_VERSION as WORKLISTS_VERSION
 from .worklists import PLUGINS as WORKLISTS_PLUGINS
 
-__all__ = ['MINIMUM_VERSION', 'ServerInfo']
+__all__ = [
+    'FIRST_SAFE_VERSION', 'MINIMUM_VERSION', 'ServerInfo',
+    'has_known_vulnerabilities']
 
 MINIMUM_VERSION = (1, 10, 0)
+# It closes nine vulnerabilities that have been published since
+FIRST_SAFE_VERSION = (1, 12, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,14 @@ class ServerInfo:
         return (
             _version_numbers(self.version) >= WORKLISTS_VERSION
             and not WORKLISTS_PLUGINS.isdisjoint(self.plugins))
+
+
+def has_known_vulnerabilities(version: str) -> bool:
+    """Return whether a version is below `FIRST_SAFE_VERSION`.
+
+    Distributions may have corrected their packages of it.
+    """
+    return _version_numbers(version) < FIRST_SAFE_VERSION
 
 
 def _is_orthanc(system: Any) -> bool:
