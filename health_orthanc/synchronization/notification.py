@@ -14,6 +14,7 @@ from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
 from ..common.access import GuardedMixin
+from ..common.diagnostics import log_unexpected
 from ..common.exceptions import describe
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import OrthancError
@@ -225,7 +226,9 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
         found = in_transaction(cls._prepare, id_)
         if not found:
             return
-        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Synchronization = pool.get('gnuhealth.orthanc.synchronization')
         server_id, orthanc_id, client, with_instances = found
         values = {'processed_at': now(), 'error_kind': None}
         try:
@@ -234,18 +237,18 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                 engine.study(orthanc_id)
                 in_transaction(cls._match, id_)
                 Synchronization.follow_up(server_id, client, KEY_IMAGES_LIMIT)
+            Server.record_contact(server_id)
         except OrthancError as error:
-            logger.warning("Orthanc server %s: %s", server_id, error.kind)
             values = {'error_kind': error.kind}
+            Server.record_failure(server_id, error.kind, single=True)
         except SecretUnavailable:
-            logger.warning("Orthanc server %s: secret unavailable", server_id)
             values = {'error_kind': 'secret'}
+            Server.record_failure(server_id, 'secret')
         except Exception as error:
             # The scheduler tries again; other notifications continue
-            logger.error(
-                "Orthanc server %s: notification %s: %s", server_id, id_,
-                type(error).__name__,
-                exc_info=logger.isEnabledFor(logging.DEBUG))
+            log_unexpected(
+                logger, error, "Orthanc server %s: notification %s",
+                server_id, id_)
             values = {'error_kind': 'internal'}
         in_transaction(cls._record_outcome, id_, values)
 
