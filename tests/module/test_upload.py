@@ -241,7 +241,7 @@ class UploadWizardTestCase(UploadTestCase):
             ['contradicts', 'differs', 'fits'])
         self.assertTrue(page['contradictions'])
         self.assertEqual(
-            page['chosen'], "Betz, Ana · GNU777ORG · 1985-10-04".replace(
+            page['chosen'], "Betz, Ana · 1985-10-04 · GNU777ORG".replace(
                 "Betz, Ana", self.name_of(self.patient)))
         # What differs is there with both values
         contradicts, differs, fits = (
