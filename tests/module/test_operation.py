@@ -19,12 +19,10 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
-from .access import FAILURE, NOTIFICATION, AccessTestCase
+from .access import FAILURE, NOTIFICATION, OPERATION, WARNING, AccessTestCase
 from .test_access_attachments import statements
 from .tools import SERVER, OrthancTestCase, Refused, create_server, create_user
 
-OPERATION = 'gnuhealth.orthanc.operation'
-WARNING = 'gnuhealth.orthanc.operation.warning'
 LOGGER = 'trytond.modules.health_orthanc'
 KEY = 'a key of monitoring'
 LONG_AGO = dt.timedelta(days=3)

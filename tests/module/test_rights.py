@@ -25,9 +25,9 @@ from trytond.wsgi import app
 from devtools.tryton import ROOT
 
 from .access import (
-    CONFIGURATION, HEALTH_PATIENT, MATCHING, REPLACEMENT, REQUEST, RESULT,
-    RULE, STEP, TEMPLATE, AccessTestCase, own_models, own_storages,
-    own_wizards)
+    CONFIGURATION, FAILURE, HEALTH_PATIENT, MATCHING, OPERATION, REPLACEMENT,
+    REQUEST, RESULT, RULE, STEP, TEMPLATE, WARNING, AccessTestCase, own_models,
+    own_storages, own_wizards)
 from .tools import (
     EXTRAS, INSTANCE, MODULE, SERVER, STUDY, VIEWER, Refused, RpcError, Told,
     create_user)
@@ -149,11 +149,15 @@ class RightsTestCase(_RolesTestCase):
                 buttons(REPLACEMENT, 'undo')),
             Right("servers, worklists, matching, dismissal rules, viewers, "
                 "full synchronization, review of historical studies, "
-                "failures, patient reconciliation", [
+                "failures, patient reconciliation, health, warnings, retries",
+                [
                     *((model, 'write', [[self.ids[model]], {}])
                         for model in [
                             SERVER, TEMPLATE, CONFIGURATION, MATCHING, RULE,
-                            VIEWER]),
+                            VIEWER, OPERATION]),
+                    (WARNING, 'read', [[self.ids[WARNING]], ['since']]),
+                    *buttons(SERVER, 'retry_failures'),
+                    *buttons(FAILURE, 'retry'),
                     *wizards(
                         'imaging_orthanc.full_synchronize',
                         'imaging_orthanc.review_historical',
