@@ -25,6 +25,9 @@ TIMEOUT = 90
 # The scheduler looks once a minute what is due
 CRON_TIMEOUT = 200
 STUDIES = 'SELECT count(*) FROM gnuhealth_imaging_orthanc_study'
+PROCESSED = (
+    'SELECT count(*) FROM gnuhealth_orthanc_notification'
+    ' WHERE processed_at IS NOT NULL')
 CHECKED = 'SELECT checked_at FROM gnuhealth_orthanc_operation'
 
 
@@ -101,8 +104,11 @@ class Site:
             cursor.execute(statement)
             return cursor.fetchone()[0] if cursor.description else None
 
-    def awaits_studies(self, count: int) -> None:
-        assert wait_until(lambda: self.query(STUDIES) == count, TIMEOUT)
+    def awaits(self, statement: str, count: int) -> None:
+        """Wait until a statement counts so many; the scheduler may add some.
+        """
+        assert wait_until(
+            lambda: self.query(statement) >= count, TIMEOUT), self.logs()
 
     def start_database(self) -> None:
         """Start PostgreSQL again, once its sessions have ended."""
@@ -132,7 +138,7 @@ def site(tmp_path, orthanc) -> Iterator[Site]:
 def test_everything_goes_on(site):
     site.store(1)
     site.synchronize()
-    site.awaits_studies(1)
+    site.awaits(STUDIES, 1)
     assert site.poll() == 200
 
     site.postgresql.kill()
@@ -143,9 +149,10 @@ def test_everything_goes_on(site):
 
     assert wait_until(lambda: site.poll() == 200, TIMEOUT)
     assert site.notify(notified) == [f'of {notified}']
-    site.awaits_studies(2)
+    site.awaits(PROCESSED, 1)
+    site.awaits(STUDIES, 2)
     site.synchronize()
-    site.awaits_studies(3)
+    site.awaits(STUDIES, 3)
     site.query('UPDATE gnuhealth_orthanc_operation SET checked_at = NULL')
     site.query(
         "UPDATE ir_cron SET next_call = '2020-01-01'"
