@@ -599,15 +599,9 @@ class MonitoringTestCase(AccessTestCase):
         stamp(checked_at=now())
         Transaction().commit()
 
-    @contextmanager
-    def switched_on(self, key=KEY):
-        if not config.has_section('health_orthanc'):
-            config.add_section('health_orthanc')
-        config.set('health_orthanc', 'monitoring_key', key)
-        try:
-            yield
-        finally:
-            config.remove_option('health_orthanc', 'monitoring_key')
+    @staticmethod
+    def switched_on(key=KEY):
+        return configured('monitoring_key', key)
 
     def get(self, route, key=KEY, database=None):
         return self.client().get(

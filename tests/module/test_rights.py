@@ -30,7 +30,7 @@ from .access import (
     own_storages, own_wizards)
 from .tools import (
     EXTRAS, INSTANCE, MODULE, SERVER, STUDY, VIEWER, Refused, RpcError, Told,
-    create_user)
+    configured, create_user)
 
 PAGE = ROOT / 'doc' / 'access.md'
 RECORDED = Path(__file__).with_name('rights.json')
@@ -333,6 +333,11 @@ class WalkTestCase(_RolesTestCase):
                         login, protocol, 'report', name, 'execute', [], {})],
                 } for login in self.users}
 
+    def all_routes(self):
+        "Return the routes that answer each role, those for monitoring on"
+        with configured('monitoring_key', 'a key of no session'):
+            return {login: self.routes(login) for login in self.users}
+
     def routes(self, login):
         "Return the routes that answer a session of a role"
         self.as_(login)
@@ -391,7 +396,7 @@ class WalkTestCase(_RolesTestCase):
                 for name, (fields, buttons) in self.models.items()},
             'wizards': self.wizards,
             'reports': self.reports,
-            'routes': {login: self.routes(login) for login in self.users},
+            'routes': self.all_routes(),
             'rights': self.rights('json'),
             }
         if WRITE:

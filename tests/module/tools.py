@@ -183,15 +183,20 @@ class RpcTestCase(OrthancTestCase):
 
 
 @contextmanager
-def fernet_keys(*keys):
-    "Have the keys in the configuration"
+def configured(name, value):
+    "Have an option of ours in the configuration"
     if not config.has_section('health_orthanc'):
         config.add_section('health_orthanc')
-    config.set('health_orthanc', 'fernet_key', ' '.join(keys))
+    config.set('health_orthanc', name, value)
     try:
         yield
     finally:
-        config.remove_option('health_orthanc', 'fernet_key')
+        config.remove_option('health_orthanc', name)
+
+
+def fernet_keys(*keys):
+    "Have the keys in the configuration"
+    return configured('fernet_key', ' '.join(keys))
 
 
 def record_id(name, module=MODULE):
