@@ -21,7 +21,8 @@ from trytond.transaction import Transaction
 
 from .access import FAILURE, NOTIFICATION, OPERATION, WARNING, AccessTestCase
 from .test_access_attachments import statements
-from .tools import SERVER, OrthancTestCase, Refused, create_server, create_user
+from .tools import (
+    SERVER, OrthancTestCase, Refused, configured, create_server, create_user)
 
 LOGGER = 'trytond.modules.health_orthanc'
 KEY = 'a key of monitoring'

@@ -23,7 +23,8 @@ from trytond.transaction import Transaction
 __all__ = [
     'INSTANCE', 'MODULE', 'OrthancTestCase', 'PATIENT', 'Refused', 'RpcError',
     'RpcTestCase', 'SERIES', 'SERVER', 'STUDY', 'Session', 'Told', 'VIEWER',
-    'begin_task', 'create_instance', 'create_order', 'create_orthanc_patient',
+    'begin_task', 'configured', 'create_instance', 'create_order',
+    'create_orthanc_patient',
     'create_patient',
     'create_result', 'create_series', 'create_server', 'create_study',
     'create_test', 'create_user', 'fernet_keys', 'in_place',
