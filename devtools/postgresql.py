@@ -104,8 +104,10 @@ class PostgreSQL:
     def data(self) -> Path:
         return self.folder / 'data'
 
-    def start(self) -> None:
-        """Start on a free port, making the cluster if there is none.
+    def start(self, port: int | None = None) -> None:
+        """Start on `port`, or else a free one.
+
+        The cluster is made if there is none.
 
         Raises
         ------
@@ -116,8 +118,8 @@ class PostgreSQL:
         if not (self.data / 'PG_VERSION').exists():
             self._initialize()
         self.password = (self.folder / 'password').read_text()
-        for attempt in reversed(range(5)):
-            self.port = free_port()
+        for attempt in reversed(range(1 if port else 5)):
+            self.port = port or free_port()
             try:
                 self._start()
             except StartError as error:
@@ -178,6 +180,14 @@ class PostgreSQL:
         except psycopg2.OperationalError:
             return False
         return True
+
+    def kill(self) -> None:
+        """End the server at once, as if its machine had crashed.
+
+        Its sessions end when they notice it.
+        """
+        if self.process:
+            self.process.kill()
 
     def stop(self) -> None:
         """End all sessions and the server, and keep the folder."""

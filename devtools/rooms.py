@@ -35,6 +35,7 @@ class Room:
 
 ROOMS = {
     'top': Room(CENTER, 60, "wizard/, routes", "dialogs, HTTP routes"),
+    'operation': Room(LEFT, 160, "operation/", "health, warnings, metrics"),
     'exchange': Room(
         CENTER, 160, "exchange/", "upload, download, deletion"),
     'migration': Room(RIGHT, 160, "migration/", "upgrade from 4.x and 5.0"),

@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    archive, common, exchange, linking, migration, orders, synchronization,
-    wizard, worklist)
+    archive, common, exchange, linking, migration, operation, orders,
+    synchronization, wizard, worklist)
 
 __all__ = ['register']
 
@@ -23,13 +23,17 @@ def register():
         synchronization.cron.Cron,
         worklist.cron.Cron,
         exchange.cron.Cron,
+        operation.cron.Cron,
         exchange.view.View,
         exchange.wrong_patient_notice.Rule,
         # What the others note while they are registered
         migration.note.UpgradeNote,
         archive.server.Server,
+        archive.contact.Server,
         synchronization.server.Server,
         worklist.server.Server,
+        operation.server.Server,
+        operation.retry.Server,
         archive.viewer.Viewer,
         archive.viewer.ServerViewer,
         archive.patient.OrthancPatient,
@@ -61,6 +65,9 @@ def register():
         exchange.deletion.Synchronization,
         exchange.attachment.Synchronization,
         synchronization.run.Failure,
+        operation.retry.Failure,
+        operation.warning.OperationWarning,
+        operation.health.Operation,
         orders.institution.Institution,
         worklist.evaluation.PatientEvaluation,
         worklist.template.WorklistTemplate,

@@ -33,6 +33,7 @@ import stat
 import sys
 import threading
 import time
+import traceback
 import unicodedata
 import urllib.error
 import urllib.parse
@@ -50,6 +51,9 @@ import orthanc
 # --- errors -----------------------------------------------------------
 # Errors described without values that may hold patient data.
 
+# The innermost frames of an error that are named
+MAXIMUM_FRAMES = 12
+
 
 def describe_error(error: Exception) -> str:
     """Return the text of an error of the operating system."""
@@ -57,13 +61,17 @@ def describe_error(error: Exception) -> str:
 
 
 def locate_error(error: Exception) -> str:
-    """Return the type of an error and where it was raised, without its text.
+    """Return the type of an error and the frames that it passed.
+
+    Neither its text nor values are in it.
     """
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return (f'{type(error).__name__} in line '
-        f'{trace.tb_lineno if trace else "?"}')
+    frames = traceback.StackSummary.extract(
+        traceback.walk_tb(error.__traceback__), limit=-MAXIMUM_FRAMES,
+        lookup_lines=False)
+    found = ' > '.join(
+        f'{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}'
+        for frame in frames)
+    return f'{type(error).__name__} in {found or "?"}'
 
 
 # --- settings ---------------------------------------------------------
@@ -1703,6 +1711,7 @@ MAXIMUM_EVENTS = 20
 MAXIMUM_BODY = 1_000_000  # bytes
 MAXIMUM_EVENT = 900_000
 MAXIMUM_LOGGED = 1000  # studies
+SIGN_OF_LIFE = 300  # seconds
 
 
 class NotificationSender:
@@ -1710,12 +1719,16 @@ class NotificationSender:
 
     def __init__(
             self, settings: Settings, queue: NotificationQueue,
-            archive: Archive):
+            archive: Archive,
+            clock: Callable[[], float] = time.monotonic):
         self._server = settings.server
         self._queue = queue
         self._archive = archive
         self._gnuhealth = GnuHealth(settings)
         self._logged: set[str] = set()
+        self._clock = clock
+        # When something was last posted
+        self._posted = clock()
 
     def send(self) -> bool:
         """Send some of the events that are due; return whether any are.
@@ -1728,6 +1741,9 @@ class NotificationSender:
         due = self._queue.due(MAXIMUM_EVENTS)
         if due:
             self._send(self._serialize_all(due))
+        elif self._clock() - self._posted >= SIGN_OF_LIFE:
+            # GNU Health warns if it does not hear of the plugin.
+            self._post([])
         return bool(due)
 
     def _serialize_all(
@@ -1812,6 +1828,7 @@ class NotificationSender:
         received = data.get('received') if isinstance(data, dict) else None
         if not isinstance(received, list):
             raise HttpError('the answer has no "received"')
+        self._posted = self._clock()
         return received
 
     def _log_once(self, pending: PendingEvent, text: str) -> None:

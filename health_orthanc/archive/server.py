@@ -673,6 +673,7 @@ class Server(
         found = [(server, server._probe()) for server in servers]
         for server, values in found:
             cls.write([server], values)
+            cls.store_outcome(server.id, values.get('check_error_kind'))
 
     @classmethod
     def probe(cls, password=None, **values):
@@ -713,10 +714,8 @@ class Server(
                 values['initial_index'] = info.last_change
             return values
         except OrthancError as error:
-            logger.info("Orthanc server %s: %s", self.id, error.kind)
             return {**failed, 'check_error_kind': error.kind}
         except SecretUnavailable:
-            logger.warning("Orthanc server %s: secret unavailable", self.id)
             return {**failed, 'check_error_kind': 'secret'}
 
     @classmethod

@@ -14,13 +14,13 @@ from ..core.secrets import SecretUnavailable
 __all__ = [
     'AttachmentError', 'CorrectionError', 'DecisionAccessError',
     'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
-    'OrthancUserError', 'QuarantineError', 'ReasonRequiredError',
-    'ReplacementError', 'ReportError', 'ResourceAccessError',
-    'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
-    'StepValidationError', 'StepWorkflowError', 'SynchronizationError',
-    'UnconfirmedStudyWarning', 'UploadError', 'ViewerValidationError',
-    'WorklistTemplateError', 'WrongPatientError', 'describe',
-    'orthanc_errors']
+    'OperationValidationError', 'OrthancUserError', 'QuarantineError',
+    'ReasonRequiredError', 'ReplacementError', 'ReportError',
+    'ResourceAccessError', 'ServerDeleteError', 'ServerValidationError',
+    'StepAccessError', 'StepValidationError', 'StepWorkflowError',
+    'SynchronizationError', 'UnconfirmedStudyWarning', 'UploadError',
+    'ViewerValidationError', 'WorklistTemplateError', 'WrongPatientError',
+    'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -110,6 +110,10 @@ class StepValidationError(ValidationError):
 
 class StepWorkflowError(UserError):
     "An order or step is not in the required state"
+
+
+class OperationValidationError(ValidationError):
+    "The settings of the page Health are not valid"
 
 
 class UploadError(UserError):

@@ -19,6 +19,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
+from ..common.diagnostics import log_unexpected
 from ..common.exceptions import AttachmentError, orthanc_errors
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import NoImage, OrthancError
@@ -175,9 +176,7 @@ def attach_key_images(server_id, client, limit=KEY_IMAGES_LIMIT):
                 break
         except Exception as error:
             # An error in one study must not block the others
-            logger.error(
-                "Study %s: no key image: %s", id_, type(error).__name__,
-                exc_info=logger.isEnabledFor(logging.DEBUG))
+            log_unexpected(logger, error, "Study %s: no key image", id_)
             in_transaction(_write_study, id_, {'key_image_tried_at': now()})
 
 

@@ -20,6 +20,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import ReadonlyMixin
+from ..common.diagnostics import log_unexpected
 from ..common.exceptions import describe
 from ..common.locks import named_lock
 from ..common.rows import load_rows, write_column
@@ -314,9 +315,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             in_transaction(cls._fail, id_, 'secret')
         except Exception as error:
             # The scheduler tries again; other studies continue
-            logger.error(
-                "Orthanc correction %s: %s", id_, type(error).__name__,
-                exc_info=logger.isEnabledFor(logging.DEBUG))
+            log_unexpected(logger, error, "Orthanc correction %s", id_)
             in_transaction(cls._fail, id_, 'internal')
 
     @classmethod

@@ -3,7 +3,6 @@
 """Routes that receive the files of an upload"""
 
 import io
-import logging
 import time
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -49,8 +48,6 @@ _CHUNK = 2**18
 
 # The states of files in a session, as they are answered
 _ANSWERED = {'ready': 'received'}
-
-logger = logging.getLogger('trytond.modules.health_orthanc.routes')
 
 
 @app.route('/<database_name>/orthanc/upload', methods={'POST'})
@@ -129,7 +126,6 @@ def _full_as_status():
     try:
         yield
     except UploadFull:
-        logger.error("Upload refused: the disk of the upload folder is full")
         # werkzeug has no exception for it
         abort(Response(status=HTTPStatus.INSUFFICIENT_STORAGE))
 

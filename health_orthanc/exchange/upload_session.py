@@ -15,9 +15,11 @@ import datetime as dt
 import errno
 import fcntl
 import json
+import logging
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 import time
@@ -31,9 +33,11 @@ from .upload import Outcome
 
 __all__ = [
     'SentFile', 'UploadFull', 'UploadLost', 'begin_session', 'check_session',
-    'delete_file', 'delete_session', 'load_session', 'maximum_size',
-    'open_file', 'parse_reference', 'record_files', 'record_outcome',
-    'temporary_file', 'write_file']
+    'delete_file', 'delete_session', 'free_space', 'load_session',
+    'maximum_size', 'open_file', 'parse_reference', 'record_files',
+    'record_outcome', 'temporary_file', 'write_file']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.upload')
 
 # Seconds after which files that nobody has used are deleted
 _KEEP = 24 * 60 * 60
@@ -98,8 +102,23 @@ def _noticing_full():
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
+            logger.error("The disk of the upload folder is full")
             raise UploadFull() from error
         raise
+
+
+def free_space():
+    """Return the free space in the upload folder.
+
+    Returns
+    -------
+    int or None
+        In bytes; None if the folder cannot be used.
+    """
+    try:
+        return shutil.disk_usage(_folder()).free
+    except (OSError, UploadFull):
+        return None
 
 
 def _folder():

@@ -15,6 +15,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import without_check_access
 
+from ..common.diagnostics import log_unexpected
 from ..common.rows import write_rows
 from ..common.transaction import in_transaction
 from ..core.dicom.values import parse_person_name
@@ -523,7 +524,5 @@ def _match_separately(ids):
             _match_separately(ids[:middle])
             _match_separately(ids[middle:])
             return
-        logger.error(
-            "Study %s not matched: %s", ids[0], type(error).__name__,
-            exc_info=logger.isEnabledFor(logging.DEBUG))
+        log_unexpected(logger, error, "Study %s not matched", ids[0])
         in_transaction(mark_matched, ids)

@@ -20,6 +20,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
+from ..common.diagnostics import log_unexpected
 from ..common.transaction import in_transaction
 from ..core.dicom.values import looks_damaged
 from ..core.orthanc.changes import (
@@ -102,6 +103,8 @@ class Engine:
         page = self._client.changes(since=cursor.start, limit=CHANGES_LIMIT)
         if not self._is_continued(cursor, page):
             return self.full()
+        if not page.done:
+            in_transaction(self._save_end, self._client.last_change().last)
         for page in change_pages(self._client, page, CHANGES_LIMIT):
             self._store_changes([
                     c for c in page.changes if c.seq > cursor.index])
@@ -166,6 +169,27 @@ class Engine:
             self._store_unknown_instances(series)
         read_names(self._client, self._server_id, in_transaction(
                 unread_studies, self._server, studies, False))
+
+    def retry(self, orthanc_ids):
+        """Fetch and store resources that could not be stored before.
+
+        The failures of those that are stored now, or that the server no
+        longer holds, are resolved.
+
+        Parameters
+        ----------
+        orthanc_ids : list of str
+
+        Raises
+        ------
+        OrthancError
+        """
+        for resources in self._fetch(orthanc_ids):
+            self._store_resources(self._parse(resources), set())
+        gone = self._find_gone(orthanc_ids)
+        if gone:
+            in_transaction(self._resolve, set(gone))
+        match_due(self._server)
 
     def _is_continued(self, cursor, page):
         state = check_log(self._client, cursor, page)
@@ -453,9 +477,11 @@ class Engine:
         Synchronization.add_counts(self._run_id, +Counter(counts))
 
     def _record_failure(self, level, orthanc_id, error):
-        logger.warning(
-            "Orthanc server %s: %s %s not stored: %s", self._server_id,
-            level, orthanc_id, type(error).__name__)
+        # It is tried again in each full run, and logged once
+        if orthanc_id not in self._failed:
+            log_unexpected(
+                logger, error, "Orthanc server %s: %s %s not stored",
+                self._server_id, level, orthanc_id)
         Failure = Pool().get('gnuhealth.orthanc.synchronization.failure')
         in_transaction(
             Failure.record, self._server_id, self._run_id, level, orthanc_id,
@@ -499,11 +525,16 @@ class Engine:
         self._count({'processed': processed})
 
     def _save_position(self, position, processed, total=None):
-        self._write_progress(reconciliation_position=json.dumps(position))
+        self._write_progress(
+            reconciliation_position=json.dumps(position),
+            last_known_change=position['index'])
         counts = {'processed': processed}
         if total:
             counts['total'] = total
         self._count(counts)
+
+    def _save_end(self, last):
+        self._write_progress(last_known_change=last)
 
     def _finish_full(self, position):
         self._write_progress(

@@ -16,6 +16,7 @@ from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
 from ..common.access import GuardedMixin
+from ..common.diagnostics import log_unexpected
 from ..common.exceptions import describe
 from ..common.rows import fetch_rows, write_rows
 from ..common.tasks import bulk_tasks, queue_once
@@ -287,6 +288,9 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
         """
         orthanc_ids, client, with_instances, error_kind = in_transaction(
             cls._prepare, server_id, ids)
+        if error_kind:
+            Server = Pool().get('gnuhealth.orthanc.config')
+            Server.record_failure(server_id, error_kind)
         if client:
             with client:
                 outcomes = cls._synchronize(
@@ -299,7 +303,9 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _synchronize(cls, server_id, client, with_instances, orthanc_ids):
         "Return the kind of the error, or None, for each notification"
-        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Synchronization = pool.get('gnuhealth.orthanc.synchronization')
         outcomes = {}
         try:
             Engine(server_id, None, client, with_instances).studies(
@@ -308,8 +314,9 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                 outcomes[id_] = cls._match_separately(server_id, id_)
             Synchronization.follow_up(
                 server_id, client, max(KEY_IMAGES_LIMIT, len(orthanc_ids)))
+            Server.record_contact(server_id)
         except OrthancError as error:
-            logger.warning("Orthanc server %s: %s", server_id, error.kind)
+            Server.record_failure(server_id, error.kind, single=True)
             return {id_: outcomes.get(id_, error.kind) for id_ in orthanc_ids}
         except Exception as error:
             cls._log(server_id, orthanc_ids, error)
@@ -333,10 +340,9 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
 
     @staticmethod
     def _log(server_id, ids, error):
-        logger.error(
-            "Orthanc server %s: notifications %s: %s", server_id,
-            ', '.join(map(str, ids)), type(error).__name__,
-            exc_info=logger.isEnabledFor(logging.DEBUG))
+        log_unexpected(
+            logger, error, "Orthanc server %s: notifications %s", server_id,
+            ', '.join(map(str, ids)))
 
     @classmethod
     def _prepare(cls, server_id, ids):
@@ -363,7 +369,6 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
                 client = server.get_client()
             except (OrthancError, SecretUnavailable) as error:
                 kind = getattr(error, 'kind', 'secret')
-                logger.warning("Orthanc server %s: %s", server_id, kind)
         return orthanc_ids, client, server.instances_mode == 'always', kind
 
     @classmethod

@@ -17,7 +17,8 @@ from trytond.transaction import Transaction
 from trytond.worker import run_task
 from trytond.wsgi import app
 
-from ..common.routes import check_plugin, json_response, known_database
+from ..common.routes import json_response, known_database
+from ..operation.plugin_routes import check_plugin
 from .notification import NotificationError
 
 __all__ = ['notify', 'run_tasks', 'take_tasks']

@@ -16,6 +16,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedMixin
+from ..common.diagnostics import log_unexpected
 from ..common.exceptions import SynchronizationError, describe
 from ..common.locks import named_lock
 from ..common.transaction import in_transaction, now
@@ -246,6 +247,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _run(cls, server_id, run_id, kind):
+        Server = Pool().get('gnuhealth.orthanc.config')
         client, values = None, {'error_kind': 'internal'}
         try:
             client, with_instances = in_transaction(cls._connect, server_id)
@@ -256,17 +258,16 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 cls.resume(server_id, client)
                 cls.follow_up(server_id, client)
             values = {}
+            Server.record_contact(server_id)
         except OrthancError as error:
-            logger.warning("Orthanc server %s: %s", server_id, error.kind)
             values = {'error_kind': error.kind, 'error_status': error.status}
+            Server.record_failure(server_id, error.kind)
         except SecretUnavailable:
-            logger.warning("Orthanc server %s: secret unavailable", server_id)
             values = {'error_kind': 'secret'}
+            Server.record_failure(server_id, 'secret')
         except Exception as error:
             # The record shows the failure; other servers continue
-            logger.error(
-                "Orthanc server %s: %s", server_id, type(error).__name__,
-                exc_info=logger.isEnabledFor(logging.DEBUG))
+            log_unexpected(logger, error, "Orthanc server %s", server_id)
         finally:
             values['requests'] = client.requests if client else 0
             in_transaction(cls._record_outcome, server_id, run_id, values)

@@ -18,6 +18,15 @@ class Server(metaclass=PoolMeta):
 
     last_changed_index = fields.Integer(
         "Last Changed Index", readonly=True)
+    last_known_change = fields.Integer(
+        "Last Known Change", readonly=True,
+        help="The end of the change log when it was last requested.")
+    lag = fields.Function(
+        fields.Integer(
+            "Changes Not Read",
+            help="The changes that the last synchronization found and has not "
+            "read yet."),
+        'get_lag')
     change_anchors = fields.Text("Change Anchors", readonly=True)
     reconciliation_position = fields.Text(
         "Full Synchronization Position", readonly=True)
@@ -72,12 +81,19 @@ class Server(metaclass=PoolMeta):
     def copy(cls, servers, default=None):
         default = default.copy() if default is not None else {}
         for name in [
-                'last_changed_index', 'change_anchors',
+                'last_changed_index', 'last_known_change', 'change_anchors',
                 'reconciliation_position', 'synchronizations', 'last_run',
                 'last_synchronization', 'synchronization_task',
                 'reconciliation_task', 'notifications_task']:
             default.setdefault(name, None)
         return super().copy(servers, default=default)
+
+    def get_lag(self, name):
+        if self.last_known_change is not None:
+            return max(
+                self.last_known_change - max(self.last_changed_index or 0, 0),
+                0)
+        return None if self.last_changed_index is None else 0
 
     @classmethod
     def get_last_run(cls, servers, names):

@@ -17,6 +17,7 @@ from trytond.pool import Pool
 from trytond.tools import cursor_dict, grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from ..common.diagnostics import log_unexpected
 from ..common.locks import named_lock
 from ..common.transaction import in_transaction
 from ..core.worklist import item as worklist
@@ -372,9 +373,8 @@ class WorklistEntry(ModelSQL):
         except Exception as error:
             # Variables of other modules may raise anything. The message may
             # hold patient data, and the other steps must still be rendered.
-            logger.error(
-                "Worklist entry of step %s: %s", step.id,
-                type(error).__name__)
+            log_unexpected(
+                logger, error, "Worklist entry of step %s", step.id)
             problems = [['internal', {}]]
         return {**nothing, 'problem': json.dumps(problems)}
 

@@ -18,6 +18,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedMixin
+from ..common.diagnostics import log_unexpected
 from ..common.locks import named_lock
 from ..common.transaction import in_transaction
 from ..core.orthanc.errors import (
@@ -131,20 +132,22 @@ class Placement(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _update(cls, server_id):
+        Server = Pool().get('gnuhealth.orthanc.config')
         kind, status = 'internal', None
         try:
             with in_transaction(cls._client, server_id) as client:
                 kind, status = _ServerUpdate(server_id, client).run()
+            Server.record_contact(server_id)
         except OrthancError as error:
             kind, status = error.kind, error.status
+            Server.record_failure(server_id, kind, single=True)
         except SecretUnavailable:
             kind = 'secret'
+            Server.record_failure(server_id, kind)
         except Exception as error:
             # The server's form shows the error; other servers still run
-            logger.error(
-                "Worklist of Orthanc server %s: %s", server_id,
-                type(error).__name__,
-                exc_info=logger.isEnabledFor(logging.DEBUG))
+            log_unexpected(
+                logger, error, "Worklist of Orthanc server %s", server_id)
         finally:
             in_transaction(cls._record_outcome, server_id, kind, status)
 
@@ -155,14 +158,16 @@ class Placement(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _record_outcome(cls, server_id, kind, status):
         Server = Pool().get('gnuhealth.orthanc.config')
-        before = Server(server_id).worklist_error_kind
+        server = Server(server_id)
+        before = server.worklist_error_kind
         values = {'worklist_error_kind': kind, 'worklist_error_status': status}
         if kind is None:
             values['last_worklist_update'] = dt.datetime.now().replace(
                 microsecond=0)
-        # It runs every minute: each error is logged once
-        if kind != before:
-            logger.warning(
+        # It runs every minute: a failure is logged when it begins and ends,
+        # unless the server as a whole has stopped working
+        if bool(kind) != bool(before) and not server.failing_since:
+            logger.error(
                 "Worklist of Orthanc server %s: %s", server_id,
                 kind or "in step again")
         Server.write_progress(server_id, **values)

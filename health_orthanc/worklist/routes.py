@@ -11,9 +11,13 @@ from trytond.protocols.wrappers import with_pool
 from trytond.transaction import Transaction, without_check_access
 from trytond.wsgi import app
 
-from ..common.routes import check_plugin, json_response, known_database
+from ..common.access_log import leave_out_polls
+from ..common.routes import json_response, known_database
+from ..operation.plugin_routes import check_plugin
 
 __all__ = ['worklist']
+
+leave_out_polls()
 
 
 @app.route('/<database_name>/orthanc/worklist', methods={'GET'})

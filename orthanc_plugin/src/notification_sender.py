@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .archive import Archive
@@ -22,6 +23,7 @@ MAXIMUM_EVENTS = 20
 MAXIMUM_BODY = 1_000_000  # bytes
 MAXIMUM_EVENT = 900_000
 MAXIMUM_LOGGED = 1000  # studies
+SIGN_OF_LIFE = 300  # seconds
 
 
 class NotificationSender:
@@ -29,12 +31,16 @@ class NotificationSender:
 
     def __init__(
             self, settings: Settings, queue: NotificationQueue,
-            archive: Archive):
+            archive: Archive,
+            clock: Callable[[], float] = time.monotonic):
         self._server = settings.server
         self._queue = queue
         self._archive = archive
         self._gnuhealth = GnuHealth(settings)
         self._logged: set[str] = set()
+        self._clock = clock
+        # When something was last posted
+        self._posted = clock()
 
     def send(self) -> bool:
         """Send some of the events that are due; return whether any are.
@@ -47,6 +53,9 @@ class NotificationSender:
         due = self._queue.due(MAXIMUM_EVENTS)
         if due:
             self._send(self._serialize_all(due))
+        elif self._clock() - self._posted >= SIGN_OF_LIFE:
+            # GNU Health warns if it does not hear of the plugin.
+            self._post([])
         return bool(due)
 
     def _serialize_all(
@@ -131,6 +140,7 @@ class NotificationSender:
         received = data.get('received') if isinstance(data, dict) else None
         if not isinstance(received, list):
             raise HttpError('the answer has no "received"')
+        self._posted = self._clock()
         return received
 
     def _log_once(self, pending: PendingEvent, text: str) -> None:

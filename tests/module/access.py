@@ -17,10 +17,10 @@ from .tools import (
 __all__ = [
     'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DECISION', 'DELETION',
     'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING', 'METADATA',
-    'NOTICE', 'NOTIFICATION', 'ORDERS', 'PATIENT_KEY', 'PLACEMENT',
-    'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP', 'STUDY_KEY',
-    'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WRONG_PATIENT', 'granted',
-    'own_models', 'own_storages', 'own_wizards']
+    'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PATIENT_KEY',
+    'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
+    'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WARNING',
+    'WRONG_PATIENT', 'granted', 'own_models', 'own_storages', 'own_wizards']
 
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
@@ -39,6 +39,8 @@ DOWNLOAD = 'gnuhealth.imaging_orthanc.download'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 PLACEMENT = 'gnuhealth.imaging.worklist.placement'
 MATCHING = 'gnuhealth.orthanc.matching.configuration'
+OPERATION = 'gnuhealth.orthanc.operation'
+WARNING = 'gnuhealth.orthanc.operation.warning'
 PATIENT_KEY = 'gnuhealth.imaging_orthanc.patient_key'
 STUDY_KEY = 'gnuhealth.imaging_orthanc.study_key'
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
@@ -182,7 +184,14 @@ class AccessTestCase(RpcTestCase):
                     'wrong_patient': cls.wrong_patient.id,
                     'user': cls.users['doctor'],
                     'told_at': dt.datetime(2026, 3, 4)}])
+        cls.warning, = pool.get(WARNING).create([{
+                    'kind': 'contact', 'server': cls.server.id,
+                    'since': dt.datetime(2026, 3, 4),
+                    'noticed_at': dt.datetime(2026, 3, 4),
+                    'ended_at': dt.datetime(2026, 3, 5)}])
         cls.ids = {
+            OPERATION: record_id('operation'),
+            WARNING: cls.warning.id,
             WRONG_PATIENT: cls.wrong_patient.id,
             NOTICE: cls.notice.id,
             SERVER: cls.server.id,

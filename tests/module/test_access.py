@@ -12,10 +12,10 @@ from trytond.wsgi import app
 
 from .access import (
     CONFIGURATION, CORRECTION, DELETION, DOWNLOAD, ENTRY, FAILURE,
-    HEALTH_PATIENT, MATCHING, METADATA, NOTICE, ORDERS, PATIENT_KEY, PLACEMENT,
-    REPLACEMENT, REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY, TEMPLATE,
-    UPGRADE_NOTE, WRONG_PATIENT, AccessTestCase, granted, own_models,
-    own_storages, own_wizards)
+    HEALTH_PATIENT, MATCHING, METADATA, NOTICE, OPERATION, ORDERS, PATIENT_KEY,
+    PLACEMENT, REPLACEMENT, REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY,
+    TEMPLATE, UPGRADE_NOTE, WARNING, WRONG_PATIENT, AccessTestCase, granted,
+    own_models, own_storages, own_wizards)
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
     Refused, RpcError, RpcTestCase, Told)
@@ -158,7 +158,11 @@ class CompletenessTestCase(OrthancTestCase):
                         response = self.client().open(
                             url, method=method, data='{}',
                             headers={'Authorization': authorization})
-                        self.assertIn(response.status_code, {401, 403})
+                        # Those for monitoring are switched off
+                        off = url.endswith(('/metrics', '/health'))
+                        self.assertIn(
+                            response.status_code,
+                            {404} if off else {401, 403})
             urls.add(url)
         self.assertIn(f'/{self.db_name}/orthanc/worklist', urls)
 
@@ -245,6 +249,7 @@ class OutsidersTestCase(AccessTestCase):
             known['copy'] = [[id_], {
                     CONFIGURATION: {'window_before': dt.timedelta(1)},
                     MATCHING: {'margin': 20},
+                    OPERATION: {'queue_time': dt.timedelta(1)},
                     }[name]]
         for method in Model.__rpc__.keys() - METADATA:
             if method in Model._buttons:
@@ -376,15 +381,15 @@ class ViewsTestCase(AccessTestCase):
             REQUEST],
         'administrator': [
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
-            STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING,
-            RULE, DELETION, UPGRADE_NOTE, REPLACEMENT],
+            STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING, OPERATION,
+            WARNING, RULE, DELETION, UPGRADE_NOTE, REPLACEMENT],
         }
 
     def test_lists_and_forms_open(self):
         for login, models in self.MODELS.items():
             for model in models:
                 for kind in ['tree', 'form']:
-                    if model in {CONFIGURATION, MATCHING} and (
+                    if model in {CONFIGURATION, MATCHING, OPERATION} and (
                             kind == 'tree'):
                         continue
                     with self.subTest(user=login, model=model, kind=kind):

@@ -25,12 +25,12 @@ from trytond.wsgi import app
 from devtools.tryton import ROOT
 
 from .access import (
-    CONFIGURATION, HEALTH_PATIENT, MATCHING, REPLACEMENT, REQUEST, RESULT,
-    RULE, STEP, TEMPLATE, WRONG_PATIENT, AccessTestCase, own_models,
-    own_storages, own_wizards)
+    CONFIGURATION, FAILURE, HEALTH_PATIENT, MATCHING, OPERATION, REPLACEMENT,
+    REQUEST, RESULT, RULE, STEP, TEMPLATE, WARNING, WRONG_PATIENT,
+    AccessTestCase, own_models, own_storages, own_wizards)
 from .tools import (
     EXTRAS, INSTANCE, MODULE, SERVER, STUDY, VIEWER, Refused, RpcError, Told,
-    create_user)
+    configured, create_user)
 
 PAGE = ROOT / 'doc' / 'access.md'
 RECORDED = Path(__file__).with_name('rights.json')
@@ -157,11 +157,15 @@ class RightsTestCase(_RolesTestCase):
                 buttons(REPLACEMENT, 'undo')),
             Right("servers, worklists, matching, dismissal rules, viewers, "
                 "full synchronization, review of historical studies, "
-                "failures, patient reconciliation", [
+                "failures, patient reconciliation, health, warnings, retries",
+                [
                     *((model, 'write', [[self.ids[model]], {}])
                         for model in [
                             SERVER, TEMPLATE, CONFIGURATION, MATCHING, RULE,
-                            VIEWER]),
+                            VIEWER, OPERATION]),
+                    (WARNING, 'read', [[self.ids[WARNING]], ['since']]),
+                    *buttons(SERVER, 'retry_failures'),
+                    *buttons(FAILURE, 'retry'),
                     *wizards(
                         'imaging_orthanc.full_synchronize',
                         'imaging_orthanc.review_historical',
@@ -337,6 +341,11 @@ class WalkTestCase(_RolesTestCase):
                         login, protocol, 'report', name, 'execute', [], {})],
                 } for login in self.users}
 
+    def all_routes(self):
+        "Return the routes that answer each role, those for monitoring on"
+        with configured('monitoring_key', 'a key of no session'):
+            return {login: self.routes(login) for login in self.users}
+
     def routes(self, login):
         "Return the routes that answer a session of a role"
         self.as_(login)
@@ -395,7 +404,7 @@ class WalkTestCase(_RolesTestCase):
                 for name, (fields, buttons) in self.models.items()},
             'wizards': self.wizards,
             'reports': self.reports,
-            'routes': {login: self.routes(login) for login in self.users},
+            'routes': self.all_routes(),
             'rights': self.rights('json'),
             }
         if WRITE:

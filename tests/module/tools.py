@@ -23,7 +23,8 @@ from trytond.transaction import Transaction
 __all__ = [
     'INSTANCE', 'MODULE', 'OrthancTestCase', 'PATIENT', 'Refused', 'RpcError',
     'RpcTestCase', 'SERIES', 'SERVER', 'STUDY', 'Session', 'Told', 'VIEWER',
-    'begin_task', 'create_instance', 'create_order', 'create_orthanc_patient',
+    'begin_task', 'configured', 'create_instance', 'create_order',
+    'create_orthanc_patient',
     'create_patient',
     'create_result', 'create_series', 'create_server', 'create_study',
     'create_test', 'create_user', 'fernet_keys', 'in_place',
@@ -183,15 +184,20 @@ class RpcTestCase(OrthancTestCase):
 
 
 @contextmanager
-def fernet_keys(*keys):
-    "Have the keys in the configuration"
+def configured(name, value):
+    "Have an option of ours in the configuration"
     if not config.has_section('health_orthanc'):
         config.add_section('health_orthanc')
-    config.set('health_orthanc', 'fernet_key', ' '.join(keys))
+    config.set('health_orthanc', name, value)
     try:
         yield
     finally:
-        config.remove_option('health_orthanc', 'fernet_key')
+        config.remove_option('health_orthanc', name)
+
+
+def fernet_keys(*keys):
+    "Have the keys in the configuration"
+    return configured('fernet_key', ' '.join(keys))
 
 
 def record_id(name, module=MODULE):

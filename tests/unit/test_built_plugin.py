@@ -181,7 +181,8 @@ def test_changes_are_taken_note_of(load, configuration):
     listener(change.STABLE_STUDY, level.STUDY, 'c')
     level, line = orthanc.log[-1]
     assert level == 'Error'
-    assert re.fullmatch(r'HealthOrthanc: KeyError in line \d+', line)
+    assert re.fullmatch(
+        r'HealthOrthanc: KeyError in (( > )?\S+\.py:\d+ \w+)+', line)
     notifier._queue.close()
 
 

@@ -183,7 +183,8 @@ class Site:
         archive = Archive(self.archive)
         self.follower = ChangeFollower(
             self.settings, self.queue, archive, clock)
-        self.sender = NotificationSender(self.settings, self.queue, archive)
+        self.sender = NotificationSender(
+            self.settings, self.queue, archive, clock)
 
     def follow(self) -> None:
         while self.follower.follow():
@@ -802,7 +803,7 @@ def test_a_study_that_cannot_be_read_does_not_hold_up_others(site, plugin_log):
     site.archive.resources['a.0'] = {'Doe': 'Jane'}
     assert site.work() == [('study', 'b')]
     line, = [line for line in plugin_log if 'cannot be made' in line]
-    assert 'of study a cannot be made (KeyError in line' in line
+    assert 'of study a cannot be made (KeyError in ' in line
     site.pass_time(2)
     assert site.work() == []
     site.archive.arrive('a')
@@ -879,7 +880,7 @@ def test_faults_do_not_end_the_thread(
 
     def fail(error):
         def follow():
-            raise error
+            raise type(error)(*error.args)
         monkeypatch.setattr(notifier._follower, 'follow', follow)
     fail(sqlite3.OperationalError("disk is full"))
     rounds(notifier)
@@ -889,7 +890,7 @@ def test_faults_do_not_end_the_thread(
     rounds(notifier)
     # What is known is sent nevertheless.
     assert his.events_of('a')
-    assert re.search(r'KeyError in line \d+', log[-1])
+    assert re.search(r'KeyError in \S+:\d+ \w+ > .*:\d+ \w+', log[-1])
     monkeypatch.undo()
     rounds(notifier)
     assert len(log) == 4
@@ -931,3 +932,17 @@ def test_the_thread_starts_and_ends(site, his, archive):
     assert wait_until(lambda: his.events_of('a'), 20)
     notifier.stop()
     assert not notifier._thread.is_alive()
+
+
+# --- Signs of life ------------------------------------------------------
+
+def test_a_quiet_plugin_shows_that_it_runs(site):
+    site.work()
+    told = len(site.his.told)
+    site.pass_time(299)
+    site.work()
+    assert len(site.his.told) == told
+    site.pass_time(1)
+    site.work()
+    site.work()
+    assert [sign.events for sign in site.his.told[told:]] == [[]]

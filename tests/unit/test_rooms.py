@@ -29,7 +29,7 @@ HTTP = {'http', 'requests', 'urllib3', 'socket', 'ssl', 'werkzeug'}
 # From the ground up; what people and machines call is on top
 ROOMS = [
     'core', 'common', 'archive', 'orders', 'worklist', 'linking',
-    'synchronization', 'exchange', 'top']
+    'synchronization', 'exchange', 'operation', 'top']
 CORE_ROOMS = {
     'secrets': set(),
     'dicom': set(),
@@ -315,8 +315,8 @@ def test_every_dependency_is_declared():
     """A module that cannot be imported stops every database."""
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
     declared = {
-        re.split('[<>=~!; ]', dependency)[0].removeprefix('python-')
-        for dependency in project['dependencies']}
+        re.split('[<>=~!; ]', dependency)[0].removeprefix('python-').replace(
+            '-', '_') for dependency in project['dependencies']}
     found = set().union(*map(foreign, SOURCES))
     assert 'requests' in found
     assert found - set(sys.stdlib_module_names) <= declared
