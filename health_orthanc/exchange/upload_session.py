@@ -35,6 +35,7 @@ __all__ = [
     'open_file', 'parse_reference', 'record_files', 'record_outcome',
     'temporary_file', 'write_file']
 
+_DISK = '/var/tmp'
 # Seconds after which files that nobody has used are deleted
 _KEEP = 24 * 60 * 60
 _MAXIMUM_SIZE = 4 * 2**30
@@ -102,9 +103,17 @@ def _noticing_full():
         raise
 
 
+def _parent():
+    "Return the folder for temporary files that is on a disk"
+    # /tmp may be in memory
+    if 'TMPDIR' not in os.environ and os.access(_DISK, os.W_OK | os.X_OK):
+        return _DISK
+    return tempfile.gettempdir()
+
+
 def _folder():
     path = config.get('health_orthanc', 'upload_path') or os.path.join(
-        tempfile.gettempdir(), f'health_orthanc-{os.getuid()}')
+        _parent(), f'health_orthanc-{os.getuid()}')
     with _noticing_full():
         os.makedirs(path, mode=0o700, exist_ok=True)
     # In a public folder another user may have created it before
