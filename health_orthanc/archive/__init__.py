@@ -3,9 +3,9 @@
 """Records of what Orthanc servers hold, and the servers"""
 
 from . import (
-    instance, patient, preview, quarantine, resource, series, server, study,
-    viewer)
+    cron, database, instance, patient, preview, quarantine, resource, series,
+    server, study, viewer)
 
 __all__ = [
-    'instance', 'patient', 'preview', 'quarantine', 'resource', 'series',
-    'server', 'study', 'viewer']
+    'cron', 'database', 'instance', 'patient', 'preview', 'quarantine',
+    'resource', 'series', 'server', 'study', 'viewer']

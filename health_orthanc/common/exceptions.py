@@ -14,6 +14,7 @@ from ..core.secrets import SecretUnavailable
 __all__ = [
     'AttachmentError', 'CorrectionError', 'DecisionAccessError',
     'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
+    'ModuleDeactivationError',
     'OrthancUserError', 'QuarantineError', 'ReasonRequiredError',
     'ReplacementError', 'ReportError', 'ResourceAccessError',
     'ServerDeleteError', 'ServerValidationError', 'StepAccessError',
@@ -33,6 +34,10 @@ class ServerValidationError(ValidationError):
 
 class ServerDeleteError(AccessError):
     "A server cannot be deleted because records depend on it"
+
+
+class ModuleDeactivationError(AccessError):
+    "The module cannot be deactivated while it serves Orthanc servers"
 
 
 class ViewerValidationError(ValidationError):
