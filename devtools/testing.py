@@ -82,16 +82,12 @@ class Configuration:
 
 WORKLIST = 'health_imaging_worklist'
 # What the other module has a part in
-_ORDERS = frozenset({
-        'test_access', 'test_access_orders', 'test_access_search',
-        'test_module', 'test_order', 'test_public_names', 'test_fulfilment',
-        'test_worklist', 'test_worklist_route'})
+_ORDERS = frozenset({'test_module', 'test_order', 'test_public_names'})
 # What is done in SQL of our own: searches and orders of lists, candidates by
-# their keys, queues; sets of records that are written at once
+# their keys, queues
 _SQL = frozenset({
-        'test_attachment', 'test_candidates', 'test_deletion',
-        'test_historical', 'test_matching', 'test_patient', 'test_review',
-        'test_study', 'test_study_orders', 'test_queue'})
+        'test_access_search', 'test_candidates', 'test_historical',
+        'test_matching', 'test_patient', 'test_study', 'test_queue'})
 # Locks and concurrency are a matter of tests/integration.  Who may do what,
 # what is shown and in which language is the same on all databases.
 CONFIGURATIONS = [

@@ -205,6 +205,11 @@ class Site:
             [{'party': party, 'biological_sex': 'f'}], {})
         return patient, puid
 
+    def press_check(self) -> None:
+        """Queue a check of the connection, as its button does."""
+        config = getattr(self._rpc.model, CONFIG)
+        config.check(config.search([], 0, None, None, {}), {})
+
     def let_pass_a_minute(self, method: str) -> None:
         """Run the scheduler for one method, as if it was due.
 

@@ -29,7 +29,11 @@ class Cron(metaclass=PoolMeta):
     def _is_withheld(self):
         "Return whether the job must wait for a decision on the database"
         Database = Pool().get('gnuhealth.orthanc.database')
-        if not self.method.startswith(_MODELS) or Database.is_confirmed():
+        if not self.method.startswith(_MODELS):
+            return False
+        # Of a database from before this was stored
+        Database.remember()
+        if Database.is_confirmed():
             return False
         name = Transaction().database.name
         if name not in _logged:

@@ -110,14 +110,14 @@ class Database(ReadonlyMixin, ModelSQL, ModelView):
 
     @classmethod
     def is_confirmed(cls):
-        """Return whether the servers may be used from this database.
+        "Return whether the servers may be used from this database"
+        return cls.stored() in {None, _present()}
 
-        At the first use the present database is stored.
-        """
-        stored, present = cls.stored(), _present()
-        if stored is None and not Transaction().readonly:
-            cls._store(present, 'first', None)
-        return stored in {None, present}
+    @classmethod
+    def remember(cls):
+        "Store which database this is, unless it has been stored before"
+        if cls.stored() is None:
+            cls._store(_present(), 'first', None)
 
     @classmethod
     def decide(cls, decision):
@@ -197,6 +197,11 @@ class Server(metaclass=PoolMeta):
                     'invisible': ~Bool(Eval('copy_notice')),
                     }, ['copy_notice']),
             ]
+
+    @classmethod
+    def create(cls, vlist):
+        Pool().get('gnuhealth.orthanc.database').remember()
+        return super().create(vlist)
 
     @classmethod
     def write(cls, *args):

@@ -24,7 +24,7 @@ from ..common.application import APPLICATION
 from ..common.exceptions import (
     ServerDeleteError, ServerValidationError, describe)
 from ..common.registration import LayeredMixin
-from ..common.transaction import now
+from ..common.transaction import end_reading, now
 from ..core.orthanc.client import OrthancClient
 from ..core.orthanc.errors import InvalidAddress, OrthancError
 from ..core.orthanc.url import normalize_url
@@ -527,7 +527,8 @@ class Server(
             self.domain, self.user, unseal(self.sealed_password, keys),
             ca_certificates=self.ca_certificates,
             client_certificate=self.client_certificate,
-            client_key=unseal(self.sealed_client_key, keys), **limits)
+            client_key=unseal(self.sealed_client_key, keys),
+            before_waiting=end_reading, **limits)
 
     @without_check_access
     def new_plugin_key(self):
@@ -666,7 +667,8 @@ class Server(
                 values['domain'], values.get('user'), password,
                 ca_certificates=values.get('ca_certificates'),
                 connect_timeout=INTERACTIVE_TIMEOUT,
-                read_timeout=2 * INTERACTIVE_TIMEOUT, retries=0) as client:
+                read_timeout=2 * INTERACTIVE_TIMEOUT, retries=0,
+                before_waiting=end_reading) as client:
             return client.probe()
 
     def _probe(self):

@@ -1,16 +1,21 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Separate transactions and the current time"""
+"""Separate transactions, the end of reading, and the current time"""
 
 import datetime as dt
+import logging
 import time
+
+from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
 from trytond import backend
 from trytond.config import config
 from trytond.model.modelsql import SQLConstraintError
 from trytond.transaction import Transaction, TransactionError
 
-__all__ = ['in_transaction', 'now']
+__all__ = ['end_reading', 'in_transaction', 'now']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.transaction')
 
 
 def now():
@@ -72,3 +77,37 @@ def in_transaction(func, *args):
                 if count:
                     raise
                 count += 1
+
+
+def end_reading():
+    """End the transactions of this thread in the database, before a wait.
+
+    A button, a task or a getter works in a transaction of trytond.  It must
+    not stay open while the network is waited for: PostgreSQL could not clean
+    its tables, and may end such a session.  What is read afterwards is read
+    in a new one.  A transaction that has written stays open.
+    """
+    # Only PostgreSQL begins one for reading
+    if backend.name != 'postgresql':
+        return
+    # Those below the current one, too: it may be a nested one
+    for transaction in Transaction._local.transactions:
+        connection = transaction.connection
+        if connection and _is_open(connection):
+            if _has_written(connection):
+                logger.warning(
+                    "The network is used by a transaction that has written")
+            else:
+                connection.rollback()
+
+
+def _is_open(connection):
+    return connection.info.transaction_status == TRANSACTION_STATUS_INTRANS
+
+
+def _has_written(connection):
+    with connection.cursor() as cursor:
+        # Locking of records counts, too
+        cursor.execute('SELECT pg_current_xact_id_if_assigned() IS NOT NULL')
+        written, = cursor.fetchone()
+    return written

@@ -227,9 +227,7 @@ def import_studies(server_id, client, with_instances, orthanc_ids):
     ------
     OrthancError
     """
-    engine = Engine(server_id, None, client, with_instances)
-    for orthanc_id in orthanc_ids:
-        engine.study(orthanc_id)
+    Engine(server_id, None, client, with_instances).studies(orthanc_ids)
     in_transaction(match_received, server_id, orthanc_ids)
 
 

@@ -17,6 +17,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.rows import fetch_rows
+from ..common.tasks import bulk_tasks
 from ..common.transaction import now
 from ..core.matching.field_comparison import find_slip
 from .search_keys import MARK
@@ -184,7 +185,7 @@ def _queue_studies(ids):
     if ids:
         _write_matched_at(ids, Null)
         # A user who registers patients may have no access to studies
-        with Transaction().set_user(0), without_check_access():
+        with Transaction().set_user(0), without_check_access(), bulk_tasks():
             Study.__queue__.match_again(Study.browse(ids))
 
 

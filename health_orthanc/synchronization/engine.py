@@ -17,6 +17,7 @@ from sql import Null
 
 from trytond import backend
 from trytond.pool import Pool
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from ..common.transaction import in_transaction
@@ -45,6 +46,8 @@ BULK_LIMIT = 2000
 NAMED_LIMIT = 50000
 # Names that are read from images in one run
 NAMES_LIMIT = 200
+# Studies that are fetched with all of their series at once
+STUDIES_LIMIT = 50
 # Records whose Orthanc ids are read at once
 RECORDS_LIMIT = 10000
 
@@ -133,21 +136,27 @@ class Engine:
             self._read_names()
         match_due(self._server)
 
-    def study(self, orthanc_id):
-        """Store a study with its series, or mark it as missing.
+    def studies(self, orthanc_ids):
+        """Store studies with their series, or mark them as missing.
 
         Parameters
         ----------
-        orthanc_id : str
+        orthanc_ids : collection of str
 
         Raises
         ------
         OrthancError
         """
+        for ids in grouped_slice(sorted(orthanc_ids), STUDIES_LIMIT):
+            self._store_whole_studies(list(ids))
+
+    def _store_whole_studies(self, orthanc_ids):
         studies = self._select(
-            StudyResource, self._fetch_and_parse([orthanc_id]))
+            StudyResource, self._fetch_and_parse(orthanc_ids))
+        missing = set(orthanc_ids) - {s.orthanc_id for s in studies}
+        if missing:
+            self._mark_missing(sorted(missing))
         if not studies:
-            self._mark_missing([orthanc_id])
             return
         self._store_studies(studies)
         series = self._select(SeriesResource, self._fetch_and_parse(

@@ -6,8 +6,10 @@ import datetime as dt
 import json
 import logging
 import uuid
+from collections import defaultdict
 
 from sql import Null
+from sql.aggregate import Max
 
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
@@ -15,6 +17,8 @@ from trytond.transaction import without_check_access
 
 from ..common.access import GuardedMixin
 from ..common.exceptions import describe
+from ..common.rows import fetch_rows, write_rows
+from ..common.tasks import bulk_tasks, queue_once
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
@@ -31,10 +35,12 @@ KEEP = 7
 _PAUSE = 60
 # Minutes between the attempts of the scheduler; the pause doubles
 _RETRY, _LONGEST_RETRY = 1, 60
-# Minutes that a task may wait before the scheduler queues another one
-_QUEUED = 5
+# Minutes for which a task reserves its notifications
+_RESERVED = 5
 _TEXT_LIMIT = 256
-# Studies that get their key image after a notification
+# Notifications in one task, and those that are processed together
+BATCH_LIMIT, SLICE_LIMIT = 50, 10
+# Studies that get their key image after a notification, at least
 KEY_IMAGES_LIMIT = 3
 
 
@@ -126,10 +132,10 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
         fresh = {
             values['event']: values for values in events
             if values['event'] not in known}
-        notifications = cls.create(list(fresh.values()))
+        cls.create(list(fresh.values()))
         server.write_progress(server.id, last_notification=now())
-        for notification in notifications:
-            cls.__queue__.process([notification])
+        if fresh:
+            cls._process_later([server])
         return [values['event'] for values in events]
 
     @classmethod
@@ -198,79 +204,187 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
     # Processing
 
     @classmethod
-    def process(cls, notifications):
-        "Synchronize the studies, each in separate transactions (queue)"
-        for id_ in [n.id for n in notifications]:
-            cls._process(id_)
-
-    @classmethod
     def process_pending(cls):
         "Queue the notifications that are due (scheduler)"
         cls.clean()
-        pending = cls.search([
-                ('processed_at', '=', None),
-                ['OR',
-                    ('next_attempt', '=', None),
-                    ('next_attempt', '<=', now())],
-                ('received_at', '<', now() - dt.timedelta(minutes=_RETRY)),
-                ], order=[('id', 'ASC')])
-        # Without a worker the tasks must not accumulate
-        cls.write(pending, {
-                'next_attempt': now() + dt.timedelta(minutes=_QUEUED)})
-        for notification in pending:
-            cls.__queue__.process([notification])
+        cls._process_later(list(
+                {n.server for n in cls.search(cls._due())}))
 
     @classmethod
-    def _process(cls, id_):
-        found = in_transaction(cls._prepare, id_)
-        if not found:
-            return
-        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
-        server_id, orthanc_id, client, with_instances = found
-        values = {'processed_at': now(), 'error_kind': None}
-        try:
+    def _process_later(cls, servers):
+        """Queue a task of each server that has none.
+
+        It takes what is due when it begins, however much has come meanwhile.
+        """
+        Server = Pool().get('gnuhealth.orthanc.config')
+        with bulk_tasks():
+            queue_once(servers, 'notifications_task', lambda server:
+                Server.__queue__.process_notifications([server]))
+
+    @classmethod
+    def _due(cls):
+        return [
+            ('processed_at', '=', None),
+            ['OR',
+                ('next_attempt', '=', None),
+                ('next_attempt', '<=', now())],
+            ]
+
+    @classmethod
+    def process_due(cls, server):
+        """Process the oldest notifications of a server that are due.
+
+        A task for the others is queued first: tasks that somebody waits for
+        are between the two, and several workers share the work.
+
+        Parameters
+        ----------
+        server : Server
+        """
+        ids = in_transaction(cls._take_due, server.id)
+        cls._process_all(server.id, ids)
+
+    @classmethod
+    def _take_due(cls, server_id):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        # A conflict with what is received at the same time: its notifications
+        # are seen here, or this task is seen there
+        Server.write_progress(server_id, notifications_task=None)
+        due = cls.search([('server', '=', server_id), *cls._due()],
+            order=[('id', 'ASC')], limit=BATCH_LIMIT + 1)
+        if len(due) > BATCH_LIMIT:
+            cls._process_later([Server(server_id)])
+        ids = [n.id for n in due[:BATCH_LIMIT]]
+        cls._reserve(ids)
+        return ids
+
+    @classmethod
+    def _reserve(cls, ids):
+        "Keep other tasks from notifications for some minutes"
+        cls.write(cls.browse(ids), {
+                'next_attempt': now() + dt.timedelta(minutes=_RESERVED)})
+
+    @classmethod
+    def process(cls, notifications):
+        "Process the notifications (queue)"
+        by_server = defaultdict(list)
+        for notification in notifications:
+            by_server[notification.server.id].append(notification.id)
+        for server_id, ids in by_server.items():
+            cls._process_all(server_id, ids)
+
+    @classmethod
+    def _process_all(cls, server_id, ids):
+        for start in range(0, len(ids), SLICE_LIMIT):
+            in_transaction(cls._reserve, ids[start:])
+            cls._process(server_id, ids[start:start + SLICE_LIMIT])
+
+    @classmethod
+    def _process(cls, server_id, ids):
+        """Synchronize and match the studies of some notifications.
+
+        What one of them fails by does not concern the others.
+        """
+        orthanc_ids, client, with_instances, error_kind = in_transaction(
+            cls._prepare, server_id, ids)
+        if client:
             with client:
-                engine = Engine(server_id, None, client, with_instances)
-                engine.study(orthanc_id)
-                in_transaction(cls._match, id_)
-                Synchronization.follow_up(server_id, client, KEY_IMAGES_LIMIT)
+                outcomes = cls._synchronize(
+                    server_id, client, with_instances, orthanc_ids)
+        else:
+            outcomes = dict.fromkeys(orthanc_ids, error_kind)
+        if outcomes:
+            in_transaction(cls._record_outcomes, outcomes)
+
+    @classmethod
+    def _synchronize(cls, server_id, client, with_instances, orthanc_ids):
+        "Return the kind of the error, or None, for each notification"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        outcomes = {}
+        try:
+            Engine(server_id, None, client, with_instances).studies(
+                set(orthanc_ids.values()))
+            for id_ in orthanc_ids:
+                outcomes[id_] = cls._match_separately(server_id, id_)
+            Synchronization.follow_up(
+                server_id, client, max(KEY_IMAGES_LIMIT, len(orthanc_ids)))
         except OrthancError as error:
             logger.warning("Orthanc server %s: %s", server_id, error.kind)
-            values = {'error_kind': error.kind}
-        except SecretUnavailable:
-            logger.warning("Orthanc server %s: secret unavailable", server_id)
-            values = {'error_kind': 'secret'}
+            return {id_: outcomes.get(id_, error.kind) for id_ in orthanc_ids}
+        except Exception as error:
+            cls._log(server_id, orthanc_ids, error)
+            if len(orthanc_ids) > 1:
+                return {
+                    id_: kind for item in orthanc_ids.items()
+                    for id_, kind in cls._synchronize(
+                        server_id, client, with_instances,
+                        dict([item])).items()}
+            return dict.fromkeys(orthanc_ids, 'internal')
+        return outcomes
+
+    @classmethod
+    def _match_separately(cls, server_id, id_):
+        try:
+            in_transaction(cls._match, id_)
         except Exception as error:
             # The scheduler tries again; other notifications continue
-            logger.error(
-                "Orthanc server %s: notification %s: %s", server_id, id_,
-                type(error).__name__,
-                exc_info=logger.isEnabledFor(logging.DEBUG))
-            values = {'error_kind': 'internal'}
-        in_transaction(cls._record_outcome, id_, values)
+            cls._log(server_id, [id_], error)
+            return 'internal'
+
+    @staticmethod
+    def _log(server_id, ids, error):
+        logger.error(
+            "Orthanc server %s: notifications %s: %s", server_id,
+            ', '.join(map(str, ids)), type(error).__name__,
+            exc_info=logger.isEnabledFor(logging.DEBUG))
 
     @classmethod
-    def _prepare(cls, id_):
-        "Return the data to process a notification, None if nothing is to do"
-        notification = cls(id_)
-        if notification.processed_at:
-            return None
-        if cls._is_superseded(notification):
-            cls.write([notification], {'processed_at': now()})
-            return None
-        server = notification.server
-        return (server.id, notification.orthanc_UID, server.get_client(),
-            server.instances_mode == 'always')
+    def _prepare(cls, server_id, ids):
+        """Return what is needed to process notifications.
+
+        Returns
+        -------
+        orthanc_ids : dict of str
+            The study of each notification for which something is to do.
+        client : OrthancClient or None
+        with_instances : bool
+        error_kind : str or None
+            Why there is no client.
+        """
+        notifications = [n for n in cls.browse(ids) if not n.processed_at]
+        superseded = cls._find_superseded(notifications)
+        cls.write(superseded, {'processed_at': now()})
+        orthanc_ids = {
+            n.id: n.orthanc_UID for n in notifications if n not in superseded}
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        client = kind = None
+        if orthanc_ids:
+            try:
+                client = server.get_client()
+            except (OrthancError, SecretUnavailable) as error:
+                kind = getattr(error, 'kind', 'secret')
+                logger.warning("Orthanc server %s: %s", server_id, kind)
+        return orthanc_ids, client, server.instances_mode == 'always', kind
 
     @classmethod
-    def _is_superseded(cls, notification):
-        "Return whether the plugin has sent a later one for the same study"
-        return bool(cls.search([
-                    ('server', '=', notification.server.id),
-                    ('orthanc_UID', '=', notification.orthanc_UID),
-                    ('id', '>', notification.id),
-                    ('kind', '!=', 'upload'),
-                    ], limit=1, order=[]))
+    def _find_superseded(cls, notifications):
+        "Return those of which the plugin has sent a later one for the study"
+        if not notifications:
+            return []
+        table = cls.__table__()
+        servers = {n.server.id for n in notifications}
+        last = {
+            (server, orthanc_id): id_
+            for server, orthanc_id, id_ in fetch_rows(table.select(
+                    table.server, table.orthanc_UID, Max(table.id),
+                    where=table.server.in_(list(servers))
+                    & table.orthanc_UID.in_(
+                        [n.orthanc_UID for n in notifications])
+                    & (table.kind != 'upload'),
+                    group_by=[table.server, table.orthanc_UID]))}
+        return [
+            n for n in notifications
+            if n.id < last.get((n.server.id, n.orthanc_UID), 0)]
 
     @classmethod
     def _match(cls, id_):
@@ -279,21 +393,27 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
             match_received(
                 notification.server.id, [notification.orthanc_UID])
         # Another worker may have processed a later notification
-        elif notification.kind == 'study' and not cls._is_superseded(
-                notification):
+        elif notification.kind == 'study' and not cls._find_superseded(
+                [notification]):
             match_notified(
                 notification.server.id, notification.orthanc_UID,
                 notification.facts)
 
     @classmethod
-    def _record_outcome(cls, id_, values):
-        notification = cls(id_)
-        attempts = notification.attempts + 1
-        pause = min(_RETRY * 2 ** (attempts - 1), _LONGEST_RETRY)
-        cls.write([notification], {
-                'attempts': attempts,
-                'next_attempt': now() + dt.timedelta(minutes=pause),
-                **values})
+    def _record_outcomes(cls, outcomes):
+        moment = now()
+        updated = []
+        for notification in cls.browse(list(outcomes)):
+            kind = outcomes[notification.id]
+            attempts = notification.attempts + 1
+            pause = min(_RETRY * 2 ** (attempts - 1), _LONGEST_RETRY)
+            updated.append((notification, {
+                        'attempts': attempts,
+                        'error_kind': kind,
+                        'processed_at': None if kind else moment,
+                        'next_attempt': moment + dt.timedelta(minutes=pause),
+                        }))
+        write_rows(cls, updated)
 
     @classmethod
     def clean(cls):

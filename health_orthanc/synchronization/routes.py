@@ -5,7 +5,6 @@
 import json
 import logging
 import threading
-import time
 from collections import deque
 from http import HTTPStatus
 
@@ -80,10 +79,10 @@ def _reason(error):
 # --- Tasks ----------------------------------------------------------------
 
 # Where no worker runs them, trytond runs the tasks of a request before it
-# answers.  A burst of notifications would take longer than the plugin waits:
-# what is left after some seconds is run behind the answer.
+# answers.  They could take longer than the plugin waits: a thread runs them,
+# and the answer waits only for some seconds.
 
-# Seconds for tasks before the answer; the plugin waits for 10
+# Seconds before the answer; the plugin waits for 10
 _PATIENCE = 2
 
 _lock = threading.Lock()
@@ -92,7 +91,7 @@ _running = False
 
 
 def take_tasks():
-    """Take the tasks of the current transaction, which trytond would run.
+    """Take the tasks of the thread, which trytond would run.
 
     Returns
     -------
@@ -105,8 +104,8 @@ def take_tasks():
     return found
 
 
-def run_tasks(pool, tasks, clock=time.monotonic):
-    """Run tasks for some seconds, and the others in a thread.
+def run_tasks(pool, tasks, patience=_PATIENCE):
+    """Run tasks in a thread, and wait for them for some seconds.
 
     If the process ends meanwhile, the scheduler finds their notifications.
 
@@ -115,26 +114,22 @@ def run_tasks(pool, tasks, clock=time.monotonic):
     pool : Pool
     tasks : list of int
         The transaction that has queued them has been committed.
-    clock : callable, optional
-        It returns the time in seconds.
+    patience : float
+        Seconds.
     """
-    end = clock() + _PATIENCE
-    left = deque(tasks)
-    while left and clock() < end:
-        run_task(pool, left.popleft())
-    if left:
-        _run_behind((pool, task) for task in left)
-
-
-def _run_behind(tasks):
     global _running
+    if not tasks:
+        return
+    done = threading.Event()
     with _lock:
-        _waiting.extend(tasks)
+        _waiting.extend((pool, task, None) for task in tasks[:-1])
+        _waiting.append((pool, tasks[-1], done))
         if not _running:
             _running = True
             threading.Thread(
                 target=_run_waiting, name='orthanc-notifications',
                 daemon=True).start()
+    done.wait(patience)
 
 
 def _run_waiting():
@@ -145,6 +140,11 @@ def _run_waiting():
             if not _waiting:
                 _running = False
                 return
-            pool, task = _waiting.popleft()
+            pool, task, done = _waiting.popleft()
         # It handles all errors
         run_task(pool, task)
+        # What the task itself has queued
+        with _lock:
+            _waiting.extend((pool, task, None) for task in take_tasks())
+        if done:
+            done.set()

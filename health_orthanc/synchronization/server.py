@@ -8,6 +8,8 @@ from trytond.model import ModelView, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 
+from ..common.tasks import bulk_tasks, queue_once
+
 __all__ = ['Server']
 
 
@@ -36,6 +38,12 @@ class Server(metaclass=PoolMeta):
         fields.Text("Last Error"), 'get_last_run')
     synchronizing = fields.Function(
         fields.Boolean("Synchronizing"), 'get_last_run')
+    # Tasks of the queue: no other is queued while one waits
+    synchronization_task = fields.Integer(
+        "Synchronization Task", readonly=True)
+    reconciliation_task = fields.Integer(
+        "Full Synchronization Task", readonly=True)
+    notifications_task = fields.Integer("Notifications Task", readonly=True)
     failures_count = fields.Function(
         fields.Integer("Failures"), 'get_failures_count')
 
@@ -66,7 +74,8 @@ class Server(metaclass=PoolMeta):
         for name in [
                 'last_changed_index', 'change_anchors',
                 'reconciliation_position', 'synchronizations', 'last_run',
-                'last_synchronization']:
+                'last_synchronization', 'synchronization_task',
+                'reconciliation_task', 'notifications_task']:
             default.setdefault(name, None)
         return super().copy(servers, default=default)
 
@@ -116,6 +125,20 @@ class Server(metaclass=PoolMeta):
             cls.__queue__.run_synchronization([server], kind)
 
     @classmethod
+    def _synchronize_in_turn(cls, servers, kind, name):
+        "Queue a run of each server behind what somebody waits for"
+        with bulk_tasks():
+            queue_once(servers, name, lambda server:
+                cls.__queue__.run_synchronization([server], kind))
+
+    @classmethod
+    def process_notifications(cls, servers):
+        "Process a batch of the notifications of each server (queue)"
+        Notification = Pool().get('gnuhealth.orthanc.notification')
+        for server in servers:
+            Notification.process_due(server)
+
+    @classmethod
     def run_synchronization(cls, servers, kind='incremental'):
         """Synchronize servers, one after the other (queue).
 
@@ -129,11 +152,13 @@ class Server(metaclass=PoolMeta):
     @classmethod
     def synchronize_all(cls):
         "Queue an incremental run of every active server (scheduler)"
-        cls.synchronize_later(cls.search([]))
+        cls._synchronize_in_turn(
+            cls.search([]), 'incremental', 'synchronization_task')
 
     @classmethod
     def reconcile_all(cls):
         "Queue a full run of every active server (scheduler)"
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
         Synchronization.clean()
-        cls.synchronize_later(cls.search([]), 'full')
+        cls._synchronize_in_turn(
+            cls.search([]), 'full', 'reconciliation_task')

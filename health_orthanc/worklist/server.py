@@ -14,6 +14,7 @@ from trytond.transaction import without_check_access
 
 from ..common.exceptions import (
     ServerDeleteError, ServerValidationError, describe)
+from ..common.tasks import queue_once
 
 __all__ = ['Server']
 
@@ -36,6 +37,8 @@ class Server(metaclass=PoolMeta):
     placements = fields.One2Many(
         'gnuhealth.imaging.worklist.placement', 'server', "Worklist Items",
         readonly=True)
+    # No other update is queued while this one waits
+    worklist_task = fields.Integer("Worklist Task", readonly=True)
     worklist_started = fields.Timestamp("Worklist Started", readonly=True)
     last_worklist_update = fields.DateTime(
         "Last Worklist Update", readonly=True,
@@ -80,7 +83,8 @@ class Server(metaclass=PoolMeta):
     def copy(cls, servers, default=None):
         default = default.copy() if default is not None else {}
         for name in [
-                'worklist_api', 'placements', 'worklist_started',
+                'worklist_api', 'placements', 'worklist_task',
+                'worklist_started',
                 'last_worklist_update', 'worklist_error_kind',
                 'worklist_error_status']:
             default.setdefault(name, None)
@@ -138,8 +142,8 @@ class Server(metaclass=PoolMeta):
     @classmethod
     def _update_worklists_later(cls, servers):
         asked_at = dt.datetime.now()
-        for server in servers:
-            cls.__queue__.update_worklist([server], asked_at)
+        queue_once(servers, 'worklist_task', lambda server:
+            cls.__queue__.update_worklist([server], asked_at))
 
     @classmethod
     def update_worklist(cls, servers, asked_at=None):

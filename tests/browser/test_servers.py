@@ -53,6 +53,7 @@ def test_wrong_password(wizard, clinic):
     expect_failure(wizard, "rejected the user name or the password")
 
 
+@pytest.mark.release
 def test_refused(wizard, clinic):
     fill(wizard, clinic, f'http://127.0.0.1:{free_port()}')
     expect_failure(wizard, "refused the connection")
@@ -69,11 +70,13 @@ def test_untrusted_certificate(wizard, clinic):
         expect_failure(wizard, "of the server is not trusted")
 
 
+@pytest.mark.release
 def test_known_server(wizard, clinic):
     fill(wizard, clinic, clinic.orthanc.url)
     expect_failure(wizard, "A server with this URL already exists")
 
 
+@pytest.mark.release
 def test_no_address(wizard, clinic):
     fill(wizard, clinic, 'pacs.example.org')
     expect_failure(wizard, "This URL is not valid")
@@ -87,6 +90,7 @@ def expect_failure(client, text):
         'box => box.scrollHeight <= box.clientHeight')
 
 
+@pytest.mark.release
 def test_back(wizard, clinic):
     url = f'http://127.0.0.1:{free_port()}'
     fill(wizard, clinic, url)
@@ -135,6 +139,7 @@ def test_stopped_server(server, clinic):
     expect(server.field('last_error')).to_have_count(0)
 
 
+@pytest.mark.release
 def test_get_new_studies(clerk, clinic):
     clinic.upload("Gast^Ida")
     clerk.menu("Health", "Medical Imaging", "Orthanc", "Get New Studies")

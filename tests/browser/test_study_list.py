@@ -70,6 +70,7 @@ def test_search_by_modality(studies):
     studies.expect_column(NAME, "Sample, Kofi")
 
 
+@pytest.mark.release
 def test_search_by_dates(studies):
     first, last = (
         f'{TODAY - dt.timedelta(days):%m/%d/%Y}' for days in (50, 30))
@@ -77,6 +78,7 @@ def test_search_by_dates(studies):
     studies.expect_column("Description", "MR Head")
 
 
+@pytest.mark.release
 def test_search_by_server(studies, clinic):
     studies.search("Server: Elsewhere")
     studies.expect_column(NAME)
@@ -84,6 +86,7 @@ def test_search_by_server(studies, clinic):
     expect(studies.column(NAME)).to_have_count(clinic.count())
 
 
+@pytest.mark.release
 def test_order(studies):
     dates = [
         dt.datetime.strptime(text, '%m/%d/%Y')

@@ -13,6 +13,9 @@ from .upgrade_screens import (
     CONFIGURATION, ERROR, RECORDS, SCREENS, Hospital, client_of, close_tabs,
     open_screen)
 
+# One more database, and screens that the others are shown on, too
+pytestmark = pytest.mark.release
+
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory) -> Iterator[Server]:

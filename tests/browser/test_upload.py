@@ -251,6 +251,7 @@ def test_many_files_and_a_folder_are_dropped(form, clinic, tmp_path):
     assert clinic.count(('patient_id', 'in', ['MANY', 'FOLDER'])) == 2
 
 
+@pytest.mark.release
 def test_a_folder_is_chosen_with_a_bad_file_in_it(form, clinic, tmp_path):
     folder = tmp_path / HOSTILE.replace('/', '')
     paths = images(folder, 4, 'BAD', samples.Patient(
@@ -304,6 +305,7 @@ def test_a_transfer_is_stopped_and_carried_on(form, clinic, tmp_path):
     form.close()
 
 
+@pytest.mark.release
 def test_closing_the_form_stops_a_transfer(form, clinic, tmp_path):
     requests = Requests(form.page)
     send_half(
@@ -351,6 +353,7 @@ def expire(clinic: Clinic, login: str) -> None:
                 "(SELECT id FROM res_user WHERE login = ?)", [login])
 
 
+@pytest.mark.release
 def test_the_session_expires_in_the_middle(form, clinic, tmp_path):
     send_half(
         form, images(tmp_path / 'login', SOME, 'LOGIN'),
@@ -382,6 +385,7 @@ def test_images_of_somebody_else_wait_for_a_person(form, clinic, tmp_path):
         ('patient.puid', '=', EJEMPLO.puid))
 
 
+@pytest.mark.release
 def test_without_the_routes_files_go_through_the_form(
         form, clinic, tmp_path):
     form.page.route('**/orthanc/upload/*', lambda route: route.fulfill(

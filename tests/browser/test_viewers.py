@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 ACTION = "Open in Viewer"
@@ -41,6 +42,7 @@ def choose_viewer(client, name):
     return opened.value
 
 
+@pytest.mark.release
 def test_web_viewer(clerk, clinic):
     open_series(clerk, clinic)
     viewer = choose_viewer(clerk, "Orthanc Web Viewer")
@@ -73,6 +75,7 @@ def test_choice(clerk, clinic):
     clerk.expect_no_dialog()
 
 
+@pytest.mark.release
 def test_series_in_orthanc_explorer(clerk, clinic):
     open_series(clerk, clinic)
     explorer = choose_viewer(clerk, "Orthanc Explorer")
@@ -80,6 +83,7 @@ def test_series_in_orthanc_explorer(clerk, clinic):
     explorer.close()
 
 
+@pytest.mark.release
 def test_nothing_to_show(clerk, clinic):
     open_study(clerk, clinic, "Verloren^Uwe")
     clerk.act(ACTION)

@@ -13,7 +13,7 @@ from . import inside
 from .hospital import ADMIN, ALL, ON_BOTH, contents, study, study_id
 
 NOWHERE = 'http://127.0.0.1:9'
-MANY = 5000
+MANY = 2000
 TIMEOUT = 30
 
 

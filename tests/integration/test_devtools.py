@@ -193,6 +193,7 @@ def test_web_client_is_complete(web_client, tmp_path):
     assert not [name for name in files if not (client / name).exists()]
 
 
+@pytest.mark.release
 def test_tryton_serves_its_database(make_tryton):
     for backend in ['sqlite', 'postgresql']:
         tryton = make_tryton(backend, 'health_imaging')
@@ -207,6 +208,7 @@ def test_tryton_serves_its_database(make_tryton):
         assert not _alive(pid)
 
 
+@pytest.mark.release
 def test_forked_programs_die_with_their_children(make_tryton):
     made = make_tryton('postgresql', 'health_imaging')
     tryton = ForkingTryton(
@@ -236,6 +238,7 @@ def _group(number: int) -> list[int]:
     return [pid for pid in found if _alive(pid)]
 
 
+@pytest.mark.release
 def test_copies_of_a_database_are_apart(make_tryton):
     first = make_tryton('sqlite', 'health_imaging')
     second = make_tryton('sqlite', 'health_imaging')

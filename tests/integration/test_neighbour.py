@@ -5,6 +5,7 @@ import datetime as dt
 import sys
 from collections import Counter
 
+import pytest
 from lxml import etree
 
 from trytond.pool import Pool
@@ -202,6 +203,7 @@ class Clinic:
         assert self.agent.call(open_menus) == []
 
 
+@pytest.mark.release
 def test_nothing_is_lost_when_it_comes_later_and_its_package_goes(
         make_tryton):
     with Clinic(make_tryton('sqlite', MODULE)) as clinic:

@@ -402,6 +402,7 @@ def test_orthanc_is_killed_while_gnu_health_is_down(
     assert len(his.events) == 1
 
 
+@pytest.mark.release
 def test_orthanc_is_killed_after_it_has_told(his, notify):
     orthanc = notify()
     ready(orthanc)
@@ -478,6 +479,7 @@ def test_a_study_is_deleted_while_both_are_down(his, notify):
     settled(orthanc)
 
 
+@pytest.mark.release
 def test_orthanc_gets_another_database(his, notify, tmp_path):
     """Its numbers begin anew, below where we were."""
     orthanc = notify(NotificationFile=str(tmp_path / 'queue.db'))
@@ -498,6 +500,7 @@ def test_orthanc_gets_another_database(his, notify, tmp_path):
     assert wait_until(lambda: len(his.events) == 3, TIMEOUT)
 
 
+@pytest.mark.release
 def test_the_log_of_changes_is_cleared(his, notify):
     orthanc = notify()
     ready(orthanc)

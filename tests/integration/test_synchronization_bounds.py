@@ -89,6 +89,7 @@ def test_all_studies_are_gone(hospital, orthanc):
     assert_bounded(small, large)
 
 
+@pytest.mark.release
 def test_all_studies_are_back(hospital, orthanc):
     def prepare(server, number):
         files = list(make_bulk(number, 1, 2))

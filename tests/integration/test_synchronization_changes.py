@@ -25,7 +25,8 @@ def missing(records):
     return {r['orthanc_UID'] for r in records if r['missing_since']}
 
 
-@pytest.mark.parametrize('kind', ['incremental', 'full'])
+@pytest.mark.parametrize('kind', [
+        'incremental', pytest.param('full', marks=pytest.mark.release)])
 def test_study_is_deleted_between_listing_and_fetching(
         hospital, orthanc, kind):
     server = hospital.add_server(orthanc, **ALL)
@@ -65,7 +66,8 @@ def test_series_are_added_to_a_known_study(hospital, orthanc):
     server.assert_equal()
 
 
-@pytest.mark.parametrize('kind', ['incremental', 'full'])
+@pytest.mark.parametrize('kind', [
+        'full', pytest.param('incremental', marks=pytest.mark.release)])
 def test_deleted_study_keeps_link_and_notes_and_comes_back(
         hospital, orthanc, kind):
     server = hospital.add_server(orthanc, **ALL)
@@ -141,7 +143,8 @@ def clock(orthanc):
     return response.text
 
 
-@pytest.mark.parametrize('kind', ['incremental', 'full'])
+@pytest.mark.parametrize('kind', [
+        'full', pytest.param('incremental', marks=pytest.mark.release)])
 def test_as_many_instances_are_deleted_as_come_in(hospital, orthanc, kind):
     server = hospital.add_server(orthanc, **ALL)
     datasets = study(instances=3)

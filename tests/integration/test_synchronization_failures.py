@@ -30,8 +30,13 @@ PARENTS = {
     'Instance': 'ParentSeries'}
 
 
-@pytest.mark.parametrize('kind', ['incremental', 'full'])
-@pytest.mark.parametrize('level', ['Study', 'Series', 'Instance'])
+@pytest.mark.parametrize('level, kind', [
+        ('Study', 'incremental'), ('Series', 'full'),
+        ('Instance', 'incremental'),
+        *(pytest.param(*values, marks=pytest.mark.release) for values in [
+                ('Study', 'full'), ('Series', 'incremental'),
+                ('Instance', 'full')]),
+        ])
 def test_bad_record_is_passed_over(hospital, orthanc, kind, level):
     "A resource that does not say what it belongs to cannot be stored"
     paths = {'Study': 'studies', 'Series': 'series', 'Instance': 'instances'}

@@ -15,8 +15,11 @@ from . import inside
 from .hospital import ALL, ON_BOTH, study
 
 
-@pytest.mark.parametrize('kind', ['incremental', 'full'])
-@pytest.mark.parametrize('requests', [1, 4, 7])
+@pytest.mark.parametrize('requests, kind', [
+        (1, 'full'), (4, 'incremental'), (7, 'full'),
+        *(pytest.param(*values, marks=pytest.mark.release) for values in [
+                (1, 'incremental'), (4, 'full'), (7, 'incremental')]),
+        ])
 def test_orthanc_is_stopped_in_mid_run(hospital, orthanc, kind, requests):
     server = hospital.add_server(orthanc, **ALL)
     server.done()

@@ -497,6 +497,7 @@ CHANCE = {
     'write_date'}
 
 
+@pytest.mark.release
 @pytest.mark.parametrize(
     'upgraded', [_parameter(*CASES[0]), _parameter(*CASES[-1])],
     indirect=True)

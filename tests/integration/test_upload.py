@@ -238,6 +238,7 @@ def test_somebody_else_is_linked_with_a_reason(orthanc, ana):
     assert study.decision_reason == "Mixed up at the modality"
 
 
+@pytest.mark.release
 def test_packaged_files_of_pydicom(orthanc):
     folder = Path(pydicom.__file__).with_name('data')
     paths = [

@@ -27,9 +27,9 @@ from .ordering import Order
 from .radiology import ServedOrders, answer_values, serving_orders
 
 SEED = 20260504
-ORDERS = 200
+ORDERS = 80
 # Of `./dev test`, and of `./dev test --all`
-QUERIES, ALL_QUERIES = 110, 200
+QUERIES, ALL_QUERIES = 70, 200
 WAYS = ['live', 'files', 'wlmscpfs']
 TIMEOUT = 60
 UNICODE = 'ISO_IR 192'

@@ -151,6 +151,7 @@ def paused(server: Server) -> Iterator[None]:
         os.kill(server.process.pid, signal.SIGCONT)
 
 
+@pytest.mark.release
 def test_gnu_health_is_slow(site, good):
     """The plugin waits for two seconds, modalities never."""
     with paused(site.server):
@@ -197,6 +198,7 @@ def test_orthanc_is_restarted(site, good, end):
     becomes(site.live, left, limit=TIMEOUT)
 
 
+@pytest.mark.release
 def test_orthanc_is_restarted_while_gnu_health_is_down(site, good):
     with site.answering(Answer(503)):
         # The file is written at least every five seconds, and at the end
@@ -205,6 +207,7 @@ def test_orthanc_is_restarted_while_gnu_health_is_down(site, good):
         assert step_ids(find_worklist(site.live.dicom_port)) == list(good)
 
 
+@pytest.mark.release
 def test_the_disk_of_the_files_is_full(site, good):
     """Steps that are closed go, those that are changed stay as they were."""
     canceled = site.cancel()

@@ -184,13 +184,14 @@ def test_series_are_moved_and_moved_back(hospital, orthanc):
     assert misfiled_.quarantined() == [False, False]
 
 
-@pytest.mark.parametrize('partial', [False, True])
-@pytest.mark.parametrize('method, part', [
-        ('GET', 'instances-tags'),
-        ('POST', 'bulk-modify'),
-        ('GET', '/jobs/'),
-        ('GET', '/frames/'),
-        ('POST', 'bulk-delete'),
+@pytest.mark.parametrize('method, part, partial', [
+        ('POST', 'bulk-modify', True),
+        ('POST', 'bulk-delete', False),
+        *(pytest.param(*call, partial, marks=pytest.mark.release)
+            for partial in [False, True] for call in [
+                ('GET', 'instances-tags'), ('POST', 'bulk-modify'),
+                ('GET', '/jobs/'), ('GET', '/frames/'),
+                ('POST', 'bulk-delete')]),
         ])
 def test_a_move_that_is_killed_is_carried_on(
         hospital, orthanc, method, part, partial):

@@ -21,7 +21,7 @@ from tests.unit.test_patient_names import JAPANESE, with_name
 
 from .tools import (
     PATIENT, STUDY, OrthancTestCase, create_order, create_patient,
-    create_series, create_server, match_study)
+    create_series, create_server, in_place, match_study)
 
 SPANISH = 'Núñez^Ana'
 BIRTH = dt.date(1964, 8, 12)
@@ -43,10 +43,6 @@ class Orthanc:
         if self.error:
             raise self.error
         return read_header(self.content)
-
-
-def in_place(func, *args):
-    return func(*args)
 
 
 class DamagedNamesTestCase(OrthancTestCase):

@@ -70,31 +70,42 @@ class IdentityTestCase(OrthancTestCase):
     @with_transaction()
     def test_the_first_use_is_stored(self):
         Database = Pool().get(DATABASE)
-        server = create_server()
         with at('db.example:5433'):
+            self.assertTrue(Database.is_confirmed())
             self.assertEqual(Database.stored(), None)
-            self.assertFalse(is_refused(server))
+            create_server()
             stored, = Database.search([])
             self.assertEqual(
                 (stored.name, stored.address, stored.decision, stored.user),
                 ('health', 'db.example:5433', 'first', None))
-            self.assertFalse(is_refused(server))
+            create_server(label="Other", domain='http://other.example')
             self.assertEqual(Database.search([], count=True), 1)
 
     @with_transaction()
-    def test_nothing_is_stored_that_cannot_be(self):
+    def test_the_scheduler_stores_that_of_a_database_from_before(self):
+        pool = Pool()
+        Database, Cron = pool.get(DATABASE), pool.get('ir.cron')
+        job, = Cron.search([('method', '=', f'{SERVER}|synchronize_all')])
+        with at('db.example'):
+            Cron.run_once([job])
+            self.assertEqual(Database.stored(), ('health', 'db.example'))
+        with at('other.example'):
+            self.assertFalse(Database.is_confirmed())
+
+    @with_transaction()
+    def test_a_client_stores_nothing(self):
+        """The network is not used by a transaction that has written."""
         Database = Pool().get(DATABASE)
-        server = create_server()
-        with at('db.example'), patch.object(
-                Transaction(), 'readonly', True):
-            self.assertFalse(is_refused(server))
-        self.assertFalse(Database.search([]))
+        with patch.object(Database, 'remember'):
+            server = create_server()
+        self.assertFalse(is_refused(server))
+        self.assertIsNone(Database.stored())
 
     @with_transaction()
     def test_one_address_in_several_words(self):
         Database = Pool().get(DATABASE)
         with at('localhost'):
-            self.assertTrue(Database.is_confirmed())
+            Database.remember()
         for address in ['127.0.0.1', 'localhost:5432', '[::1]', '']:
             with self.subTest(address=address), at(address):
                 self.assertTrue(Database.is_confirmed())
@@ -103,7 +114,7 @@ class IdentityTestCase(OrthancTestCase):
     def test_another_name_host_or_port(self):
         Database = Pool().get(DATABASE)
         with at('db.example'):
-            self.assertTrue(Database.is_confirmed())
+            Database.remember()
         for address, name in [
                 ('db.example', 'training'), ('other.example', 'health'),
                 ('db.example:5433', 'health')]:
@@ -123,6 +134,7 @@ class IdentityTestCase(OrthancTestCase):
             return get(section, option, *args, **kwargs)
         with patch('trytond.modules.health_orthanc.archive.database'
                 '.config.get', configured):
+            Database.remember()
             self.assertTrue(Database.is_confirmed())
             stored, = Database.search([])
             self.assertEqual((stored.name, stored.address), ('clinic', ''))
@@ -131,11 +143,9 @@ class IdentityTestCase(OrthancTestCase):
 class CopyTestCase(OrthancTestCase):
 
     def _used_server(self, orthanc):
-        server = create_server(
-            domain=orthanc.url, user='u', password='p', validated=True)
         with at('db.example'):
-            server.get_client()
-        return server
+            return create_server(
+                domain=orthanc.url, user='u', password='p', validated=True)
 
     @with_transaction()
     def test_nothing_is_sent(self):

@@ -7,13 +7,15 @@ import json
 from unittest.mock import patch
 
 from trytond.modules.health_orthanc.common.transaction import now
+from trytond.modules.health_orthanc.synchronization import notification
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
 from .tools import (
-    STUDY, OrthancTestCase, RpcTestCase, create_order, create_patient,
-    create_series, create_server, create_study, match_study)
+    SERVER, STUDY, OrthancTestCase, RpcTestCase, begin_task, create_order,
+    create_patient, create_series, create_server, create_study, in_place,
+    match_study, waiting_tasks)
 
 STEP = 'gnuhealth.imaging.procedure.step'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
@@ -167,6 +169,11 @@ class MatchingTestCase(OrthancTestCase):
 class NotificationTestCase(OrthancTestCase):
     "What plugins tell"
 
+    def setUp(self):
+        super().setUp()
+        self.enterContext(
+            patch.object(notification, 'in_transaction', in_place))
+
     def content(self, server, *events):
         return {'server': server.identifier, 'events': list(events)}
 
@@ -194,7 +201,6 @@ class NotificationTestCase(OrthancTestCase):
     @with_transaction()
     def test_another_server_is_not_told_of(self):
         server, other = create_server(), create_server()
-        from trytond.modules.health_orthanc.synchronization import notification
         for content in [
                 self.content(other, self.event()), {}, [], None,
                 {'server': None, 'events': []},
@@ -215,29 +221,68 @@ class NotificationTestCase(OrthancTestCase):
                 server, self.event(1), self.event(2)))
         Notification = Pool().get(NOTIFICATION)
         last, first = Notification.search([])
-        self.assertIsNone(Notification._prepare(first.id))
+        studies, *_ = Notification._prepare(server.id, [first.id, last.id])
         self.assertTrue(Notification(first.id).processed_at)
-        self.assertEqual(Notification._prepare(last.id)[1], 'abc')
+        self.assertEqual(studies, {last.id: 'abc'})
 
     @with_transaction()
-    def test_what_waits_is_queued_again_but_not_each_minute(self):
-        server = create_server()
-        self.receive(server, self.content(server, self.event()))
+    def test_a_burst_needs_few_tasks(self):
+        server, other = create_server(), create_server()
         pool = Pool()
-        Notification, Queue = pool.get(NOTIFICATION), pool.get('ir.queue')
-        self.assertEqual(Queue.search([], count=True), 1)
-        Notification.process_pending()
-        self.assertEqual(Queue.search([], count=True), 1)
-        minutes = dt.timedelta(minutes=1)
-        Notification.write(Notification.search([]), {
-                'received_at': now() - 2 * minutes})
+        Notification, Server = pool.get(NOTIFICATION), pool.get(SERVER)
+        # The plugin sends each as soon as its study is stable
+        for number in range(120):
+            self.receive(server, self.content(
+                    server, self.event(number, study=f'study-{number}')))
+        self.assertEqual(len(waiting_tasks()), 1)
+        # Tasks of another server, and of people
+        self.receive(other, self.content(other, self.event()))
+        Server.synchronize([server])
+        Server.synchronize_worklists()
+        seen, urgent = [], []
+        with patch.object(
+                Notification, '_process',
+                lambda server_id, ids: seen.extend(ids)), \
+                patch.object(
+                    Server, 'run_synchronization', lambda *args: None):
+            while waiting_tasks():
+                urgent.append(begin_task())
+        # What somebody waits for came first, then three batches of the one
+        # server, and the one of the other
+        self.assertEqual(urgent[0], 'run_synchronization')
+        self.assertEqual(urgent[1:], ['process_notifications'] * 4)
+        self.assertEqual(len(seen), 121)
+        self.assertEqual(len(set(seen)), 121)
+
+    @with_transaction()
+    def test_nothing_is_queued_twice(self):
+        server = create_server()
+        pool = Pool()
+        Notification, Server = pool.get(NOTIFICATION), pool.get(SERVER)
+        self.receive(server, self.content(server, self.event()))
+        # The scheduler, for hours without a worker
         for _ in range(3):
             Notification.process_pending()
-            self.assertEqual(Queue.search([], count=True), 2)
-        Notification.write(Notification.search([]), {
-                'next_attempt': now() - minutes})
+            Server.synchronize_all()
+            Server.reconcile_all()
+        self.assertEqual(
+            sorted(waiting_tasks()), [
+                'process_notifications', 'run_synchronization',
+                'run_synchronization'])
+
+    @with_transaction()
+    def test_what_a_killed_task_has_left_is_taken_later(self):
+        server = create_server()
+        self.receive(server, self.content(server, self.event()))
+        Notification = Pool().get(NOTIFICATION)
+        with patch.object(Notification, '_process', lambda *args: None):
+            begin_task()
         Notification.process_pending()
-        self.assertEqual(Queue.search([], count=True), 3)
+        self.assertFalse(waiting_tasks())
+        Notification.write(Notification.search([]), {
+                'next_attempt': now() - dt.timedelta(minutes=1)})
+        Notification.process_pending()
+        self.assertEqual(waiting_tasks(), ['process_notifications'])
 
     @with_transaction()
     def test_what_was_told_before_is_not_matched_behind_it(self):
@@ -246,8 +291,8 @@ class NotificationTestCase(OrthancTestCase):
         self.receive(server, self.content(
                 server, self.event(1), self.event(2, facts={'Series': []})))
         Notification = Pool().get(NOTIFICATION)
-        for notification in Notification.search([]):
-            Notification._match(notification.id)
+        for found in Notification.search([]):
+            Notification._match(found.id)
         self.assertEqual(
             study.__class__(study.id).notified_facts, '{"Series": []}')
 

@@ -23,10 +23,11 @@ from trytond.transaction import Transaction
 __all__ = [
     'INSTANCE', 'MODULE', 'OrthancTestCase', 'PATIENT', 'Refused', 'RpcError',
     'RpcTestCase', 'SERIES', 'SERVER', 'STUDY', 'Session', 'Told', 'VIEWER',
-    'create_instance', 'create_order', 'create_orthanc_patient',
+    'begin_task', 'create_instance', 'create_order', 'create_orthanc_patient',
     'create_patient',
     'create_result', 'create_series', 'create_server', 'create_study',
-    'create_test', 'create_user', 'fernet_keys', 'match_study', 'record_id']
+    'create_test', 'create_user', 'fernet_keys', 'in_place',
+    'match_study', 'record_id', 'waiting_tasks']
 
 MODULE = 'health_orthanc'
 EXTRAS = os.environ.get('TEST_EXTRAS', '').split()
@@ -377,3 +378,29 @@ def match_study(study, step_ids=(), **facts):
                     for id_ in step_ids]}])
     match_notified(study.server.id, study.orthanc_UID, json.dumps(facts))
     return Study(study.id)
+
+
+def in_place(func, *args):
+    "Call a function as `in_transaction` does, in the transaction of the test"
+    with Transaction().set_user(0), Transaction().set_context(
+            _check_access=False, active_test=False):
+        return func(*args)
+
+
+def waiting_tasks():
+    "Return the methods of the tasks that no worker has begun"
+    return [
+        task.data['method'] for task in Pool().get('ir.queue').search(
+            [('dequeued_at', '=', None)])]
+
+
+def begin_task():
+    "Run the task that a worker would take next, and return its method"
+    # As `pull`, which is for PostgreSQL
+    first = 'ASC NULLS FIRST'
+    task, = Pool().get('ir.queue').search(
+        [('dequeued_at', '=', None)], order=[
+            ('scheduled_at', first), ('expected_at', first), ('id', 'ASC')],
+        limit=1)
+    task.run()
+    return task.data['method']

@@ -6,7 +6,8 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable, Generator, Iterable, Iterator, Mapping, Sequence)
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -77,6 +78,9 @@ class OrthancClient:
         `connect_timeout` + `read_timeout`.
     retries : int
         How often a call is repeated.
+    before_waiting : callable, optional
+        Called before each request, and when the context is entered: what
+        must not be held while the network is waited for is released there.
 
     Attributes
     ----------
@@ -104,9 +108,11 @@ class OrthancClient:
             client_certificate: str | None = None,
             client_key: str | None = None,
             connect_timeout: float = 5.0, read_timeout: float = 60.0,
-            retries: int = 2):
+            retries: int = 2,
+            before_waiting: Callable[[], None] | None = None):
         self.url = normalize_url(url)
         self.requests = 0
+        self._before_waiting = before_waiting
         self._timeouts = connect_timeout, read_timeout
         self._retries = retries
         self._lock = threading.Lock()
@@ -117,6 +123,8 @@ class OrthancClient:
         self._session = _session(Adapter(context), user, password)
 
     def __enter__(self) -> 'OrthancClient':
+        # The requests may be sent by other threads
+        self._release()
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -125,6 +133,10 @@ class OrthancClient:
     def close(self) -> None:
         """Close all connections; the client stays usable."""
         self._session.close()
+
+    def _release(self) -> None:
+        if self._before_waiting:
+            self._before_waiting()
 
     def probe(self) -> ServerInfo:
         """Return version, plugins and abilities of the server.
@@ -377,6 +389,7 @@ class OrthancClient:
         name = _name('GET', path)
         request = self._session.prepare_request(requests.Request(
                 'GET', self._address('GET', path), headers={'Accept': '*/*'}))
+        self._release()
         with self._lock:
             self.requests += 1
         try:
@@ -661,6 +674,7 @@ class OrthancClient:
     def _attempt(
             self, request: requests.Request, name: str, end: float,
             most: int) -> bytes:
+        self._release()
         with self._lock:
             self.requests += 1
         left = max(end - time.monotonic(), 0.001)

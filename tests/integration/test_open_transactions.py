@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No transaction of PostgreSQL is open while the network is waited for."""
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from devtools.proxy import Proxy
+
+from . import inside
+from .hospital import ADMIN, study, study_id
+from .test_reconciliation import Archive
+from .test_wrong_patient import Misfiled
+
+# Seconds after which a session that has done nothing is waiting
+PATIENCE = 1
+ON_POSTGRESQL = pytest.mark.parametrize(
+    'hospital', ['postgresql'], indirect=True)
+
+
+class Watch:
+    """A proxy that looks at the database during each request.
+
+    Attributes
+    ----------
+    open : list of str
+        The requests during which a session waited in a transaction.
+    """
+
+    def __init__(self, hospital, orthanc=None):
+        tryton = hospital.agent.tryton
+        self._connection = tryton.postgresql.connect()
+        self._connection.autocommit = True
+        self._name = tryton.name
+        self._orthanc = orthanc
+        self.open = []
+        self.seen = []
+
+    @contextmanager
+    def proxy(self):
+        with Proxy(self._orthanc.url, before=self.look) as proxy:
+            yield proxy
+        self._connection.close()
+
+    def look(self, request):
+        "Let a request wait until each session works or is found to wait"
+        end = time.monotonic() + PATIENCE
+        waiting = self._sessions()
+        # A session that works is idle for moments, too
+        while waiting and time.monotonic() < end:
+            time.sleep(0.02)
+            waiting &= self._sessions()
+        self.seen.append(request.path)
+        if waiting:
+            self.open.append(f'{request.method} {request.path}')
+
+    def _sessions(self):
+        "Return the sessions in a transaction, with when they got idle"
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                """SELECT pid, state_change FROM pg_stat_activity
+                WHERE datname = %s AND state LIKE 'idle in transaction%%'""",
+                [self._name])
+            return set(cursor.fetchall())
+
+    def assert_none(self):
+        assert self.seen
+        assert not self.open
+        self.seen.clear()
+
+
+@ON_POSTGRESQL
+def test_synchronization_and_notifications(hospital, orthanc):
+    watch = Watch(hospital, orthanc)
+    first = study_id(orthanc.upload(study()))
+    with watch.proxy() as proxy:
+        server = hospital.add_server(
+            orthanc, proxy.url, instances_mode='always', validated=False)
+        # As tasks do
+        for method in ['check_connection', 'run_synchronization']:
+            hospital.call(inside.press, server.id, method)
+            watch.assert_none()
+        server.done('full')
+        watch.assert_none()
+        server.assert_equal()
+        second = study_id(orthanc.upload(study()))
+        assert hospital.call(inside.notify, server.id, [
+                ('study', first), ('study', second)]) == []
+        watch.assert_none()
+        server.assert_equal()
+
+
+@ON_POSTGRESQL
+def test_images_and_deletion(hospital, orthanc):
+    watch = Watch(hospital, orthanc)
+    orthanc.upload(study())
+    patient, _ = hospital.add_patient()
+    with watch.proxy() as proxy:
+        server = hospital.add_server(
+            orthanc, proxy.url, instances_mode='always')
+        server.done()
+        watch.assert_none()
+        record = server.study()['id']
+        instance = server.instances()[0]['id']
+        for name, id_, field in [
+                (inside.STUDY, record, 'thumbnail'),
+                (inside.INSTANCE, instance, 'image')]:
+            found, = hospital.read(name, [('id', '=', id_)], field)
+            assert found[field]
+            watch.assert_none()
+        hospital.call(inside.add_result, patient, record)
+        hospital.call(inside.attach, [instance], user=ADMIN)
+        watch.assert_none()
+        hospital.call(
+            inside.delete_images, inside.STUDY, [record], user=ADMIN)
+        watch.assert_none()
+    assert not orthanc.get('/studies')
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize('made', [Archive, Misfiled])
+def test_changes_in_orthanc(hospital, start_orthanc, made):
+    orthanc = start_orthanc(configuration={'StableAge': 1})
+    watch = Watch(hospital, orthanc)
+    with watch.proxy() as proxy:
+        archive = made(hospital, orthanc, url=proxy.url)
+        watch.assert_none()
+        if made is Archive:
+            assert archive.correct()['state'] == 'done'
+        else:
+            archive.move()
+        watch.assert_none()
