@@ -3,6 +3,7 @@
 """Databases that were copied, and the servers of the original"""
 
 import logging
+import platform
 
 from trytond.cache import Cache
 from trytond.config import config, parse_uri
@@ -37,15 +38,15 @@ def _present():
     Returns
     -------
     name, address : str
-        The address is empty if it is on this machine, at the default port.
     """
     name = _database_name()
     if installation := config.get('health_orthanc', 'installation'):
         return installation, ''
     uri = parse_uri(config.get('database', 'uri'))
+    # All of them are called localhost
+    host = platform.node() if uri.hostname in _LOCAL else uri.hostname
     if uri.scheme == 'sqlite':
-        return name, config.get('database', 'path') or ''
-    host = '' if uri.hostname in _LOCAL else uri.hostname
+        return name, f"{host}:{config.get('database', 'path')}"
     port = '' if uri.port in {None, 5432} else f':{uri.port}'
     return name, host + port
 

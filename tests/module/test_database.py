@@ -111,6 +111,22 @@ class IdentityTestCase(OrthancTestCase):
                 self.assertTrue(Database.is_confirmed())
 
     @with_transaction()
+    def test_another_machine(self):
+        Database = Pool().get(DATABASE)
+        node = 'trytond.modules.health_orthanc.archive.database.platform.node'
+        with at('localhost'):
+            with patch(node, return_value='one'):
+                Database.remember()
+                self.assertTrue(Database.is_confirmed())
+            with patch(node, return_value='two'):
+                self.assertFalse(Database.is_confirmed())
+                # One database for both
+        with at('db.example'), patch(node, return_value='two'):
+            Database.decide('original')
+        with at('db.example'), patch(node, return_value='one'):
+            self.assertTrue(Database.is_confirmed())
+
+    @with_transaction()
     def test_another_name_host_or_port(self):
         Database = Pool().get(DATABASE)
         with at('db.example'):
