@@ -184,26 +184,24 @@ class CopyTestCase(OrthancTestCase):
     def test_jobs_wait_and_the_log_says_so_once(self):
         Cron = Pool().get('ir.cron')
         job, = Cron.search([('method', '=', f'{SERVER}|synchronize_all')])
-        Server = Pool().get(SERVER)
         cron_module._logged.clear()
         with FakeOrthanc() as orthanc, patch.object(
-                Server, 'synchronize_later') as later:
+                Pool().get(SERVER), 'synchronize_all') as method:
             self._used_server(orthanc)
             with at('db.example', 'training'), self.assertLogs(
                     LOGGER, 'WARNING') as logs:
                 Cron.run_once([job])
                 Cron.run_once([job])
             self.assertEqual(len(logs.output), 1)
-            later.assert_not_called()
+            method.assert_not_called()
             with at('db.example'):
                 Cron.run_once([job])
-            later.assert_called_once()
+            method.assert_called_once()
 
     @with_transaction()
     def test_jobs_of_others_run(self):
         Cron = Pool().get('ir.cron')
-        method = 'ir.queue|clean'
-        job = Cron(method=method)
+        job, = Cron.search([('method', '=', 'ir.queue|clean')])
         with FakeOrthanc() as orthanc:
             self._used_server(orthanc)
             with at('db.example', 'training'), patch.object(
