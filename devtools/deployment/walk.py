@@ -84,8 +84,8 @@ class Walk:
     killed
         What was killed.
     uploaded
-        How much was uploaded in one request, and by how much memory trytond
-        has grown for it.
+        How much was uploaded in one request, by how much memory a process of
+        trytond has grown for it, and how much it had held before.
     """
 
     def __init__(self, site: Site, kill: bool, say: Callable[[str], None]):
@@ -306,7 +306,8 @@ class Walk:
         states = _persist(lambda: self._upload(stream.getvalue()))
         self.uploaded = {
             'MiB': stream.tell() >> 20,
-            'memory_MiB': trytond.memory - before >> 10}
+            'memory_MiB': trytond.memory - before >> 10,
+            'process_MiB': before >> 10}
         _check(
             states == ['stored'] * len(images), f"The upload says {states}")
         self._wait(
