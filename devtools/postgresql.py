@@ -128,6 +128,16 @@ class PostgreSQL:
             else:
                 return
 
+    def restart(self) -> None:
+        """Start again, after it was killed, on the port of the last time.
+
+        Raises
+        ------
+        StartError
+            With the end of the server's log.
+        """
+        self._start()
+
     def _make_accessible(self) -> None:
         """Let the system user pass through, but not list, our folder."""
         if self._user:

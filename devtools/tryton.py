@@ -116,6 +116,8 @@ class Tryton:
             parser['web']['root'] = str(self.web_root)
         if self.postgresql:
             parser['queue'] = {'worker': 'True'}
+        # Copies of it are no copies of a hospital's database
+        parser[MODULE] = {'installation': MODULE}
         for section, options in self.sections.items():
             if section not in parser:
                 parser.add_section(section)

@@ -20,6 +20,7 @@ def register():
         common.attachments.Avatar,
         common.attachments.Log,
         common.cron.Cron,
+        archive.cron.Cron,
         synchronization.cron.Cron,
         worklist.cron.Cron,
         exchange.cron.Cron,
@@ -28,8 +29,11 @@ def register():
         exchange.wrong_patient_notice.Rule,
         # What the others note while they are registered
         migration.note.UpgradeNote,
+        archive.database.Module,
+        archive.database.Database,
         archive.server.Server,
         archive.contact.Server,
+        archive.database.Server,
         synchronization.server.Server,
         worklist.server.Server,
         operation.server.Server,
@@ -97,6 +101,7 @@ def register():
         wizard.server.AddServerStart,
         wizard.server.AddServerSuccess,
         wizard.server.AddServerFailure,
+        wizard.database.DecideDatabaseStart,
         wizard.historical.ReviewHistoricalStart,
         wizard.historical.ReviewHistoricalDone,
         wizard.synchronization.GetNewStudiesStart,
@@ -136,6 +141,7 @@ def register():
         module='health_orthanc', type_='report')
     Pool.register(
         wizard.server.AddServer,
+        wizard.database.DecideDatabase,
         wizard.historical.ReviewHistorical,
         wizard.synchronization.GetNewStudies,
         wizard.synchronization.FullSynchronize,

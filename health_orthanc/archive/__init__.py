@@ -3,9 +3,9 @@
 """Records of what Orthanc servers hold, and the servers"""
 
 from . import (
-    contact, instance, patient, preview, quarantine, resource, series, server,
-    study, viewer)
+    contact, cron, database, instance, patient, preview, quarantine, resource,
+    series, server, study, viewer)
 
 __all__ = [
-    'contact', 'instance', 'patient', 'preview', 'quarantine', 'resource',
-    'series', 'server', 'study', 'viewer']
+    'contact', 'cron', 'database', 'instance', 'patient', 'preview',
+    'quarantine', 'resource', 'series', 'server', 'study', 'viewer']

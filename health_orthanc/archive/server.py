@@ -32,7 +32,7 @@ from ..core.orthanc.server_info import (
 from ..core.orthanc.url import normalize_url
 from ..core.secrets import MASK, SecretUnavailable, seal, unseal
 
-__all__ = ['Server']
+__all__ = ['Server', 'origin']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.server')
 
@@ -50,7 +50,7 @@ def secret_keys():
     return config.get('health_orthanc', 'fernet_key', default='').split()
 
 
-def _origin(url):
+def origin(url):
     "Return scheme, host and port of a URL"
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {
@@ -383,7 +383,7 @@ class Server(
     def _find_moved(cls, servers, values):
         moved = [
             s for s in cls.browse(servers)
-            if s.domain and _origin(s.domain) != _origin(values['domain'])]
+            if s.domain and origin(s.domain) != origin(values['domain'])]
         for server in moved:
             for name in ['password', 'client_key']:
                 if getattr(server, f'sealed_{name}') and name not in values:

@@ -14,13 +14,13 @@ from ..core.secrets import SecretUnavailable
 __all__ = [
     'AttachmentError', 'CorrectionError', 'DecisionAccessError',
     'DeletionError', 'DismissalRuleValidationError', 'LinkVetoError',
-    'OperationValidationError', 'OrthancUserError', 'QuarantineError',
-    'ReasonRequiredError', 'ReplacementError', 'ReportError',
-    'ResourceAccessError', 'ServerDeleteError', 'ServerValidationError',
-    'StepAccessError', 'StepValidationError', 'StepWorkflowError',
-    'SynchronizationError', 'UnconfirmedStudyWarning', 'UploadError',
-    'ViewerValidationError', 'WorklistTemplateError', 'WrongPatientError',
-    'describe', 'orthanc_errors']
+    'ModuleDeactivationError', 'OperationValidationError', 'OrthancUserError',
+    'QuarantineError', 'ReasonRequiredError', 'ReplacementError',
+    'ReportError', 'ResourceAccessError', 'ServerDeleteError',
+    'ServerValidationError', 'StepAccessError', 'StepValidationError',
+    'StepWorkflowError', 'SynchronizationError', 'UnconfirmedStudyWarning',
+    'UploadError', 'ViewerValidationError', 'WorklistTemplateError',
+    'WrongPatientError', 'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -33,6 +33,10 @@ class ServerValidationError(ValidationError):
 
 class ServerDeleteError(AccessError):
     "A server cannot be deleted because records depend on it"
+
+
+class ModuleDeactivationError(AccessError):
+    "The module cannot be deactivated while it serves Orthanc servers"
 
 
 class ViewerValidationError(ValidationError):

@@ -39,6 +39,7 @@ __all__ = [
 
 logger = logging.getLogger('trytond.modules.health_orthanc.upload')
 
+_DISK = '/var/tmp'
 # Seconds after which files that nobody has used are deleted
 _KEEP = 24 * 60 * 60
 _MAXIMUM_SIZE = 4 * 2**30
@@ -121,9 +122,17 @@ def free_space():
         return None
 
 
+def _parent():
+    "Return the folder for temporary files that is on a disk"
+    # /tmp may be in memory
+    if 'TMPDIR' not in os.environ and os.access(_DISK, os.W_OK | os.X_OK):
+        return _DISK
+    return tempfile.gettempdir()
+
+
 def _folder():
     path = config.get('health_orthanc', 'upload_path') or os.path.join(
-        tempfile.gettempdir(), f'health_orthanc-{os.getuid()}')
+        _parent(), f'health_orthanc-{os.getuid()}')
     with _noticing_full():
         os.makedirs(path, mode=0o700, exist_ok=True)
     # In a public folder another user may have created it before

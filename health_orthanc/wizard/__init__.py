@@ -3,11 +3,11 @@
 """Wizards of the clients"""
 
 from . import (
-    confirmation, deletion, dismissal, download, historical, plugin, preview,
-    reconciliation, review, server, step, synchronization, upload, viewer,
-    wrong_patient)
+    confirmation, database, deletion, dismissal, download, historical, plugin,
+    preview, reconciliation, review, server, step, synchronization, upload,
+    viewer, wrong_patient)
 
 __all__ = [
-    'confirmation', 'deletion', 'dismissal', 'download', 'historical',
-    'plugin', 'preview', 'reconciliation', 'review', 'server', 'step',
-    'synchronization', 'upload', 'viewer', 'wrong_patient']
+    'confirmation', 'database', 'deletion', 'dismissal', 'download',
+    'historical', 'plugin', 'preview', 'reconciliation', 'review', 'server',
+    'step', 'synchronization', 'upload', 'viewer', 'wrong_patient']

@@ -15,13 +15,14 @@ from .tools import (
     record_id)
 
 __all__ = [
-    'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DECISION', 'DELETION',
-    'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING', 'METADATA',
-    'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PATIENT_KEY',
+    'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DATABASE', 'DECISION',
+    'DELETION', 'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING',
+    'METADATA', 'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PATIENT_KEY',
     'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
     'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WARNING',
     'WRONG_PATIENT', 'granted', 'own_models', 'own_storages', 'own_wizards']
 
+DATABASE = 'gnuhealth.orthanc.database'
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
 HEALTH_PATIENT = 'gnuhealth.patient'
@@ -189,9 +190,12 @@ class AccessTestCase(RpcTestCase):
                     'since': dt.datetime(2026, 3, 4),
                     'noticed_at': dt.datetime(2026, 3, 4),
                     'ended_at': dt.datetime(2026, 3, 5)}])
+        # Stored with the server
+        cls.database_identity, = pool.get(DATABASE).search([])
         cls.ids = {
             OPERATION: record_id('operation'),
             WARNING: cls.warning.id,
+            DATABASE: cls.database_identity.id,
             WRONG_PATIENT: cls.wrong_patient.id,
             NOTICE: cls.notice.id,
             SERVER: cls.server.id,

@@ -11,7 +11,7 @@ from trytond.transaction import Transaction
 from trytond.wsgi import app
 
 from .access import (
-    CONFIGURATION, CORRECTION, DELETION, DOWNLOAD, ENTRY, FAILURE,
+    CONFIGURATION, CORRECTION, DATABASE, DELETION, DOWNLOAD, ENTRY, FAILURE,
     HEALTH_PATIENT, MATCHING, METADATA, NOTICE, OPERATION, ORDERS, PATIENT_KEY,
     PLACEMENT, REPLACEMENT, REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY,
     TEMPLATE, UPGRADE_NOTE, WARNING, WRONG_PATIENT, AccessTestCase, granted,
@@ -290,7 +290,9 @@ class OutsidersTestCase(AccessTestCase):
             (WRONG_PATIENT, 'mark'),
             (WRONG_PATIENT, 'start_move'), (WRONG_PATIENT, 'complete_move'),
             (WRONG_PATIENT, 'complete_undo'), (WRONG_PATIENT, 'refuse'),
-            (NOTICE, 'tell'), (CORRECTION, 'queue_move')]
+            (NOTICE, 'tell'), (CORRECTION, 'queue_move'),
+            (DATABASE, 'remember'), (DATABASE, 'decide'),
+            (SERVER, 'separate')]
         for login in self.users:
             for name, method in calls:
                 with self.subTest(user=login, model=name, method=method):
@@ -382,7 +384,7 @@ class ViewsTestCase(AccessTestCase):
         'administrator': [
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
             STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING, OPERATION,
-            WARNING, RULE, DELETION, UPGRADE_NOTE, REPLACEMENT],
+            WARNING, RULE, DELETION, UPGRADE_NOTE, REPLACEMENT, DATABASE],
         }
 
     def test_lists_and_forms_open(self):

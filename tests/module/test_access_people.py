@@ -10,7 +10,7 @@ from trytond.transaction import Transaction
 from tests.unit.fake_orthanc import PNG, FakeOrthanc, reply, reply_json
 
 from .access import (
-    FAILURE, HEALTH_PATIENT, PLACEMENT, RESULT, RUN, UPGRADE_NOTE,
+    DATABASE, FAILURE, HEALTH_PATIENT, PLACEMENT, RESULT, RUN, UPGRADE_NOTE,
     AccessTestCase)
 from .tools import (
     INSTANCE, PATIENT, SERIES, SERVER, STUDY, VIEWER, Refused, Told)
@@ -267,7 +267,8 @@ class ClerkTestCase(AccessTestCase):
                             session.model(model, method, *arguments)
 
     def test_runs_and_failures_are_for_administrators(self):
-        for model in [RUN, FAILURE, SERVER, PLACEMENT, UPGRADE_NOTE]:
+        for model in [
+                RUN, FAILURE, SERVER, PLACEMENT, UPGRADE_NOTE, DATABASE]:
             with self.subTest(model=model):
                 with self.assertRaises(Refused):
                     self.as_('clerk').model(model, 'search', [])

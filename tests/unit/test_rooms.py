@@ -297,11 +297,11 @@ def test_own_modules_are_imported_under_one_name():
 
 # Shared by the layers of one concept
 LAYERED = {
-    'attributes', 'cron', 'item', 'patient', 'reconciliation', 'request',
-    'result', 'routes', 'search_keys', 'series', 'server', 'step', 'study',
-    'study_type', 'template', 'deletion', 'dismissal', 'download', 'preview',
-    'review', 'synchronization', 'upload', 'viewer', 'wrong_patient',
-    '__init__'}
+    'attributes', 'cron', 'database', 'item', 'patient', 'reconciliation',
+    'request', 'result', 'routes', 'search_keys', 'series', 'server', 'step',
+    'study', 'study_type', 'template', 'deletion', 'dismissal', 'download',
+    'preview', 'review', 'synchronization', 'upload', 'viewer',
+    'wrong_patient', '__init__'}
 
 
 def test_one_basename_one_concept():

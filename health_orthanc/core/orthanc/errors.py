@@ -4,10 +4,10 @@
 
 __all__ = [
     'CertificateRejected', 'ConnectionFailed', 'ConnectionRefused',
-    'Forbidden', 'InstanceRefused', 'InvalidAddress', 'InvalidCertificate',
-    'JobFailed', 'NoImage', 'NoWorklists', 'NotFound', 'NotOrthanc',
-    'OrthancError', 'Redirected', 'ServerFault', 'TimedOut', 'TooOld',
-    'Unauthorized', 'UnexpectedAnswer']
+    'DatabaseCopied', 'Forbidden', 'InstanceRefused', 'InvalidAddress',
+    'InvalidCertificate', 'JobFailed', 'NoImage', 'NoWorklists', 'NotFound',
+    'NotOrthanc', 'OrthancError', 'Redirected', 'ServerFault', 'TimedOut',
+    'TooOld', 'Unauthorized', 'UnexpectedAnswer']
 
 
 class OrthancError(Exception):
@@ -81,6 +81,12 @@ class CertificateRejected(OrthancError):
     """One of the two TLS certificates was rejected; `detail` says why"""
     kind = 'certificate'
     summary = "the certificate was rejected"
+
+
+class DatabaseCopied(OrthancError):
+    """The server belongs to the database that ours is a copy of"""
+    kind = 'database_copied'
+    summary = "not sent: the database is a copy"
 
 
 class Unauthorized(OrthancError):
