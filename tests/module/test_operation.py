@@ -183,6 +183,7 @@ class RunContactTestCase(OrthancTestCase):
         with self.server() as server:
             for _ in range(2):
                 notification = create_notification(server)
+                Transaction().commit()
                 notification.process([notification])
 
     def test_retries(self):
@@ -190,8 +191,9 @@ class RunContactTestCase(OrthancTestCase):
             failure = create_failure(server)
             for _ in range(2):
                 server.retry_failures([server])
+                Transaction().commit()
                 server.fetch_failed([server])
-                Transaction().get_cache().clear()
+                Transaction().rollback()
                 failure = failure.__class__(failure.id)
                 self.assertIsNone(failure.retry_at)
                 self.assertIsNone(failure.resolved)
