@@ -302,7 +302,7 @@ def _record_files(recorder: Recorder) -> None:
 
 
 def _record_modification(recorder: Recorder) -> None:
-    replace = {'PatientID': 'P3', 'PatientName': "Muster^Eva"}
+    replace = Patient("Muster^Eva", 'P3', '19640812', 'F').tags()
     uids = ['StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID']
     recorder.call(
         "modify the patient of a study", 'POST',
@@ -310,8 +310,9 @@ def _record_modification(recorder: Recorder) -> None:
             'Replace': replace, 'Keep': uids, 'Force': True})
     job = recorder.call("bulk-modify", 'POST', '/tools/bulk-modify', json={
             'Resources': [SLICE, TEXT], 'Level': 'Patient',
-            'Replace': replace, 'Remove': ['AccessionNumber'], 'Keep': uids,
+            'Replace': replace, 'Remove': ['IssuerOfPatientID'], 'Keep': uids,
             'Force': True, 'KeepSource': True, 'Asynchronous': True}).json()
+    assert 'ID' in job, job
     path = f'/jobs/{job["ID"]}'
     assert wait_until(
         lambda: recorder.orthanc.get(path)['State']
