@@ -27,8 +27,7 @@ from .cache import cache_folder
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
 from .predecessor import OLD_VERSION
-from .process import (
-    Process, StartError, die_with_parent, stopping_on_signals)
+from .process import Process, StartError, die_with_parent, stopping_on_signals
 from .tryton import HASHES, MODULE, ROOT, Tryton, environment
 
 __all__ = [
