@@ -7,6 +7,7 @@ import datetime as dt
 from sql import Null
 
 from trytond.config import config
+from trytond.ir import queue_
 from trytond.pool import Pool
 from trytond.tools import reduce_ids
 from trytond.transaction import Transaction
@@ -14,6 +15,11 @@ from trytond.transaction import Transaction
 from .rows import fetch_rows
 
 __all__ = ['bulk_tasks', 'queue_once']
+
+
+# Without workers, the process that has queued a task runs it at once.  If it
+# is killed meanwhile, nobody else does.
+LOST_AFTER = dt.timedelta(minutes=10)
 
 
 def bulk_tasks():
@@ -49,11 +55,18 @@ def queue_once(records, name, push):
     # Not from the records: it is written by SQL
     waiting = {id_ for id_, in fetch_rows(
             table.join(queue, condition=queue.id == column).select(
-                table.id, where=reduce_ids(table.id, map(int, records))
-                & (queue.dequeued_at == Null)))}
+                table.id, where=reduce_ids(table.id, list(map(int, records)))
+                & _is_waiting(queue)))}
     cursor = Transaction().connection.cursor()
     for record in records:
         if record.id not in waiting:
             task, = push(record)
             cursor.execute(*table.update(
                     [column], [task], where=table.id == record.id))
+
+
+def _is_waiting(queue):
+    waiting = queue.dequeued_at == Null
+    if not queue_.has_worker:
+        waiting &= queue.enqueued_at > dt.datetime.now() - LOST_AFTER
+    return waiting

@@ -99,6 +99,7 @@ def _children(pid: int) -> set[int]:
     return found
 
 
+@pytest.mark.release
 def test_modalities_find_the_orders_until_an_interrupt(demo):
     lines = _read_output(demo)
     # Of those that `hospital.place_orders` requests, not of the draft

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
 from playwright.sync_api import expect
 
 from .clinic import NOBODY
@@ -13,6 +14,7 @@ def test_physician(physician):
         "Linked Patients", "Linked Studies", "Notices: Wrong Patient"]
 
 
+@pytest.mark.release
 def test_clerk(clerk):
     assert clerk.entries(*RECORDS) == [
         "Patients", "Studies", "To Review", "Review", "Scheduled Steps",
@@ -21,6 +23,7 @@ def test_clerk(clerk):
     assert "Configuration" not in clerk.entries("Health")
 
 
+@pytest.mark.release
 def test_radiographer(radiographer):
     assert radiographer.entries(*RECORDS) == [
         "Scheduled Steps", "Step Calendar"]

@@ -3,6 +3,7 @@
 """Orders, from the physician to the device and back."""
 import datetime as dt
 
+import pytest
 from playwright.sync_api import expect
 
 from devtools.process import wait_until
@@ -105,6 +106,7 @@ def test_rejected_study_is_ordered_again(
     physician.expect_selected('state', "Done")
 
 
+@pytest.mark.release
 def test_calendar(radiographer, clinic):
     clinic.add_order(EJEMPLO, 'MR-KNEE')
     open_calendar(radiographer)

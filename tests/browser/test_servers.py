@@ -111,6 +111,7 @@ def server(administrator):
     return administrator
 
 
+@pytest.mark.release
 def test_password_is_masked(server):
     server.expect_value('password', MASK)
     server.press("Show")
@@ -118,6 +119,7 @@ def test_password_is_masked(server):
     server.expect_value('password', MASK)
 
 
+@pytest.mark.release
 def test_synchronize(server, clinic):
     clinic.upload("Gast^Eva")
     server.press("Synchronize")

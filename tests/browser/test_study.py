@@ -46,11 +46,13 @@ def test_form(clerk, clinic):
     expect(clerk.field('decided_by')).to_have_count(0)
 
 
+@pytest.mark.release
 def test_thumbnail(clerk, clinic):
     open_study(clerk, clinic)
     clerk.expect_image(clerk.within('.form-image img.center-block'))
 
 
+@pytest.mark.release
 def test_instances_are_loaded_when_their_series_is_opened(clerk, clinic):
     open_series(clerk, clinic)
     clerk.expect_column("Instance No.", '1', '2', '3')
@@ -92,6 +94,7 @@ def test_studies_of_patient(clerk, clinic):
     clerk.expect_column("Modalities", "CT", "MR")
 
 
+@pytest.mark.release
 def test_studies_of_result(clerk, clinic):
     study = clinic.add_study("Gast^Ole")
     result = clinic.add_result(patient_of(ESIMERKKI))

@@ -234,6 +234,7 @@ def test_nothing_is_lost_when_it_goes_and_comes_back(make_tryton):
         clinic.check(kept)
 
 
+@pytest.mark.release
 def test_published_orders_are_known_by_their_former_number(make_tryton):
     with Clinic(make_tryton('sqlite', WORKLIST)) as clinic:
         clinic.agent.call(publish)

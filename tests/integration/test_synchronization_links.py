@@ -23,19 +23,22 @@ def upload(orthanc, puid, name="Muster^Erika", birth_date='19640812',
 
 @pytest.mark.parametrize('tags, status', [
         ({}, 'auto_certain'),
-        ({'name': "MUSTER^ERIKA"}, 'auto_certain'),
-        ({'birth_date': None}, 'auto_certain'),
-        ({'birth_date': ''}, 'auto_certain'),
-        ({'sex': 'O'}, 'auto_certain'),
-        ({'sex': None}, 'auto_certain'),
         ({'birth_date': None, 'sex': None}, 'auto_unsure'),
-        ({'name': None}, 'auto_unsure'),
-        ({'name': "Muster^E"}, 'auto_unsure'),
-        ({'name': "Beispiel^Erika"}, 'auto_unsure'),
-        ({'birth_date': '19640813'}, 'auto_unsure'),
-        ({'birth_date': '19910304'}, 'unlinked'),
         ({'sex': 'M'}, 'unlinked'),
-        ({'birth_date': None, 'sex': 'M'}, 'unlinked'),
+        # What is compared in which way is a matter of tests/unit
+        *(pytest.param(*values, marks=pytest.mark.release) for values in [
+                ({'name': "MUSTER^ERIKA"}, 'auto_certain'),
+                ({'birth_date': None}, 'auto_certain'),
+                ({'birth_date': ''}, 'auto_certain'),
+                ({'sex': 'O'}, 'auto_certain'),
+                ({'sex': None}, 'auto_certain'),
+                ({'name': None}, 'auto_unsure'),
+                ({'name': "Muster^E"}, 'auto_unsure'),
+                ({'name': "Beispiel^Erika"}, 'auto_unsure'),
+                ({'birth_date': '19640813'}, 'auto_unsure'),
+                ({'birth_date': '19910304'}, 'unlinked'),
+                ({'birth_date': None, 'sex': 'M'}, 'unlinked'),
+                ]),
         ])
 def test_patient_is_found_by_puid(hospital, orthanc, tags, status):
     patient, puid = hospital.add_patient(birth_date=BORN)

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from unittest.mock import patch
 
+from trytond.ir import queue_
 from trytond.modules.health_orthanc.common.transaction import now
 from trytond.modules.health_orthanc.synchronization import notification
 from trytond.pool import Pool
@@ -269,6 +270,22 @@ class NotificationTestCase(OrthancTestCase):
             sorted(waiting_tasks()), [
                 'process_notifications', 'run_synchronization',
                 'run_synchronization'])
+
+    @with_transaction()
+    def test_a_task_that_nobody_will_run_is_queued_again(self):
+        server = create_server()
+        self.receive(server, self.content(server, self.event()))
+        pool = Pool()
+        Notification, Queue = pool.get(NOTIFICATION), pool.get('ir.queue')
+        Queue.write(Queue.search([]), {
+                'enqueued_at': dt.datetime.now() - dt.timedelta(hours=1)})
+        # A worker may have stood still for an hour
+        with patch.object(queue_, 'has_worker', True):
+            Notification.process_pending()
+        self.assertEqual(len(waiting_tasks()), 1)
+        # Without workers the process that should run it was killed
+        Notification.process_pending()
+        self.assertEqual(len(waiting_tasks()), 2)
 
     @with_transaction()
     def test_what_a_killed_task_has_left_is_taken_later(self):

@@ -26,8 +26,8 @@ from devtools.tryton import ROOT
 
 from .access import (
     CONFIGURATION, HEALTH_PATIENT, MATCHING, REPLACEMENT, REQUEST, RESULT,
-    RULE, STEP, TEMPLATE, AccessTestCase, own_models, own_storages,
-    own_wizards)
+    RULE, STEP, TEMPLATE, WRONG_PATIENT, AccessTestCase, own_models,
+    own_storages, own_wizards)
 from .tools import (
     EXTRAS, INSTANCE, MODULE, SERVER, STUDY, VIEWER, Refused, RpcError, Told,
     create_user)
@@ -145,6 +145,14 @@ class RightsTestCase(_RolesTestCase):
                 wizards('imaging_orthanc.get_new_studies')),
             Right("delete studies, series, instances", wizards(
                     'imaging_orthanc.delete_images')),
+            Right("report images of the wrong patient, which quarantines them",
+                wizards('imaging_orthanc.mark_wrong_patient')),
+            Right("move them to the right patient, undo or confirm it, end "
+                "the quarantine", [
+                    *wizards('imaging_orthanc.move_study'),
+                    *buttons(
+                        WRONG_PATIENT, 'undo_move', 'confirm_move',
+                        'take_back')]),
             Right("undo the replacement of a patient",
                 buttons(REPLACEMENT, 'undo')),
             Right("servers, worklists, matching, dismissal rules, viewers, "
