@@ -164,7 +164,10 @@ class DebianTree:
             name: value for name, value in os.environ.items()
             if not name.startswith('PYTHON')}
         usr = self.folder / 'usr'
-        dictionaries = sorted(usr.glob('share/*dcmtk*/[dp]*.dic'))
+        # Not diconde.dic, which gives other names to elements
+        dictionaries = [
+            path for name in ['dicom.dic', 'private.dic']
+            for path in usr.glob(f'share/*dcmtk*/{name}')]
         return {
             **variables,
             'PYTHONHOME': str(usr),

@@ -38,8 +38,11 @@ NUMBERS = {
     'HttpPort', 'TotalDiskSize', 'TotalDiskSizeMB',
     'TotalUncompressedSize', 'TotalUncompressedSizeMB', 'UncompressedSize',
     'UncompressedSizeMB'}
+# What is of the installation or the machine
+SETTINGS = {'DatabaseServerIdentifier', 'Performance'}
 TIME = re.compile(r'[0-9]{8}T[0-9]{6}(\.[0-9]+)?')
 UUID = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+FILE = re.compile(r'[0-9]+[.]dcm$')
 RELEASE = re.compile(r'([0-9]+\.[0-9]+)\..*')
 
 
@@ -115,7 +118,8 @@ def _body(response: requests.Response) -> object:
         return '(PNG)'
     if content.startswith(b'PK'):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return sorted(archive.namelist())
+            return sorted(
+                FILE.sub('(number).dcm', name) for name in archive.namelist())
     if content[128:132] == b'DICM':
         return '(DICOM)'
     try:
@@ -127,6 +131,8 @@ def _body(response: requests.Response) -> object:
 def normalize(value: Any, key: str = '') -> Any:
     """Return the value with what is random replaced, and its lists sorted.
     """
+    if key in SETTINGS:
+        return '(setting)'
     if isinstance(value, Mapping):
         return {
             NAMES.get(name, name): normalize(value[name], name)
@@ -205,8 +211,10 @@ def _record_notification(recorder: Recorder, peer: FakePluginRoutes) -> None:
     studies = [THE_STUDY, THE_LOOP]
     assert wait_until(lambda: all(map(peer.events_of, studies)), TIMEOUT)
     recorder.note("plugin: events", [
-            {name: value for name, value in event.items()
-                if name not in {'event', 'at'}}
+            {'kind': event['kind'], 'facts': {
+                    # Those of whichever image is the first one
+                    name: value for name, value in event['facts'].items()
+                    if name != 'Texts'}}
             for study in studies for event in peer.events_of(study)])
 
 
@@ -302,7 +310,7 @@ def _record_files(recorder: Recorder) -> None:
 
 
 def _record_modification(recorder: Recorder) -> None:
-    replace = {'PatientID': 'P3', 'PatientName': "Muster^Eva"}
+    replace = Patient("Muster^Eva", 'P3', '19640812', 'F').tags()
     uids = ['StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID']
     recorder.call(
         "modify the patient of a study", 'POST',
@@ -310,8 +318,9 @@ def _record_modification(recorder: Recorder) -> None:
             'Replace': replace, 'Keep': uids, 'Force': True})
     job = recorder.call("bulk-modify", 'POST', '/tools/bulk-modify', json={
             'Resources': [SLICE, TEXT], 'Level': 'Patient',
-            'Replace': replace, 'Remove': ['AccessionNumber'], 'Keep': uids,
+            'Replace': replace, 'Remove': ['IssuerOfPatientID'], 'Keep': uids,
             'Force': True, 'KeepSource': True, 'Asynchronous': True}).json()
+    assert 'ID' in job, job
     path = f'/jobs/{job["ID"]}'
     assert wait_until(
         lambda: recorder.orthanc.get(path)['State']

@@ -171,7 +171,8 @@ def test_the_client_writes(client, tried):
     with pytest.raises(InstanceRefused):
         client.store_instance(io.BytesIO(b'no DICOM'), 8)
     ids = [IDS[f'P1 {STUDY}.1.{number}'] for number in [1, 2]]
-    job = client.copy_instances(ids, {'PatientID': 'P3'})
+    job = client.copy_instances(
+        ids, Patient("Muster^Eva", 'P3', '19640812', 'F').tags())
     assert wait_until(
         lambda: client.job(job)['State'] == 'Success', TIMEOUT)
     assert len(client.find_studies(STUDY)) == 2

@@ -310,6 +310,7 @@ class OrthancClient:
         Raises
         ------
         NoImage
+            From Orthanc 1.12 on also if there is no such frame.
         NotFound
             There is no such instance or frame.
         """
