@@ -152,7 +152,8 @@ def test_plugin_has_its_licence():
 def test_wheel_holds_the_licence(wheel):
     with zipfile.ZipFile(wheel) as archive:
         licence, = [
-            name for name in archive.namelist() if name.endswith('/LICENSE')]
+            name for name in archive.namelist()
+            if '.dist-info/' in name and name.endswith('/LICENSE')]
         assert archive.read(licence) == (ROOT / 'LICENSE').read_bytes()
 
 
