@@ -107,6 +107,24 @@ def test_tickets_that_are_none(trytond):
     clerk.save()
 
 
+def test_a_ticket_of_somebody_who_may_not_any_more(trytond):
+    trytond.connect(CLERK)
+    study, = Model.get(STUDY).find([])
+    url, secret = ticket(study)
+    trytond.connect()
+    clerk, = Model.get('res.user').find([('login', '=', CLERK)])
+    groups = [g.id for g in clerk.groups]
+    while clerk.groups:
+        clerk.groups.pop()
+    clerk.save()
+    assert fetch(url, secret).status_code == 403
+    clerk.groups.extend(Model.get('res.group').find([('id', 'in', groups)]))
+    clerk.save()
+    trytond.connect(CLERK)
+    url, secret = ticket(study)
+    assert fetch(url, secret).status_code == 200
+
+
 def test_no_log_tells_a_ticket(trytond):
     trytond.connect(CLERK)
     study, = Model.get(STUDY).find([])

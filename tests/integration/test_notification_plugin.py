@@ -376,8 +376,10 @@ def test_an_event_that_is_refused_does_not_hold_up_others(shared):
 
 # --- Orthanc is killed --------------------------------------------------
 
-@pytest.mark.parametrize('first', ['orthanc', 'gnuhealth'])
-@pytest.mark.parametrize('stable', [False, True])
+@pytest.mark.parametrize('stable, first', [
+        (False, 'orthanc'), (True, 'gnuhealth'),
+        pytest.param(False, 'gnuhealth', marks=pytest.mark.release),
+        pytest.param(True, 'orthanc', marks=pytest.mark.release)])
 def test_orthanc_is_killed_while_gnu_health_is_down(
         his, notify, stable, first):
     orthanc = notify()

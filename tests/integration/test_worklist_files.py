@@ -821,8 +821,10 @@ def test_watch_picks_up_changes(health, folder, start):
     assert health.logouts == 1
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('answer', [None, silence])
+@pytest.mark.parametrize('number, answer', [
+        (signal.SIGINT, None), (signal.SIGTERM, silence),
+        pytest.param(signal.SIGINT, silence, marks=pytest.mark.release),
+        pytest.param(signal.SIGTERM, None, marks=pytest.mark.release)])
 def test_watch_ends_on_a_signal(health, folder, start, number, answer):
     health.open(1)
     process = start('--watch', '3600')
