@@ -33,9 +33,10 @@ def test_administrator(administrator):
     assert administrator.entries(*CONFIGURATION) == [
         "Add Orthanc Server", "Servers", "Worklist Templates",
         "Worklist Configuration", "Matching", "Viewers", "Dismissal Rules",
-        "Review Historical Studies", "Full Synchronization",
-        "Synchronizations", "Notifications", "Synchronization Failures",
-        "Replaced Patients", "Deletions", "Upgrade Report"]
+        "Review Historical Studies", "Full Synchronization", "Health",
+        "Warnings", "Synchronizations", "Notifications",
+        "Synchronization Failures", "Replaced Patients", "Deletions",
+        "Upgrade Report", "Database Identity"]
 
 
 def test_user_without_groups(log_in_as):

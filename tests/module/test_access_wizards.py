@@ -42,6 +42,7 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.imaging_orthanc.mark_wrong_patient': {
             'administrator', 'clerk', 'doctor', 'radiographer', 'head'},
         'gnuhealth.imaging_orthanc.move_study': {'administrator', 'clerk'},
+        'gnuhealth.orthanc.decide_database': {'administrator'},
         }
 
     def contexts(self, login):

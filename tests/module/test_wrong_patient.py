@@ -411,8 +411,8 @@ class QuarantineDoorsTestCase(AccessTestCase):
             rule.rule.partition('/orthanc/')[2]
             for rule in app.url_map.iter_rules() if '/orthanc/' in rule.rule}
         self.assertEqual(found, {'download'} | {
-                'notify', 'upload', 'upload/headers', 'upload/transfer',
-                'worklist'})
+                'health', 'metrics', 'notify', 'upload', 'upload/headers',
+                'upload/transfer', 'worklist'})
 
     def test_wizards_say_why(self):
         for login in self.INSIDERS:
