@@ -64,6 +64,7 @@ def test_no_orthanc(wizard, clinic):
     expect_failure(wizard, "is not Orthanc")
 
 
+@pytest.mark.release
 def test_untrusted_certificate(wizard, clinic):
     with Proxy(clinic.orthanc.url, authority=Authority()) as proxy:
         fill(wizard, clinic, proxy.url)

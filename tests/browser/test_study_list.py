@@ -65,6 +65,7 @@ def test_search(studies):
         studies.expect_column(NAME, "Besuch, Ada Maria")
 
 
+@pytest.mark.release
 def test_search_by_modality(studies):
     studies.search("Modalities: SR")
     studies.expect_column(NAME, "Sample, Kofi")

@@ -400,6 +400,7 @@ def test_without_the_routes_files_go_through_the_form(
     assert stored(clinic, 'PACKED') == 2
 
 
+@pytest.mark.release
 def test_without_the_widget_one_file_is_chosen(clerk, clinic, tmp_path):
     page = clerk.page
     page.route('**/custom.js', lambda route: route.fulfill(

@@ -64,6 +64,7 @@ def test_web_viewer(clerk, clinic):
     viewer.close()
 
 
+@pytest.mark.release
 def test_choice(clerk, clinic):
     open_series(clerk, clinic)
     clerk.act(ACTION)
