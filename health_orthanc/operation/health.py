@@ -46,7 +46,10 @@ class Operation(GuardedMixin, ModelSingleton, ModelSQL, ModelView):
         fields.Many2Many(
             'gnuhealth.orthanc.config', None, None, "Servers"), 'get_records')
     warnings = fields.Function(
-        fields.Many2Many(WARNING, None, None, "Warnings"), 'get_records')
+        fields.Many2Many(
+            WARNING, None, None, "Warnings",
+            states={'invisible': ~Bool(Eval('warnings', []))}),
+        'get_records')
     tasks_waiting = fields.Function(
         fields.Integer(
             "Tasks Waiting", help="Tasks of imaging that could start now."),

@@ -27,6 +27,7 @@ from .test_upload import Form
 __all__ = ['main']
 
 RECORDS = ("Health", "Medical Imaging", "Orthanc")
+CONFIGURATION = ("Health", "Configuration", "Medical Imaging", "Orthanc")
 SIZE = {'width': 1366, 'height': 768}
 COLOURS = 128
 TIMEOUT = 60_000
@@ -80,6 +81,11 @@ def show_list(*names: str, tab: str = '') -> Callable[[Client], None]:
     return show
 
 
+def show_health(client: Client) -> None:
+    client.menu(*CONFIGURATION, "Health")
+    client.within('table.tree tbody tr').first.wait_for()
+
+
 def show_review(client: Client) -> None:
     client.menu(*RECORDS, "Review")
     client.dialog().wait_for()
@@ -99,6 +105,7 @@ def show_upload(photographer: Photographer, folder: Path
     def show(client: Client) -> None:
         form = Form(client)
         client.menu(*RECORDS, "Upload Images")
+        client.dialog().wait_for()
         form.button('files').wait_for()
         client.settle()
         client.choose('patient', "Muster", "Muster, Erika")
@@ -126,6 +133,7 @@ def main(target: Path) -> None:
             photographer.take(
                 'steps', 'radiographer', show_list("Scheduled Steps"))
             photographer.take('review', 'clerk', show_review)
+            photographer.take('health', 'administrator', show_health)
             photographer.take(
                 'upload_result', 'clerk', show_upload(photographer, images))
 
