@@ -104,10 +104,7 @@ def show_upload(photographer: Photographer, folder: Path
 
     def show(client: Client) -> None:
         form = Form(client)
-        client.menu(*RECORDS, "Upload Images")
-        client.dialog().wait_for()
-        form.button('files').wait_for()
-        client.settle()
+        form.open()
         client.choose('patient', "Muster", "Muster, Erika")
         form.choose(folder, 'folder')
         form.rows('received').nth(5).wait_for()
