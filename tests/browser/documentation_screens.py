@@ -15,14 +15,14 @@ from playwright.sync_api import Browser, expect
 
 from devtools import samples
 from devtools.browser import chromium, log_in, new_page
-from devtools.demo import DATABASE, Demo
+from devtools.demo import DATABASE, LABEL, Demo
 from devtools.hospital import PATIENTS
 from devtools.orthanc import to_bytes
 from devtools.process import stopping_on_signals
 from devtools.tryton import PASSWORD, ROOT
 
 from .client import Client
-from .test_upload import Form
+from .test_upload import WIDGET, Form
 
 __all__ = ['main']
 
@@ -104,7 +104,11 @@ def show_upload(photographer: Photographer, folder: Path
 
     def show(client: Client) -> None:
         form = Form(client)
-        form.open()
+        client.menu(*RECORDS, "Upload Images")
+        client.dialog().locator(WIDGET).wait_for()
+        # What is entered before would be overwritten by the defaults
+        client.expect_selected('server_config', LABEL)
+        client.settle()
         client.choose('patient', "Muster", "Muster, Erika")
         form.choose(folder, 'folder')
         form.rows('received').nth(5).wait_for()
