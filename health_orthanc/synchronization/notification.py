@@ -208,8 +208,16 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
     def process_pending(cls):
         "Queue the notifications that are due (scheduler)"
         cls.clean()
-        cls._process_later(list(
-                {n.server for n in cls.search(cls._due())}))
+        Server = Pool().get('gnuhealth.orthanc.config')
+        table = cls.__table__()
+        # Not the records: after a failure of days they are many
+        cls._process_later(Server.browse([server for server, in fetch_rows(
+                        table.select(
+                            table.server,
+                            where=(table.processed_at == Null)
+                            & ((table.next_attempt == Null)
+                                | (table.next_attempt <= now())),
+                            group_by=table.server))]))
 
     @classmethod
     def _process_later(cls, servers):
@@ -284,7 +292,7 @@ class Notification(GuardedMixin, ModelSQL, ModelView):
     def _process(cls, server_id, ids):
         """Synchronize and match the studies of some notifications.
 
-        What one of them fails by does not concern the others.
+        A failure of one does not affect the others.
         """
         orthanc_ids, client, with_instances, error_kind = in_transaction(
             cls._prepare, server_id, ids)
