@@ -5,7 +5,7 @@ from trytond.pool import Pool
 
 from . import (
     archive, common, exchange, linking, migration, operation, orders,
-    synchronization, wizard, worklist)
+    synchronization, viewing, wizard, worklist)
 
 __all__ = ['register']
 
@@ -24,6 +24,7 @@ def register():
         synchronization.cron.Cron,
         worklist.cron.Cron,
         exchange.cron.Cron,
+        viewing.cron.Cron,
         operation.cron.Cron,
         exchange.view.View,
         exchange.wrong_patient_notice.Rule,
@@ -64,6 +65,7 @@ def register():
         exchange.deletion.Instance,
         exchange.deletion.Deletion,
         exchange.download.Download,
+        viewing.session.ViewerSession,
         synchronization.run.Synchronization,
         exchange.reconciliation.Synchronization,
         exchange.deletion.Synchronization,

@@ -412,7 +412,8 @@ class QuarantineDoorsTestCase(AccessTestCase):
             for rule in app.url_map.iter_rules() if '/orthanc/' in rule.rule}
         self.assertEqual(found, {'download'} | {
                 'health', 'metrics', 'notify', 'upload', 'upload/headers',
-                'upload/transfer', 'worklist'})
+                'upload/transfer', 'view', 'view.js', 'viewer-session',
+                'worklist'})
 
     def test_wizards_say_why(self):
         for login in self.INSIDERS:

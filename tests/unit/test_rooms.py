@@ -29,7 +29,7 @@ HTTP = {'http', 'requests', 'urllib3', 'socket', 'ssl', 'werkzeug'}
 # From the ground up; what people and machines call is on top
 ROOMS = [
     'core', 'common', 'archive', 'orders', 'worklist', 'linking',
-    'synchronization', 'exchange', 'operation', 'top']
+    'synchronization', 'exchange', 'viewing', 'operation', 'top']
 CORE_ROOMS = {
     'secrets': set(),
     'dicom': set(),
