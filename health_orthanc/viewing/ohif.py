@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from trytond.config import config
 
-from ..core.ohif import NotInstalled, find_viewer
+from ..core.installed_viewer import NotInstalled, find_viewer
 
 __all__ = ['files_path', 'get_viewer', 'is_installed', 'pages_path']
 

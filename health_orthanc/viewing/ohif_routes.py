@@ -19,8 +19,8 @@ from trytond.protocols.wrappers import with_pool, with_transaction
 from trytond.transaction import Transaction
 from trytond.wsgi import app
 
-from ..common.routes import is_active, known_database
-from ..core.ohif import (
+from ..common.routes import browser_language, is_active, known_database
+from ..core.installed_viewer import (
     PAGE, configuration_script, content_security_policy, render_page)
 from .ohif import files_path, get_viewer, pages_path
 from .session import COOKIE
@@ -131,12 +131,9 @@ def _texts(request, pool):
     Session = pool.get('gnuhealth.imaging_orthanc.viewer_session')
     User = pool.get('res.user')
     user = Session.check(request.cookies.get(COOKIE, ''))
-    if user is None:
-        language = None
-    else:
-        language = User(user).language
-        language = language.code if language else None
-    with Transaction().set_context(language=language or 'en'):
+    chosen = User(user).language if user else None
+    language = chosen.code if chosen else browser_language(request, pool)
+    with Transaction().set_context(language=language):
         return language, {
             HTTPStatus.UNAUTHORIZED.value: gettext(
                 'health_orthanc.msg_viewer_login'),

@@ -15,7 +15,7 @@ from sql.conditionals import Coalesce
 from trytond.model import Index, ModelSQL, Unique, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.tools import grouped_slice, reduce_ids
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import without_check_access
 
 from ..common.diagnostics import log_unexpected
 from ..common.rows import fetch_rows

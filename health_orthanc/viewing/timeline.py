@@ -2,9 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The timeline of a patient's studies"""
 
-from sql import Literal, Null
-from sql.operators import Concat
-
 from trytond.model import ModelView, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.tools import grouped_slice, reduce_ids
@@ -53,6 +50,7 @@ class Study(metaclass=PoolMeta):
 
 class Patient(metaclass=PoolMeta):
     __name__ = 'gnuhealth.patient'
+    _hidden_buttons = frozenset({'orthanc_all_images'})
 
     @classmethod
     def __setup__(cls):
@@ -86,7 +84,7 @@ def get_tabs(patient):
                 table.modalities, table.date,
                 where=(table.patient == patient.id)
                 & (table.link_status != 'auto_unsure'))):
-        modalities.update(filter(None, _split(found)))
+        modalities.update(found.split(', ') if found else [])
         if date:
             years.add(int(str(date)[:4]))
     return sorted(modalities), sorted(years, reverse=True)

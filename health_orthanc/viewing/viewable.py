@@ -15,6 +15,7 @@ from trytond.pyson import Eval
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import without_check_access
 
+from ..common.access import HiddenButtonsMixin
 from ..common.rows import fetch_rows
 from .ohif import is_installed
 
@@ -171,8 +172,9 @@ class ProcedureStep(metaclass=PoolMeta):
         return [self.study] if self.study else []
 
 
-class TestResult(metaclass=PoolMeta):
+class TestResult(HiddenButtonsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
+    _hidden_buttons = frozenset({'orthanc_view_images'})
     _hidden_fields = frozenset({'orthanc_can_view_images'})
 
     orthanc_can_view_images = fields.Function(
@@ -205,8 +207,9 @@ class TestResult(metaclass=PoolMeta):
         return list(self.orthanc_studies)
 
 
-class Patient(metaclass=PoolMeta):
+class Patient(HiddenButtonsMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.patient'
+    _hidden_buttons = frozenset({'orthanc_view_images'})
     _hidden_fields = frozenset({'orthanc_can_view_images'})
 
     orthanc_can_view_images = fields.Function(
