@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images on the screen, under the rights of GNU Health"""
 
-from . import cron, rights, routes, session
+from . import (
+    cron, dicomweb_routes, memory, rights, routes, search, session,
+    viewer_access)
 
-__all__ = ['cron', 'rights', 'routes', 'session']
+__all__ = [
+    'cron', 'dicomweb_routes', 'memory', 'rights', 'routes', 'search',
+    'session', 'viewer_access']
