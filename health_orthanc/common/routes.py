@@ -189,7 +189,9 @@ def browser_language(request, pool):
     return request.accept_languages.best_match(codes) or 'en'
 
 
-def json_response(request, value, status=HTTPStatus.OK):
+def json_response(
+        request, value, status=HTTPStatus.OK,
+        content_type='application/json'):
     """Return a JSON response, compressed if the client accepts gzip.
 
     Parameters
@@ -198,6 +200,7 @@ def json_response(request, value, status=HTTPStatus.OK):
     value : object
         Must be serializable as JSON.
     status : int
+    content_type : str
 
     Returns
     -------
@@ -210,5 +213,4 @@ def json_response(request, value, status=HTTPStatus.OK):
         body = gzip.compress(body, compresslevel=1)
         headers['Content-Encoding'] = 'gzip'
     return Response(
-        body, status=status, content_type='application/json',
-        headers=headers)
+        body, status=status, content_type=content_type, headers=headers)

@@ -3,9 +3,10 @@
 """Images on the screen, under the rights of GNU Health"""
 
 from . import (
-    cron, ohif, ohif_routes, rights, routes, session, thumbnail, timeline,
-    viewable)
+    cron, dicomweb_routes, memory, ohif, ohif_routes, rights, routes, search,
+    session, thumbnail, timeline, viewable, viewer_access)
 
 __all__ = [
-    'cron', 'ohif', 'ohif_routes', 'rights', 'routes', 'session',
-    'thumbnail', 'timeline', 'viewable']
+    'cron', 'dicomweb_routes', 'memory', 'ohif', 'ohif_routes', 'rights',
+    'routes', 'search', 'session', 'thumbnail', 'timeline', 'viewable',
+    'viewer_access']

@@ -143,11 +143,12 @@ class ViewerSession(ModelSQL):
         """
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         table = cls.__table__()
-        id_ = cls._find(
+        found = cls._find(
             (table.ticket_digest == _digest(ticket))
             & (table.expires_at >= now()), table)
-        if id_ is None:
+        if found is None:
             return None
+        id_, _ = found
         value = secrets.token_urlsafe(32)
         cursor = Transaction().connection.cursor()
         # Of two concurrent requests only one finds the ticket
@@ -195,11 +196,10 @@ class ViewerSession(ModelSQL):
             The id; None if the cookie, or the session of the client that it
             comes from, is not valid any more.
         """
-        found = cls.find(cookie)
-        return found.user.id if found else None
+        found = cls.identify(cookie)
+        return found[1] if found else None
 
     @classmethod
-    @without_check_access
     def find(cls, cookie):
         """Return the session of a cookie.
 
@@ -211,13 +211,28 @@ class ViewerSession(ModelSQL):
         -------
         ViewerSession or None
         """
+        found = cls.identify(cookie)
+        return cls(found[0]) if found else None
+
+    @classmethod
+    def identify(cls, cookie):
+        """Return the session of a cookie and its user, with one statement.
+
+        Parameters
+        ----------
+        cookie : str
+
+        Returns
+        -------
+        tuple of int, or None
+            The ids.
+        """
         table = cls.__table__()
-        id_ = cls._find(table.cookie_digest == _digest(cookie), table)
-        return cls(id_) if id_ else None
+        return cls._find(table.cookie_digest == _digest(cookie), table)
 
     @classmethod
     def _find(cls, where, table):
-        "Return the id of what fulfills a condition and has not ended"
+        "Return ids of session and user, if it has not ended"
         pool = Pool()
         session = pool.get('ir.session').__table__()
         user = pool.get('res.user').__table__()
@@ -225,12 +240,11 @@ class ViewerSession(ModelSQL):
         cursor.execute(*table.join(
                 session, condition=table.session == session.id).join(
                 user, condition=table.user == user.id).select(
-                table.id, where=where
+                table.id, table.user, where=where
                 & (session.create_uid == table.user)
                 & (session.create_date > now() - _max_age())
                 & user.active))
-        row = cursor.fetchone()
-        return row[0] if row else None
+        return cursor.fetchone()
 
     @classmethod
     @without_check_access

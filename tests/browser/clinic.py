@@ -94,7 +94,8 @@ class Clinic:
     def __init__(self, folder: Path):
         self._folder = folder
         self._stack = ExitStack()
-        self.orthanc = Orthanc(plugins=['dicomweb', 'webviewer'])
+        self.orthanc = Orthanc(
+            plugins=['dicomweb', 'webviewer'], configuration={'StableAge': 1})
         self.tryton: Tryton | None = None
         self.server: Server | None = None
 

@@ -410,7 +410,8 @@ class QuarantineDoorsTestCase(AccessTestCase):
         found = {
             rule.rule.partition('/orthanc/')[2]
             for rule in app.url_map.iter_rules() if '/orthanc/' in rule.rule}
-        self.assertEqual(found, {'download'} | {
+        dicom_web = 'dicomweb/<int(max=2147483647):server>/dicom-web/'
+        self.assertEqual(found, {'download', f'{dicom_web}<path:path>'} | {
                 'health', 'metrics', 'notify', 'upload', 'upload/headers',
                 'upload/transfer', 'view', 'view.js', 'viewer-session',
                 'worklist'})

@@ -37,6 +37,7 @@ CORE_ROOMS = {
     'matching': {'dicom'},
     'worklist': {'dicom'},
     'orthanc': {'dicom', 'matching', 'worklist'},
+    'dicomweb': {'dicom'},
     }
 # Comes and goes with old databases, and sees them whole
 ABOVE_ALL = {'migration'}
