@@ -430,7 +430,8 @@ class QuarantineDoorsTestCase(AccessTestCase):
                     ('gnuhealth.imaging_orthanc.download_images', SERIES),
                     ('gnuhealth.imaging_orthanc.view_images', STUDY),
                     ('gnuhealth.imaging_orthanc.view_images', SERIES)]:
-                with installed_viewer(), self.subTest(user=login, wizard=name, model=model):
+                with installed_viewer(), self.subTest(
+                        user=login, wizard=name, model=model):
                     session = self.as_(login)
                     context = self.context(model, self.ids[model])
                     id_, state, _ = session.wizard(name, 'create', **context)
