@@ -103,7 +103,6 @@ def _released(studies):
 
 class Study(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.study'
-    _hidden_fields = frozenset({'thumbnails_at', 'thumbnails_tried_at'})
 
     picture = fields.Function(fields.Binary("Picture"), 'get_picture')
     thumbnails_at = fields.DateTime(

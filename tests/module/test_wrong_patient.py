@@ -29,6 +29,7 @@ SHOWING = {
     'gnuhealth.imaging_orthanc.open_viewer',
     'gnuhealth.imaging_orthanc.preview',
     'gnuhealth.imaging_orthanc.download_images',
+    'gnuhealth.imaging_orthanc.view_images',
     }
 # What does not
 NOT_SHOWING = {
