@@ -64,7 +64,8 @@ class TrailTestCase(AccessTestCase):
     def test_an_event(self):
         with self.transaction(readonly=True):
             record_events(study_events(
-                    'download', [Pool().get(STUDY)(self.study.id)], detail="study"))
+                    'download', [Pool().get(STUDY)(self.study.id)],
+                    detail="study"))
         entry, = self.entries()
         del entry['id']
         self.assertEqual(entry, {
