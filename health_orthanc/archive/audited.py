@@ -2,12 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Studies in the audit trail"""
 
+from dataclasses import replace
+from functools import reduce
+
 from trytond.model import fields
-from trytond.pool import PoolMeta
+from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
 
 from ..audit.entry import related_domain, related_names
 from ..audit.trail import AuditEvent
+
+# How to get from a record to its study
+_TO_STUDY = {
+    'gnuhealth.imaging_orthanc.study': [],
+    'gnuhealth.imaging_orthanc.study_series': ['study'],
+    'gnuhealth.imaging_orthanc.series_instances': ['series', 'study'],
+    }
 
 __all__ = ['AuditEntry', 'study_events']
 
@@ -47,6 +57,22 @@ class AuditEntry(metaclass=PoolMeta):
     server_name = fields.Function(
         fields.Char("Server"), 'get_server_names',
         searcher='search_server_name')
+
+    @classmethod
+    @without_check_access
+    def events_of(cls, event, model, ids):
+        pool = Pool()
+        path = _TO_STUDY.get(model)
+        if path is None or not ids:
+            return super().events_of(event, model, ids)
+        records = pool.get(model).search([('id', 'in', ids)], order=[])
+        studies = {reduce(getattr, path, record) for record in records}
+        return [
+            replace(
+                event, study_uid=found.study_uid, study_id=found.study_id,
+                patient_id=found.patient_id, server_id=found.server_id)
+            for found in study_events(
+                event.action, sorted(studies, key=lambda s: s.id))]
 
     @classmethod
     def get_study_names(cls, entries, name):

@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who saw, changed or was refused which images"""
 
-from . import chain, entry, trail
+from . import chain, entry, refusal_routes, trail
 
-__all__ = ['chain', 'entry', 'trail']
+__all__ = ['chain', 'entry', 'refusal_routes', 'trail']

@@ -6,7 +6,7 @@ from trytond.model import ModelSQL, fields
 from trytond.transaction import Transaction
 
 from ..common.rows import fetch_rows
-from ..core.audit.chain import Link
+from ..core.audit.digests import Link
 
 __all__ = ['AuditChain']
 

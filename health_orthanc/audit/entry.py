@@ -4,6 +4,7 @@
 
 import datetime as dt
 
+from sql import Null
 from sql.aggregate import Max
 
 from trytond.model import Index, ModelSQL, ModelView, fields
@@ -14,7 +15,7 @@ from trytond.transaction import inactive_records, without_check_access
 from ..common.access import GuardedMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.rows import fetch_rows, insert_rows
-from ..core.audit.chain import Link, row_digest
+from ..core.audit.digests import Link, row_digest
 
 __all__ = [
     'ACTIONS', 'AuditEntry', 'ONCE_PER_SLOT', 'once_key', 'related_domain',
@@ -28,6 +29,7 @@ ACTIONS = [
     ('share', "Images Shared"),
     ('query', "Studies Searched"),
     ('upload', "Images Uploaded"),
+    ('attach', "Image Attached"),
     ('link', "Link Decided"),
     ('reconcile', "Patient Reconciled"),
     ('delete', "Images Deleted"),
@@ -47,7 +49,11 @@ ONCE_PER_SLOT = dt.timedelta(minutes=15)
 _ONCE = {
     'view': ('study_id', 'study_uid', 'server_id'),
     'preview': ('study_id', 'study_uid', 'server_id', 'detail'),
+    # Clients may send one file after the other
+    'upload': ('study_id', 'study_uid', 'server_id', 'detail'),
     }
+# What nobody who is logged in was refused: anybody can ask without end
+_ANONYMOUS = ('address', 'detail')
 _EPOCH = dt.datetime(1970, 1, 1)
 
 
@@ -64,11 +70,15 @@ def once_key(row):
     tuple or None
         None if each event of this kind is recorded.
     """
-    if row['outcome'] != 'success' or row['action'] not in _ONCE:
+    if row['outcome'] == 'success':
+        names = _ONCE.get(row['action'])
+    else:
+        names = None if row['user_id'] else _ANONYMOUS
+    if not names:
         return None
     return (
-        _slot(row['at']), row['action'], row['user_id'],
-        *(row[name] for name in _ONCE[row['action']]))
+        _slot(row['at']), row['action'], row['outcome'], row['user_id'],
+        *(row[name] for name in names))
 
 
 def _slot(moment):
@@ -160,6 +170,26 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
         return related_domain(
             'patient_id', 'gnuhealth.patient', ('rec_name', *clause[1:]))
 
+    @classmethod
+    def events_of(cls, event, model, ids):
+        """Return the events for the studies of records.
+
+        Rooms that know studies extend it.
+
+        Parameters
+        ----------
+        event : AuditEvent
+        model : str or None
+            The name of any model.
+        ids : list of int
+
+        Returns
+        -------
+        list of AuditEvent
+            Empty if the records belong to no study.
+        """
+        return []
+
     # Entries are only appended
 
     @classmethod
@@ -230,26 +260,33 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _without_recorded(cls, rows):
         "Leave out what was recorded in the same quarter of an hour"
-        table = cls.__table__()
         keyed = [(once_key(row), row) for row in rows]
-        known = set()
-        if any(key for key, _ in keyed):
-            names = [
-                'at', 'action', 'outcome', 'user_id', 'study_id', 'study_uid',
-                'server_id', 'detail']
-            found = fetch_rows(table.select(
-                    *(getattr(table, name) for name in names),
-                    where=(table.at >= min(k[0] for k, _ in keyed if k))
-                    & table.user_id.in_(list({
-                                row['user_id'] or 0 for k, row in keyed if k}))
-                    & table.action.in_(list(_ONCE))))
-            known = {once_key(dict(zip(names, values))) for values in found}
+        known = cls._recorded({key for key, _ in keyed} - {None})
         fresh = []
         for key, row in keyed:
             if key is None or key not in known:
                 known.add(key)
                 fresh.append(row)
         return fresh
+
+    @classmethod
+    def _recorded(cls, keys):
+        "Return the keys of what was recorded since the first of some"
+        if not keys:
+            return set()
+        table = cls.__table__()
+        names = [
+            'at', 'action', 'outcome', 'user_id', 'study_id', 'study_uid',
+            'server_id', 'detail', 'address']
+        users = {user for _, _, _, user, *_ in keys}
+        wanted = table.user_id.in_(list(users - {None}) or [0])
+        if None in users:
+            wanted |= table.user_id == Null
+        return {once_key(dict(zip(names, values))) for values in fetch_rows(
+                table.select(
+                    *(getattr(table, name) for name in names),
+                    where=(table.at >= min(slot for slot, *_ in keys))
+                    & wanted))}
 
 
 def _puids(patient_ids):

@@ -18,7 +18,8 @@ from trytond.transaction import Transaction
 from ..common.transaction import has_written, in_transaction, now
 from .entry import ONCE_PER_SLOT, once_key
 
-__all__ = ['AuditEvent', 'record_event', 'record_events']
+__all__ = [
+    'AuditEvent', 'record_event', 'record_events', 'refusals_recorded']
 
 # The longest texts, which may come from a client
 _ADDRESS_SIZE = 64
@@ -28,6 +29,7 @@ _UID_SIZE = 64
 # What is recorded only once within a time need not be looked up each time
 _recorded = TTLCache(10_000, ONCE_PER_SLOT.total_seconds())
 _recorded_lock = threading.Lock()
+_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,24 @@ def record_events(events):
     ----------
     events : iterable of AuditEvent
     """
-    rows = [row for row in map(_row, events) if not _is_recorded(row)]
+    rows = list(map(_row, events))
+    if any(row['outcome'] == 'refused' for row in rows):
+        _thread.refusals = refusals_recorded() + 1
+    rows = [row for row in rows if not _is_recorded(row)]
     if any(row['outcome'] == 'success' for row in rows) and has_written():
         joined = Transaction().join(_WithTransaction())
         joined.rows += [r for r in rows if r['outcome'] == 'success']
         rows = [r for r in rows if r['outcome'] != 'success']
     _store(rows)
+
+
+def refusals_recorded():
+    """Return how many times this thread has recorded refusals.
+
+    Whoever records a refusal in the end asks whether somebody has done so who
+    knew more of it.
+    """
+    return getattr(_thread, 'refusals', 0)
 
 
 def _row(event):

@@ -20,10 +20,10 @@ from trytond.wsgi import app
 from .application import APPLICATION, MODULE
 
 __all__ = [
-    'answer_refusals', 'check_plugin', 'is_active', 'json_response',
-    'known_database']
+    'answer_refusals', 'check_plugin', 'is_active', 'is_database',
+    'json_response', 'known_database', 'our_route']
 
-_OURS = re.compile('/[^/]+/orthanc/')
+_OURS = re.compile('/[^/]+/orthanc/([^/]*)')
 
 
 def known_database(func):
@@ -33,13 +33,14 @@ def known_database(func):
     """
     @wraps(func)
     def wrapper(request, database_name, *args, **kwargs):
-        if not _is_database(database_name):
+        if not is_database(database_name):
             abort(HTTPStatus.NOT_FOUND)
         return func(request, database_name, *args, **kwargs)
     return wrapper
 
 
-def _is_database(name):
+def is_database(name):
+    "Return whether there is a database with a name"
     if name in Pool.database_list():
         return True
     try:
@@ -47,6 +48,23 @@ def _is_database(name):
     except Exception:
         # What drivers raise for a strange name is their own matter
         return False
+
+
+def our_route(path):
+    """Return the name of a route of this module.
+
+    Parameters
+    ----------
+    path : str
+        Of a URL.
+
+    Returns
+    -------
+    str or None
+        None for all other paths.
+    """
+    match = _OURS.match(path)
+    return match[1] if match else None
 
 
 def answer_refusals(wsgi_app):

@@ -22,7 +22,7 @@ NAMES = [
     'study_id', 'study_uid', 'server_id', 'address', 'detail']
 
 
-class TrailTestCase(AccessTestCase):
+class _TrailTestCase(AccessTestCase):
 
     @classmethod
     def setUpDatabase(cls):
@@ -60,6 +60,9 @@ class TrailTestCase(AccessTestCase):
                     '_request': {'remote_addr': '192.0.2.7'}},
                 **options) as transaction:
             yield transaction
+
+
+class TrailTestCase(_TrailTestCase):
 
     def test_an_event(self):
         with self.transaction(readonly=True):
@@ -184,3 +187,63 @@ class TrailTestCase(AccessTestCase):
                     with self.assertRaises(Refused):
                         session.model(AUDIT, method, *args)
         self.assertEqual(self.entries(0)[:len(before)], before)
+
+
+class RefusalTestCase(_TrailTestCase):
+    "What is refused from outside is recorded, with whom and what"
+
+    def refusals(self):
+        return [
+            (e['action'], e['outcome'], e['user_id'], e['study_id'],
+                e['patient_id'], e['detail']) for e in self.entries()]
+
+    def test_a_wizard(self):
+        name = 'gnuhealth.imaging_orthanc.delete_images'
+        with self.assertRaises(Refused):
+            self.as_('doctor').wizard(
+                name, 'create', active_model=STUDY, active_id=self.study.id,
+                active_ids=[self.study.id])
+        self.assertEqual(self.refusals(), [(
+                    'wizard', 'refused', self.users['doctor'], self.study.id,
+                    self.patient.id, name)])
+
+    def test_a_button(self):
+        with self.assertRaises(Refused):
+            self.as_('nurse').model(STUDY, 'restore', [self.study.id])
+        self.assertEqual(self.refusals(), [(
+                    'button', 'refused', self.users['nurse'], self.study.id,
+                    self.patient.id, f'{STUDY} restore')])
+
+    def test_a_record_that_does_not_exist(self):
+        with self.assertRaises(Refused):
+            self.as_('nurse').model(STUDY, 'restore', [10**6])
+        self.assertEqual(self.refusals(), [(
+                    'button', 'refused', self.users['nurse'], None, None,
+                    f'{STUDY} restore')])
+
+    def test_what_is_not_ours(self):
+        with self.assertRaises(Refused):
+            self.as_('nurse').model('ir.cron', 'create', [{}])
+        self.assertFalse(self.refusals())
+
+    def test_routes(self):
+        path = f'/{self.db_name}/orthanc/upload/transfer'
+        client = self.client()
+        for _ in range(2):
+            self.assertEqual(client.post(path, data="x").status_code, 401)
+        self.assertEqual(client.post(
+                path, data="x", headers=self.as_('nurse')._headers).status_code, 403)
+        self.assertEqual(client.post(
+                f'/{self.db_name}/orthanc/download',
+                data={'ticket': 'x'}).status_code, 403)
+        self.assertEqual(self.refusals(), [
+                ('login', 'refused', None, None, None, 'POST upload'),
+                ('route', 'refused', self.users['nurse'], None, None,
+                    'POST upload'),
+                ('download', 'refused', None, None, None, 'ticket'),
+                ])
+
+    def test_another_database(self):
+        self.assertEqual(self.client().get(
+                '/another/orthanc/download').status_code, 404)
+        self.assertFalse(self.refusals())
