@@ -4,7 +4,7 @@
 from trytond.pool import Pool
 
 from . import (
-    archive, common, exchange, linking, migration, operation, orders,
+    archive, audit, common, exchange, linking, migration, operation, orders,
     synchronization, viewing, wizard, worklist)
 
 __all__ = ['register']
@@ -30,6 +30,8 @@ def register():
         exchange.wrong_patient_notice.Rule,
         # What the others note while they are registered
         migration.note.UpgradeNote,
+        audit.chain.AuditChain,
+        audit.entry.AuditEntry,
         archive.database.Module,
         archive.database.Database,
         archive.server.Server,
@@ -39,6 +41,7 @@ def register():
         worklist.server.Server,
         operation.server.Server,
         operation.retry.Server,
+        archive.audited.AuditEntry,
         archive.viewer.Viewer,
         archive.viewer.ServerViewer,
         archive.patient.OrthancPatient,

@@ -23,10 +23,10 @@ from .client_session import session_key
 
 __all__ = [
     'answer_refusals', 'browser_language', 'check_plugin',
-    'check_same_origin', 'is_active', 'json_response', 'known_database',
-    'remember_session']
+    'check_same_origin', 'is_active', 'is_database', 'json_response',
+    'known_database', 'our_route', 'remember_session']
 
-_OURS = re.compile('/[^/]+/orthanc/')
+_OURS = re.compile('/[^/]+/orthanc/([^/]*)')
 
 
 def known_database(func):
@@ -36,13 +36,14 @@ def known_database(func):
     """
     @wraps(func)
     def wrapper(request, database_name, *args, **kwargs):
-        if not _is_database(database_name):
+        if not is_database(database_name):
             abort(HTTPStatus.NOT_FOUND)
         return func(request, database_name, *args, **kwargs)
     return wrapper
 
 
-def _is_database(name):
+def is_database(name):
+    "Return whether there is a database with a name"
     if name in Pool.database_list():
         return True
     try:
@@ -50,6 +51,23 @@ def _is_database(name):
     except Exception:
         # What drivers raise for a strange name is their own matter
         return False
+
+
+def our_route(path):
+    """Return the name of a route of this module.
+
+    Parameters
+    ----------
+    path : str
+        Of a URL.
+
+    Returns
+    -------
+    str or None
+        None for all other paths.
+    """
+    match = _OURS.match(path)
+    return match[1] if match else None
 
 
 def answer_refusals(wsgi_app):

@@ -28,11 +28,12 @@ PACKAGE = f'trytond.modules.{MODULE}'
 HTTP = {'http', 'requests', 'urllib3', 'socket', 'ssl', 'werkzeug'}
 # From the ground up; what people and machines call is on top
 ROOMS = [
-    'core', 'common', 'archive', 'orders', 'worklist', 'linking',
+    'core', 'common', 'audit', 'archive', 'orders', 'worklist', 'linking',
     'synchronization', 'exchange', 'viewing', 'operation', 'top']
 CORE_ROOMS = {
     'installed_viewer': set(),
     'secrets': set(),
+    'audit': set(),
     'dicom': set(),
     'matching': {'dicom'},
     'worklist': {'dicom'},

@@ -6,6 +6,8 @@ They are read before they are stored, and name the person who has saved them.
 """
 
 import io
+import logging
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -32,6 +34,15 @@ _MODALITIES = {
 _UTF_8 = 'ISO_IR 192'
 # DCM, Person Observer Name (PS3.16 TID 1003)
 _OBSERVER_NAME = '121008'
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+# pydicom's warnings quote values, which may be a patient's
+warnings.filterwarnings('ignore', category=UserWarning, module='pydicom')
+logging.getLogger('pydicom').addFilter(_is_error)
 
 
 class AnnotationError(ValueError):
