@@ -35,7 +35,7 @@ ACTIONS = [
     ('delete', "Images Deleted"),
     ('wizard', "Dialog"),
     ('button', "Button"),
-    ('route', "Address"),
+    ('route', "Web Request"),
     ('login', "Login"),
     ]
 OUTCOMES = [

@@ -468,6 +468,7 @@ class MenusTestCase(AccessTestCase):
         'menu_step_calendar', 'menu_upload_image_data',
         'menu_get_new_studies', 'menu_imaging_test_result_unreported',
         'menu_wrong_patient_form', 'menu_wrong_patient_notice_form'}
+    FOR_PRIVACY = {'orthanc_config_menu', 'menu_audit_form'}
     FOR_RADIOGRAPHERS = {
         'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
 
@@ -494,8 +495,9 @@ class MenusTestCase(AccessTestCase):
                 ('doctor', self.FOR_PHYSICIANS),
                 ('clerk', self.FOR_CLERKS),
                 ('administrator', (
-                        set(menus) - self.FOR_PHYSICIANS
-                        | self.FOR_CLERKS))]:
+                        set(menus) - self.FOR_PHYSICIANS - self.FOR_PRIVACY
+                        | self.FOR_CLERKS | {'orthanc_config_menu'})),
+                ('privacy', self.FOR_PRIVACY)]:
             with self.subTest(user=login):
                 self.assertEqual(self.visible(login, menus), expected)
 
