@@ -22,7 +22,12 @@ else:
 
 PACKAGE = f'trytond/modules/{MODULE}'
 DATA = {'.cfg', '.fodt', '.js', '.po', '.svg', '.xml'}
-SCRIPTS = ['sync_orthanc_server', 'update_worklists_database']
+# The commands, and the files that they are in
+SCRIPTS = {
+    'health-orthanc-audit-check': 'health_orthanc_audit_check',
+    'sync_orthanc_server': 'sync_orthanc_server',
+    'update_worklists_database': 'update_worklists_database',
+    }
 # Folders beside the module that are installed into `share`
 SHARED = ['deploy', 'orthanc_plugin', 'sao_custom', 'scripts']
 SHARE = 'share/health_orthanc'
@@ -105,7 +110,8 @@ def test_wheel_holds_all_code_and_data(wheel_names):
 def test_wheel_holds_nothing_else(wheel_names):
     sources = {
         f'trytond/modules/{path.relative_to(ROOT)}' for path in _sources()}
-    scripts = {f'health_orthanc_scripts/{name}.py' for name in SCRIPTS}
+    scripts = {
+        f'health_orthanc_scripts/{name}.py' for name in SCRIPTS.values()}
     others = {
         name for name in wheel_names - sources - scripts
         if '.dist-info/' not in name and f'.data/data/{SHARE}/' not in name}
