@@ -1,13 +1,19 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What agents do inside of Tryton for the tests of viewing."""
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
 from trytond.modules.health_orthanc.common.client_session import session_key
+from trytond.modules.health_orthanc.common.transaction import end_reading
 from trytond.modules.health_orthanc.linking.unconfirmed import acknowledge
 from trytond.modules.health_orthanc.viewing import session
 from trytond.pool import Pool
 from trytond.transaction import Transaction
+from trytond.wsgi import app
 
 from .inside import STUDY, model
 
@@ -86,3 +92,34 @@ def process_uploads(server_id):
     Notification.process(Notification.search([
                 ('server', '=', server_id), ('kind', '=', 'upload'),
                 ('processed_at', '=', None)]))
+
+
+def request(user, study_id, requests):
+    """Send requests of a viewer to the routes; return the statuses.
+
+    Parameters
+    ----------
+    requests : list of dict
+        Arguments of `Client.open`; the path is below the server's root.
+    """
+    database = Transaction().database.name
+    with Transaction().set_user(user):
+        key = log_in()
+        ticket = forge_ticket(key, [study_id])
+    Session = model(VIEWER_SESSION)
+    cookie, opened = Session.open_ticket(ticket)
+    Transaction().commit()
+    root = f"/{database}/orthanc/dicomweb/{opened['server']}/dicom-web/"
+
+    def send():
+        client = Client(app, Response, use_cookies=False)
+        return [
+            client.open(**{
+                    **options, 'path': root + options['path'], 'headers': {
+                        'Cookie': f'{session.COOKIE}={cookie}',
+                        'Sec-Fetch-Site': 'same-origin'}}).status_code
+            for options in requests]
+    end_reading()
+    # A thread of its own has a transaction of its own
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(send).result()
