@@ -538,7 +538,7 @@ def test_synchronisation_goes_on_beside(clinic, worklist):
 
 @ON_POSTGRESQL
 def test_no_transaction_is_open_meanwhile(clinic, worklist):
-    watch = Watch(clinic)
+    watch = Watch(clinic.agent.tryton)
     worklist.orthanc.before = watch.look
     orders = order(clinic, 2)
     worklist.update()
