@@ -250,6 +250,7 @@ HARD_QUERIES = [
     ({STEP: {DATE: '20261123 - 20261124'}}, '23', ''),
     ({STEP: {STATION: 'CT1'}}, '13', '1'),
     ({STEP: {DATE: '*'}}, '123', None),
+    ({'PatientBirthDate': '*'}, '123', None),
     ]
 
 
