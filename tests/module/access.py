@@ -15,13 +15,16 @@ from .tools import (
     record_id)
 
 __all__ = [
-    'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DATABASE', 'DECISION',
+    'AUDIT', 'AUDIT_CHAIN', 'AccessTestCase', 'CONFIGURATION', 'CORRECTION',
+    'DATABASE', 'DECISION',
     'DELETION', 'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING',
     'METADATA', 'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PATIENT_KEY',
     'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
     'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WARNING',
     'WRONG_PATIENT', 'granted', 'own_models', 'own_storages', 'own_wizards']
 
+AUDIT = 'gnuhealth.imaging_orthanc.audit'
+AUDIT_CHAIN = 'gnuhealth.imaging_orthanc.audit.chain'
 DATABASE = 'gnuhealth.orthanc.database'
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'

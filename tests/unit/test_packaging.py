@@ -22,7 +22,11 @@ else:
 
 PACKAGE = f'trytond/modules/{MODULE}'
 DATA = {'.cfg', '.fodt', '.js', '.po', '.svg', '.xml'}
-SCRIPTS = ['sync_orthanc_server', 'update_worklists_database']
+SCRIPTS = [
+    'health_orthanc_viewer', 'sync_orthanc_server',
+    'update_worklists_database']
+# Those whose command has another name
+COMMANDS = {'health_orthanc_viewer': 'health-orthanc-viewer'}
 # Folders beside the module that are installed into `share`
 SHARED = ['deploy', 'orthanc_plugin', 'sao_custom', 'scripts']
 SHARE = 'share/health_orthanc'
@@ -127,7 +131,7 @@ def test_wheel_holds_what_is_not_of_the_module(wheel_names):
     assert _shared(wheel_names) == deployed | {
         'orthanc_plugin/LICENSE', 'orthanc_plugin/health_orthanc.lua',
         'orthanc_plugin/health_orthanc.py', 'sao_custom/custom.js',
-        'scripts/sync_orthanc_server.py',
+        'scripts/health_orthanc_viewer.py', 'scripts/sync_orthanc_server.py',
         'scripts/update_worklists_database.py',
         'scripts/worklists_service_demo.sh'}
 
@@ -225,7 +229,7 @@ def test_scripts_are_commands(site_packages, wheel):
     # Those of the packages here
     variables = {**os.environ, 'PYTHONPATH': os.pathsep.join(
             path for path in sys.path if path.endswith('site-packages'))}
-    for name in SCRIPTS:
+    for name in [COMMANDS.get(name, name) for name in SCRIPTS]:
         usage = subprocess.run(
             [environment / 'bin' / name, '--help'], check=True,
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
