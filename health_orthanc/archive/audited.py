@@ -75,6 +75,13 @@ class AuditEntry(metaclass=PoolMeta):
                 event.action, sorted(studies, key=lambda s: s.id))]
 
     @classmethod
+    def _messages(cls, rows, users):
+        names = related_names(rows, 'server_id', 'gnuhealth.orthanc.config')
+        return [
+            replace(entry, server=names[row.id] or '')
+            for row, entry in zip(rows, super()._messages(rows, users))]
+
+    @classmethod
     def get_study_names(cls, entries, name):
         return related_names(
             entries, 'study_id', 'gnuhealth.imaging_orthanc.study')

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who saw, changed or was refused which images"""
 
-from . import chain, entry, refusal_routes, trail
+from . import chain, cron, delivery, entry, refusal_routes, retention, trail
 
-__all__ = ['chain', 'entry', 'refusal_routes', 'trail']
+__all__ = [
+    'chain', 'cron', 'delivery', 'entry', 'refusal_routes', 'retention',
+    'trail']

@@ -92,6 +92,20 @@ class AuditChain(ModelSQL):
         return [Link(), Link()]
 
     @classmethod
+    def sent(cls):
+        "Return the number of the last row that the repository has received"
+        table = cls.__table__()
+        for number, in fetch_rows(table.select(
+                    table.sent_number, where=table.id == ID)):
+            return number
+        return 0
+
+    @classmethod
+    def move_sent(cls, number):
+        "Record the last row that the repository has received"
+        cls._update(sent_number=number)
+
+    @classmethod
     def move_end(cls, place):
         "Record the place of the last row that was written"
         cls._update(last_number=place.number, last_digest=place.digest)

@@ -4,7 +4,7 @@
 
 import datetime as dt
 
-from sql import Null
+from sql import Literal, Null
 from sql.aggregate import Max
 
 from trytond.model import Index, ModelSQL, ModelView, fields
@@ -15,7 +15,7 @@ from trytond.transaction import inactive_records, without_check_access
 from ..common.access import GuardedMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.rows import fetch_rows, insert_rows
-from ..core.audit.digests import Link, row_digest
+from ..core.audit.digests import CHAINED, Link, find_break, row_digest
 
 __all__ = [
     'ACTIONS', 'AuditEntry', 'ONCE_PER_SLOT', 'once_key', 'related_domain',
@@ -35,7 +35,7 @@ ACTIONS = [
     ('delete', "Images Deleted"),
     ('wizard', "Dialog"),
     ('button', "Button"),
-    ('route', "Address"),
+    ('route', "Web Request"),
     ('login', "Login"),
     ]
 OUTCOMES = [
@@ -54,6 +54,8 @@ _ONCE = {
     }
 # What nobody who is logged in was refused: anybody can ask without end
 _ANONYMOUS = ('address', 'detail')
+# Entries that are read at once
+_BATCH = 10_000
 _EPOCH = dt.datetime(1970, 1, 1)
 
 
@@ -245,6 +247,41 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
             chained.append({**values, 'digest': place.digest})
         insert_rows(cls, chained)
         Chain.move_end(place)
+
+    @classmethod
+    def chain_start(cls):
+        "Return the place of the last entry that was removed after its time"
+        return Pool().get('gnuhealth.imaging_orthanc.audit.chain').start()
+
+    @classmethod
+    def verify(cls):
+        """Read all entries, and compare them with their digests.
+
+        Yields
+        ------
+        Link or Break
+            The place of each entry; at last a `Break`, if there is one.
+        """
+        Chain = Pool().get('gnuhealth.imaging_orthanc.audit.chain')
+        yield from find_break(cls._rows(), Chain.start(), Chain.end())
+
+    @classmethod
+    def _rows(cls):
+        "Yield the columns of all entries in the order of their numbers"
+        table = cls.__table__()
+        names = [*CHAINED, 'digest']
+        last = None
+        while True:
+            # Batches, so that memory does not grow with the trail
+            found = fetch_rows(table.select(
+                    *(getattr(table, name) for name in names),
+                    where=table.number > last if last is not None
+                    else Literal(True),
+                    order_by=[table.number.asc, table.id.asc], limit=_BATCH))
+            yield from (dict(zip(names, values)) for values in found)
+            if len(found) < _BATCH:
+                return
+            last = found[-1][0]
 
     @classmethod
     def _last(cls):

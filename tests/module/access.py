@@ -5,6 +5,8 @@
 import datetime as dt
 
 from trytond.model import ModelStorage
+from trytond.modules.health_orthanc.archive.audited import study_events
+from trytond.modules.health_orthanc.audit.trail import record_events
 from trytond.pool import Pool, isregisteredby
 from trytond.transaction import Transaction
 
@@ -112,9 +114,14 @@ class AccessTestCase(RpcTestCase):
                 'clerk': ['health_orthanc.group_imaging_orthanc'],
                 'administrator': [
                     'health_orthanc.group_imaging_orthanc_admin'],
+                'privacy': ['health_orthanc.group_imaging_orthanc_privacy'],
                 }.items()}
         cls._create_records()
+        # Recorded when it is committed
+        record_events(study_events('download', [cls.study]))
         Transaction().commit()
+        entry, = Pool().get(AUDIT).search([])
+        cls.ids[AUDIT] = entry.id
 
     @classmethod
     def _create_records(cls):

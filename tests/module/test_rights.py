@@ -25,8 +25,8 @@ from trytond.wsgi import app
 from devtools.tryton import ROOT
 
 from .access import (
-    CONFIGURATION, FAILURE, HEALTH_PATIENT, MATCHING, OPERATION, REPLACEMENT,
-    REQUEST, RESULT, RULE, STEP, TEMPLATE, WARNING, WRONG_PATIENT,
+    AUDIT, CONFIGURATION, FAILURE, HEALTH_PATIENT, MATCHING, OPERATION,
+    REPLACEMENT, REQUEST, RESULT, RULE, STEP, TEMPLATE, WARNING, WRONG_PATIENT,
     AccessTestCase, own_models, own_storages, own_wizards)
 from .tools import (
     EXTRAS, INSTANCE, MODULE, SERVER, STUDY, VIEWER, Refused, RpcError, Told,
@@ -45,6 +45,7 @@ COLUMNS = {
     'clerk': ("Imaging clerk", "Health Imaging Orthanc"),
     'administrator': (
         "Imaging administrator", "Health Imaging Orthanc Administration"),
+    'privacy': ("Privacy officer", "Imaging Privacy"),
     }
 ALL, LINKED, YES, NO = "all", "those linked to a patient", "yes", "–"
 
@@ -174,6 +175,8 @@ class RightsTestCase(_RolesTestCase):
                         'imaging_orthanc.review_historical',
                         'imaging_orthanc.wizard.orthanc_new_connect',
                         'imaging_orthanc.correct_identity')]),
+            Right("see who saw what", [(AUDIT, 'search_read', [
+                            [], 0, 1, None, ['at', 'user', 'patient_name']])]),
             ]
 
     def is_allowed(self, login, call):

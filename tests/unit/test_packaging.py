@@ -22,11 +22,13 @@ else:
 
 PACKAGE = f'trytond/modules/{MODULE}'
 DATA = {'.cfg', '.fodt', '.js', '.po', '.svg', '.xml'}
-SCRIPTS = [
-    'health_orthanc_viewer', 'sync_orthanc_server',
-    'update_worklists_database']
-# Those whose command has another name
-COMMANDS = {'health_orthanc_viewer': 'health-orthanc-viewer'}
+# The commands, and the files that they are in
+SCRIPTS = {
+    'health-orthanc-audit-check': 'health_orthanc_audit_check',
+    'health-orthanc-viewer': 'health_orthanc_viewer',
+    'sync_orthanc_server': 'sync_orthanc_server',
+    'update_worklists_database': 'update_worklists_database',
+    }
 # Folders beside the module that are installed into `share`
 SHARED = ['deploy', 'orthanc_plugin', 'sao_custom', 'scripts']
 SHARE = 'share/health_orthanc'
@@ -109,7 +111,8 @@ def test_wheel_holds_all_code_and_data(wheel_names):
 def test_wheel_holds_nothing_else(wheel_names):
     sources = {
         f'trytond/modules/{path.relative_to(ROOT)}' for path in _sources()}
-    scripts = {f'health_orthanc_scripts/{name}.py' for name in SCRIPTS}
+    scripts = {
+        f'health_orthanc_scripts/{name}.py' for name in SCRIPTS.values()}
     others = {
         name for name in wheel_names - sources - scripts
         if '.dist-info/' not in name and f'.data/data/{SHARE}/' not in name}
@@ -229,7 +232,7 @@ def test_scripts_are_commands(site_packages, wheel):
     # Those of the packages here
     variables = {**os.environ, 'PYTHONPATH': os.pathsep.join(
             path for path in sys.path if path.endswith('site-packages'))}
-    for name in [COMMANDS.get(name, name) for name in SCRIPTS]:
+    for name in SCRIPTS:
         usage = subprocess.run(
             [environment / 'bin' / name, '--help'], check=True,
             stdin=subprocess.DEVNULL, capture_output=True, text=True,

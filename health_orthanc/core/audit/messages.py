@@ -9,6 +9,7 @@ repository.
 import base64
 import datetime as dt
 import ipaddress
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -61,6 +62,8 @@ _EVENTS = {
     'login': (USER_AUTHENTICATION, 'E', '6'),
     }
 _OUTCOMES = {'success': '0', 'failure': '4', 'refused': '8'}
+# What XML 1.0 cannot hold
+_NOT_XML = re.compile('[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
 # Who is not named
 _UNKNOWN = 'unknown'
 
@@ -170,8 +173,9 @@ def _add(
         parent: ET.Element, tag: str, text: str | None = None,
         **attributes: str) -> ET.Element:
     element = ET.SubElement(parent, tag, {
-            name: value for name, value in attributes.items() if value})
-    element.text = text
+            name: _NOT_XML.sub('?', value)
+            for name, value in attributes.items() if value})
+    element.text = text and _NOT_XML.sub('?', text)
     return element
 
 
@@ -285,4 +289,4 @@ def _add_object(
 
 
 def _encode(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+    return base64.b64encode(text.encode(errors='replace')).decode()
