@@ -18,6 +18,7 @@ from trytond.protocols.wrappers import (
 from trytond.transaction import Transaction
 from trytond.wsgi import app
 
+from ..common.access_log import hide_queries
 from ..common.diagnostics import log_unexpected
 from ..common.exceptions import describe
 from ..common.routes import (
@@ -28,7 +29,7 @@ from ..core.dicomweb.headers import (
     forwarded, request_headers, response_headers)
 from ..core.dicomweb.multipart import MultipartError, join_parts, split_parts
 from ..core.dicomweb.query import QueryError, parse_query, parse_study_search
-from ..core.dicomweb.resource_path import parse_path
+from ..core.dicomweb.resource_path import PIXELS, parse_path
 from ..core.orthanc.errors import NotFound, OrthancError, ServerFault
 from ..core.secrets import SecretUnavailable
 from .session import COOKIE, cookie_path
@@ -37,6 +38,8 @@ from .viewer_access import Access, Refusal, authenticate, in_name_of
 __all__ = ['dicom_web']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.viewing')
+
+hide_queries()
 
 # Bytes of what a viewer stores at once; it is held in memory
 _STORED_SIZE = 2**26
@@ -126,7 +129,7 @@ def dicom_web(request, pool, server, path):
     if resource.kind == 'search_studies':
         return _search(request, pool, access, parse_study_search(pairs))
     query = parse_query(resource, pairs)
-    client = _get_client(request, pool, access, resource.study)
+    client = _get_client(request, pool, access, resource)
     answer = client.dicom_web(
         'GET', resource.path, query=query,
         headers=_headers(request, pool, server, resource.kind))
@@ -142,10 +145,13 @@ def _authenticate(request, pool, server):
 
 
 @with_transaction(readonly=True)
-def _get_client(request, pool, access, uid):
+def _get_client(request, pool, access, resource):
     "Return the client of the server of a study that the user may see"
-    access.check_study(uid)
-    return access.client()
+    access.check_study(resource.study)
+    client = access.client()
+    if resource.kind in PIXELS:
+        access.record_view(resource.study)
+    return client
 
 
 def _headers(request, pool, server, kind):
@@ -241,7 +247,7 @@ def _store(request, pool, access, resource):
             'POST', f'studies/{annotations[0].study}', body=body, headers={
                 **_headers(request, pool, access.server, 'store'),
                 'Content-Type': content_type})
-    _schedule(request, pool, access, orthanc_ids)
+    _note_stored(request, pool, access, annotations, orthanc_ids)
     return _respond(request, answer)
 
 
@@ -250,7 +256,7 @@ def _check_annotations(request, pool, access, resource, annotations):
     "Return client, author and the Orthanc ids of the study"
     uid = annotations[0].study
     for annotation in annotations:
-        if annotation.study not in {uid, resource.study or uid}:
+        if {annotation.study, resource.study or uid} != {uid}:
             raise AnnotationError('uid')
         author = access.check_annotation(
             annotation.study, annotation.patient_id)
@@ -285,10 +291,14 @@ def _refuse(request, pool, status, name):
 
 
 @with_transaction(readonly=False)
-def _schedule(request, pool, access, orthanc_ids):
-    "Schedule the synchronization of what was stored"
+def _note_stored(request, pool, access, annotations, orthanc_ids):
+    "Schedule the synchronization of what was stored, and record it"
     Notification = pool.get('gnuhealth.orthanc.notification')
     Notification.schedule_uploaded(access.server, orthanc_ids)
+    for annotation in annotations:
+        access.record(
+            'upload', annotation.study,
+            detail=f'{annotation.modality} {annotation.instance}')
 
 
 @with_transaction(readonly=True)

@@ -11,7 +11,7 @@ import time
 
 from cachetools import TTLCache
 
-__all__ = ['Memory', 'clients', 'grants']
+__all__ = ['Memory', 'clients', 'grants', 'views']
 
 # Seconds
 REMEMBERED = 60
@@ -52,5 +52,7 @@ class Memory:
 
 # Whether a session may see a study, by database, session, server and UID
 grants = Memory(20000)
+# Whether it is recorded that a session has seen a study, by the same
+views = Memory(20000)
 # The client of each server, by database and server, with its connections
 clients = Memory(64)

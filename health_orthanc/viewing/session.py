@@ -22,6 +22,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, check_access, without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import AuditEvent, record_event, record_events
 from ..common.client_session import get_session_key
 from ..common.exceptions import OrthancUserError
 from ..common.transaction import now
@@ -110,6 +112,7 @@ class ViewerSession(ModelSQL):
                     'server': studies[0].server.id,
                     'opened': json.dumps([s.id for s in studies]),
                     }])
+        record_events(study_events('token', studies, detail='viewer'))
         return ticket
 
     @classmethod
@@ -147,6 +150,7 @@ class ViewerSession(ModelSQL):
             (table.ticket_digest == _digest(ticket))
             & (table.expires_at >= now()), table)
         if found is None:
+            record_event(AuditEvent('token', 'refused', detail='viewer'))
             return None
         id_, _ = found
         value = secrets.token_urlsafe(32)

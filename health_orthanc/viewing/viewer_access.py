@@ -8,13 +8,18 @@ from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import AuditEvent, record_events
 from ..core.worklist.element_values import person_name
 from ..worklist.variables import party_name
-from .memory import clients, grants
+from .memory import clients, grants, views
 from .rights import find_viewable, may_annotate
 from .search import find_studies
 
 __all__ = ['Access', 'Refusal', 'authenticate', 'in_name_of']
+
+# Studies of one search whose refusal is recorded
+_MOST_RECORDED = 20
 
 
 class Refusal(Exception):
@@ -122,8 +127,39 @@ class Access:
             return
         with in_name_of(self.user):
             if uid not in self._viewable([uid]):
+                self.record('view', uid, 'refused')
                 raise self.refused()
         grants.set(key, True)
+
+    def record_view(self, uid):
+        """Record that the user sees images of a study.
+
+        Parameters
+        ----------
+        uid : str
+            Study Instance UID.
+        """
+        key = self.database, self.session, self.server, uid
+        if not views.get(key):
+            self.record('view', uid)
+            views.set(key, True)
+
+    def record(self, action, uid, outcome='success', detail=None):
+        """Record what the user does with a study in the audit trail.
+
+        Parameters
+        ----------
+        action, outcome, detail : str
+            As in `AuditEvent`.
+        uid : str
+            Study Instance UID.
+        """
+        values = {
+            'outcome': outcome, 'detail': detail, 'user_id': self.user}
+        record_events(
+            study_events(action, self.studies(uid), **values)
+            or [AuditEvent(
+                    action, study_uid=uid, server_id=self.server, **values)])
 
     def _viewable(self, uids):
         Server = Pool().get('gnuhealth.orthanc.config')
@@ -160,6 +196,8 @@ class Access:
         with in_name_of(self.user):
             uids = find_studies(found[0], search, opened) if found else []
             if search.uids and not uids and not search.offset:
+                for uid in search.uids[:_MOST_RECORDED]:
+                    self.record('view', uid, 'refused')
                 raise self.refused()
         return uids
 
@@ -185,11 +223,13 @@ class Access:
         self.check_study(uid)
         with in_name_of(self.user):
             if not may_annotate():
+                self.record('upload', uid, 'refused')
                 raise Refusal(
                     403, gettext('health_orthanc.msg_viewing_annotate'))
             studies = self.studies(uid)
             if len(studies) != 1 or (studies[0].patient_id or '') != (
                     patient_id):
+                self.record('upload', uid, 'refused')
                 raise Refusal(
                     409, gettext('health_orthanc.msg_viewing_patient'))
             return self._author()

@@ -8,14 +8,16 @@ import pytest
 import requests
 
 from proteus import Model, Wizard
+from trytond.modules.health_orthanc.core.dicomweb.multipart import join_parts
 
 from devtools.orthanc import to_bytes
 from devtools.process import wait_until
 from devtools.proxy import Proxy
+from devtools.samples import make_dataset
 from devtools.tryton import PASSWORD
 from tests.unit.upload_samples import pack
 
-from . import inside
+from . import inside, viewing_inside
 from .client import (
     CLERK, FULL_SYNCHRONIZE, GET_NEW_STUDIES, SERVER, add_server, make_clerk)
 from .hospital import ADMIN, study, study_id
@@ -133,6 +135,36 @@ def test_images_and_deletion(hospital, orthanc):
             inside.delete_images, inside.STUDY, [record], user=ADMIN)
         watch.assert_none()
     assert not orthanc.get('/studies')
+
+
+@ON_POSTGRESQL
+def test_viewers(hospital, start_orthanc):
+    orthanc = start_orthanc(plugins=['dicomweb'])
+    watch = Watch(hospital.agent.tryton, orthanc)
+    images = study()
+    orthanc.upload(images)
+    user = hospital.call(viewing_inside.make_users)['clerk']
+    uid = images[0].StudyInstanceUID
+    series = f'studies/{uid}/series/{images[0].SeriesInstanceUID}'
+    type_, body = join_parts([to_bytes(make_dataset(
+                    'SR', StudyInstanceUID=uid,
+                    PatientID=images[0].PatientID))])
+    with watch.proxy() as proxy:
+        server = hospital.add_server(orthanc, proxy.url)
+        server.done()
+        watch.seen.clear()
+        assert hospital.call(
+            viewing_inside.request, user, server.study()['id'], [
+                {'path': 'studies'},
+                {'path': f'{series}/metadata'},
+                {'path': f'{series}/instances/{images[0].SOPInstanceUID}'
+                    '/frames/1'},
+                {'path': f'studies/{uid}/nothing'},
+                {'path': 'studies', 'method': 'POST', 'data': body,
+                    'content_type': type_},
+                ]) == [200, 200, 200, 404, 200]
+        assert len(watch.seen) >= 6
+        watch.assert_none()
 
 
 @ON_POSTGRESQL

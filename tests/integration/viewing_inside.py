@@ -1,11 +1,21 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What agents do inside of Tryton for the tests of viewing."""
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
+
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
 from trytond.modules.health_orthanc.common.client_session import session_key
+from trytond.modules.health_orthanc.common.transaction import end_reading
+from trytond.modules.health_orthanc.linking.unconfirmed import acknowledge
+from trytond.modules.health_orthanc.viewing import session
 from trytond.pool import Pool
 from trytond.transaction import Transaction
+from trytond.wsgi import app
 
-from .inside import SERVER, STUDY, model
+from .inside import STUDY, model
 
 GROUPS = {
     'nobody': [],
@@ -48,18 +58,10 @@ def issue_ticket(key, study_ids):
             model(STUDY).browse(study_ids))
 
 
-def forge_session(key, server_id, study_ids):
+def forge_ticket(key, study_ids):
     "Return a ticket as if the user had been allowed to see the studies"
-    Session = Pool().get(VIEWER_SESSION)
-    user = Transaction().user
-    with Transaction().set_context(_check_access=False):
-        import trytond.modules.health_orthanc.viewing.session as viewing
-        viewing._check_viewable = lambda studies: None
-        with session_key(key), Transaction().set_user(user):
-            Study = model(STUDY)
-            studies = Study.browse(study_ids) or Study.search(
-                [('server', '=', server_id)], limit=1)
-            return Session.issue_ticket(studies)
+    with patch.object(session, '_check_viewable'):
+        return issue_ticket(key, study_ids)
 
 
 def link(study_id, patient_id, status):
@@ -71,5 +73,53 @@ def link(study_id, patient_id, status):
             where=table.id == study_id))
 
 
-def set_active(server_id, active):
-    model(SERVER).write([model(SERVER)(server_id)], {'active': active})
+def say_known(study_id):
+    "Let the user say that they know whose the images may be"
+    acknowledge([model(STUDY)(study_id)])
+
+
+def viewed():
+    "Return who has seen or was refused which study"
+    Entry = model('gnuhealth.imaging_orthanc.audit')
+    return {
+        (e.user_id, e.outcome, e.study_uid)
+        for e in Entry.search([('action', '=', 'view')])}
+
+
+def process_uploads(server_id):
+    "Import what viewers have stored, without the pause after it"
+    Notification = model('gnuhealth.orthanc.notification')
+    Notification.process(Notification.search([
+                ('server', '=', server_id), ('kind', '=', 'upload'),
+                ('processed_at', '=', None)]))
+
+
+def request(user, study_id, requests):
+    """Send requests of a viewer to the routes; return the statuses.
+
+    Parameters
+    ----------
+    requests : list of dict
+        Arguments of `Client.open`; the path is below the server's root.
+    """
+    database = Transaction().database.name
+    with Transaction().set_user(user):
+        key = log_in()
+        ticket = forge_ticket(key, [study_id])
+    Session = model(VIEWER_SESSION)
+    cookie, opened = Session.open_ticket(ticket)
+    Transaction().commit()
+    root = f"/{database}/orthanc/dicomweb/{opened['server']}/dicom-web/"
+
+    def send():
+        client = Client(app, Response, use_cookies=False)
+        return [
+            client.open(**{
+                    **options, 'path': root + options['path'], 'headers': {
+                        'Cookie': f'{session.COOKIE}={cookie}',
+                        'Sec-Fetch-Site': 'same-origin'}}).status_code
+            for options in requests]
+    end_reading()
+    # A thread of its own has a transaction of its own
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(send).result()

@@ -18,10 +18,10 @@ def own_routes():
         for method in rule.methods - {'HEAD', 'OPTIONS'})
 
 
-def _path(rule, database):
-    "Return a path of a route, with a number in place of what varies"
-    return re.sub(
-        '<[^<>]*>', '1', rule.replace('<database_name>', database))
+def address(rule, database):
+    "Return a path of a route"
+    path = rule.replace('<database_name>', database)
+    return re.sub('<[^<>]*>', '1', re.sub('<path:[^>]*>', 'studies', path))
 
 
 class RoutesTestCase(AccessTestCase):
@@ -34,7 +34,7 @@ class RoutesTestCase(AccessTestCase):
                 with self.subTest(
                         rule=rule, method=method, authorized=authorized):
                     response = self.client().open(
-                        _path(rule, database),
+                        address(rule, database),
                         method=method, data=b'-', headers={
                             **(session._headers if authorized else {}),
                             **headers})
