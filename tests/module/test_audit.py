@@ -498,7 +498,11 @@ class PagesTestCase(_TrailTestCase):
                 (('server_name', '=', "Other"), 0),
                 (('patient_id', 'in', [self.patient.id]), 1),
                 (('study_id', 'in', [self.unlinked_study.id]), 0),
-                (('address', '=', '192.0.2.7'), 1)]:
+                (('address', '=', '192.0.2.7'), 1),
+                (('rec_name', 'ilike', f'%{name[:4]}%'), 1),
+                (('rec_name', 'ilike', '%doctor%'), 1),
+                (('rec_name', 'ilike', '%192.0.2%'), 1),
+                (('rec_name', 'ilike', '%nothing%'), 0)]:
             with self.subTest(clause=clause):
                 self.assertEqual(len(self.read(clause)), found)
 
