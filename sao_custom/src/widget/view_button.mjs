@@ -14,7 +14,8 @@ export function view_with_one_click() {
     column.button_clicked = function(event) {
         const [record] = event.data;
         if (NAMES.includes(this.attributes.name)) {
-            const row = this.view.rows.find(row => row.record === record);
+            const row = this.view.rows.find(
+                shown => shown.record === record);
             if (row) {
                 this.view.select_records(null, null);
                 row.set_selection(true);
