@@ -41,6 +41,7 @@ ROOMS = {
     'migration': Room(RIGHT, 160, "migration/", "upgrade from 4.x and 5.0"),
     'synchronization': Room(
         LEFT, 260, "synchronization/", "change log, notifications"),
+    'viewing': Room(RIGHT, 260, "viewing/", "images on the screen"),
     'linking': Room(LEFT, 360, "linking/", "candidates, review, history"),
     'worklist': Room(RIGHT, 360, "worklist/", "templates, worklist items"),
     'orders': Room(CENTER, 460, "orders/", "orders, steps, results"),

@@ -20,7 +20,7 @@ from trytond.wsgi import app
 from ..archive.audited import study_events
 from ..audit.trail import AuditEvent, record_event, record_events
 from ..common.exceptions import QuarantineError, describe
-from ..common.routes import is_active, known_database
+from ..common.routes import browser_language, is_active, known_database
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
 from .deletion import LEVELS, get_study
@@ -116,7 +116,7 @@ def _page(request, pool):
     if not is_active(pool):
         abort(HTTPStatus.NOT_FOUND)
     nonce = secrets.token_urlsafe(16)
-    with Transaction().set_context(language=_language(request, pool)):
+    with Transaction().set_context(language=browser_language(request, pool)):
         page = _PAGE.format(
             title=escape(gettext('health_orthanc.msg_download_title')),
             text=escape(gettext('health_orthanc.msg_download_starts')),
@@ -132,16 +132,8 @@ def _page(request, pool):
 
 @with_transaction(readonly=True)
 def _describe(request, pool, error):
-    with Transaction().set_context(language=_language(request, pool)):
+    with Transaction().set_context(language=browser_language(request, pool)):
         return describe(error.kind, status=error.status or '')
-
-
-def _language(request, pool):
-    "Return the language of the browser, if it is available here"
-    Lang = pool.get('ir.lang')
-    codes = [
-        lang.code for lang in Lang.search([('translatable', '=', True)])]
-    return request.accept_languages.best_match(codes) or 'en'
 
 
 @with_transaction(readonly=False)
@@ -177,7 +169,7 @@ def _redeem(request, pool, ticket):
             return _refuse(user, record)
     if not user.active:
         return _refuse(user, record)
-    with Transaction().set_context(language=_language(request, pool)):
+    with Transaction().set_context(language=browser_language(request, pool)):
         # It may have been reported since the ticket was issued
         try:
             record.__class__(record.id).check_released()

@@ -29,14 +29,16 @@ HTTP = {'http', 'requests', 'urllib3', 'socket', 'ssl', 'werkzeug'}
 # From the ground up; what people and machines call is on top
 ROOMS = [
     'core', 'common', 'audit', 'archive', 'orders', 'worklist', 'linking',
-    'synchronization', 'exchange', 'operation', 'top']
+    'synchronization', 'exchange', 'viewing', 'operation', 'top']
 CORE_ROOMS = {
+    'installed_viewer': set(),
     'secrets': set(),
     'audit': set(),
     'dicom': set(),
     'matching': {'dicom'},
     'worklist': {'dicom'},
     'orthanc': {'dicom', 'matching', 'worklist'},
+    'dicomweb': {'dicom'},
     }
 # Comes and goes with old databases, and sees them whole
 ABOVE_ALL = {'migration'}
