@@ -42,8 +42,8 @@ class AuditChain(ModelSQL):
     def lock_end(cls, last):
         """Lock the end of the chain until the transaction ends; return it.
 
-        Others who append wait meanwhile.  It must be the first statement of
-        the transaction.
+        Others who append wait meanwhile.  It must come first in the
+        transaction.
 
         Parameters
         ----------
@@ -57,8 +57,10 @@ class AuditChain(ModelSQL):
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         if backend.name == 'postgresql':
-            # Unlike the lock of a row, it waits before the transaction gets
-            # its view of the database, which is that of those before then
+            # trytond has already read something, to see if the connection
+            # works. Ended here, the transaction gets its view of the database
+            # after it has waited, with what the others have appended.
+            Transaction().connection.rollback()
             cursor.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}s'")
             cursor.execute(f'LOCK TABLE "{cls._table}" IN EXCLUSIVE MODE')
         # On SQLite, this is the lock of the writer
