@@ -50,7 +50,7 @@ def get_thumbnails(studies):
     images = _fetch_images(
         studies, _thumbnail_keys(studies), _fetch_thumbnail)
     _record_previews([
-            (study, "thumbnail") for study in studies if images[study.id]])
+            (study, "thumbnail") for study in studies if images.get(study.id)])
     return images
 
 
@@ -69,7 +69,7 @@ def get_images(instances):
     images = _fetch_images(instances, _image_keys(instances), _fetch_frame)
     _record_previews([
             (i.series.study, i.sop_instance_UID) for i in instances
-            if images[i.id]])
+            if images.get(i.id)])
     return images
 
 

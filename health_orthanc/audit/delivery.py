@@ -31,6 +31,8 @@ _SECTION = 'health_orthanc'
 _BATCH = 500
 # The databases whose start this process has reported
 _announced = set()
+# Those whose repository was not reached when it was last tried
+_away = set()
 
 
 def is_delivered():
@@ -53,6 +55,17 @@ def _source():
         config.get(_SECTION, 'audit_site') or '')
 
 
+def _log_contact(error=None):
+    "Log that the repository does not work any more, or works again"
+    name = Transaction().database.name
+    if error and name not in _away:
+        _away.add(name)
+        logger.error("Audit repository not reached: %s", error.kind)
+    elif not error and name in _away:
+        _away.remove(name)
+        logger.error("Audit repository is reached again")
+
+
 class AuditEntry(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.audit'
 
@@ -73,8 +86,7 @@ class AuditEntry(metaclass=PoolMeta):
                 while free and cls._send_some(collector):
                     pass
             except CollectorUnavailable as error:
-                logger.warning(
-                    "Audit repository not reached: %s", error.kind)
+                _log_contact(error)
 
     @classmethod
     def _send_some(cls, collector):
@@ -94,6 +106,7 @@ class AuditEntry(metaclass=PoolMeta):
             syslog_message(body, at, host, os.getpid(), facility)
             for at, body in messages)
         _announced.add(name)
+        _log_contact()
         in_transaction(cls._mark_sent, entries[-1].number)
         return len(entries) == _BATCH
 

@@ -97,6 +97,9 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
     when a record is deleted or replaced.
     """
     __name__ = 'gnuhealth.imaging_orthanc.audit'
+    # What a text in the search box is compared with
+    _searched = [
+        'user', 'patient_name', 'puid', 'study_uid', 'address', 'detail']
 
     number = fields.Integer("Number", required=True, readonly=True)
     at = fields.DateTime("Date", required=True, readonly=True)
@@ -152,6 +155,13 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
 
     def get_rec_name(self, name):
         return f'{self.number}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
+        return [bool_op, *(
+                (field, operator, value) for field in cls._searched)]
 
     def get_user(self, name):
         return self.user_id

@@ -83,8 +83,9 @@ def record_events(events):
 
     It is called within a transaction of the user, before images are handed
     out: they are not, if the event cannot be stored.  Usually the events are
-    stored at once, in a transaction of their own.  A success in a transaction
-    that has written is stored when that one is committed, and dropped with it.
+    stored at once, in a transaction of their own.  What is done in a
+    transaction that has written is stored when that one is committed, and
+    dropped with it; a refusal is kept.
 
     That somebody views a study is recorded once within a quarter of an hour.
 
@@ -96,10 +97,10 @@ def record_events(events):
     if any(row['outcome'] == 'refused' for row in rows):
         _thread.refusals = refusals_recorded() + 1
     rows = [row for row in rows if not _is_recorded(row)]
-    if any(row['outcome'] == 'success' for row in rows) and has_written():
+    if any(row['outcome'] != 'refused' for row in rows) and has_written():
         joined = Transaction().join(_WithTransaction())
-        joined.rows += [r for r in rows if r['outcome'] == 'success']
-        rows = [r for r in rows if r['outcome'] != 'success']
+        joined.rows += [r for r in rows if r['outcome'] != 'refused']
+        rows = [r for r in rows if r['outcome'] == 'refused']
     _store(rows)
 
 

@@ -67,7 +67,7 @@ class Download(ModelSQL):
                     'expires_at': now() + VALID,
                     }])
         record_events(study_events(
-                'token', [get_study(record)],
+                'token', [get_study(record.__class__(record.id))],
                 detail=f'download, {LEVELS[record.__name__]}'))
         return ticket
 

@@ -21,6 +21,7 @@ from trytond.modules.health_orthanc.common.exceptions import (
 from trytond.modules.health_orthanc.common.transaction import \
     now as transaction_now
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
 from scripts.health_orthanc_audit_check import main
@@ -30,6 +31,7 @@ from .access import (
     AUDIT, AUDIT_CHAIN, HEALTH_PATIENT, AccessTestCase, own_storages)
 from .tools import STUDY, Refused, configured
 
+LOGGER = 'trytond.modules.health_orthanc.audit'
 NAMES = [
     'number', 'user_id', 'action', 'outcome', 'patient_id', 'puid',
     'study_id', 'study_uid', 'server_id', 'address', 'detail']
@@ -407,13 +409,19 @@ class ChainTestCase(_TrailTestCase):
                         'download', [Pool().get(STUDY)(self.study.id)]))
         with Collector() as received:
             port = received.port
-        with self.assertLogs(
-                'trytond.modules.health_orthanc.audit', 'WARNING'):
+        # The scheduler tries each minute; the log has one line
+        with self.assertLogs(LOGGER, 'ERROR') as log:
             self.send(received)
+            self.send(received)
+        self.assertEqual(log.output, [
+                f'ERROR:{LOGGER}:Audit repository not reached: '
+                'ConnectionRefusedError'])
         delivery._announced.clear()
         with Collector(port=port) as received, patch.object(
                 delivery, '_BATCH', 4):
-            self.send(received)
+            with self.assertLogs(LOGGER, 'ERROR') as log:
+                self.send(received)
+            self.assertEqual(len(log.output), 1)
             first, second = received.messages(), received.messages()
             self.assertTrue(received.connections.empty())
             self.assertIn(b'"Application Start"', first[0])
@@ -438,7 +446,7 @@ class ChainTestCase(_TrailTestCase):
 
     def test_a_wrong_address(self):
         with configured('audit_syslog', 'nowhere'), self.assertLogs(
-                'trytond.modules.health_orthanc.audit', 'ERROR'), \
+                LOGGER, 'ERROR'), \
                 Transaction().start(self.db_name, 0, readonly=True):
             Pool().get(AUDIT).send()
 
@@ -490,7 +498,11 @@ class PagesTestCase(_TrailTestCase):
                 (('server_name', '=', "Other"), 0),
                 (('patient_id', 'in', [self.patient.id]), 1),
                 (('study_id', 'in', [self.unlinked_study.id]), 0),
-                (('address', '=', '192.0.2.7'), 1)]:
+                (('address', '=', '192.0.2.7'), 1),
+                (('rec_name', 'ilike', f'%{name[:4]}%'), 1),
+                (('rec_name', 'ilike', '%doctor%'), 1),
+                (('rec_name', 'ilike', '%192.0.2%'), 1),
+                (('rec_name', 'ilike', '%nothing%'), 0)]:
             with self.subTest(clause=clause):
                 self.assertEqual(len(self.read(clause)), found)
 
@@ -530,3 +542,25 @@ class PagesTestCase(_TrailTestCase):
         self.assertEqual(
             (row['patient_name'], row['study_name'], row['server_name']),
             (None, None, None))
+
+    def test_pages_of_a_patient_and_a_study(self):
+        for login, expected in [('privacy', True), ('administrator', False)]:
+            for model, id_ in [
+                    (HEALTH_PATIENT, self.patient.id),
+                    (STUDY, self.study.id)]:
+                with self.subTest(user=login, model=model):
+                    actions = self.as_(login).model(
+                        'ir.action.keyword', 'get_keyword', 'form_relate',
+                        [model, id_])
+                    found = [
+                        a for a in actions if a.get('res_model') == AUDIT]
+                    self.assertEqual(bool(found), expected)
+                    for action in found:
+                        domain = PYSONDecoder({
+                                'active_model': model, 'active_ids': [id_],
+                                }).decode(action['pyson_domain'])
+                        self.assertEqual(len(self.read(domain)), 1)
+                        domain = PYSONDecoder({
+                                'active_model': model, 'active_ids': [10**8],
+                                }).decode(action['pyson_domain'])
+                        self.assertFalse(self.read(domain))
