@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import gtk, javascript, orthanc_releases, predecessor, sao
+from . import gtk, javascript, orthanc_releases, predecessor, sao, viewer
 from .cache import cache_folder
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
@@ -120,6 +120,7 @@ def predecessor_files() -> Path:
 def prepare() -> None:
     """Fetch what the tests need: they may have no network."""
     sao.assemble(cache_folder())
+    viewer.assemble(cache_folder())
     gtk.install(cache_folder())
     for version in EVERYDAY_ORTHANCS:
         orthanc_releases.prepare(version)

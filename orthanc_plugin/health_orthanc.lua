@@ -21,6 +21,12 @@ local function isNoKey(tag)
 end
 
 function IncomingWorklistRequestFilter(query, origin)
+  -- A lone wildcard asks for nothing, and Orthanc refuses it for dates.
+  for tag, value in pairs(query) do
+    if value == '*' then
+      query[tag] = ''
+    end
+  end
   local steps = query[STEPS]
   local step = type(steps) == 'table' and steps[1]
   if type(step) == 'table' then
@@ -29,7 +35,6 @@ function IncomingWorklistRequestFilter(query, origin)
       if isNoKey(tag) then
         step[tag] = nil
       elseif type(value) == 'string' and value ~= '' and tag ~= CHARACTER_SET then
-        -- A lone wildcard asks for nothing, and Orthanc refuses it for dates.
         if value ~= '*' then
           asked[tag] = value
         end

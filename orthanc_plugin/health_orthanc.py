@@ -74,6 +74,57 @@ def locate_error(error: Exception) -> str:
     return f'{type(error).__name__} in {found or "?"}'
 
 
+# --- host -------------------------------------------------------------
+# The functions of Orthanc that the plugin calls.
+
+
+class Host(Protocol):
+    """An Orthanc that has loaded the plugin.
+
+    Each method may raise any exception: what Orthanc raises depends on its
+    version.
+    """
+
+    def get(self, path: str) -> bytes:
+        """Return the answer of Orthanc's REST API to a GET request."""
+
+    def post(self, path: str, body: str) -> bytes:
+        """Return the answer of Orthanc's REST API to a POST request."""
+
+    def dicom_to_json(self, dicom: bytes) -> str:
+        """Return a DICOM file as JSON: tag → text, or list of items."""
+
+
+class WorklistQuery(Protocol):
+    """A query, as Orthanc passes it to the plugin."""
+
+    def WorklistGetDicomQuery(self) -> bytes:
+        """Return its DICOM file."""
+
+
+class WorklistConnection(Protocol):
+    """Where a query comes from (Orthanc 1.12.10)."""
+
+    def GetConnectionRemoteAet(self) -> str:
+        """Return the AE title of the modality."""
+
+    def GetConnectionCalledAet(self) -> str:
+        """Return the AE title that it has called."""
+
+    def GetConnectionRemoteIp(self) -> str:
+        """Return its IP address."""
+
+
+class WorklistAnswers(Protocol):
+    """The answers to a query, as Orthanc passes them to the plugin."""
+
+    def WorklistAddAnswer(self, query: WorklistQuery, dicom: bytes) -> None:
+        """Add a worklist file."""
+
+    def WorklistMarkIncomplete(self) -> None:
+        """End with the DICOM status Cancel."""
+
+
 # --- settings ---------------------------------------------------------
 # The plugin's section of Orthanc's configuration.
 
@@ -348,44 +399,6 @@ def index_folder(configuration: Mapping, path: str) -> str:
 # Orthanc, and never hold patient data.
 
 log = logging.getLogger(SECTION)
-
-
-# --- host -------------------------------------------------------------
-# The functions of Orthanc that the plugin calls.
-
-
-class Host(Protocol):
-    """An Orthanc that has loaded the plugin.
-
-    Each method may raise any exception: what Orthanc raises depends on its
-    version.
-    """
-
-    def get(self, path: str) -> bytes:
-        """Return the answer of Orthanc's REST API to a GET request."""
-
-    def post(self, path: str, body: str) -> bytes:
-        """Return the answer of Orthanc's REST API to a POST request."""
-
-    def dicom_to_json(self, dicom: bytes) -> str:
-        """Return a DICOM file as JSON: tag → text, or list of items."""
-
-
-class WorklistQuery(Protocol):
-    """A query, as Orthanc passes it to the plugin."""
-
-    def WorklistGetDicomQuery(self) -> bytes:
-        """Return its DICOM file."""
-
-
-class WorklistAnswers(Protocol):
-    """The answers to a query, as Orthanc passes them to the plugin."""
-
-    def WorklistAddAnswer(self, query: WorklistQuery, dicom: bytes) -> None:
-        """Add a worklist file."""
-
-    def WorklistMarkIncomplete(self) -> None:
-        """End with the DICOM status Cancel."""
 
 
 # --- matching ---------------------------------------------------------
@@ -2474,6 +2487,12 @@ class Worklist:
             if not item.steps or any(map(kept, item.steps))]
         return whole, len(found) - len(whole)
 
+    def has_steps_for(self, calling: str) -> bool:
+        """Return whether a modality is the station of any step."""
+        return any(
+            _is_for(step, calling)
+            for item in self._usable().items for step in item.steps)
+
     def _usable(self) -> Snapshot:
         snapshot = self._snapshot
         if snapshot is None:
@@ -2591,7 +2610,8 @@ class Plugin:
             self, settings: Settings, host: Host,
             errors: Sequence[str] = ()):
         self._host = host
-        self._callers: set[str] = set()
+        self._callers: set[tuple[str, str]] = set()
+        self._filters_calling_aet = settings.filter_calling_aet
         self._worklist: Worklist | None = None
         self._refresher: Refresher | None = None
         self._notifier: Notifier | None = None
@@ -2621,13 +2641,15 @@ class Plugin:
 
     def on_worklist(
             self, answers: WorklistAnswers, query: WorklistQuery,
-            calling: str, called: str) -> None:
+            calling: str, called: str, address: str = '') -> None:
         """Answer the query of a modality, as Orthanc's callback.
 
         Parameters
         ----------
         calling, called
             The AE titles of the modality and of Orthanc.
+        address
+            The IP address of the modality, if Orthanc tells it.
 
         Raises
         ------
@@ -2636,7 +2658,7 @@ class Plugin:
             that no other exception may be raised: it may hold patient data.
         """
         try:
-            self._answer(answers, query, calling)
+            self._answer(answers, query, calling, address)
         except (Unavailable, QueryError) as error:
             raise Unavailable(f"{SECTION}: {error}") from None
         except Exception as error:
@@ -2644,7 +2666,7 @@ class Plugin:
 
     def _answer(
             self, answers: WorklistAnswers, query: WorklistQuery,
-            calling: str) -> None:
+            calling: str, address: str) -> None:
         if not self._worklist:
             raise Unavailable("the configuration has errors")
         keys = read_dataset(
@@ -2652,19 +2674,25 @@ class Plugin:
         found, removed = self._worklist.find(keys, calling)
         for item in found:
             answers.WorklistAddAnswer(query, item.dicom)
+        caller = _describe_caller(calling, address)
         if removed:
-            self._log_removed(_make_printable(calling))
-            answers.WorklistMarkIncomplete()
-
-    def _log_removed(self, calling: str) -> None:
-        """Log once for each modality that it does not get all answers."""
-        if (calling not in self._callers
-                and len(self._callers) < MAXIMUM_CALLERS):
-            self._callers.add(calling)
-            log.error(
+            self._log_once(
                 "answers to %s are missing because Orthanc compares keys of"
                 " the query in its own way; load health_orthanc.lua as well",
-                calling)
+                caller)
+            answers.WorklistMarkIncomplete()
+        if self._filters_calling_aet and not self._worklist.has_steps_for(
+                calling):
+            self._log_once(
+                "no step is for %s, which has queried the worklist: its AE"
+                " title is not the station AE title of any open step", caller)
+
+    def _log_once(self, text: str, caller: str) -> None:
+        """Log what is wrong with a modality once."""
+        if ((text, caller) not in self._callers
+                and len(self._callers) < MAXIMUM_CALLERS):
+            self._callers.add((text, caller))
+            log.error(text, caller)
 
     def add_stable(self, study: str) -> None:
         """Take note of a study that Orthanc reports as stable."""
@@ -2677,8 +2705,11 @@ class Plugin:
             self._notifier.add_deleted(study)
 
 
-def _make_printable(calling: str) -> str:
-    return re.sub(r'[^!-~]', '?', calling[:16])
+def _describe_caller(calling: str, address: str) -> str:
+    """Return an AE title, and the address that has stated it."""
+    title = re.sub(r'[^!-~]', '?', calling[:16])
+    address = re.sub(r'[^0-9A-Fa-f.:]', '?', address[:45])
+    return f'{title} ({address})' if address else title
 
 
 # --- health_orthanc ---------------------------------------------------
@@ -2738,6 +2769,26 @@ class ChangeListener:
             self._plugin.add_deleted(resource)
 
 
+def register_worklist(plugin: Plugin) -> None:
+    """Register the callback for worklist queries.
+
+    Orthanc 1.12.10 and later also tells where a query comes from.
+    """
+    if not (hasattr(orthanc, 'RegisterWorklistCallback2')
+            and orthanc.CheckVersionAdvanced(1, 12, 10)):
+        orthanc.RegisterWorklistCallback(plugin.on_worklist)
+        return
+
+    def on_worklist(
+            answers: WorklistAnswers, query: WorklistQuery,
+            connection: WorklistConnection) -> None:
+        plugin.on_worklist(
+            answers, query, connection.GetConnectionRemoteAet(),
+            connection.GetConnectionCalledAet(),
+            connection.GetConnectionRemoteIp())
+    orthanc.RegisterWorklistCallback2(on_worklist)
+
+
 def register() -> Plugin:
     """Read the configuration and register the callbacks."""
     log.handlers = [OrthancLogHandler()]
@@ -2756,7 +2807,7 @@ def register() -> Plugin:
             " configuration is corrected")
     plugin = Plugin(settings, OrthancHost(), errors)
     plugin.load()
-    orthanc.RegisterWorklistCallback(plugin.on_worklist)
+    register_worklist(plugin)
     orthanc.RegisterOnChangeCallback(ChangeListener(plugin).on_change)
     return plugin
 

@@ -34,6 +34,8 @@ class Series(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     operators_name = fields.Char("Operators", readonly=True)
     series_date = fields.Date("Date", readonly=True)
     series_time = fields.Time("Time", readonly=True)
+    # JSON, as `store` writes it
+    request_attributes = fields.Text("Request Attributes", readonly=True)
     malformed_tags = fields.Text(
         "Malformed Tags", readonly=True,
         states={'invisible': ~Bool(Eval('malformed_tags'))})

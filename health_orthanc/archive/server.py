@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orthanc servers: settings, connection check, plugin keys"""
 
+import json
 import logging
 import secrets
 from itertools import count
@@ -159,6 +160,8 @@ class Server(
         help="Identifies the Orthanc plugin of this server.")
     last_notification = fields.DateTime("Last Notification", readonly=True)
     version = fields.Char("Version", readonly=True)
+    # JSON, as Orthanc's option ExtraMainDicomTags
+    unlisted_tags = fields.Text("Tags Not Listed", readonly=True)
     version_note = fields.Function(
         fields.Text("Version Note"), 'get_version_note')
     aetitle = fields.Char("AE Title", readonly=True)
@@ -265,26 +268,34 @@ class Server(
             return describe(self.check_error_kind)
 
     def get_version_note(self, name):
-        return self.describe_version(self.version) or None
+        return self.describe_version(
+            self.version, self.unlisted_tags) or None
 
     @staticmethod
-    def describe_version(version):
-        """Return what to know about a version of Orthanc, in the user's words.
+    def describe_version(version, unlisted_tags=None):
+        """Return what to know about an Orthanc, in the user's words.
 
         Parameters
         ----------
         version : str or None
+        unlisted_tags : str or None
+            As in the field.
 
         Returns
         -------
         str
             Empty if there is nothing to know.
         """
-        if not version or not has_known_vulnerabilities(version):
-            return ''
-        return gettext(
-            'health_orthanc.msg_server_vulnerable', version=version,
-            safe='.'.join(map(str, FIRST_SAFE_VERSION)))
+        notes = []
+        if version and has_known_vulnerabilities(version):
+            notes.append(gettext(
+                    'health_orthanc.msg_server_vulnerable', version=version,
+                    safe='.'.join(map(str, FIRST_SAFE_VERSION))))
+        if unlisted_tags:
+            notes.append(gettext(
+                    'health_orthanc.msg_server_unlisted_tags',
+                    tags=unlisted_tags))
+        return '\n'.join(notes)
 
     @classmethod
     def get_studies_count(cls, servers, name):
@@ -654,6 +665,9 @@ class Server(
             'version': info.version,
             'aetitle': info.dicom_aet,
             'plugins': '\n'.join(sorted(info.plugins)),
+            'unlisted_tags': (
+                json.dumps(info.unlisted_tags) if info.unlisted_tags
+                else None),
             'validated': True,
             'check_error_kind': None,
             'last_check': now(),

@@ -53,6 +53,8 @@ class Study(
         "are in another character set than they say. A link never depends on "
         "such a name.")
     patient_id = fields.Char("Patient ID", readonly=True)
+    issuer_of_patient_id = fields.Char("Issuer of Patient ID", readonly=True)
+    other_patient_ids = fields.Char("Other Patient IDs", readonly=True)
     patient_birth_date = fields.Date("Birth Date", readonly=True)
     patient_sex = fields.Char("Sex", readonly=True)
     date = fields.Date("Date", readonly=True)
@@ -81,6 +83,9 @@ class Study(
     server_label = fields.Function(
         fields.Char("Server"), 'get_server_label',
         searcher='search_server_label')
+    labels = fields.Char(
+        "Labels", readonly=True,
+        help="The labels of the study in Orthanc, from version 1.12.")
     last_update = fields.DateTime("Last Update", readonly=True)
     stable = fields.Boolean(
         "Stable", readonly=True,

@@ -14,7 +14,9 @@ from trytond.transaction import Transaction
 
 from .rows import fetch_rows
 
-__all__ = ['bulk_tasks', 'queue_once']
+__all__ = [
+    'bulk_tasks', 'have_workers', 'is_first_call', 'queue_once',
+    'without_task']
 
 
 # Without workers, the process that has queued a task runs it at once.  If it
@@ -50,19 +52,88 @@ def queue_once(records, name, push):
     if not records:
         return
     table = records[0].__table__()
-    column = getattr(table, name)
+    cursor = Transaction().connection.cursor()
+    for record in without_task(records, name):
+        task, = push(record)
+        cursor.execute(*table.update(
+                [getattr(table, name)], [task],
+                where=table.id == record.id))
+
+
+def without_task(records, name):
+    """Return the records that have no task of a kind waiting.
+
+    Parameters
+    ----------
+    records : list of ModelSQL
+    name : str
+        As for `queue_once`.
+
+    Returns
+    -------
+    list of ModelSQL
+    """
+    if not records:
+        return []
+    table = records[0].__table__()
     queue = Pool().get('ir.queue').__table__()
     # Not from the records: it is written by SQL
     waiting = {id_ for id_, in fetch_rows(
-            table.join(queue, condition=queue.id == column).select(
+            table.join(
+                queue, condition=queue.id == getattr(table, name)).select(
                 table.id, where=reduce_ids(table.id, list(map(int, records)))
                 & _is_waiting(queue)))}
-    cursor = Transaction().connection.cursor()
-    for record in records:
-        if record.id not in waiting:
-            task, = push(record)
-            cursor.execute(*table.update(
-                    [column], [task], where=table.id == record.id))
+    return [r for r in records if r.id not in waiting]
+
+
+def have_workers():
+    """Return whether tasks are run by workers, and nobody waits for them.
+
+    Returns
+    -------
+    bool
+    """
+    return queue_.has_worker
+
+
+class _Calls:
+    "The calls of a transaction, which it keeps as one of its data managers"
+
+    def __init__(self):
+        self.names = set()
+
+    def __eq__(self, other):
+        return isinstance(other, _Calls)
+
+    def tpc_begin(self, transaction):
+        pass
+
+    commit = tpc_vote = tpc_begin
+
+    def tpc_finish(self, transaction):
+        self.names.clear()
+
+    tpc_abort = tpc_finish
+
+
+def is_first_call(name):
+    """Return whether it is called with a name for the first time.
+
+    It is again after the transaction was committed or rolled back.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    bool
+    """
+    names = Transaction().join(_Calls()).names
+    if name in names:
+        return False
+    names.add(name)
+    return True
 
 
 def _is_waiting(queue):

@@ -47,6 +47,10 @@ def study_attributes(study):
     attributes = [
         a for s in series for a in s.get('RequestAttributes') or []
         if isinstance(a, dict)]
+    # Orthanc 1.11 lists them itself
+    attributes += [
+        a for s in study.series if s.request_attributes
+        for a in json.loads(s.request_attributes)]
     return StudyAttributes(
         study_uid=study.study_instance_UID or '',
         accession_number=study.accession_number or '',
@@ -57,10 +61,14 @@ def study_attributes(study):
         patient_name=study.patient_name or '',
         letters_lost=bool(study.letters_lost),
         patient_id=study.patient_id or '',
-        issuer=_text(notified, 'IssuerOfPatientID'),
+        issuer=(
+            _text(notified, 'IssuerOfPatientID')
+            or study.issuer_of_patient_id or ''),
         other_patient_ids=frozenset(filter(None, (
-                    clean_text(text) for text in _text(
-                        notified, 'OtherPatientIDs').split('\\')))),
+                    clean_text(text) for texts in [
+                        _text(notified, 'OtherPatientIDs'),
+                        study.other_patient_ids or '']
+                    for text in texts.split('\\')))),
         birth_date=study.patient_birth_date,
         birth_date_text=_malformed(study, 'PatientBirthDate'),
         sex=study.patient_sex or '',

@@ -33,6 +33,11 @@ LIMIT = 1000
 OVERDUE = dt.timedelta(hours=20)
 
 
+# Values that change while the images stay the same: labels, and those that an
+# Orthanc begins to list.  When images change, the time of the study does, too.
+_NO_CHANGES = {'labels', 'issuer_of_patient_id', 'other_patient_ids'}
+
+
 def requeue_changed(known, values):
     """Queue the studies whose values change.
 
@@ -47,7 +52,7 @@ def requeue_changed(known, values):
         study = known.get(id_)
         if study and _is_comparable(study) and any(
                 getattr(study, name) != value
-                for name, value in found.items()):
+                for name, value in found.items() if name not in _NO_CHANGES):
             found['matched_at'] = None
 
 

@@ -31,9 +31,10 @@ from ..core.orthanc.resources import (
 from ..linking.link import match_due
 from ..linking.queue import mark_arrived, queue_overdue
 from .damaged_names import read_names, unread_studies
+from .instances import find_unknown_instances, store_instances
 from .store import (
-    find_unknown_instances, mark_missing_patients, mark_missing_studies,
-    store_instances, store_patients, store_series, store_studies)
+    mark_missing_patients, mark_missing_studies, store_patients, store_series,
+    store_studies)
 
 __all__ = ['Engine']
 

@@ -24,7 +24,7 @@ from ..core.orthanc.errors import OrthancError
 from ..core.orthanc.resources import InstanceResource, MalformedResource
 from ..core.secrets import SecretUnavailable
 from .engine import Engine
-from .store import store_study_instances
+from .instances import store_study_instances
 
 __all__ = ['Failure', 'Synchronization']
 

@@ -11,7 +11,7 @@ from trytond.transaction import Transaction
 from ..common.exceptions import orthanc_errors
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
-from .store import count_instances
+from .instances import count_instances
 
 __all__ = ['Series']
 

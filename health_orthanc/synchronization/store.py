@@ -7,11 +7,10 @@ takes a batch.  The number of SQL statements only grows with the number of
 changes.  Storing the same batch again changes nothing.
 """
 
+import json
 from collections import Counter, defaultdict
 
-from sql import Literal, Null
-from sql.aggregate import Count
-from sql.functions import CurrentTimestamp
+from sql import Null
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
@@ -22,12 +21,12 @@ from ..common.rows import (
 from ..common.transaction import now
 from ..linking.queue import requeue_changed
 from .damaged_names import with_read_name
+from .instances import mark_missing_instances
+from .lookup import ids_by_orthanc_id
 
 __all__ = [
-    'count_instances', 'find_unknown_instances', 'mark_missing_patients',
-    'mark_missing_studies', 'store_instances', 'store_patients',
-    'store_series', 'store_studies', 'store_study_instances', 'study_values',
-    'update_modalities']
+    'mark_missing_patients', 'mark_missing_studies', 'store_patients',
+    'store_series', 'store_studies', 'study_values', 'update_modalities']
 
 
 def store_patients(server, resources):
@@ -155,6 +154,8 @@ def study_values(resource, orthanc_patient):
         'listed_name': None,
         'letters_lost': None,
         'patient_id': patient.patient_id or None,
+        'issuer_of_patient_id': resource.issuer_of_patient_id or None,
+        'other_patient_ids': patient.other_patient_ids or None,
         'patient_birth_date': patient.birth_date,
         'patient_sex': patient.sex or None,
         'study_instance_UID': resource.study_instance_uid or None,
@@ -172,6 +173,7 @@ def study_values(resource, orthanc_patient):
         'performing_physician_name': (
             resource.performing_physician_name or None),
         'malformed_tags': _malformed_tags(resource),
+        'labels': ', '.join(resource.labels) or None,
         'last_update': resource.last_update,
         'stable': resource.is_stable,
         'missing_since': None,
@@ -240,7 +242,7 @@ def store_series(server, resources):
     """
     pool = Pool()
     Series = pool.get('gnuhealth.imaging_orthanc.study_series')
-    studies = _ids_by_orthanc_id(
+    studies = ids_by_orthanc_id(
         server, 'gnuhealth.imaging_orthanc.study',
         {r.study_orthanc_id for r in resources})
     resources = [r for r in resources if r.study_orthanc_id in studies]
@@ -257,7 +259,7 @@ def store_series(server, resources):
     update_modalities(studies.values())
     counts = Counter(
         series_created=len(created), series_updated=len(updated))
-    return counts + _mark_missing_instances(known, resources)
+    return counts + mark_missing_instances(known, resources)
 
 
 def _series_values(resource, study):
@@ -275,12 +277,18 @@ def _series_values(resource, study):
         'operators_name': resource.operators_name or None,
         'series_date': resource.date,
         'series_time': _without_fraction(resource.time),
+        'request_attributes': _request_attributes(resource),
         'malformed_tags': _malformed_tags(resource),
         'instances_count': len(resource.instance_ids),
         'last_update': resource.last_update,
         'stable': resource.is_stable,
         'missing_since': None,
         }
+
+
+def _request_attributes(resource):
+    named = [a.tags for a in resource.request_attributes if a.tags]
+    return json.dumps(named) if named else None
 
 
 def update_modalities(study_ids):
@@ -317,238 +325,6 @@ def update_modalities(study_ids):
     write_column(Study, 'modalities', by_text)
 
 
-def _mark_missing_instances(known, resources):
-    "Mark recorded instances that their series no longer hold"
-    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
-    listed = {
-        known[r.orthanc_id].id: set(r.instance_ids)
-        for r in resources if r.orthanc_id in known}
-    counts = count_instances(listed)
-    # Orthanc updates the time stamp of a series when an instance is added, but
-    # not when one is deleted. If stamp and count are equal, the instances are
-    # the same; otherwise they are compared.
-    stamped = {
-        known[r.orthanc_id].id for r in resources if r.orthanc_id in known
-        and known[r.orthanc_id].last_update != r.last_update}
-    doubtful = {
-        id_: found for id_, found in listed.items()
-        if counts.get(id_) and (
-            id_ in stamped or counts[id_] != len(found))}
-    gone = [
-        id_ for id_, series, orthanc_id in _present_instances(doubtful)
-        if orthanc_id not in doubtful[series]]
-    return Counter(instances_missing=Instance.mark_missing(gone))
-
-
-def count_instances(series_ids):
-    """Return the number of present instances that are recorded.
-
-    Parameters
-    ----------
-    series_ids : iterable of int
-
-    Returns
-    -------
-    dict of int
-        By the id of each series that has some.
-    """
-    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
-    table = Instance.__table__()
-    cursor = Transaction().connection.cursor()
-    counts = {}
-    for sub_ids in grouped_slice(list(series_ids)):
-        cursor.execute(*table.select(
-                table.series, Count(Literal('*')),
-                where=reduce_ids(table.series, sub_ids)
-                & (table.missing_since == Null),
-                group_by=table.series))
-        counts.update(cursor)
-    return counts
-
-
-def _present_instances(series_ids):
-    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
-    table = Instance.__table__()
-    cursor = Transaction().connection.cursor()
-    for sub_ids in grouped_slice(list(series_ids)):
-        cursor.execute(*table.select(
-                table.id, table.series, table.orthanc_UID,
-                where=reduce_ids(table.series, sub_ids)
-                & (table.missing_since == Null)))
-        yield from cursor.fetchall()
-
-
-def find_unknown_instances(server, resources):
-    """Return the instances of series that are not recorded.
-
-    Parameters
-    ----------
-    server : Server
-    resources : list of SeriesResource
-
-    Returns
-    -------
-    list of str
-        Orthanc ids.
-    """
-    series = _ids_by_orthanc_id(
-        server, 'gnuhealth.imaging_orthanc.study_series',
-        [r.orthanc_id for r in resources])
-    listed = {
-        series[r.orthanc_id]: r.instance_ids
-        for r in resources if r.orthanc_id in series}
-    counts = count_instances(listed)
-    differing = [
-        id_ for id_, found in listed.items()
-        if counts.get(id_, 0) != len(found)]
-    recorded = {
-        orthanc_id for _, _, orthanc_id in _present_instances(
-            [id_ for id_ in differing if counts.get(id_)])}
-    return [
-        orthanc_id for id_ in differing for orthanc_id in listed[id_]
-        if orthanc_id not in recorded]
-
-
-def store_instances(server, resources):
-    """Create or update instances of stored series.
-
-    Users cannot write any field of instances.  Therefore SQL is used, which
-    keeps the rules of the model (unique in the series, user and time).
-
-    Parameters
-    ----------
-    server : Server
-    resources : list of InstanceResource
-
-    Returns
-    -------
-    Counter
-    """
-    series = _ids_by_orthanc_id(
-        server, 'gnuhealth.imaging_orthanc.study_series',
-        {r.series_orthanc_id for r in resources})
-    resources = {
-        r.orthanc_id: r for r in resources if r.series_orthanc_id in series}
-    if not resources:
-        return Counter()
-    _lock_series(list(series.values()))
-    known = _known_instances(series.values(), resources)
-    rows = {
-        id_: _instance_row(r, series[r.series_orthanc_id])
-        for id_, r in resources.items()}
-    created = [row for id_, row in rows.items() if id_ not in known]
-    changed = [
-        (known[id_][0], row) for id_, row in rows.items()
-        if id_ in known and known[id_][1:-1] != row]
-    found = [
-        known[id_][0] for id_, row in rows.items()
-        if id_ in known and known[id_][1:-1] == row and known[id_][-1]]
-    insert_rows(
-        Pool().get('gnuhealth.imaging_orthanc.series_instances'),
-        [dict(zip(_INSTANCE_COLUMNS, row)) for row in created])
-    _update_instances(changed)
-    _unmark_instances(found)
-    return Counter(
-        instances_created=len(created),
-        instances_updated=len(changed) + len(found))
-
-
-def store_study_instances(server, study, resources):
-    """Store all instances of a study, and mark others as missing.
-
-    Parameters
-    ----------
-    server : Server
-    study : Study
-    resources : list of InstanceResource
-
-    Returns
-    -------
-    Counter
-    """
-    pool = Pool()
-    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
-    Instance = pool.get('gnuhealth.imaging_orthanc.series_instances')
-    series = Series.search([('study', '=', study.id)])
-    listed = {s.orthanc_UID: set() for s in series}
-    for resource in resources:
-        listed.get(resource.series_orthanc_id, set()).add(resource.orthanc_id)
-    by_id = {s.id: listed[s.orthanc_UID] for s in series}
-    missing = Instance.mark_missing([
-            id_ for id_, series_id, orthanc_id in _present_instances(by_id)
-            if orthanc_id not in by_id[series_id]])
-    by_count = defaultdict(list)
-    for one in series:
-        if one.instances_count != len(by_id[one.id]):
-            by_count[len(by_id[one.id])].append(one.id)
-    write_column(Series, 'instances_count', by_count)
-    return Counter(instances_missing=missing) + store_instances(
-        server, resources)
-
-
-_INSTANCE_COLUMNS = [
-    'series', 'orthanc_UID', 'sop_instance_UID', 'instance_number',
-    'image_position_patient', 'number_of_frames']
-
-
-def _instance_row(resource, series):
-    return (
-        series, resource.orthanc_id, resource.sop_instance_uid or None,
-        resource.number,
-        resource.image_position_patient.replace('\\', ', ') or None,
-        resource.number_of_frames)
-
-
-def _lock_series(ids):
-    "Lock series, so that no other transaction stores their instances"
-    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
-    table = Series.__table__()
-    cursor = Transaction().connection.cursor()
-    for sub_ids in grouped_slice(sorted(ids)):
-        cursor.execute(*table.update(
-                [table.id], [table.id], where=reduce_ids(table.id, sub_ids)))
-
-
-def _known_instances(series_ids, orthanc_ids):
-    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
-    table = Instance.__table__()
-    cursor = Transaction().connection.cursor()
-    series_ids = set(series_ids)
-    columns = [getattr(table, name) for name in _INSTANCE_COLUMNS]
-    known = {}
-    for sub_ids in grouped_slice(list(orthanc_ids)):
-        cursor.execute(*table.select(
-                table.id, *columns, table.missing_since,
-                where=table.orthanc_UID.in_(list(sub_ids))))
-        known.update(
-            (row[2], tuple(row)) for row in cursor if row[1] in series_ids)
-    return known
-
-
-def _update_instances(updated):
-    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
-    table = Instance.__table__()
-    cursor = Transaction().connection.cursor()
-    columns = [getattr(table, name) for name in _INSTANCE_COLUMNS]
-    for id_, row in updated:
-        cursor.execute(*table.update(
-                [*columns, table.missing_since, table.write_uid,
-                    table.write_date],
-                [*row, Null, 0, CurrentTimestamp()], where=table.id == id_))
-
-
-def _unmark_instances(ids):
-    "Unmark instances that the server holds again"
-    Instance = Pool().get('gnuhealth.imaging_orthanc.series_instances')
-    table = Instance.__table__()
-    cursor = Transaction().connection.cursor()
-    for sub_ids in grouped_slice(ids):
-        cursor.execute(*table.update(
-                [table.missing_since, table.write_uid, table.write_date],
-                [Null, 0, CurrentTimestamp()],
-                where=reduce_ids(table.id, sub_ids)))
-
-
 def mark_missing_studies(server, orthanc_ids):
     """Mark studies, their series and instances as missing.
 
@@ -564,7 +340,7 @@ def mark_missing_studies(server, orthanc_ids):
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     Series = pool.get('gnuhealth.imaging_orthanc.study_series')
-    ids = list(_ids_by_orthanc_id(
+    ids = list(ids_by_orthanc_id(
             server, 'gnuhealth.imaging_orthanc.study', orthanc_ids).values())
     if not ids:
         return Counter()
@@ -600,22 +376,3 @@ def mark_missing_patients(server):
             [table.missing_since], [now()],
             where=(table.server == server.id)
             & (table.missing_since == Null) & ~table.id.in_(present)))
-
-
-def _ids_by_orthanc_id(server, model, orthanc_ids):
-    "Return the record ids of studies or series, by their Orthanc ids"
-    Model = Pool().get(model)
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    table = Model.__table__()
-    study = table if Model is Study else Study.__table__()
-    source = table if Model is Study else table.join(
-        study, condition=table.study == study.id)
-    cursor = Transaction().connection.cursor()
-    found = {}
-    for sub_ids in grouped_slice(list(orthanc_ids)):
-        cursor.execute(*source.select(
-                table.orthanc_UID, table.id,
-                where=table.orthanc_UID.in_(list(sub_ids))
-                & (study.server == server.id)))
-        found.update(cursor)
-    return found

@@ -3,9 +3,10 @@
 """Images on the screen, under the rights of GNU Health"""
 
 from . import (
-    cron, dicomweb_routes, memory, rights, routes, search, session,
-    viewer_access)
+    cron, dicomweb_routes, memory, ohif, ohif_routes, rights, routes, search,
+    session, thumbnail, timeline, viewable, viewer_access)
 
 __all__ = [
-    'cron', 'dicomweb_routes', 'memory', 'rights', 'routes', 'search',
-    'session', 'viewer_access']
+    'cron', 'dicomweb_routes', 'memory', 'ohif', 'ohif_routes', 'rights',
+    'routes', 'search', 'session', 'thumbnail', 'timeline', 'viewable',
+    'viewer_access']

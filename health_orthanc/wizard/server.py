@@ -151,7 +151,8 @@ class AddServer(RestrictedWizardMixin, Wizard):
                     version=info.version,
                     name=info.name or info.dicom_aet,
                     plugins=', '.join(sorted(info.plugins)) or '–'),
-                Server.describe_version(info.version)]))
+                Server.describe_version(
+                    server.version, server.unlisted_tags)]))
 
     def default_success(self, fields):
         "Show what was found: name, version and plugins"

@@ -27,6 +27,11 @@ class Request(metaclass=PoolMeta):
     def default_show_worklist_text():
         return False
 
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        Pool().get('gnuhealth.orthanc.config').follow_orders()
+
     def get_worklist_text(self, name):
         Entry = Pool().get('gnuhealth.imaging.worklist.entry')
         with without_check_access():

@@ -14,7 +14,8 @@ from trytond.transaction import without_check_access
 
 from ..common.exceptions import (
     ServerDeleteError, ServerValidationError, describe)
-from ..common.tasks import queue_once
+from ..common.tasks import (
+    have_workers, is_first_call, queue_once, without_task)
 
 __all__ = ['Server']
 
@@ -138,6 +139,25 @@ class Server(metaclass=PoolMeta):
                     ('worklist_mode', '!=', 'none'),
                     ('id', 'in', Placement.servers()),
                     ]))
+
+    @classmethod
+    @without_check_access
+    def follow_orders(cls):
+        """Queue updates of the worklists, because orders have changed.
+
+        They are then some seconds behind, and not a minute.  Without workers
+        nothing is queued: whoever has changed an order would wait for
+        Orthanc.
+
+        The server is not written, unlike by `queue_once`: people who change
+        orders at the same time would wait for each other.  A task that the
+        scheduler has queued keeps others away while no worker runs.
+        """
+        if not have_workers() or not is_first_call('follow_orders'):
+            return
+        servers = cls.search([('worklist_mode', '=', 'rest')])
+        for server in without_task(servers, 'worklist_task'):
+            cls.__queue__.update_worklist([server])
 
     @classmethod
     def _update_worklists_later(cls, servers):

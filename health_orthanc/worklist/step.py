@@ -44,6 +44,22 @@ class ProcedureStep(metaclass=PoolMeta):
                 })
 
     @classmethod
+    def create(cls, vlist):
+        steps = super().create(vlist)
+        Pool().get('gnuhealth.orthanc.config').follow_orders()
+        return steps
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        Pool().get('gnuhealth.orthanc.config').follow_orders()
+
+    @classmethod
+    def delete(cls, steps):
+        super().delete(steps)
+        Pool().get('gnuhealth.orthanc.config').follow_orders()
+
+    @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
             ('/tree', 'visual',

@@ -18,6 +18,7 @@ import logging
 import orthanc
 
 from .errors import locate_error
+from .host import WorklistAnswers, WorklistConnection, WorklistQuery
 from .log import log
 from .plugin import Plugin
 from .settings import SECTION, index_folder, read_settings
@@ -77,6 +78,26 @@ class ChangeListener:
             self._plugin.add_deleted(resource)
 
 
+def register_worklist(plugin: Plugin) -> None:
+    """Register the callback for worklist queries.
+
+    Orthanc 1.12.10 and later also tells where a query comes from.
+    """
+    if not (hasattr(orthanc, 'RegisterWorklistCallback2')
+            and orthanc.CheckVersionAdvanced(1, 12, 10)):
+        orthanc.RegisterWorklistCallback(plugin.on_worklist)
+        return
+
+    def on_worklist(
+            answers: WorklistAnswers, query: WorklistQuery,
+            connection: WorklistConnection) -> None:
+        plugin.on_worklist(
+            answers, query, connection.GetConnectionRemoteAet(),
+            connection.GetConnectionCalledAet(),
+            connection.GetConnectionRemoteIp())
+    orthanc.RegisterWorklistCallback2(on_worklist)
+
+
 def register() -> Plugin:
     """Read the configuration and register the callbacks."""
     log.handlers = [OrthancLogHandler()]
@@ -95,7 +116,7 @@ def register() -> Plugin:
             " configuration is corrected")
     plugin = Plugin(settings, OrthancHost(), errors)
     plugin.load()
-    orthanc.RegisterWorklistCallback(plugin.on_worklist)
+    register_worklist(plugin)
     orthanc.RegisterOnChangeCallback(ChangeListener(plugin).on_change)
     return plugin
 

@@ -30,6 +30,19 @@ class WorklistQuery(Protocol):
         """Return its DICOM file."""
 
 
+class WorklistConnection(Protocol):
+    """Where a query comes from (Orthanc 1.12.10)."""
+
+    def GetConnectionRemoteAet(self) -> str:
+        """Return the AE title of the modality."""
+
+    def GetConnectionCalledAet(self) -> str:
+        """Return the AE title that it has called."""
+
+    def GetConnectionRemoteIp(self) -> str:
+        """Return its IP address."""
+
+
 class WorklistAnswers(Protocol):
     """The answers to a query, as Orthanc passes them to the plugin."""
 

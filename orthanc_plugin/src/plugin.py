@@ -33,7 +33,8 @@ class Plugin:
             self, settings: Settings, host: Host,
             errors: Sequence[str] = ()):
         self._host = host
-        self._callers: set[str] = set()
+        self._callers: set[tuple[str, str]] = set()
+        self._filters_calling_aet = settings.filter_calling_aet
         self._worklist: Worklist | None = None
         self._refresher: Refresher | None = None
         self._notifier: Notifier | None = None
@@ -63,13 +64,15 @@ class Plugin:
 
     def on_worklist(
             self, answers: WorklistAnswers, query: WorklistQuery,
-            calling: str, called: str) -> None:
+            calling: str, called: str, address: str = '') -> None:
         """Answer the query of a modality, as Orthanc's callback.
 
         Parameters
         ----------
         calling, called
             The AE titles of the modality and of Orthanc.
+        address
+            The IP address of the modality, if Orthanc tells it.
 
         Raises
         ------
@@ -78,7 +81,7 @@ class Plugin:
             that no other exception may be raised: it may hold patient data.
         """
         try:
-            self._answer(answers, query, calling)
+            self._answer(answers, query, calling, address)
         except (Unavailable, QueryError) as error:
             raise Unavailable(f"{SECTION}: {error}") from None
         except Exception as error:
@@ -86,7 +89,7 @@ class Plugin:
 
     def _answer(
             self, answers: WorklistAnswers, query: WorklistQuery,
-            calling: str) -> None:
+            calling: str, address: str) -> None:
         if not self._worklist:
             raise Unavailable("the configuration has errors")
         keys = read_dataset(
@@ -94,19 +97,25 @@ class Plugin:
         found, removed = self._worklist.find(keys, calling)
         for item in found:
             answers.WorklistAddAnswer(query, item.dicom)
+        caller = _describe_caller(calling, address)
         if removed:
-            self._log_removed(_make_printable(calling))
-            answers.WorklistMarkIncomplete()
-
-    def _log_removed(self, calling: str) -> None:
-        """Log once for each modality that it does not get all answers."""
-        if (calling not in self._callers
-                and len(self._callers) < MAXIMUM_CALLERS):
-            self._callers.add(calling)
-            log.error(
+            self._log_once(
                 "answers to %s are missing because Orthanc compares keys of"
                 " the query in its own way; load health_orthanc.lua as well",
-                calling)
+                caller)
+            answers.WorklistMarkIncomplete()
+        if self._filters_calling_aet and not self._worklist.has_steps_for(
+                calling):
+            self._log_once(
+                "no step is for %s, which has queried the worklist: its AE"
+                " title is not the station AE title of any open step", caller)
+
+    def _log_once(self, text: str, caller: str) -> None:
+        """Log what is wrong with a modality once."""
+        if ((text, caller) not in self._callers
+                and len(self._callers) < MAXIMUM_CALLERS):
+            self._callers.add((text, caller))
+            log.error(text, caller)
 
     def add_stable(self, study: str) -> None:
         """Take note of a study that Orthanc reports as stable."""
@@ -119,5 +128,8 @@ class Plugin:
             self._notifier.add_deleted(study)
 
 
-def _make_printable(calling: str) -> str:
-    return re.sub(r'[^!-~]', '?', calling[:16])
+def _describe_caller(calling: str, address: str) -> str:
+    """Return an AE title, and the address that has stated it."""
+    title = re.sub(r'[^!-~]', '?', calling[:16])
+    address = re.sub(r'[^0-9A-Fa-f.:]', '?', address[:45])
+    return f'{title} ({address})' if address else title

@@ -168,6 +168,12 @@ class Worklist:
             if not item.steps or any(map(kept, item.steps))]
         return whole, len(found) - len(whole)
 
+    def has_steps_for(self, calling: str) -> bool:
+        """Return whether a modality is the station of any step."""
+        return any(
+            _is_for(step, calling)
+            for item in self._usable().items for step in item.steps)
+
     def _usable(self) -> Snapshot:
         snapshot = self._snapshot
         if snapshot is None:

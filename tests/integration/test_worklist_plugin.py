@@ -250,6 +250,7 @@ HARD_QUERIES = [
     ({STEP: {DATE: '20261123 - 20261124'}}, '23', ''),
     ({STEP: {STATION: 'CT1'}}, '13', '1'),
     ({STEP: {DATE: '*'}}, '123', None),
+    ({'PatientBirthDate': '*'}, '123', None),
     ]
 
 
@@ -356,6 +357,11 @@ def test_modalities_get_their_own_steps(his, serve):
     assert ids(orthanc, calling='CT1') == ['S1']
     assert ids(orthanc, calling='CT2') == ['S2']
     assert ids(orthanc, calling='MR1') == []
+    says(orthanc, 'no step is for MR1')
+    # From Orthanc 1.12.10 on, and where it has queried from
+    version = orthanc.get('/system')['Version']
+    knows = tuple(map(int, version.split('.'))) >= (1, 12, 10)
+    assert bool(lines(orthanc, 'MR1 (127.0.0.1)')) == knows
 
 
 def test_modalities_that_orthanc_does_not_know_are_refused(his, serve):

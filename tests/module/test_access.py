@@ -147,7 +147,9 @@ class CompletenessTestCase(OrthancTestCase):
                     name: self.db_name if name == 'database_name' else '1'
                     for name in rule.arguments})
             methods = rule.methods - {'OPTIONS'}
-            if url.endswith('/orthanc/download'):
+            if url.endswith((
+                        '/orthanc/download', '/orthanc/view',
+                        '/orthanc/view.js')):
                 # A page without anything in it
                 methods -= {'GET', 'HEAD'}
             for method in methods:
@@ -158,8 +160,10 @@ class CompletenessTestCase(OrthancTestCase):
                         response = self.client().open(
                             url, method=method, data='{}',
                             headers={'Authorization': authorization})
-                        # Those for monitoring are switched off
-                        off = url.endswith(('/metrics', '/health'))
+                        # Those for monitoring are switched off, and there
+                        # is no viewer
+                        off = url.endswith(('/metrics', '/health')) or (
+                            '/orthanc/viewer/' in url)
                         self.assertIn(
                             response.status_code,
                             {404} if off else {401, 403})

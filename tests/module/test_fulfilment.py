@@ -185,6 +185,21 @@ class FulfilmentTestCase(OrthancTestCase):
             [s.state for s in order.steps], ['completed', 'scheduled'])
 
     @with_transaction()
+    def test_the_steps_that_orthanc_lists_are_completed_without_a_plugin(self):
+        order = create_order(requested=True)
+        first, = order.steps
+        Pool().get(STEP).create([{
+                    'request': order.id, 'modality': first.modality,
+                    'station_aetitle': 'CT1'}])
+        study = self.study()
+        study.server.new_plugin_key()
+        create_series(study, modality='CT', request_attributes=json.dumps(
+                [{'ScheduledProcedureStepID': first.step_id}]))
+        self.link(study, request=order.id)
+        self.assertEqual(
+            [s.state for s in order.steps], ['completed', 'scheduled'])
+
+    @with_transaction()
     def test_what_the_plugin_will_tell_of_steps_is_awaited(self):
         days = dt.timedelta(days=1)
         for given, updated, state in [

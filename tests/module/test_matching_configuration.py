@@ -105,3 +105,24 @@ class MatchingConfigurationTestCase(OrthancTestCase):
                     {'IssuerOfPatientID': issuer})}
             self.assertTrue(
                 self.evaluate(patient, **own).best.is_equal('patient_id'))
+
+    @with_transaction()
+    def test_the_issuer_that_orthanc_lists(self):
+        patient = create_patient(dob=BIRTH)
+        self.configure(issuers="OURS")
+        for issuer, is_ours in [('ELSEWHERE', False), ('OURS', True)]:
+            found = self.evaluate(
+                patient, issuer_of_patient_id=issuer).candidates[0]
+            self.assertEqual(found.is_equal('patient_id'), is_ours)
+
+    @with_transaction()
+    def test_other_ids_that_orthanc_lists(self):
+        patient = create_patient(dob=BIRTH)
+        values = {
+            'patient_id': 'ELSEWHERE1', 'patient_name': 'Irrtum^Otto',
+            'patient_birth_date': None, 'patient_sex': None}
+        self.assertFalse(self.evaluate(patient, **values).candidates)
+        found = self.evaluate(
+            patient, other_patient_ids=f'X\\{patient.puid}', **values)
+        self.assertEqual(
+            [c.candidate.patient.key for c in found.candidates], [patient.id])

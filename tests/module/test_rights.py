@@ -119,7 +119,10 @@ class RightsTestCase(_RolesTestCase):
             Right("start, complete, reject steps", buttons(
                     STEP, 'start', 'complete', 'reject')),
             Right("see studies and images, open viewers",
-                wizards('imaging_orthanc.open_viewer'),
+                wizards(
+                    'imaging_orthanc.open_viewer',
+                    'imaging_orthanc.view_images',
+                    'imaging_orthanc.all_images'),
                 [(STUDY, 'read', [study, ['date']]),
                     (INSTANCE, 'read', [instance, ['image']])],
                 [(STUDY, 'read', [other, ['date']]),

@@ -21,7 +21,7 @@ def own_routes():
 def address(rule, database):
     "Return a path of a route"
     path = rule.replace('<database_name>', database)
-    return re.sub('<int[^>]*>', '1', re.sub('<path:[^>]*>', 'studies', path))
+    return re.sub('<[^<>]*>', '1', re.sub('<path:[^>]*>', 'studies', path))
 
 
 class RoutesTestCase(AccessTestCase):

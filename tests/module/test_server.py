@@ -336,6 +336,24 @@ class CheckTestCase(OrthancTestCase):
             dt.datetime.now() - server.last_check, dt.timedelta(minutes=5))
 
     @with_transaction()
+    def test_tags_that_should_be_listed(self):
+        listed = {'Study': '0010,0021', 'Series': '0040,0275'}
+        with FakeOrthanc() as orthanc:
+            orthanc.script('/system', *(
+                    reply_json({
+                            **SYSTEM, 'Version': '1.13.0',
+                            'MainDicomTags': {**listed, **more}})
+                    for more in [{}, {'Study': '0008,1050;0010,0021'}]))
+            orthanc.script('/plugins', *2 * [reply_json([])])
+            server = self.check(orthanc.url)
+            self.assertIn(
+                '"ExtraMainDicomTags": '
+                '{"Study": ["PerformingPhysicianName"]}',
+                server.version_note)
+            Pool().get(SERVER).check_connection([server])
+        self.assertIsNone(Pool().get(SERVER)(server.id).version_note)
+
+    @with_transaction()
     def test_only_versions_with_known_vulnerabilities_have_a_note(self):
         for version, has_note in [
                 ('1.10.1', True), ('1.12.7', True), ('1.12.10', True),

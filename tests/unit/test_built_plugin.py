@@ -137,6 +137,32 @@ def test_a_warning_is_logged_as_such(load, configuration):
         'HealthOrthanc: "Databse" is unknown; did you mean "Database"?')
 
 
+@pytest.mark.parametrize('newer', [False, True])
+def test_the_caller_is_taken_from_what_orthanc_offers(
+        load, configuration, monkeypatch, newer):
+    monkeypatch.setattr(
+        Stub, 'RegisterWorklistCallback2', lambda self, callback:
+            self.callbacks.update(connection=callback), raising=False)
+    monkeypatch.setattr(
+        Stub, 'CheckVersionAdvanced', lambda self, *version:
+            newer and version == (1, 12, 10), raising=False)
+    plugin = load(configuration)
+    assert ('connection' in plugin.orthanc.callbacks) == newer
+    assert ('worklist' in plugin.orthanc.callbacks) != newer
+    if newer:
+        received = []
+        monkeypatch.setattr(
+            plugin.Plugin, 'on_worklist',
+            lambda self, *arguments: received.append(arguments))
+        plugin.orthanc.callbacks['connection'](
+            'answers', 'query', types.SimpleNamespace(
+                GetConnectionRemoteAet=lambda: 'CT1',
+                GetConnectionCalledAet=lambda: 'ORTHANC',
+                GetConnectionRemoteIp=lambda: '10.0.0.5'))
+        assert received == [
+            ('answers', 'query', 'CT1', 'ORTHANC', '10.0.0.5')]
+
+
 def test_queries_are_answered(load, configuration, his):
     file = entry_file()
     his.put(1, file)

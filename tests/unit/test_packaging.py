@@ -25,6 +25,7 @@ DATA = {'.cfg', '.fodt', '.js', '.po', '.svg', '.xml'}
 # The commands, and the files that they are in
 SCRIPTS = {
     'health-orthanc-audit-check': 'health_orthanc_audit_check',
+    'health-orthanc-viewer': 'health_orthanc_viewer',
     'sync_orthanc_server': 'sync_orthanc_server',
     'update_worklists_database': 'update_worklists_database',
     }
@@ -133,7 +134,7 @@ def test_wheel_holds_what_is_not_of_the_module(wheel_names):
     assert _shared(wheel_names) == deployed | {
         'orthanc_plugin/LICENSE', 'orthanc_plugin/health_orthanc.lua',
         'orthanc_plugin/health_orthanc.py', 'sao_custom/custom.js',
-        'scripts/sync_orthanc_server.py',
+        'scripts/health_orthanc_viewer.py', 'scripts/sync_orthanc_server.py',
         'scripts/update_worklists_database.py',
         'scripts/worklists_service_demo.sh'}
 

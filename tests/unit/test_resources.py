@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.orthanc.resources import (
-    Change, ChangePage, InstanceResource, MalformedResource, PatientTags,
-    SeriesResource, StudyResource)
+    MAXIMUM_ITEMS, Change, ChangePage, InstanceResource, MalformedResource,
+    PatientTags, RequestAttributes, SeriesResource, StudyResource)
 
 STUDY = {
-    'ID': 'study', 'IsStable': True, 'LastUpdate': '20261122T002249',
+    'ID': 'study', 'IsStable': True, 'Labels': ['teaching', 'reported'],
+    'LastUpdate': '20261122T002249',
     'MainDicomTags': {
         'AccessionNumber': 'A1', 'InstitutionName': 'Clinic',
+        'IssuerOfPatientID': 'CLINIC',
         'PerformingPhysicianName': 'Roe^Richard',
         'ReferringPhysicianName': 'Doe^Jane^^Dr.',
         'RequestedProcedureDescription': 'CT chest',
@@ -37,6 +39,11 @@ SERIES = {
         'BodyPartExamined': 'CHEST', 'Manufacturer': 'Maker',
         'Modality': 'CT', 'OperatorsName': 'Doe^Jane\\Roe^Richard',
         'PerformingPhysicianName': 'Roe^Richard', 'ProtocolName': 'Routine',
+        'RequestAttributesSequence': [
+            {'AccessionNumber': 'A1', 'RequestedProcedureID': 'R1',
+                'ScheduledProcedureStepID': ' S1 ', 'StudyInstanceUID': '1.2',
+                'ScheduledProtocolCodeSequence': []},
+            {'ScheduledProcedureStepID': 'S2'}],
         'SeriesDate': '20240102', 'SeriesDescription': 'axial',
         'SeriesInstanceUID': '1.2.3.4', 'SeriesNumber': '5 ',
         'SeriesTime': '1012', 'StationName': 'CT1'},
@@ -85,6 +92,7 @@ def test_study():
         requesting_physician="JOHN SMITH",
         requested_procedure_description='CT chest',
         performing_physician_name="Roe, Richard",
+        issuer_of_patient_id='CLINIC',
         patient=PatientTags(
             name='Yamada^Tarou=山田^太郎',
             display_name="Yamada, Tarou (山田 太郎)",
@@ -95,6 +103,7 @@ def test_study():
         series_ids=('series', 'other'),
         is_stable=True,
         last_update=dt.datetime(2026, 11, 22, 0, 22, 49),
+        labels=('reported', 'teaching'),
         malformed=())
 
 
@@ -112,6 +121,9 @@ def test_series():
         manufacturer='Maker',
         operators_name="Doe, Jane; Roe, Richard",
         performing_physician_name="Roe, Richard",
+        request_attributes=(
+            RequestAttributes('1.2', 'A1', 'R1', 'S1'),
+            RequestAttributes('', '', '', 'S2')),
         date=dt.date(2024, 1, 2),
         time=dt.time(10, 12),
         instance_ids=('instance',),
@@ -119,6 +131,26 @@ def test_series():
         is_stable=False,
         last_update=dt.datetime(2026, 11, 22, 0, 22, 49),
         malformed=())
+
+
+def test_request_attributes_by_keyword():
+    first, second = SeriesResource.from_json(SERIES).request_attributes
+    assert first.tags == {
+        'StudyInstanceUID': '1.2', 'AccessionNumber': 'A1',
+        'RequestedProcedureID': 'R1', 'ScheduledProcedureStepID': 'S1'}
+    assert second.tags == {'ScheduledProcedureStepID': 'S2'}
+
+
+@pytest.mark.parametrize('value', ['text', None, 5, {'a': 1}])
+def test_request_attributes_are_a_sequence(value):
+    json = with_tags(SERIES, RequestAttributesSequence=value)
+    assert SeriesResource.from_json(json).request_attributes == ()
+
+
+def test_request_attributes_are_limited():
+    json = with_tags(SERIES, RequestAttributesSequence=[{}] * 1000)
+    attributes = SeriesResource.from_json(json).request_attributes
+    assert len(attributes) == MAXIMUM_ITEMS
 
 
 def test_instance():

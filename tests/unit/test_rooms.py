@@ -31,6 +31,7 @@ ROOMS = [
     'core', 'common', 'audit', 'archive', 'orders', 'worklist', 'linking',
     'synchronization', 'exchange', 'viewing', 'operation', 'top']
 CORE_ROOMS = {
+    'installed_viewer': set(),
     'secrets': set(),
     'audit': set(),
     'dicom': set(),

@@ -497,6 +497,39 @@ def test_missing_answers_are_logged_once_for_each_modality(
     assert [line.split()[2] for line in plugin_log] == ['CT1', 'MR1', 'D?e?']
 
 
+@pytest.mark.parametrize(('calling', 'address', 'words'), [
+        ('CT1', '10.0.0.5', None),
+        ('CT9', '10.0.0.5', 'no step is for CT9 (10.0.0.5), which'),
+        ('CT9', 'fe80::1', 'no step is for CT9 (fe80::1), which'),
+        ('CT9', '', 'no step is for CT9, which')])
+def test_a_modality_that_no_step_is_for_is_logged_once(
+        plugin_log, his, make_settings, calling, address, words):
+    file = entry_file()
+    his.put(1, file)
+    served = Plugin(make_settings(filter_calling_aet=True), Host())
+    served._worklist.refresh()
+    for _ in range(2):
+        answers = Answers()
+        served.on_worklist(answers, Query(file), calling, 'ORTHANC', address)
+        assert bool(answers) == (words is None)
+    if words is None:
+        assert plugin_log == []
+    else:
+        line, = plugin_log
+        assert words in line
+
+
+def test_without_the_filter_every_modality_is_served(
+        plugin_log, his, make_settings):
+    file = entry_file()
+    his.put(1, file)
+    served = Plugin(make_settings(), Host())
+    served._worklist.refresh()
+    answers = Answers()
+    served.on_worklist(answers, Query(file), 'CT9', 'ORTHANC', '10.0.0.5')
+    assert answers == [file] and plugin_log == []
+
+
 def test_errors_hold_no_patients(plugin_log, make_settings, his):
     """Orthanc logs what a callback raises."""
     file = entry_file()

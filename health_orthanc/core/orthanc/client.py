@@ -37,9 +37,10 @@ __all__ = ['MAXIMUM_IMAGE_SIZE', 'OrthancClient']
 # Orthanc 1.10 crashes on sizes whose product overflows
 MAXIMUM_IMAGE_SIZE = 4096
 
-_JSON, _PNG = 'application/json', 'image/png'
+_JSON, _PNG, _JPEG = 'application/json', 'image/png', 'image/jpeg'
 _UIDS = ['StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID']
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_JPEG_SIGNATURE = b'\xff\xd8\xff'
 _LEVELS = {
     'patient': 'patients', 'study': 'studies', 'series': 'series',
     'instance': 'instances'}
@@ -329,6 +330,34 @@ class OrthancClient:
             most=self._image_size(width, height))
         if not image.startswith(_PNG_SIGNATURE):
             raise UnexpectedAnswer('not PNG', 'GET /instances')
+        return image
+
+    def thumbnail(self, instance_id: str, size: int, quality: int) -> bytes:
+        """Return the first frame as JPEG, with the window of the instance.
+
+        Parameters
+        ----------
+        instance_id : str
+        size : int
+            The largest width and height, in pixels.
+        quality : int
+            Of the compression, from 1 to 100.
+
+        Raises
+        ------
+        NoImage
+        NotFound
+            There is no such instance.
+        """
+        _check_range(size, 1, MAXIMUM_IMAGE_SIZE)
+        _check_range(quality, 1, 100)
+        image = self._call(
+            'GET', ['instances', instance_id, 'frames', '0', 'rendered'],
+            query=urlencode(
+                {'width': size, 'height': size, 'quality': quality}),
+            accept=_JPEG, most=self._image_size(size, size))
+        if not image.startswith(_JPEG_SIGNATURE):
+            raise UnexpectedAnswer('not JPEG', 'GET /instances')
         return image
 
     def _image_size(self, width: int | None, height: int | None) -> int:

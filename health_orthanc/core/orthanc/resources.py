@@ -20,9 +20,15 @@ from .errors import UnexpectedAnswer
 
 __all__ = [
     'Change', 'ChangePage', 'InstanceResource', 'MalformedResource',
-    'PatientResource', 'PatientTags', 'SeriesResource', 'StudyResource',
-    'error_message', 'find_identifier', 'is_identifier', 'parse_identifier',
-    'parse_json', 'parse_resources']
+    'PatientResource', 'PatientTags', 'RequestAttributes', 'SeriesResource',
+    'StudyResource', 'error_message', 'find_identifier', 'is_identifier',
+    'parse_identifier', 'parse_json', 'parse_resources']
+
+# Items of a sequence that are read; more are never sent by a modality
+MAXIMUM_ITEMS = 20
+_REQUEST_TAGS = [
+    'StudyInstanceUID', 'AccessionNumber', 'RequestedProcedureID',
+    'ScheduledProcedureStepID']
 
 T = TypeVar('T')
 Malformed = tuple[tuple[str, str], ...]
@@ -177,7 +183,8 @@ class StudyResource:
     """A study of Orthanc
 
     Names of physicians are for people to read. `date` and `time` are in the
-    modality's time zone, `last_update` is in UTC.
+    modality's time zone, `last_update` is in UTC. `labels` are empty from an
+    Orthanc before 1.12.
     """
     orthanc_id: str
     patient_orthanc_id: str
@@ -192,10 +199,12 @@ class StudyResource:
     requesting_physician: str
     requested_procedure_description: str
     performing_physician_name: str
+    issuer_of_patient_id: str
     patient: PatientTags
     series_ids: tuple[str, ...]
     is_stable: bool
     last_update: dt.datetime | None
+    labels: tuple[str, ...]
     malformed: Malformed
 
     @classmethod
@@ -224,18 +233,48 @@ class StudyResource:
             requested_procedure_description=tags.text(
                 'RequestedProcedureDescription'),
             performing_physician_name=tags.names('PerformingPhysicianName'),
+            issuer_of_patient_id=tags.text('IssuerOfPatientID'),
             patient=PatientTags._from_tags(patient_tags),
             series_ids=_identifiers(json, 'Series'),
             is_stable=json.get('IsStable') is True,
             last_update=_timestamp(json.get('LastUpdate')),
+            labels=tuple(sorted(_identifiers(json, 'Labels'))),
             malformed=tags.malformed + patient_tags.malformed)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAttributes:
+    """An order that a series names (PS3.3 C.7.3.1, Table 10-9)
+
+    Texts are as received, empty if they are missing.
+    """
+    study_instance_uid: str
+    accession_number: str
+    procedure_id: str
+    step_id: str
+
+    @classmethod
+    def _from_tags(cls, item: Any) -> 'RequestAttributes':
+        texts = clean_texts(_mapping(item))
+        return cls(*(texts.get(keyword, '') for keyword in _REQUEST_TAGS))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """dict : the texts that are not empty, by keyword"""
+        values = [
+            self.study_instance_uid, self.accession_number,
+            self.procedure_id, self.step_id]
+        return {
+            keyword: value for keyword, value in zip(_REQUEST_TAGS, values)
+            if value}
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesResource:
     """A series of Orthanc
 
-    `expected_instances` is None if the modality did not announce a number.
+    `expected_instances` is None if the modality did not announce a number;
+    `request_attributes` are empty from an Orthanc before 1.11.
     """
     orthanc_id: str
     study_orthanc_id: str
@@ -249,6 +288,7 @@ class SeriesResource:
     manufacturer: str
     operators_name: str
     performing_physician_name: str
+    request_attributes: tuple[RequestAttributes, ...]
     date: dt.date | None
     time: dt.time | None
     instance_ids: tuple[str, ...]
@@ -281,6 +321,9 @@ class SeriesResource:
             manufacturer=tags.text('Manufacturer'),
             operators_name=tags.names('OperatorsName'),
             performing_physician_name=tags.names('PerformingPhysicianName'),
+            request_attributes=tuple(map(
+                    RequestAttributes._from_tags,
+                    tags.items('RequestAttributesSequence'))),
             date=tags.parsed('SeriesDate', parse_date),
             time=tags.parsed('SeriesTime', parse_time),
             instance_ids=_identifiers(json, 'Instances'),
@@ -330,7 +373,8 @@ class _Tags:
     """The tags of a resource, with a list of those that are malformed"""
 
     def __init__(self, json: Any, name: str):
-        self._tags = clean_texts(_mapping(_mapping(json).get(name)))
+        self._values = _mapping(_mapping(json).get(name))
+        self._tags = clean_texts(self._values)
         self._malformed: list[tuple[str, str]] = []
 
     @property
@@ -339,6 +383,11 @@ class _Tags:
 
     def text(self, keyword: str) -> str:
         return self._tags.get(keyword, '')
+
+    def items(self, keyword: str) -> list[Any]:
+        """Return at most `MAXIMUM_ITEMS` items of a sequence."""
+        value = self._values.get(keyword)
+        return value[:MAXIMUM_ITEMS] if isinstance(value, list) else []
 
     def names(self, keyword: str) -> str:
         return display_names(self.text(keyword))

@@ -3,11 +3,12 @@
 """Version, plugins and abilities of an Orthanc server."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import NotOrthanc, TooOld
+from .main_tags import unlisted_tags
 from .worklists import MINIMUM_VERSION as WORKLISTS_VERSION
 from .worklists import PLUGINS as WORKLISTS_PLUGINS
 
@@ -41,6 +42,8 @@ class ServerInfo:
         Whether worklist items can be sent to it.
     last_change : int or None
         The position at the end of its change log.
+    unlisted_tags : dict of list of str
+        By level, the tags that it should list besides those that it does.
     """
     version: str
     api_version: int | None
@@ -52,6 +55,7 @@ class ServerInfo:
     storage_plugin: str
     worklists: bool = False
     last_change: int | None = None
+    unlisted_tags: Mapping[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, system: Any, plugins: Iterable[Any]) -> 'ServerInfo':
@@ -84,7 +88,8 @@ class ServerInfo:
             plugins=tuple(p for p in plugins if isinstance(p, str)),
             database_version=system.get('DatabaseVersion'),
             database_plugin=system.get('DatabaseBackendPlugin') or '',
-            storage_plugin=system.get('StorageAreaPlugin') or '')
+            storage_plugin=system.get('StorageAreaPlugin') or '',
+            unlisted_tags=unlisted_tags(system))
 
     @property
     def may_have_worklists(self) -> bool:

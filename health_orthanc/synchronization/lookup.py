@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records of Orthanc's resources, by their ids there"""
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
+
+__all__ = ['ids_by_orthanc_id']
+
+
+def ids_by_orthanc_id(server, model, orthanc_ids):
+    """Return the record ids of studies or series.
+
+    Parameters
+    ----------
+    server : Server
+    model : str
+        The name of the model.
+    orthanc_ids : iterable of str
+
+    Returns
+    -------
+    dict of int
+        By Orthanc id.
+    """
+    Model = Pool().get(model)
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    table = Model.__table__()
+    study = table if Model is Study else Study.__table__()
+    source = table if Model is Study else table.join(
+        study, condition=table.study == study.id)
+    cursor = Transaction().connection.cursor()
+    found = {}
+    for sub_ids in grouped_slice(list(orthanc_ids)):
+        cursor.execute(*source.select(
+                table.orthanc_UID, table.id,
+                where=table.orthanc_UID.in_(list(sub_ids))
+                & (study.server == server.id)))
+        found.update(cursor)
+    return found
