@@ -3,9 +3,9 @@
 """Synchronization of the records with Orthanc"""
 
 from . import (
-    cron, damaged_names, engine, instances, lookup, notification, routes, run,
-    series, server, store, study)
+    cron, damaged_names, engine, instances, lookup, notification, reading,
+    routes, run, series, server, store, study)
 
 __all__ = [
     'cron', 'damaged_names', 'engine', 'instances', 'lookup', 'notification',
-    'routes', 'run', 'series', 'server', 'store', 'study']
+    'reading', 'routes', 'run', 'series', 'server', 'store', 'study']

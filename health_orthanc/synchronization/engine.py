@@ -10,7 +10,6 @@ one resumes at that position.  Storing a batch again changes nothing.
 import json
 import logging
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from sql import Null
@@ -32,6 +31,7 @@ from ..linking.link import match_due
 from ..linking.queue import mark_arrived, queue_overdue
 from .damaged_names import read_names, unread_studies
 from .instances import find_unknown_instances, store_instances
+from .reading import find_long_series, read_ahead
 from .store import (
     mark_missing_patients, mark_missing_studies, store_patients, store_series,
     store_studies)
@@ -337,10 +337,15 @@ class Engine:
 
     def _store_unknown_instances(self, series):
         unknown = in_transaction(find_unknown_instances, self._server, series)
-        for resources in self._fetch(unknown):
+        for resources in self._fetch_instances(unknown):
             self._store(
                 store_instances,
                 self._select(InstanceResource, self._parse(resources)))
+
+    def _fetch_instances(self, by_series):
+        yield from find_long_series(self._client, by_series)
+        yield from self._fetch(
+            [one for ids in by_series.values() for one in ids])
 
     # Changes
 
@@ -420,7 +425,7 @@ class Engine:
     # Resources
 
     def _fetch(self, orthanc_ids):
-        return _read_ahead(
+        return read_ahead(
             self._client.bulk_content, orthanc_ids, BULK_LIMIT)
 
     def _parse(self, resources):
@@ -579,21 +584,3 @@ def _level(resource):
 
 def _orthanc_id(resource):
     return getattr(resource, 'orthanc_id', None)
-
-
-def _read_ahead(fetch, ids, size):
-    """Yield what is fetched for the ids, batch by batch.
-
-    The next batch is fetched in another thread while the consumer works.
-    """
-    batches = [ids[i:i + size] for i in range(0, len(ids), size)]
-    if len(batches) <= 1:
-        yield from map(fetch, batches)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(fetch, batches[0])
-        for batch in batches[1:]:
-            found = following.result()
-            following = pool.submit(fetch, batch)
-            yield found
-        yield following.result()

@@ -102,8 +102,8 @@ def find_unknown_instances(server, resources):
 
     Returns
     -------
-    list of str
-        Orthanc ids.
+    dict of list
+        Orthanc ids, by that of their series.
     """
     series = ids_by_orthanc_id(
         server, 'gnuhealth.imaging_orthanc.study_series',
@@ -118,9 +118,10 @@ def find_unknown_instances(server, resources):
     recorded = {
         orthanc_id for _, _, orthanc_id in _present_instances(
             [id_ for id_ in differing if counts.get(id_)])}
-    return [
-        orthanc_id for id_ in differing for orthanc_id in listed[id_]
-        if orthanc_id not in recorded]
+    names = {id_: orthanc_id for orthanc_id, id_ in series.items()}
+    return {
+        names[id_]: unknown for id_ in differing
+        if (unknown := [one for one in listed[id_] if one not in recorded])}
 
 
 def store_instances(server, resources):

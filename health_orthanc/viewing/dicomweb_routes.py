@@ -33,7 +33,7 @@ from ..core.dicomweb.resource_path import PIXELS, parse_path
 from ..core.orthanc.errors import NotFound, OrthancError, ServerFault
 from ..core.secrets import SecretUnavailable
 from .session import COOKIE, cookie_path
-from .viewer_access import Access, Refusal, authenticate, in_name_of
+from .viewer_access import Access, Refusal, in_name_of
 
 __all__ = ['dicom_web']
 
@@ -119,34 +119,52 @@ def dicom_web(request, pool, server, path):
         valid cookie, 403 for a study that the user may not see, 404 for what
         there is not.
     """
-    access = _authenticate(request, pool, server)
     resource = parse_path(request.method, path)
     if resource is None:
+        _authenticate(request, pool, server)
         raise NotFound
     if resource.kind == 'store':
-        return _store(request, pool, access, resource)
-    pairs = request.args.items(multi=True)
+        return _store(request, pool, server, resource)
     if resource.kind == 'search_studies':
-        return _search(request, pool, access, parse_study_search(pairs))
-    query = parse_query(resource, pairs)
-    client = _get_client(request, pool, access, resource)
+        return _search(request, pool, server)
+    return _pass_on(request, pool, server, resource)
+
+
+def _pass_on(request, pool, server, resource):
+    query = parse_query(resource, request.args.items(multi=True))
+    client = _get_client(request, pool, server, resource)
     answer = client.dicom_web(
         'GET', resource.path, query=query,
         headers=_headers(request, pool, server, resource.kind))
     return _respond(request, answer)
 
 
-@with_transaction(readonly=True)
-def _authenticate(request, pool, server):
+def _get_access(request, pool, server):
+    """Return what the session of the request may have of a server.
+
+    Raises
+    ------
+    Refusal
+    """
     if not is_active(pool):
         abort(HTTPStatus.NOT_FOUND)
+    Session = pool.get('gnuhealth.imaging_orthanc.viewer_session')
+    cookie = request.cookies.get(COOKIE)
+    if found := Session.identify(cookie) if cookie else None:
+        return Access(*found, server)
     with Transaction().set_context(language=browser_language(request, pool)):
-        return Access(*authenticate(request.cookies.get(COOKIE)), server)
+        raise Refusal(
+            HTTPStatus.UNAUTHORIZED,
+            gettext('health_orthanc.msg_viewing_login'))
+
+
+_authenticate = with_transaction(readonly=True)(_get_access)
 
 
 @with_transaction(readonly=True)
-def _get_client(request, pool, access, resource):
+def _get_client(request, pool, server, resource):
     "Return the client of the server of a study that the user may see"
+    access = _get_access(request, pool, server)
     access.check_study(resource.study)
     client = access.client()
     if resource.kind in PIXELS:
@@ -197,9 +215,10 @@ def _compress(pieces):
     yield compressor.flush()
 
 
-def _search(request, pool, access, search):
-    client, uids = _find_studies(request, pool, access, search)
-    headers = _headers(request, pool, access.server, 'search_studies')
+def _search(request, pool, server):
+    search = parse_study_search(request.args.items(multi=True))
+    client, uids = _find_studies(request, pool, server, search)
+    headers = _headers(request, pool, server, 'search_studies')
     found = {}
     for start in range(0, len(uids), _DESCRIBED):
         group = uids[start:start + _DESCRIBED]
@@ -226,13 +245,15 @@ def _study_uid(study):
 
 
 @with_transaction(readonly=True)
-def _find_studies(request, pool, access, search):
+def _find_studies(request, pool, server, search):
+    access = _get_access(request, pool, server)
     uids = access.search(search)
     return access.client(), uids
 
 
-def _store(request, pool, access, resource):
+def _store(request, pool, server, resource):
     check_same_origin(request)
+    access = _authenticate(request, pool, server)
     with _storing:
         annotations = [
             read_annotation(part) for part in split_parts(
@@ -245,7 +266,7 @@ def _store(request, pool, access, resource):
             [annotation.signed(author) for annotation in annotations])
         answer = client.dicom_web(
             'POST', f'studies/{annotations[0].study}', body=body, headers={
-                **_headers(request, pool, access.server, 'store'),
+                **_headers(request, pool, server, 'store'),
                 'Content-Type': content_type})
     _note_stored(request, pool, access, annotations, orthanc_ids)
     return _respond(request, answer)

@@ -16,7 +16,7 @@ from .memory import clients, grants, views
 from .rights import find_viewable, may_annotate
 from .search import find_studies
 
-__all__ = ['Access', 'Refusal', 'authenticate', 'in_name_of']
+__all__ = ['Access', 'Refusal', 'in_name_of']
 
 # Studies of one search whose refusal is recorded
 _MOST_RECORDED = 20
@@ -37,29 +37,6 @@ class Refusal(Exception):
         super().__init__(status)
         self.status = status
         self.message = message
-
-
-def authenticate(cookie):
-    """Return the session and the user of a cookie.
-
-    Parameters
-    ----------
-    cookie : str or None
-
-    Returns
-    -------
-    tuple of int
-        The ids.
-
-    Raises
-    ------
-    Refusal
-    """
-    Session = Pool().get('gnuhealth.imaging_orthanc.viewer_session')
-    found = Session.identify(cookie) if cookie else None
-    if not found:
-        raise Refusal(401, gettext('health_orthanc.msg_viewing_login'))
-    return found
 
 
 @contextmanager
@@ -194,7 +171,9 @@ class Access:
         opened = Session(self.session).opened_ids
         found = Server.search([('id', '=', self.server)])
         with in_name_of(self.user):
-            uids = find_studies(found[0], search, opened) if found else []
+            if not found:
+                raise self.refused()
+            uids = find_studies(found[0], search, opened)
             if search.uids and not uids and not search.offset:
                 for uid in search.uids[:_MOST_RECORDED]:
                     self.record('view', uid, 'refused')

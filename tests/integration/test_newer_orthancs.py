@@ -6,10 +6,11 @@ import json
 import pytest
 from pydicom.dataset import Dataset
 
+from devtools.proxy import Proxy
 from devtools.samples import Patient
 
 from . import inside
-from .hospital import study, study_id
+from .hospital import ALL, study, study_id
 
 TIMEOUT = 30
 EXTRA = {'Study': ['IssuerOfPatientID', 'PerformingPhysicianName']}
@@ -80,3 +81,30 @@ def test_an_old_one_has_nothing_of_it(hospital, orthanc):
     server.done()
     record = server.study('labels', 'issuer_of_patient_id')
     assert record['issuer_of_patient_id'] is record['labels'] is None
+
+
+def test_long_series_are_listed_at_once(hospital, newer):
+    """A batch of ids takes such an Orthanc 40 times as long."""
+    newer.upload(study(Patient(id='LONG'), instances=60, rows=2))
+    newer.upload(study(Patient(id='SHORT'), instances=3, rows=2))
+    with Proxy(newer.url) as proxy:
+        server = hospital.add_server(newer, proxy.url, **ALL)
+        server.done('full')
+        paths = [r.path for r in proxy.requests]
+    server.assert_equal()
+    # Studies, series, and the instances of the long one
+    assert paths.count('/tools/find') == 3
+    assert paths.count('/tools/bulk-content') == 2, paths
+    numbers = [i['instance_number'] for i in server.instances(
+                'instance_number')]
+    assert sorted(numbers) == sorted([*range(1, 61), *range(1, 4)])
+
+
+def test_a_listing_is_continued_page_by_page(hospital, newer):
+    server = hospital.add_server(newer, **ALL)
+    for number in range(7):
+        newer.upload(study(Patient(id=f'PAGE{number}')))
+    server.done('full', LISTING_LIMIT=2)
+    server.assert_equal()
+    series = server.series('last_update', 'instances_count')
+    assert all(s['last_update'] and s['instances_count'] for s in series)

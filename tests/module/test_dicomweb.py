@@ -190,6 +190,8 @@ class DicomWebTestCase(AccessTestCase):
             response = self.request(cookie, path)
             self.assertEqual(response.status_code, 403)
             self.assertEqual(response.json, refused.json)
+        search = self.path('own', server=10**6).rpartition('/')[0]
+        self.assertEqual(self.request(cookie, search).status_code, 403)
 
     def test_searches_find_what_may_be_seen(self):
         for login, visible in self.VISIBLE.items():

@@ -360,7 +360,8 @@ def _members(part: _Part, limits: Limits, folder: str) -> Iterator[Item]:
         raise
     except _DAMAGES:
         raise Unusable(Reason.DAMAGED) from None
-    infos = [i for i in archive.infolist() if not i.is_dir()]
+    # Not is_dir(): Python 3.11 fails if a name is empty
+    infos = [i for i in archive.infolist() if not i.filename.endswith('/')]
     _check_archive(infos, part.size, limits)
     for info in infos:
         name = shown_name('/'.join(filter(None, [folder, _name(info)])))

@@ -253,8 +253,9 @@ class ListingPage:
 class Listing:
     """A listing that is read page by page, and can be resumed
 
-    Orthanc lists resources in the order in which they came; when one is
-    deleted, the rest move up.  Each page is requested together with the last
+    Orthanc 1.10 lists resources in the order in which they came, 1.12.5 by
+    their ids; when one is deleted, the rest move up, and when one comes, those
+    behind it move down.  Each page is requested together with the last
     resource of the page before it.  If that has moved, it is searched further
     up: nothing is skipped, and some resources come twice.
 

@@ -17,20 +17,22 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from ..dicom.file_header import HEAD_LIMIT, Header, Unusable, read_header
+from .calls import IDS, PAGE, REFUSAL, SHORT, call_name, check_range
+from .dicom_web import DicomWeb
 from .errors import (
-    ConnectionFailed, Forbidden, InstanceRefused, NoImage, NotFound,
-    NotOrthanc, NoWorklists, OrthancError, Redirected, ServerFault, TimedOut,
-    Unauthorized, UnexpectedAnswer)
+    Forbidden, InstanceRefused, NoImage, NotFound, NotOrthanc, NoWorklists,
+    OrthancError, Redirected, ServerFault, TimedOut, Unauthorized,
+    UnexpectedAnswer)
+from .listing import Listings
 from .network_errors import NETWORK_ERRORS, translate_error
 from .resources import (
-    ChangePage, MalformedResource, error_message, is_identifier,
-    parse_identifier, parse_json, parse_resources)
+    error_message, is_identifier, parse_identifier, parse_json,
+    parse_resources)
 from .server_info import ServerInfo
-from .streaming import StreamedAnswer, is_web_path
 from .transport import Adapter, limit_pieces, read_body, tls_context
 from .upload import InstanceContent, StoredInstance
 from .url import normalize_url, public_url
-from .worklists import Identity, identities
+from .worklist_items import WorklistItems
 
 __all__ = ['MAXIMUM_IMAGE_SIZE', 'OrthancClient']
 
@@ -48,17 +50,13 @@ _STATUS = {
     401: Unauthorized, 403: Forbidden, 404: NotFound, 415: NoImage}
 # Bytes of a file that mostly hold its header
 _SHORT_HEAD = 2**14
-# The largest answers, in bytes: of calls with a short one, of lists of ids, of
-# the description of a resource, and of pages besides
-_SHORT, _IDS, _RESOURCE, _PAGE = 2**20, 2**22, 2**16, 2**23
-_CHANGE, _ID, _REFUSAL = 2**10, 2**7, 2**16
 # Bytes of a pixel in an image that is not compressed
 _PIXEL = 8
 # Bytes per second that a server stores at least
 _STORING = 10 * 2**20
 
 
-class OrthancClient:
+class OrthancClient(Listings, WorklistItems, DicomWeb):
     """A client of one Orthanc server
 
     All methods raise `OrthancError`; `NotFound` if the resource does not
@@ -198,74 +196,6 @@ class OrthancClient:
         """Return numbers of resources and disk space (``/statistics``)."""
         return self._get_json(dict, 'statistics')
 
-    def changes(self, since: int, limit: int) -> ChangePage:
-        """Return a page of the change log.
-
-        Deletions are not logged: entries of deleted resources disappear.
-
-        Parameters
-        ----------
-        since : int
-            The number of the entry before the page.
-        limit : int
-            Entries on the page, at least 1.
-        """
-        _check_range(limit, 1)
-        return self._page(
-            f'since={since}&limit={limit}', _SHORT + limit * _CHANGE)
-
-    def last_change(self) -> ChangePage:
-        """Return the newest entry in the change log.
-
-        It may be older than one that was read before, if that one's resource
-        was deleted.
-        """
-        return self._page('last', _SHORT)
-
-    def list_studies(self, since: int, limit: int) -> list[dict[str, Any]]:
-        """Return a page of the studies, the oldest first.
-
-        If a study is deleted between two calls, the second one skips a study.
-
-        Parameters
-        ----------
-        since : int
-            Studies to skip.
-        limit : int
-            At least 1.
-        """
-        return self._list('studies', since, limit)
-
-    def list_series(self, since: int, limit: int) -> list[dict[str, Any]]:
-        """Return a page of the series, as `list_studies` does."""
-        return self._list('series', since, limit)
-
-    def bulk_content(self, ids: Iterable[str]) -> list[dict[str, Any]]:
-        """Return resources of any level in one request.
-
-        Parameters
-        ----------
-        ids : iterable of str
-            Orthanc ids.
-
-        Returns
-        -------
-        list of dict
-            In the order of the ids; those that do not exist are left out.
-        """
-        ids = list(ids)
-        if not ids:
-            return []
-        body = json.dumps({'Resources': ids, 'Metadata': False}).encode()
-        answer = self._call(
-            'POST', ['tools', 'bulk-content'], body=body,
-            most=_PAGE + len(ids) * _RESOURCE)
-        return parse_resources(answer, 'POST /tools')
-
-    def study(self, orthanc_id: str) -> dict[str, Any]:
-        """Return a study, as Orthanc describes it."""
-        return self._get_json(dict, 'studies', orthanc_id, most=_PAGE)
-
     def study_instances(self, orthanc_id: str) -> list[dict[str, Any]]:
         """Return the instances of a study."""
         return self._get_resources(
@@ -279,12 +209,12 @@ class OrthancClient:
     def frames(self, instance_id: str) -> int:
         """Return the number of frames, 1 for an instance without image."""
         return len(self._get_json(
-                list, 'instances', instance_id, 'frames', most=_IDS))
+                list, 'instances', instance_id, 'frames', most=IDS))
 
     def simplified_tags(self, instance_id: str) -> dict[str, Any]:
         """Return the tags of an instance but its pixels, by keyword."""
         return self._get_json(
-            dict, 'instances', instance_id, 'simplified-tags', most=_PAGE)
+            dict, 'instances', instance_id, 'simplified-tags', most=PAGE)
 
     def transfer_syntax(self, instance_id: str) -> str:
         """Return the UID of the transfer syntax, empty if it is unknown."""
@@ -316,13 +246,13 @@ class OrthancClient:
         NotFound
             There is no such instance or frame.
         """
-        _check_range(frame, 0)
+        check_range(frame, 0)
         size = {
             name: value for name, value in [
                 ('width', width), ('height', height)]
             if value is not None}
         for value in size.values():
-            _check_range(value, 1, MAXIMUM_IMAGE_SIZE)
+            check_range(value, 1, MAXIMUM_IMAGE_SIZE)
         image = self._call(
             'GET',
             ['instances', instance_id, 'frames', str(frame), 'rendered'],
@@ -349,8 +279,8 @@ class OrthancClient:
         NotFound
             There is no such instance.
         """
-        _check_range(size, 1, MAXIMUM_IMAGE_SIZE)
-        _check_range(quality, 1, 100)
+        check_range(size, 1, MAXIMUM_IMAGE_SIZE)
+        check_range(quality, 1, 100)
         image = self._call(
             'GET', ['instances', instance_id, 'frames', '0', 'rendered'],
             query=urlencode(
@@ -363,7 +293,7 @@ class OrthancClient:
     def _image_size(self, width: int | None, height: int | None) -> int:
         if width is None and height is None:
             return self.maximum_size
-        return _SHORT + _PIXEL * (
+        return SHORT + _PIXEL * (
             width or MAXIMUM_IMAGE_SIZE) * (height or MAXIMUM_IMAGE_SIZE)
 
     def archive(self, level: str, orthanc_id: str) -> Iterator[bytes]:
@@ -417,87 +347,17 @@ class OrthancClient:
         return read_header(bytes(head))
 
     def _stream(self, path: Sequence[str]) -> Generator[bytes, None, None]:
-        name = _name('GET', path)
+        name = call_name('GET', path)
         return _pieces(self._open(requests.Request(
                     'GET', self._address('GET', path),
                     headers={'Accept': '*/*'}), name), name)
 
-    def dicom_web(
-            self, method: str, path: str, *, query: str = '',
-            headers: Mapping[str, str] | None = None,
-            body: bytes | None = None) -> StreamedAnswer:
-        """Send a request to the plugin for DICOMweb.
+    def _close_kept(self) -> None:
+        """Close kept connections before a call that has only one attempt.
 
-        The read timeout applies to each piece of the answer. A request that
-        only reads is repeated once if there was no connection.
-
-        Parameters
-        ----------
-        method : {'GET', 'POST'}
-        path : str
-            Relative to the root of DICOMweb, as `Resource.path` returns it.
-        query : str, optional
-            Encoded.
-        headers : mapping, optional
-        body : bytes, optional
-
-        Returns
-        -------
-        StreamedAnswer
-            It must be closed.
+        The server may just have closed them.
         """
-        name = f'{method} /dicom-web'
-        if not is_web_path(path):
-            raise NotFound(request=name)
-        request = requests.Request(
-            method, f'{self.url}/dicom-web/{path}', params=query, data=body,
-            headers=headers)
-        if body is not None:
-            # The server may just have closed a kept connection
-            self._session.close()
-            return StreamedAnswer(self._open(request, name), name)
-        try:
-            return StreamedAnswer(self._open(request, name), name)
-        except ConnectionFailed:
-            return StreamedAnswer(self._open(request, name), name)
-
-    def search_dicom_web(
-            self, path: str, query: str,
-            headers: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return what a search by DICOMweb finds.
-
-        Parameters
-        ----------
-        path, query : str
-            As for `dicom_web`.
-        headers : mapping
-        """
-        name = 'GET /dicom-web'
-        with self.dicom_web(
-                'GET', path, query=query, headers={
-                    **headers, 'Accept': 'application/dicom+json'}) as answer:
-            # Orthanc answers so if nothing is found
-            if answer.status == 204:
-                return []
-            return parse_resources(answer.read(self.maximum_size), name)
-
-    def lookup(self, uid: str) -> list[tuple[str, str]]:
-        """Return the type and Orthanc id of all resources with a UID.
-
-        Parameters
-        ----------
-        uid : str
-
-        Returns
-        -------
-        list of tuple of str
-            The type as in ``'Series'``.
-        """
-        path = ['tools', 'lookup']
-        found = parse_resources(
-            self._call('POST', path, body=uid.encode()), _name('POST', path))
-        return [
-            (str(item.get('Type')), str(item.get('ID'))) for item in found]
+        self._session.close()
 
     def _open(
             self, prepared: requests.Request, name: str) -> requests.Response:
@@ -530,9 +390,7 @@ class OrthancClient:
         level : {'patient', 'study', 'series', 'instance'}
         orthanc_id : str
         """
-        # The server may just have closed a kept connection, and this call
-        # has only one attempt
-        self._session.close()
+        self._close_kept()
         self._call('DELETE', [_LEVELS[level], orthanc_id], repeat=False)
 
     def store_instance(self, file: BinaryIO, size: int) -> StoredInstance:
@@ -559,37 +417,13 @@ class OrthancClient:
         """
         content = InstanceContent(file, size)
         if not content.repeatable:
-            # The server may just have closed a kept connection
-            self._session.close()
+            self._close_kept()
         path = ['instances']
         answer = self._call(
             'POST', path, body=content, repeat=content.repeatable,
             patience=size / _STORING)
         return StoredInstance.from_json(
-            parse_json(dict, answer, _name('POST', path)))
-
-    def patient(self, orthanc_id: str) -> dict[str, Any]:
-        """Return a patient, as Orthanc describes it."""
-        return self._get_json(dict, 'patients', orthanc_id, most=_PAGE)
-
-    def find_studies(self, study_uid: str, limit: int = 100) -> list[str]:
-        """Return the Orthanc ids of the studies with a StudyInstanceUID.
-
-        Parameters
-        ----------
-        study_uid : str
-        limit : int
-            The most ids that are returned.
-        """
-        body = json.dumps({
-                'Level': 'Study', 'Query': {'StudyInstanceUID': study_uid},
-                'Expand': False, 'Since': 0, 'Limit': limit}).encode()
-        path = ['tools', 'find']
-        answer = parse_json(
-            list, self._call(
-                'POST', path, body=body, most=_SHORT + limit * _ID),
-            _name('POST', path))
-        return [id_ for id_ in answer if isinstance(id_, str)]
+            parse_json(dict, answer, call_name('POST', path)))
 
     def series_tags(self, orthanc_id: str) -> dict[str, dict[str, Any]]:
         """Return the tags of all instances of a series, by Orthanc id."""
@@ -647,9 +481,9 @@ class OrthancClient:
                 'Keep': [uid for uid in _UIDS if uid not in replace],
                 'Force': True, 'KeepSource': True, 'Asynchronous': True,
                 }).encode()
-        self._session.close()
+        self._close_kept()
         answer = self._call('POST', path, body=body, repeat=False)
-        return parse_identifier(answer, _name('POST', path))
+        return parse_identifier(answer, call_name('POST', path))
 
     def job(self, id_: str) -> dict[str, Any]:
         """Return the `State` of a job and its `Progress`, in percent."""
@@ -657,118 +491,32 @@ class OrthancClient:
 
     def delete_instances(self, ids: Iterable[str]) -> None:
         """Delete instances; those that do not exist are ignored."""
-        self._session.close()
+        self._close_kept()
         self._call(
             'POST', ['tools', 'bulk-delete'], repeat=False,
             body=json.dumps({'Resources': list(ids)}).encode())
 
-    def worklists(self) -> Mapping[str, Identity | None]:
-        """Return the identity of each worklist item, by the item's Orthanc id.
-
-        Returns
-        -------
-        mapping
-            None for items whose identity is unknown.
-
-        Raises
-        ------
-        NoWorklists
-        """
-        try:
-            answer = self._get_json(
-                list, 'worklists', query='format=Simplify',
-                most=self.maximum_size)
-        except NotFound as error:
-            raise NoWorklists(request=error.request) from error
-        try:
-            return identities(answer)
-        except ValueError:
-            raise UnexpectedAnswer('shape', 'GET /worklists') from None
-
-    def create_worklist(self, tags: Mapping[str, Any]) -> str:
-        """Create a worklist item, and return its id.
-
-        After an error it may exist or not.
-
-        Parameters
-        ----------
-        tags : mapping
-            As `worklists.to_tags` returns.
-
-        Raises
-        ------
-        NoWorklists
-        """
-        path = ['worklists', 'create']
-        try:
-            body = self._call(
-                'POST', path, body=_worklist(tags), repeat=False)
-        except NotFound as error:
-            raise NoWorklists(request=error.request) from error
-        return parse_identifier(body, _name('POST', path))
-
-    def replace_worklist(
-            self, orthanc_id: str, tags: Mapping[str, Any]) -> None:
-        """Replace the content of a worklist item.
-
-        Parameters
-        ----------
-        orthanc_id : str
-        tags : mapping
-            As `worklists.to_tags` returns.
-
-        Raises
-        ------
-        NotFound
-            There is no such item. Some plugins create it instead.
-        """
-        self._call('PUT', ['worklists', orthanc_id], body=_worklist(tags))
-
-    def delete_worklist(self, orthanc_id: str) -> None:
-        """Delete a worklist item.
-
-        Raises
-        ------
-        NotFound
-            There is no such item, or no longer.
-        """
-        self._call('DELETE', ['worklists', orthanc_id])
-
-    def _list(
-            self, kind: str, since: int, limit: int) -> list[dict[str, Any]]:
-        _check_range(limit, 1)
-        return self._get_resources(
-            kind, query=f'expand&since={since}&limit={limit}',
-            most=_PAGE + limit * _RESOURCE)
-
-    def _page(self, query: str, most: int) -> ChangePage:
-        answer = self._get_json(dict, 'changes', query=query, most=most)
-        try:
-            return ChangePage.from_json(answer)
-        except MalformedResource:
-            raise UnexpectedAnswer('shape', 'GET /changes') from None
-
     def _get_json(
             self, type_: type, *path: str, query: str = '',
-            most: int = _SHORT) -> Any:
+            most: int = SHORT) -> Any:
         body = self._call('GET', path, query=query, most=most)
-        return parse_json(type_, body, _name('GET', path))
+        return parse_json(type_, body, call_name('GET', path))
 
     def _get_resources(
             self, *path: str, query: str = '',
-            most: int = _SHORT) -> list[dict[str, Any]]:
+            most: int = SHORT) -> list[dict[str, Any]]:
         body = self._call('GET', path, query=query, most=most)
-        return parse_resources(body, _name('GET', path))
+        return parse_resources(body, call_name('GET', path))
 
     def _call(
             self, method: str, path: Sequence[str], *, query: str = '',
             body: bytes | InstanceContent | None = None, accept: str = _JSON,
             repeat: bool = True, patience: float = 0,
-            most: int = _SHORT) -> bytes:
+            most: int = SHORT) -> bytes:
         request = requests.Request(
             method, self._address(method, path), params=query, data=body,
             headers={'Accept': accept})
-        name = _name(method, path)
+        name = call_name(method, path)
         end = time.monotonic() + sum(self._timeouts) + patience
         # Not urllib3's Retry: it has no deadline for all attempts together,
         # and has returned before the body is read, which may be cut
@@ -817,7 +565,7 @@ class OrthancClient:
     def _address(self, method: str, path: Sequence[str]) -> str:
         # Anything else could lead to another resource
         if not all(is_identifier(name) for name in path):
-            raise NotFound(request=_name(method, path))
+            raise NotFound(request=call_name(method, path))
         return '/'.join([self.url, *path])
 
 
@@ -838,16 +586,6 @@ def _session(
     return session
 
 
-def _name(method: str, path: Sequence[str]) -> str:
-    """Return the name of a call, without the identifiers in it."""
-    return f"{method} /{path[0]}"
-
-
-def _check_range(value: int, minimum: int, maximum: int = 2**31) -> None:
-    if not minimum <= value <= maximum:
-        raise ValueError(f"not within {minimum} and {maximum}")
-
-
 # Of a client error, these concern the call and not the instance
 _OF_CALL = {401, 403, 407, 408, 413, 429}
 
@@ -862,7 +600,7 @@ def _is_refusal(status: int) -> bool:
 
 def _refusal(response: requests.Response, name: str) -> str:
     try:
-        return error_message(read_body(response, _REFUSAL, name))
+        return error_message(read_body(response, REFUSAL, name))
     except UnexpectedAnswer:
         # That it is refused is known all the same
         return ''
@@ -886,7 +624,3 @@ def _pieces(
             yield from response.iter_content(2**16)
     except NETWORK_ERRORS as error:
         raise translate_error(error, name) from error
-
-
-def _worklist(tags: Mapping[str, Any]) -> bytes:
-    return json.dumps({'Tags': tags}, ensure_ascii=False).encode()

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DICOMweb, and what is stored by it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from .calls import ClientPart, call_name
+from .errors import ConnectionFailed, NotFound
+from .resources import parse_resources
+from .streaming import StreamedAnswer, is_web_path
+
+__all__ = ['DicomWeb']
+
+
+class DicomWeb(ClientPart):
+    """The calls of `OrthancClient` to the plugin for DICOMweb"""
+
+    def dicom_web(
+            self, method: str, path: str, *, query: str = '',
+            headers: Mapping[str, str] | None = None,
+            body: bytes | None = None) -> StreamedAnswer:
+        """Send a request to the plugin for DICOMweb.
+
+        The read timeout applies to each piece of the answer. A request that
+        only reads is repeated once if there was no connection.
+
+        Parameters
+        ----------
+        method : {'GET', 'POST'}
+        path : str
+            Relative to the root of DICOMweb, as `Resource.path` returns it.
+        query : str, optional
+            Encoded.
+        headers : mapping, optional
+        body : bytes, optional
+
+        Returns
+        -------
+        StreamedAnswer
+            It must be closed.
+        """
+        name = f'{method} /dicom-web'
+        if not is_web_path(path):
+            raise NotFound(request=name)
+        request = requests.Request(
+            method, f'{self.url}/dicom-web/{path}', params=query, data=body,
+            headers=headers)
+        if body is not None:
+            self._close_kept()
+            return StreamedAnswer(self._open(request, name), name)
+        try:
+            return StreamedAnswer(self._open(request, name), name)
+        except ConnectionFailed:
+            return StreamedAnswer(self._open(request, name), name)
+
+    def search_dicom_web(
+            self, path: str, query: str,
+            headers: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return what a search by DICOMweb finds.
+
+        Parameters
+        ----------
+        path, query : str
+            As for `dicom_web`.
+        headers : mapping
+        """
+        name = 'GET /dicom-web'
+        with self.dicom_web(
+                'GET', path, query=query, headers={
+                    **headers, 'Accept': 'application/dicom+json'}) as answer:
+            # Orthanc answers so if nothing is found
+            if answer.status == 204:
+                return []
+            return parse_resources(answer.read(self.maximum_size), name)
+
+    def lookup(self, uid: str) -> list[tuple[str, str]]:
+        """Return the type and Orthanc id of all resources with a UID.
+
+        Parameters
+        ----------
+        uid : str
+
+        Returns
+        -------
+        list of tuple of str
+            The type as in ``'Series'``.
+        """
+        path = ['tools', 'lookup']
+        found = parse_resources(
+            self._call('POST', path, body=uid.encode()),
+            call_name('POST', path))
+        return [
+            (str(item.get('Type')), str(item.get('ID'))) for item in found]

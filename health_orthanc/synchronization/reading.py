@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading of many resources from Orthanc"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+__all__ = ['find_long_series', 'read_ahead']
+
+# Instances from which on a series has a request of its own
+LONG = 50
+
+
+def find_long_series(client, by_series):
+    """Yield the instances of long series, if the server can list them.
+
+    Such a server takes much longer for a batch of ids.
+
+    Parameters
+    ----------
+    client : OrthancClient
+    by_series : dict of list
+        The Orthanc ids that are wanted, by those of their series.  The long
+        series are removed.
+
+    Yields
+    ------
+    list of dict
+    """
+    long = [id_ for id_, ids in by_series.items() if len(ids) >= LONG]
+    if not long or not client.can_find():
+        return
+    for id_ in long:
+        wanted = set(by_series.pop(id_))
+        yield [
+            r for r in client.find_instances(id_) if r.get('ID') in wanted]
+
+
+def read_ahead(fetch, ids, size):
+    """Yield what is fetched for the ids, batch by batch.
+
+    The next batch is fetched in another thread while the consumer works.
+
+    Parameters
+    ----------
+    fetch : callable
+        Takes a list of ids.
+    ids : list of str
+    size : int
+        Of a batch.
+    """
+    batches = [ids[i:i + size] for i in range(0, len(ids), size)]
+    if len(batches) <= 1:
+        yield from map(fetch, batches)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(fetch, batches[0])
+        for batch in batches[1:]:
+            found = following.result()
+            following = pool.submit(fetch, batch)
+            yield found
+        yield following.result()
