@@ -55,6 +55,8 @@ TARGETS = [
         'scripts/src/sync_orthanc_server.py', executable=True),
     Target('scripts/update_worklists_database.py',
         'scripts/src/update_worklists_database.py', executable=True),
+    Target('scripts/health_orthanc_viewer.py',
+        'scripts/src/health_orthanc_viewer.py', executable=True),
     ]
 
 

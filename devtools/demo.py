@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 
 from proteus import Model, Wizard
 
-from . import hospital, samples, sao
+from . import hospital, samples, sao, viewer
 from .browser import ROWS, chromium, log_in, new_page, open_list
 from .orthanc import Orthanc
 from .orthanc_releases import ORTHANC_VARIABLE
@@ -176,7 +176,10 @@ class Demo:
         self.tryton = Tryton(
             self.folder / 'tryton', postgresql=postgresql, name=DATABASE,
             web_root=client, sections={
-                MODULE: {'fernet_key': self.state['fernet_key']}})
+                MODULE: {
+                    'fernet_key': self.state['fernet_key'],
+                    'viewer_path': str(viewer.assemble(cache_folder())),
+                    }})
         if not self.tryton.exists():
             say("Database (the first one takes a minute or two)")
             self.tryton.create([MODULE], cache_folder())

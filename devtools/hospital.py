@@ -165,6 +165,11 @@ class Role:
     groups: tuple[str, ...]
 
 
+_ADMINISTRATOR = Role('administrator', "Imaging Administrator", (
+        'health.group_health_admin',
+        'health_imaging.group_health_imaging_admin',
+        'health_orthanc.group_imaging_orthanc',
+        'health_orthanc.group_imaging_orthanc_admin'))
 ROLES = [
     Role('physician', "Dr. Cora Musterfrau", ('health.group_health_doctor',)),
     Role('radiographer', "Radiographer", (
@@ -172,11 +177,9 @@ ROLES = [
     Role('clerk', "Imaging Clerk", (
             'health_imaging.group_health_imaging',
             'health_orthanc.group_imaging_orthanc')),
-    Role('administrator', "Imaging Administrator", (
-            'health.group_health_admin',
-            'health_imaging.group_health_imaging_admin',
-            'health_orthanc.group_imaging_orthanc',
-            'health_orthanc.group_imaging_orthanc_admin')),
+    _ADMINISTRATOR,
+    Role('privacy', "Privacy Officer", (
+            'health_orthanc.group_imaging_orthanc_privacy',)),
     ]
 
 
@@ -191,7 +194,7 @@ def fill(password: str) -> None:
     institution, company = _make_institution()
     for role in ROLES:
         _make_user(role, password, company)
-    _join(_user('admin'), ROLES[-1].groups, company)
+    _join(_user('admin'), _ADMINISTRATOR.groups, company)
     _make_physician(institution)
     for person in PATIENTS:
         _make_patient(person)

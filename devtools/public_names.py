@@ -41,7 +41,9 @@ EXTRAS = (WORKLIST,)
 PACKAGE = f'trytond.modules.{MODULE}'
 PLUGIN = ROOT / 'orthanc_plugin'
 SCRIPTS = ROOT / 'scripts'
-PYTHON_SCRIPTS = ['sync_orthanc_server.py', 'update_worklists_database.py']
+PYTHON_SCRIPTS = [
+    'health_orthanc_audit_check.py', 'sync_orthanc_server.py',
+    'update_worklists_database.py']
 SHELL_SCRIPT = 'worklists_service_demo.sh'
 PROBE_TIMEOUT = 120
 # Fields of other models to whose values this module adds

@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import gtk, javascript, orthanc_releases, predecessor, sao
+from . import gtk, javascript, orthanc_releases, predecessor, sao, viewer
 from .cache import cache_folder
 from .counting import COUNTS_VARIABLE, KINDS
 from .postgresql import PostgreSQL
@@ -91,7 +91,8 @@ _ORDERS = frozenset({'test_module', 'test_order', 'test_public_names'})
 # What is done in SQL of our own: searches and orders of lists, candidates by
 # their keys, queues
 _SQL = frozenset({
-        'test_access_search', 'test_candidates', 'test_historical',
+        'test_access_search', 'test_audit', 'test_candidates',
+        'test_historical',
         'test_matching', 'test_patient', 'test_study', 'test_queue'})
 # Locks and concurrency are a matter of tests/integration.  Who may do what,
 # what is shown and in which language is the same on all databases.
@@ -119,6 +120,7 @@ def predecessor_files() -> Path:
 def prepare() -> None:
     """Fetch what the tests need: they may have no network."""
     sao.assemble(cache_folder())
+    viewer.assemble(cache_folder())
     gtk.install(cache_folder())
     for version in EVERYDAY_ORTHANCS:
         orthanc_releases.prepare(version)

@@ -1616,10 +1616,38 @@ function read_namespace() {
     };
 }
 
+// --- widget/view_button.mjs
+
+/* The button *View* in the rows of a list */
+
+const NAMES = ['view_images'];
+
+/** Press our button with the first click.
+
+    SAO only selects the row if it was not selected before. */
+function view_with_one_click() {
+    const column = Sao.View.Tree.ButtonColumn.prototype;
+    const button_clicked = column.button_clicked;
+    column.button_clicked = function(event) {
+        const [record] = event.data;
+        if (NAMES.includes(this.attributes.name)) {
+            const row = this.view.rows.find(
+                shown => shown.record === record);
+            if (row) {
+                this.view.select_records(null, null);
+                row.set_selection(true);
+                row.selection_changed();
+            }
+        }
+        return button_clicked.call(this, event);
+    };
+}
+
 // --- custom.mjs
 
 /* The widget `binary_dicom` for Tryton's web client: it sends many files,
    folders and archives one by one to the upload routes of health_orthanc.
+   Images are opened with one click from lists, too.
 
    The file lies beside the client's `index.html`; doc/uploads.md describes
    how to install it. */
@@ -1631,6 +1659,7 @@ if (typeof module !== 'undefined') {
 
 if (typeof Sao !== 'undefined') {
     read_namespace();
+    view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
         Sao.View.Form.BinaryDicom;

@@ -372,7 +372,7 @@ def print_progress(server: Any, run: Any, verbose: bool) -> None:
 def print_result(server: Any, run: Any) -> bool:
     """Print how a run ended; return whether it did its work."""
     if run.state == 'done':
-        print(f"{server.label}: {run.result}")
+        print(f"{server.label}: {run.result}", flush=True)
         return True
     print(f"{server.label}: {run.error or run.state}", file=sys.stderr)
     return False

@@ -7,6 +7,7 @@ The last line is JSON.
 import argparse
 import datetime as dt
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from .walk import KILLED, Walk
 
 # Of each log, if something is wrong
 LINES = 40
+# Set for the process whose mounts nobody else sees
+_OWN_MOUNTS = 'DEPLOY_CHECK_OWN_MOUNTS'
 
 
 def say(text: str) -> None:
@@ -31,32 +34,64 @@ def print_logs(folder: Path) -> None:
         print(f'== {path.name}', *lines, sep='\n', file=sys.stderr)
 
 
-def check(kill: bool, keep: bool) -> int:
+def check(options: argparse.Namespace) -> int:
     """Build, walk, stop, and print what it came to as JSON."""
     folder = Path(tempfile.mkdtemp(prefix='deployment-'))
     result: dict[str, object] = {'ok': False}
     try:
         say(f"Set-up in {folder}")
-        with Site(folder) as site:
+        with Site(folder, small_disk=options.troubles) as site:
             units = result['units'] = site.verify_units()
-            walk = Walk(site, kill, say)
-            try:
-                walk.run()
-            finally:
-                result['seconds'] = walk.seconds
-                result['killed'] = walk.killed
-                result['uploaded'] = walk.uploaded
-            result['ok'] = units.startswith(('ok', 'not checked')) and (
-                walk.killed == (KILLED if kill else []))
+            walk = Walk(site, options.kill, say)
+            if options.troubles:
+                _look_at_troubles(site, walk, result)
+                done = True
+            else:
+                _walk(walk, result)
+                done = walk.killed == (KILLED if options.kill else [])
+            result['ok'] = done and units.startswith(('ok', 'not checked'))
     except Exception as error:
         # The last line is for a machine to read, whatever happens
         result['error'] = f'{type(error).__name__}: {error}'
         print_logs(folder)
     finally:
-        if not keep:
+        if not options.keep:
             shutil.rmtree(folder)
         print(json.dumps(result), flush=True)
     return 0 if result['ok'] else 1
+
+
+def _walk(walk: Walk, result: dict[str, object]) -> None:
+    try:
+        walk.run()
+    finally:
+        result['seconds'] = walk.seconds
+        result['killed'] = walk.killed
+        result['uploaded'] = walk.uploaded
+
+
+def _look_at_troubles(
+        site: Site, walk: Walk, result: dict[str, object]) -> None:
+    # It needs a mail server, which is for tests only
+    from .troubles import MailBox, Troubles
+    with MailBox(site.smtp_port) as mailbox:
+        walk.introduce()
+        troubles = Troubles(site, mailbox, say)
+        try:
+            troubles.run()
+        finally:
+            result['troubles'] = [seen.as_dict() for seen in troubles.seen]
+
+
+def _own_mounts() -> None:
+    """Go on with mounts of one's own: the small disk ends with this."""
+    if os.geteuid():
+        sys.exit("deploy-check: only root can mount the disk of --troubles")
+    if _OWN_MOUNTS not in os.environ:
+        os.environ[_OWN_MOUNTS] = '1'
+        os.execvp('unshare', [
+                'unshare', '--mount', '--', sys.executable, '-m',
+                'devtools.deployment', *sys.argv[1:]])
 
 
 def main() -> int:
@@ -66,10 +101,16 @@ def main() -> int:
         '--kill', action='store_true',
         help="kill each part once on the way")
     parser.add_argument(
+        '--troubles', action='store_true',
+        help="instead of the walk, make what administrators are warned of, "
+        "and print what they see (as root)")
+    parser.add_argument(
         '--keep', action='store_true',
         help="keep the folder, with configuration and logs")
     options = parser.parse_args()
-    return check(options.kill, options.keep)
+    if options.troubles:
+        _own_mounts()
+    return check(options)
 
 
 if __name__ == '__main__':

@@ -2,19 +2,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A machine with all that `deploy/` describes, in a folder and on loopback."""
 import base64
+import errno
 import json
 import secrets
+import shlex
 import shutil
 import ssl
 import subprocess
 import sys
 import xmlrpc.client
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import requests
 from cryptography.fernet import Fernet
 
+from .. import orthanc_releases
 from ..certificates import Authority
 from ..postgresql import PostgreSQL
 from ..process import LOOPBACK, Process, StartError, free_port
@@ -28,6 +32,9 @@ from .units import Unit
 __all__ = ['DATABASE', 'Site']
 
 DATABASE = 'health'
+# Bytes of memory: above those below which the page Health says that the
+# disk is short
+DISK = 1400 << 20
 WORKLIST_USER = 'worklist'
 TIMEOUT = 120
 NGINX = """\
@@ -59,16 +66,24 @@ class Site:
         Of GNU Health, through nginx and TLS.
     supervisor : Supervisor
     dicom_port : int
+
+    Parameters
+    ----------
+    small_disk : bool
+        Whether images and uploads are on a disk of `DISK` bytes.  For root,
+        who has a namespace of mounts of its own.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, small_disk: bool = False):
         self.folder = folder
+        self._small_disk = small_disk
+        self._release = orthanc_releases.find()
         self.supervisor = Supervisor()
         self.postgresql = PostgreSQL(folder / 'postgresql')
         self._stack = ExitStack()
         self._ports = {
             name: free_port() for name in [
-                'trytond', 'http', 'https', 'orthanc', 'dicom']}
+                'trytond', 'http', 'https', 'orthanc', 'dicom', 'smtp']}
         self._orthanc_password = secrets.token_urlsafe(12)
         self.ca_file = folder / 'ssl' / 'ca.pem'
 
@@ -104,6 +119,11 @@ class Site:
         return self._ports['dicom']
 
     @property
+    def smtp_port(self) -> int:
+        """Where GNU Health looks for a mail server."""
+        return self._ports['smtp']
+
+    @property
     def worklists(self) -> Path:
         """The folder of worklist files."""
         return self._orthanc / 'worklists'
@@ -134,6 +154,8 @@ class Site:
     def _make_folders(self) -> None:
         # The users of PostgreSQL and nginx pass through
         self.folder.chmod(0o711)
+        if self._small_disk:
+            self._mount_disk()
         for path in [
                 self.folder / 'var' / 'gnuhealth', self.folder / 'log',
                 self.folder / 'ssl', self.folder / 'nginx', self._orthanc,
@@ -142,6 +164,28 @@ class Site:
         (self.folder / 'nginx').chmod(0o711)
         for path in custom_files():
             shutil.copy(path, self.folder / 'sao')
+
+    def _mount_disk(self) -> None:
+        disk = self.folder / 'var'
+        disk.mkdir()
+        subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', f'size={DISK}', 'tmpfs', disk],
+            check=True, timeout=TIMEOUT)
+        self._stack.callback(
+            subprocess.run, ['umount', '--lazy', disk], timeout=TIMEOUT)
+
+    def fill_disk(self) -> Path:
+        """Fill the small disk with one file, and return it."""
+        filler = self.folder / 'var' / 'filler'
+        block = bytes(1 << 20)
+        with filler.open('wb', buffering=0) as file:
+            try:
+                while file.write(block) == len(block):
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+        return filler
 
     def _make_certificate(self) -> None:
         authority = Authority()
@@ -177,6 +221,12 @@ class Site:
                 f'fernet_key = {Fernet.generate_key().decode()}',
             '"gnuhealth": "PASSWORD"':
                 f'"gnuhealth": "{self._orthanc_password}"',
+            'smtp://127.0.0.1:25': f"smtp://{LOOPBACK}:{ports['smtp']}",
+            '/usr/sbin/Orthanc': shlex.join(map(str, self._release.command)),
+            '/usr/share/orthanc/plugins/libOrthancDicomWeb.so':
+                self._release.plugin('dicomweb'),
+            '/usr/share/orthanc/plugins/libOrthancPython.so':
+                self._release.plugin('python'),
             '"HttpPort": 8042': f'"HttpPort": {ports["orthanc"]}',
             '"DicomPort": 4242': f'"DicomPort": {ports["dicom"]}',
             }
@@ -192,7 +242,8 @@ class Site:
         self.supervisor.add('cron', self._service('gnuhealth-cron.service'))
         self.supervisor.add('nginx', self._nginx_service())
         self.supervisor.add('orthanc', self._service(
-                'orthanc.service.d/gnuhealth.conf', self._orthanc_answers))
+                'orthanc.service.d/gnuhealth.conf', self._orthanc_answers,
+                base=self._release.environment))
 
     def start_worklist_script(self) -> None:
         """Start the script, whose user GNU Health knows now."""
@@ -214,6 +265,19 @@ class Site:
                 file.read_text(), {'IDENTIFIER': section['Server']}))
         self.supervisor.services['orthanc'].restart()
 
+    @contextmanager
+    def with_wrong_key(self) -> Iterator[None]:
+        """Let the plugin have a key that GNU Health does not know."""
+        key = self._etc / 'gnuhealth' / 'orthanc.key'
+        right = key.read_text()
+        try:
+            key.write_text(secrets.token_urlsafe(32))
+            self.supervisor.services['orthanc'].restart()
+            yield
+        finally:
+            key.write_text(right)
+            self.supervisor.services['orthanc'].restart()
+
     # -- its services
 
     def _unit(self, path: str, instance: str = '') -> Unit:
@@ -221,13 +285,15 @@ class Site:
         return Unit.read(
             name, self._etc / 'systemd' / 'system' / path, instance=instance)
 
-    def _service(self, path: str, ready=lambda: True, instance: str = ''
-            ) -> Service:
+    def _service(
+            self, path: str, ready=lambda: True, instance: str = '',
+            base: Mapping[str, str] | None = None) -> Service:
         unit = self._unit(path, instance)
         log = self.folder / 'log' / f'{unit.name}.out'
         return Service(unit, lambda: Process(
                 unit.command, log, folder=self.folder,
-                environment={**environment(), **unit.environment}), ready)
+                environment={
+                    **(base or environment()), **unit.environment}), ready)
 
     def _postgresql_service(self) -> Service:
         """Return the one that runs, to be started again where it was."""

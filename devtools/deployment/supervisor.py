@@ -104,6 +104,18 @@ class Service:
         """The most that one of its processes has ever held, in KiB."""
         return max(_peaks(self.process.pid), default=0)
 
+    def pause(self) -> None:
+        """Let it end, and do not start it again."""
+        self.stop()
+
+    def resume(self) -> None:
+        """Start what was paused, and wait until it works."""
+        with self._lock:
+            self._stopped = False
+        if not self.unit.restarts:
+            self._launch()
+        self.wait_ready()
+
     def stop(self) -> None:
         with self._lock:
             self._stopped = True

@@ -3,9 +3,9 @@
 """Records of what Orthanc servers hold, and the servers"""
 
 from . import (
-    contact, cron, database, instance, patient, preview, quarantine, resource,
-    series, server, study, viewer)
+    audited, contact, cron, database, instance, patient, preview, quarantine,
+    resource, series, server, study, viewer)
 
 __all__ = [
-    'contact', 'cron', 'database', 'instance', 'patient', 'preview',
+    'audited', 'contact', 'cron', 'database', 'instance', 'patient', 'preview',
     'quarantine', 'resource', 'series', 'server', 'study', 'viewer']

@@ -13,10 +13,12 @@ from trytond.model import fields
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
+from ..audit.trail import record_events
 from ..core.orthanc.errors import NoImage, NotFound, OrthancError
 from ..core.orthanc.images import (
     WITHOUT_IMAGES, Obstacle, explain_no_image, study_thumbnail)
 from ..core.secrets import SecretUnavailable
+from .audited import study_events
 
 __all__ = [
     'describe_obstacle', 'get_frame', 'get_image_problems', 'get_images',
@@ -45,7 +47,11 @@ def get_thumbnails(studies):
     dict
         A PNG as bytes, or None, by the id of each study.
     """
-    return _fetch_images(studies, _thumbnail_keys(studies), _fetch_thumbnail)
+    images = _fetch_images(
+        studies, _thumbnail_keys(studies), _fetch_thumbnail)
+    _record_previews([
+            (study, "thumbnail") for study in studies if images.get(study.id)])
+    return images
 
 
 def get_images(instances):
@@ -60,7 +66,11 @@ def get_images(instances):
     dict
         A PNG as bytes, or None, by the id of each instance.
     """
-    return _fetch_images(instances, _image_keys(instances), _fetch_frame)
+    images = _fetch_images(instances, _image_keys(instances), _fetch_frame)
+    _record_previews([
+            (i.series.study, i.sop_instance_UID) for i in instances
+            if images.get(i.id)])
+    return images
 
 
 def get_image_problems(instances):
@@ -189,7 +199,19 @@ def get_frame(instance, frame):
                 instance.orthanc_UID, frame, IMAGE_SIZE, IMAGE_SIZE)
 
     key = _cache_key(instance.server, instance.orthanc_UID, frame)
-    return fields.Binary.cast(_cached(key, fetch))
+    image = _cached(key, fetch)
+    _record_previews([(instance.series.study, instance.sop_instance_UID)])
+    return fields.Binary.cast(image)
+
+
+def _record_previews(shown):
+    "Record which images of which studies a person sees"
+    # A task shows them to nobody
+    if Transaction().user:
+        record_events([
+                event for study, detail in shown
+                for event in study_events(
+                    'preview', [study], detail=detail)])
 
 
 # Users turn back to frames that they have just seen

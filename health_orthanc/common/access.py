@@ -16,9 +16,9 @@ from .registration import inherited_names
 
 __all__ = [
     'GuardedMixin', 'GuardedRecordsMixin', 'GuardedSearchMixin',
-    'HiddenFieldsMixin', 'ReadonlyMixin', 'RestrictedFormMixin',
-    'RestrictedWizardMixin', 'SealedChar', 'SealedText', 'check_references',
-    'check_write']
+    'HiddenButtonsMixin', 'HiddenFieldsMixin', 'ReadonlyMixin',
+    'RestrictedFormMixin', 'RestrictedWizardMixin', 'SealedChar', 'SealedText',
+    'check_references', 'check_write']
 
 # RPC methods that return values of the record which the client names
 _UNCHECKED_CALLS = {
@@ -202,7 +202,36 @@ class GuardedRecordsMixin:
             cls.read(ids, ['id'])
 
 
-class GuardedMixin(GuardedRecordsMixin, GuardedSearchMixin):
+class HiddenButtonsMixin:
+    """Leave out of views the buttons that the user may not press
+
+    trytond shows them in gray.  In models of other modules only our buttons,
+    which `_hidden_buttons` lists, are left out.
+    """
+    __slots__ = ()
+    _hidden_buttons = frozenset()
+
+    @classmethod
+    def parse_view(cls, tree, *args, **kwargs):
+        names = inherited_names(cls, '_hidden_buttons') or cls._buttons.keys()
+        for element in tree.xpath('//button'):
+            name = element.get('name')
+            if name in names and not cls._may_press(name):
+                element.getparent().remove(element)
+        return super().parse_view(tree, *args, **kwargs)
+
+    @classmethod
+    def _may_press(cls, name):
+        pool = Pool()
+        groups = pool.get('ir.model.button').get_groups(cls.__name__, name)
+        if groups:
+            return not groups.isdisjoint(pool.get('res.user').get_groups())
+        return pool.get('ir.model.access').get_access(
+            [cls.__name__])[cls.__name__]['write']
+
+
+class GuardedMixin(
+        HiddenButtonsMixin, GuardedRecordsMixin, GuardedSearchMixin):
     "Check the access to records, and what searches tell of others"
     __slots__ = ()
 

@@ -13,17 +13,20 @@ from werkzeug.wrappers import Response
 
 from trytond import backend
 from trytond.pool import Pool
-from trytond.protocols.wrappers import user_application, with_transaction
+from trytond.protocols.wrappers import (
+    Request, user_application, with_transaction)
 from trytond.transaction import Transaction
 from trytond.wsgi import app
 
 from .application import APPLICATION, MODULE
+from .client_session import session_key
 
 __all__ = [
-    'answer_refusals', 'check_plugin', 'is_active', 'json_response',
-    'known_database']
+    'answer_refusals', 'browser_language', 'check_plugin',
+    'check_same_origin', 'is_active', 'is_database', 'json_response',
+    'known_database', 'our_route', 'remember_session']
 
-_OURS = re.compile('/[^/]+/orthanc/')
+_OURS = re.compile('/[^/]+/orthanc/([^/]*)')
 
 
 def known_database(func):
@@ -33,13 +36,14 @@ def known_database(func):
     """
     @wraps(func)
     def wrapper(request, database_name, *args, **kwargs):
-        if not _is_database(database_name):
+        if not is_database(database_name):
             abort(HTTPStatus.NOT_FOUND)
         return func(request, database_name, *args, **kwargs)
     return wrapper
 
 
-def _is_database(name):
+def is_database(name):
+    "Return whether there is a database with a name"
     if name in Pool.database_list():
         return True
     try:
@@ -47,6 +51,23 @@ def _is_database(name):
     except Exception:
         # What drivers raise for a strange name is their own matter
         return False
+
+
+def our_route(path):
+    """Return the name of a route of this module.
+
+    Parameters
+    ----------
+    path : str
+        Of a URL.
+
+    Returns
+    -------
+    str or None
+        None for all other paths.
+    """
+    match = _OURS.match(path)
+    return match[1] if match else None
 
 
 def answer_refusals(wsgi_app):
@@ -79,6 +100,36 @@ if not hasattr(app.wsgi_app, 'answers_refusals'):
     app.wsgi_app = answer_refusals(app.wsgi_app)
 
 
+def remember_session(wsgi_app):
+    """Let models ask for the session of the client.
+
+    Parameters
+    ----------
+    wsgi_app : callable
+
+    Returns
+    -------
+    callable
+    """
+    @wraps(wsgi_app)
+    def wrapper(environ, start_response):
+        with session_key(_session_key(environ)):
+            return wsgi_app(environ, start_response)
+    wrapper.remembers_session = True
+    return wrapper
+
+
+def _session_key(environ):
+    authorization = Request(environ).authorization
+    if authorization and authorization.type == 'session':
+        return authorization.get('session')
+    return None
+
+
+if not hasattr(app.wsgi_app, 'remembers_session'):
+    app.wsgi_app = remember_session(app.wsgi_app)
+
+
 @with_transaction(readonly=True)
 @user_application(APPLICATION, json=False)
 def check_plugin(request, pool):
@@ -104,6 +155,30 @@ def check_plugin(request, pool):
     return user.id
 
 
+def check_same_origin(request):
+    """Check that a page of this server sends the request.
+
+    trytond refuses a foreign ``Origin``, but not a request without one.
+
+    Parameters
+    ----------
+    request : Request
+
+    Raises
+    ------
+    HTTPException
+        403. Requests of programs that are no browsers, which send neither
+        header, are refused, too.
+    """
+    site = request.headers.get('Sec-Fetch-Site')
+    if site is None:
+        allowed = bool(request.headers.get('Origin'))
+    else:
+        allowed = site == 'same-origin'
+    if not allowed:
+        abort(HTTPStatus.FORBIDDEN)
+
+
 def is_active(pool):
     "Return whether the module is active in a database"
     try:
@@ -113,7 +188,28 @@ def is_active(pool):
     return True
 
 
-def json_response(request, value):
+def browser_language(request, pool):
+    """Return the code of the browser's language, if it is available here.
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+        There must be a transaction.
+
+    Returns
+    -------
+    str
+    """
+    Lang = pool.get('ir.lang')
+    codes = [
+        lang.code for lang in Lang.search([('translatable', '=', True)])]
+    return request.accept_languages.best_match(codes) or 'en'
+
+
+def json_response(
+        request, value, status=HTTPStatus.OK,
+        content_type='application/json'):
     """Return a JSON response, compressed if the client accepts gzip.
 
     Parameters
@@ -121,6 +217,8 @@ def json_response(request, value):
     request : Request
     value : object
         Must be serializable as JSON.
+    status : int
+    content_type : str
 
     Returns
     -------
@@ -133,4 +231,4 @@ def json_response(request, value):
         body = gzip.compress(body, compresslevel=1)
         headers['Content-Encoding'] = 'gzip'
     return Response(
-        body, content_type='application/json', headers=headers)
+        body, status=status, content_type=content_type, headers=headers)

@@ -13,7 +13,7 @@ from trytond.config import config
 from trytond.model.modelsql import SQLConstraintError
 from trytond.transaction import Transaction, TransactionError
 
-__all__ = ['end_reading', 'in_transaction', 'now']
+__all__ = ['end_reading', 'has_written', 'in_transaction', 'now']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.transaction')
 
@@ -99,6 +99,19 @@ def end_reading():
                     "The network is used by a transaction that has written")
             else:
                 connection.rollback()
+
+
+def has_written():
+    """Return whether the current transaction has something to commit.
+
+    Returns
+    -------
+    bool
+    """
+    connection = Transaction().connection
+    if backend.name == 'sqlite':
+        return connection.in_transaction
+    return _is_open(connection) and _has_written(connection)
 
 
 def _is_open(connection):

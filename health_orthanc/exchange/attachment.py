@@ -19,6 +19,8 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import record_events
 from ..common.diagnostics import log_unexpected
 from ..common.exceptions import AttachmentError, orthanc_errors
 from ..common.transaction import in_transaction, now
@@ -102,6 +104,9 @@ def _attach_images(user, images):
         if result not in study.linked_results:
             raise AttachmentError(
                 gettext('health_orthanc.msg_attachment_changed'))
+        record_events(study_events(
+                'attach', [study], user_id=user,
+                detail=instance.sop_instance_UID))
         with Transaction().set_user(user):
             _attach_image(
                 result,

@@ -17,6 +17,8 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import record_events
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import describe
 from ..common.locks import named_lock
@@ -249,6 +251,14 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
                 'error_kind': kind,
                 'ended_at': now() if state == 'failed' else None,
                 })
+        if state == 'failed':
+            cls(id_)._record_audit('failure')
+
+    def _record_audit(self, outcome):
+        record_events(study_events(
+                'delete', [self.study], outcome=outcome,
+                user_id=self.user.id if self.user else None,
+                detail=f'{self.level} {self.dicom_UID or self.orthanc_UID}'))
 
     @classmethod
     def _finish(cls, id_, gone):
@@ -273,6 +283,7 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
             cls._delete_instance(series, deletion.orthanc_UID)
         cls.write([deletion], {
                 'state': 'done', 'error_kind': None, 'ended_at': now()})
+        deletion._record_audit('success')
 
     @classmethod
     def _mark_study_deleted(cls, deletion):

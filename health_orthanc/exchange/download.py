@@ -13,7 +13,10 @@ import secrets
 from trytond.model import Index, ModelSQL, fields
 from trytond.transaction import Transaction, without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import record_events
 from ..common.transaction import now
+from .deletion import LEVELS, get_study
 
 __all__ = ['Download']
 
@@ -63,6 +66,9 @@ class Download(ModelSQL):
                     'resource': str(record),
                     'expires_at': now() + VALID,
                     }])
+        record_events(study_events(
+                'token', [get_study(record.__class__(record.id))],
+                detail=f'download, {LEVELS[record.__name__]}'))
         return ticket
 
     @classmethod

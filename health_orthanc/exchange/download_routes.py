@@ -17,8 +17,10 @@ from trytond.protocols.wrappers import (
 from trytond.transaction import Transaction
 from trytond.wsgi import app
 
+from ..archive.audited import study_events
+from ..audit.trail import AuditEvent, record_event, record_events
 from ..common.exceptions import QuarantineError, describe
-from ..common.routes import is_active, known_database
+from ..common.routes import browser_language, is_active, known_database
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
 from .deletion import LEVELS, get_study
@@ -79,7 +81,7 @@ def download(request, pool):
     if request.method != 'POST':
         return _page(request, pool)
     try:
-        name, client, resource = _redeem(
+        person, record, client, resource = _redeem(
             request, pool, request.form.get('ticket', '')) or (
             abort(HTTPStatus.FORBIDDEN))
     except QuarantineError as error:
@@ -92,15 +94,18 @@ def download(request, pool):
         pieces = itertools.chain([next(pieces, b'')], pieces)
     except OrthancError as error:
         client.close()
+        _record(request, pool, person, record, 'failure')
         return Response(
             _describe(request, pool, error), status=HTTPStatus.BAD_GATEWAY,
             content_type='text/plain; charset=utf-8',
             headers=_HEADERS)
+    _record(request, pool, person, record, 'success')
     response = Response(
         pieces, content_type='application/zip', direct_passthrough=True,
         headers={
             **_HEADERS,
-            'Content-Disposition': f'attachment; filename="{name}.zip"',
+            'Content-Disposition': (
+                f'attachment; filename="{resource[0]}-{record[1]}.zip"'),
             })
     response.call_on_close(client.close)
     return response
@@ -111,7 +116,7 @@ def _page(request, pool):
     if not is_active(pool):
         abort(HTTPStatus.NOT_FOUND)
     nonce = secrets.token_urlsafe(16)
-    with Transaction().set_context(language=_language(request, pool)):
+    with Transaction().set_context(language=browser_language(request, pool)):
         page = _PAGE.format(
             title=escape(gettext('health_orthanc.msg_download_title')),
             text=escape(gettext('health_orthanc.msg_download_starts')),
@@ -127,27 +132,31 @@ def _page(request, pool):
 
 @with_transaction(readonly=True)
 def _describe(request, pool, error):
-    with Transaction().set_context(language=_language(request, pool)):
+    with Transaction().set_context(language=browser_language(request, pool)):
         return describe(error.kind, status=error.status or '')
-
-
-def _language(request, pool):
-    "Return the language of the browser, if it is available here"
-    Lang = pool.get('ir.lang')
-    codes = [
-        lang.code for lang in Lang.search([('translatable', '=', True)])]
-    return request.accept_languages.best_match(codes) or 'en'
 
 
 @with_transaction(readonly=False)
 def _redeem(request, pool, ticket):
-    "Return file name, client and resource of a valid ticket, or None"
+    """Return what a ticket is for, or None if it is not valid.
+
+    Returns
+    -------
+    person : int
+        The id of the user.
+    record : tuple
+        The model and the id.
+    client : OrthancClient
+    resource : tuple
+        The arguments of `OrthancClient.archive`.
+    """
     if not is_active(pool):
         return None
     Download = pool.get('gnuhealth.imaging_orthanc.download')
     Wizard = pool.get(WIZARD, type='wizard')
     found = Download.redeem(ticket)
     if not found:
+        record_event(AuditEvent('download', 'refused', detail="ticket"))
         return None
     user, record = found
     model = record.__name__
@@ -157,15 +166,38 @@ def _redeem(request, pool, ticket):
         try:
             Wizard.check_access()
         except AccessError:
-            return None
+            return _refuse(user, record)
     if not user.active:
-        return None
-    with Transaction().set_context(language=_language(request, pool)):
+        return _refuse(user, record)
+    with Transaction().set_context(language=browser_language(request, pool)):
         # It may have been reported since the ticket was issued
-        record.__class__(record.id).check_released()
-    level = LEVELS[model]
+        try:
+            record.__class__(record.id).check_released()
+        except QuarantineError:
+            _refuse(user, record)
+            raise
     try:
         client = get_study(record).server.get_client()
     except SecretUnavailable:
         return None
-    return f'{level}-{record.id}', client, (level, record.orthanc_UID)
+    return (
+        user.id, (model, record.id), client,
+        (LEVELS[model], record.orthanc_UID))
+
+
+def _refuse(user, record):
+    "Record the refusal of a download"
+    record_events(_events(user.id, record, 'refused'))
+
+
+@with_transaction(readonly=True)
+def _record(request, pool, person, record, outcome):
+    "Record a download"
+    model, id_ = record
+    record_events(_events(person, pool.get(model)(id_), outcome))
+
+
+def _events(person, record, outcome):
+    return study_events(
+        'download', [get_study(record)], outcome=outcome, user_id=person,
+        detail=LEVELS[record.__name__])

@@ -19,6 +19,8 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import record_events
 from ..common.access import ReadonlyMixin
 from ..common.diagnostics import log_unexpected
 from ..common.exceptions import describe
@@ -425,6 +427,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
                 'error_kind': None,
                 'ended_at': now(),
                 })
+        correction._record_audit('success' if updated else 'failure')
 
     @classmethod
     def _finish(cls, id_, last_update):
@@ -434,6 +437,13 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
             values['source_update'] = last_update
         cls.write([correction], values)
         mark_missing_patients(correction.server)
+        correction._record_audit('success')
+
+    def _record_audit(self, outcome):
+        record_events(study_events(
+                'reconcile', [self.study], outcome=outcome,
+                user_id=self.user.id if self.user else None,
+                detail=self.kind))
 
     # Records
 

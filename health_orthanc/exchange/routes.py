@@ -26,7 +26,7 @@ from ..core.dicom.file_header import HEAD_LIMIT, Unusable, read_header
 from ..core.secrets import SecretUnavailable
 from . import upload_session
 from .reception import receive
-from .upload import Outcome, send_items
+from .upload import Outcome, record_uploads, send_items
 from .upload_session import SentFile, UploadFull, UploadLost
 
 __all__ = ['begin_upload', 'read_headers', 'upload']
@@ -386,7 +386,14 @@ def _schedule_import(request, pool, found):
     fresh = [s for s in studies if _scheduled.add(
             (pool.database_name, server, s))]
     if fresh:
+        _record(request, pool, server, [
+                item for item in found if item.outcome.study in fresh])
         _schedule(request, pool, server, fresh)
+
+
+@with_transaction(readonly=True, user='request')
+def _record(request, pool, server, found):
+    record_uploads(server, found)
 
 
 @with_transaction(readonly=False)

@@ -3,12 +3,15 @@
 """Upload of files to Orthanc, and link of their studies"""
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import AuditEvent, record_events
 from ..common.exceptions import LinkVetoError
 from ..common.transaction import in_transaction
 from ..core.dicom.file_header import Header, Reason, Unusable
@@ -25,13 +28,16 @@ from ..synchronization.engine import Engine
 
 __all__ = [
     'Outcome', 'compare_headers', 'describe_reason', 'header_identity',
-    'import_studies', 'link_studies', 'send_file', 'send_item', 'send_items']
+    'import_studies', 'link_studies', 'record_uploads', 'send_file',
+    'send_item', 'send_items']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.upload')
 
 # Errors that would affect the other files too
 _NO_REFUSALS = (
     ConnectionFailed, ConnectionRefused, Forbidden, TimedOut, Unauthorized)
+# The states of files that Orthanc has
+_IN_ORTHANC = {'stored', 'present'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +235,35 @@ def import_studies(server_id, client, with_instances, orthanc_ids):
     """
     Engine(server_id, None, client, with_instances).studies(orthanc_ids)
     in_transaction(match_received, server_id, orthanc_ids)
+
+
+@without_check_access
+def record_uploads(server_id, files):
+    """Record the studies of files that are in Orthanc in the audit trail.
+
+    Parameters
+    ----------
+    server_id : int
+    files : iterable of SentFile
+    """
+    counts, uids = Counter(), {}
+    for outcome in (file.outcome for file in files):
+        if outcome.study and outcome.state in _IN_ORTHANC:
+            counts[outcome.study] += 1
+            if outcome.header:
+                uids[outcome.study] = outcome.header.study_uid
+    known = {s.orthanc_UID: s for s in find_studies(server_id, list(counts))}
+    events = []
+    for orthanc_id, count in counts.items():
+        if orthanc_id in known:
+            event, = study_events('upload', [known[orthanc_id]])
+        else:
+            # It is synchronized later
+            event = AuditEvent(
+                'upload', server_id=server_id,
+                study_uid=uids.get(orthanc_id))
+        events.append(replace(event, detail=f'images: {count}'))
+    record_events(events)
 
 
 def link_studies(

@@ -3,12 +3,15 @@
 """History of the links of studies"""
 
 import json
+from dataclasses import replace
 
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 from trytond.transaction import without_check_access
 
+from ..archive.audited import study_events
+from ..audit.trail import record_events
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.transaction import now
@@ -160,6 +163,24 @@ class StudyDecision(ReadonlyMixin, ModelSQL, ModelView):
                     'further_to': numbers(after[id_]['further_orders']),
                     **values,
                     } for id_ in after if before[id_] != after[id_]])
+        if user:
+            cls._record_audit(before, after, studies, user)
+
+    @staticmethod
+    def _record_audit(before, after, studies, user):
+        "Record the decisions of a person, for each patient of a study"
+        events = []
+        for study in studies:
+            former, link = before[study.id], after[study.id]
+            if former == link:
+                continue
+            event, = study_events(
+                'link', [study], user_id=user, detail=' → '.join(
+                    values['link_status'] or '–' for values in [former, link]))
+            events += [
+                replace(event, patient_id=patient) for patient in (
+                    {former['patient'], link['patient']} - {None} or {None})]
+        record_events(events)
 
     @classmethod
     @without_check_access

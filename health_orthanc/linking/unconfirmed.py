@@ -13,7 +13,8 @@ from trytond.transaction import Transaction, without_check_access
 
 from ..common.exceptions import UnconfirmedStudyWarning
 
-__all__ = ['acknowledge', 'check_confirmed', 'find_withheld']
+__all__ = [
+    'acknowledge', 'check_confirmed', 'find_withheld', 'is_reviewer']
 
 # Whose task the review is
 _REVIEWERS = ['group_imaging_orthanc', 'group_imaging_orthanc_admin']
@@ -34,7 +35,7 @@ def find_withheld(studies):
     Warning = Pool().get('res.user.warning')
     unconfirmed = {
         _warning_name(s): s for s in studies if s.link_status == 'auto_unsure'}
-    if not unconfirmed or not Transaction().user or _is_reviewer():
+    if not unconfirmed or not Transaction().user or is_reviewer():
         return set()
     known = {w.name for w in Warning.search([
                 ('user', '=', Transaction().user),
@@ -49,7 +50,8 @@ def _warning_name(study):
         f'unconfirmed_study,{study.patient}', [study])
 
 
-def _is_reviewer():
+def is_reviewer():
+    "Return whether the current user reviews links of studies"
     pool = Pool()
     ModelData = pool.get('ir.model.data')
     groups = {

@@ -5,9 +5,10 @@
 from . import (
     confirmation, database, deletion, dismissal, download, historical, plugin,
     preview, reconciliation, review, server, step, synchronization, upload,
-    viewer, wrong_patient)
+    view_images, viewer, wrong_patient)
 
 __all__ = [
     'confirmation', 'database', 'deletion', 'dismissal', 'download',
     'historical', 'plugin', 'preview', 'reconciliation', 'review', 'server',
-    'step', 'synchronization', 'upload', 'viewer', 'wrong_patient']
+    'step', 'synchronization', 'upload', 'view_images', 'viewer',
+    'wrong_patient']

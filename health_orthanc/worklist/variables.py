@@ -15,8 +15,8 @@ from ..core.worklist import item as worklist
 from ..orders.states import OPEN_STATES
 
 __all__ = [
-    'REACHABLE', 'RecordView', 'patient_identity', 'reach', 'reachable',
-    'rendering', 'template_data']
+    'REACHABLE', 'RecordView', 'party_name', 'patient_identity', 'reach',
+    'reachable', 'rendering', 'template_data']
 
 # The step that is being rendered and the time zones of institutions
 _current = ContextVar('worklist_current', default=(None, None))
@@ -205,7 +205,7 @@ def template_data(request):
 def _order_data(request):
     doctor = request.doctor
     template = request.worklist_template
-    physician = _person_name(doctor.party) if doctor else ''
+    physician = party_name(doctor.party) if doctor else ''
     specialty = doctor.main_specialty if doctor else None
     line = request.request_line or ''
     return {
@@ -243,7 +243,7 @@ def patient_identity(patient):
     """
     party = patient.party
     return {
-        'PatientName': _person_name(party),
+        'PatientName': party_name(party),
         'PatientID': patient.puid,
         'PatientBirthDate': (
             party.dob.strftime('%Y%m%d') if party.dob else None),
@@ -285,7 +285,7 @@ def _step_data(step, patient, zones):
             step.description or step.request.requested_test.rec_name),
         'ScheduledProcedureStepStatus': _STATUSES.get(step.state),
         'ScheduledPerformingPhysicianName': (
-            _person_name(step.performing_physician.party)
+            party_name(step.performing_physician.party)
             if step.performing_physician else None),
         'ScheduledStationName': step.station_name,
         'ScheduledStationAETitle': _station(step),
@@ -301,7 +301,8 @@ def _station(step):
     return titles if len(titles) > 1 else step.station_aetitle
 
 
-def _person_name(party):
+def party_name(party):
+    "Return the PN of a party: the official name of a person"
     official = [n for n in party.person_names if n.use == 'official']
     if official:
         name = official[0]

@@ -3,6 +3,7 @@
 
 /* The widget `binary_dicom` for Tryton's web client: it sends many files,
    folders and archives one by one to the upload routes of health_orthanc.
+   Images are opened with one click from lists, too.
 
    The file lies beside the client's `index.html`; doc/uploads.md describes
    how to install it. */
@@ -12,6 +13,7 @@ import {PACKED_LIMIT} from './sender.mjs';
 import {Upload} from './upload.mjs';
 import {make_widget} from './widget/binary_dicom.mjs';
 import {read_namespace} from './widget/namespace.mjs';
+import {view_with_one_click} from './widget/view_button.mjs';
 
 if (typeof module !== 'undefined') {
     // For the tests, which run without a browser
@@ -20,6 +22,7 @@ if (typeof module !== 'undefined') {
 
 if (typeof Sao !== 'undefined') {
     read_namespace();
+    view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
         Sao.View.Form.BinaryDicom;

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 import proteus
 from proteus import Model, Wizard
 
-from devtools import hospital, samples, sao
+from devtools import hospital, samples, sao, viewer
 from devtools.orthanc import Orthanc
 from devtools.process import wait_until
 from devtools.testing import cache_folder
@@ -94,7 +94,8 @@ class Clinic:
     def __init__(self, folder: Path):
         self._folder = folder
         self._stack = ExitStack()
-        self.orthanc = Orthanc(plugins=['dicomweb', 'webviewer'])
+        self.orthanc = Orthanc(
+            plugins=['dicomweb', 'webviewer'], configuration={'StableAge': 1})
         self.tryton: Tryton | None = None
         self.server: Server | None = None
 
@@ -116,7 +117,9 @@ class Clinic:
             sao.assemble(cache_folder()), self._folder / 'sao',
             *sao.custom_files())
         self.tryton = Tryton(
-            self._folder / 'tryton', name='clinic', web_root=client)
+            self._folder / 'tryton', name='clinic', web_root=client,
+            sections={MODULE: {
+                    'viewer_path': str(viewer.assemble(cache_folder()))}})
         self.tryton.create([MODULE], cache_folder())
         self.server = self._stack.enter_context(self.tryton.server())
 

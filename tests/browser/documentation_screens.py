@@ -56,13 +56,21 @@ class Photographer:
             self, name: str, login: str, show: Callable[[Client], None]
             ) -> None:
         """Log in, let `show` open a screen, and take the picture `name`."""
+        self.visit(login, show, name)
+
+    def visit(
+            self, login: str, show: Callable[[Client], None],
+            name: str | None = None) -> None:
+        """Log in, and let `show` open a screen; take a picture with a name.
+        """
         page = new_page(self._browser, **SIZE)
         log_in(page, self._demo.server.url, DATABASE, login, PASSWORD)
         client = Client(page, DATABASE)
         show(client)
         client.settle()
-        page.wait_for_timeout(PAUSE)
-        self.save(name, client)
+        if name:
+            page.wait_for_timeout(PAUSE)
+            self.save(name, client)
         page.context.close()
 
     def save(self, name: str, client: Client) -> None:
@@ -84,6 +92,19 @@ def show_list(*names: str, tab: str = '') -> Callable[[Client], None]:
 def show_health(client: Client) -> None:
     client.menu(*CONFIGURATION, "Health")
     client.within('table.tree tbody tr').first.wait_for()
+
+
+def show_audit(client: Client) -> None:
+    client.menu(*CONFIGURATION, "Who Saw It")
+    client.filter("All")
+    client.within('table.tree tbody tr').first.wait_for()
+
+
+def show_linked_study(client: Client) -> None:
+    """Open a study of a patient, as a physician does."""
+    client.menu(*RECORDS, "Linked Studies")
+    client.within('table.tree tbody tr').first.dblclick()
+    client.expect_image(client.within('img').first)
 
 
 def show_review(client: Client) -> None:
@@ -137,6 +158,9 @@ def main(target: Path) -> None:
             photographer.take('health', 'administrator', show_health)
             photographer.take(
                 'upload_result', 'clerk', show_upload(photographer, images))
+            photographer.visit('physician', show_linked_study)
+            # What has been done until now
+            photographer.take('audit', 'privacy', show_audit)
 
 
 if __name__ == '__main__':

@@ -23,6 +23,12 @@ def test_clerk(clerk):
     assert "Configuration" not in clerk.entries("Health")
 
 
+def test_privacy_officer(log_in_as):
+    officer = log_in_as('privacy')
+    assert officer.entries(*CONFIGURATION) == ["Who Saw It"]
+    assert "Medical Imaging" not in officer.entries("Health")
+
+
 @pytest.mark.release
 def test_radiographer(radiographer):
     assert radiographer.entries(*RECORDS) == [

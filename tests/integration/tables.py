@@ -7,7 +7,7 @@ from contextlib import closing
 
 from devtools.tryton import Tryton
 
-__all__ = ['dump', 'schema']
+__all__ = ['connect', 'dump', 'schema']
 
 TABLES = {
     'sqlite': "SELECT name FROM sqlite_master WHERE type = 'table'",
@@ -31,7 +31,7 @@ SCHEMA = {
 
 def dump(tryton: Tryton) -> dict[str, dict[int, dict]]:
     """Return the rows of all tables, as dictionaries by their id."""
-    with closing(_connect(tryton)) as connection:
+    with closing(connect(tryton)) as connection:
         cursor = connection.cursor()
         cursor.execute(TABLES[_backend(tryton)])
         names = [name for name, in cursor.fetchall()]
@@ -42,7 +42,7 @@ def dump(tryton: Tryton) -> dict[str, dict[int, dict]]:
 
 def schema(tryton: Tryton, tables: list[str]) -> set[tuple]:
     """Return columns with their types, and what PostgreSQL watches over."""
-    with closing(_connect(tryton)) as connection:
+    with closing(connect(tryton)) as connection:
         cursor = connection.cursor()
         found = set()
         for name in tables:
@@ -56,7 +56,7 @@ def _backend(tryton: Tryton) -> str:
     return 'postgresql' if tryton.postgresql else 'sqlite'
 
 
-def _connect(tryton: Tryton):
+def connect(tryton: Tryton):
     if tryton.postgresql:
         return tryton.postgresql.connect(tryton.name)
     return sqlite3.connect(tryton.sqlite_file)

@@ -2,19 +2,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No transaction of PostgreSQL is open while the network is waited for."""
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
+import requests
 
+from proteus import Model, Wizard
+from trytond.modules.health_orthanc.core.dicomweb.multipart import join_parts
+
+from devtools.orthanc import to_bytes
+from devtools.process import wait_until
 from devtools.proxy import Proxy
+from devtools.samples import make_dataset
+from devtools.tryton import PASSWORD
+from tests.unit.upload_samples import pack
 
-from . import inside
+from . import inside, viewing_inside
+from .client import (
+    CLERK, FULL_SYNCHRONIZE, GET_NEW_STUDIES, SERVER, add_server, make_clerk)
 from .hospital import ADMIN, study, study_id
 from .test_reconciliation import Archive
 from .test_wrong_patient import Misfiled
 
 # Seconds after which a session that has done nothing is waiting
 PATIENCE = 1
+TIMEOUT = 60
+UPLOAD = 'gnuhealth.imaging_orthanc.upload_image_data'
 ON_POSTGRESQL = pytest.mark.parametrize(
     'hospital', ['postgresql'], indirect=True)
 
@@ -28,10 +41,8 @@ class Watch:
         The requests during which a session waited in a transaction.
     """
 
-    def __init__(self, hospital, orthanc=None):
-        tryton = hospital.agent.tryton
-        self._connection = tryton.postgresql.connect()
-        self._connection.autocommit = True
+    def __init__(self, tryton, orthanc=None):
+        self._connection = tryton.postgresql.connect(tryton.name)
         self._name = tryton.name
         self._orthanc = orthanc
         self.open = []
@@ -64,6 +75,14 @@ class Watch:
                 [self._name])
             return set(cursor.fetchall())
 
+    def wait_for_tasks(self):
+        def finished():
+            with self._connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(*) FROM ir_queue WHERE finished_at IS NULL")
+                return cursor.fetchone() == (0,)
+        assert wait_until(finished, TIMEOUT, 0.1)
+
     def assert_none(self):
         assert self.seen
         assert not self.open
@@ -72,7 +91,7 @@ class Watch:
 
 @ON_POSTGRESQL
 def test_synchronization_and_notifications(hospital, orthanc):
-    watch = Watch(hospital, orthanc)
+    watch = Watch(hospital.agent.tryton, orthanc)
     first = study_id(orthanc.upload(study()))
     with watch.proxy() as proxy:
         server = hospital.add_server(
@@ -93,7 +112,7 @@ def test_synchronization_and_notifications(hospital, orthanc):
 
 @ON_POSTGRESQL
 def test_images_and_deletion(hospital, orthanc):
-    watch = Watch(hospital, orthanc)
+    watch = Watch(hospital.agent.tryton, orthanc)
     orthanc.upload(study())
     patient, _ = hospital.add_patient()
     with watch.proxy() as proxy:
@@ -119,10 +138,40 @@ def test_images_and_deletion(hospital, orthanc):
 
 
 @ON_POSTGRESQL
+def test_viewers(hospital, start_orthanc):
+    orthanc = start_orthanc(plugins=['dicomweb'])
+    watch = Watch(hospital.agent.tryton, orthanc)
+    images = study()
+    orthanc.upload(images)
+    user = hospital.call(viewing_inside.make_users)['clerk']
+    uid = images[0].StudyInstanceUID
+    series = f'studies/{uid}/series/{images[0].SeriesInstanceUID}'
+    type_, body = join_parts([to_bytes(make_dataset(
+                    'SR', StudyInstanceUID=uid,
+                    PatientID=images[0].PatientID))])
+    with watch.proxy() as proxy:
+        server = hospital.add_server(orthanc, proxy.url)
+        server.done()
+        watch.seen.clear()
+        assert hospital.call(
+            viewing_inside.request, user, server.study()['id'], [
+                {'path': 'studies'},
+                {'path': f'{series}/metadata'},
+                {'path': f'{series}/instances/{images[0].SOPInstanceUID}'
+                    '/frames/1'},
+                {'path': f'studies/{uid}/nothing'},
+                {'path': 'studies', 'method': 'POST', 'data': body,
+                    'content_type': type_},
+                ]) == [200, 200, 200, 404, 200]
+        assert len(watch.seen) >= 6
+        watch.assert_none()
+
+
+@ON_POSTGRESQL
 @pytest.mark.parametrize('made', [Archive, Misfiled])
 def test_changes_in_orthanc(hospital, start_orthanc, made):
     orthanc = start_orthanc(configuration={'StableAge': 1})
-    watch = Watch(hospital, orthanc)
+    watch = Watch(hospital.agent.tryton, orthanc)
     with watch.proxy() as proxy:
         archive = made(hospital, orthanc, url=proxy.url)
         watch.assert_none()
@@ -131,3 +180,70 @@ def test_changes_in_orthanc(hospital, start_orthanc, made):
         else:
             archive.move()
         watch.assert_none()
+
+
+@pytest.fixture
+def served(make_tryton):
+    "A trytond on PostgreSQL with a worker, and a clerk who works with it"
+    tryton = make_tryton('postgresql')
+    with tryton.server() as server:
+        server.connect()
+        make_clerk()
+        worker = tryton.worker()
+        yield server
+        worker.stop()
+
+
+def test_wizards_and_routes(served, start_orthanc):
+    orthanc = start_orthanc()
+    orthanc.upload(study())
+    with ExitStack() as stack:
+        watch = Watch(served.tryton, orthanc)
+        proxy = stack.enter_context(watch.proxy())
+        served.connect()
+        wizard = add_server(orthanc, domain=proxy.url)
+        watch.assert_none()
+        wizard.execute('end')
+        server, = Model.get(SERVER).find([])
+        for name, button in [
+                (GET_NEW_STUDIES, 'update'),
+                (FULL_SYNCHRONIZE, 'synchronize')]:
+            wizard = Wizard(name)
+            wizard.execute(button)
+            watch.wait_for_tasks()
+            watch.assert_none()
+            wizard.execute('end')
+        served.connect(CLERK)
+        record, = Model.get(inside.STUDY).find([])
+        # On demand: opening the series fetches its images
+        assert record.series[0].instances
+        watch.assert_none()
+        _upload_packed(watch)
+        _upload_by_route(served, watch, server.id)
+        _download(watch, record)
+
+
+def _upload_packed(watch):
+    wizard = Wizard(UPLOAD)
+    wizard.form.data_to_upload = pack(map(to_bytes, study()))
+    wizard.execute('check')
+    wizard.execute('send')
+    assert {f.state for f in wizard.form.files} == {'stored'}
+    watch.assert_none()
+
+
+def _upload_by_route(served, watch, server):
+    answer = requests.post(
+        f'{served.url}/{served.tryton.name}/orthanc/upload',
+        params={'server': server}, data=to_bytes(study()[0]),
+        auth=(CLERK, PASSWORD), timeout=TIMEOUT)
+    assert answer.json()['files'][0]['state'] == 'stored'
+    watch.assert_none()
+
+
+def _download(watch, record):
+    wizard = Wizard('gnuhealth.imaging_orthanc.download_images', [record])
+    url, ticket = wizard.actions[0].split('#')
+    answer = requests.post(url, data={'ticket': ticket}, timeout=TIMEOUT)
+    assert answer.content.startswith(b'PK')
+    watch.assert_none()

@@ -255,6 +255,7 @@ function load() {
             Form: {Widget: class {}},
             FormXMLViewParser: {WIDGETS: {binary: class {}}},
             XMLViewParser: class {},
+            Tree: {ButtonColumn: class {}},
         },
         class_: (parent, methods) => ({parent: parent, methods: methods}),
     };

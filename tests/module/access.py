@@ -5,6 +5,8 @@
 import datetime as dt
 
 from trytond.model import ModelStorage
+from trytond.modules.health_orthanc.archive.audited import study_events
+from trytond.modules.health_orthanc.audit.trail import record_events
 from trytond.pool import Pool, isregisteredby
 from trytond.transaction import Transaction
 
@@ -15,13 +17,16 @@ from .tools import (
     record_id)
 
 __all__ = [
-    'AccessTestCase', 'CONFIGURATION', 'CORRECTION', 'DATABASE', 'DECISION',
+    'AUDIT', 'AUDIT_CHAIN', 'AccessTestCase', 'CONFIGURATION', 'CORRECTION',
+    'DATABASE', 'DECISION',
     'DELETION', 'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING',
     'METADATA', 'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PATIENT_KEY',
     'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
     'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WARNING',
     'WRONG_PATIENT', 'granted', 'own_models', 'own_storages', 'own_wizards']
 
+AUDIT = 'gnuhealth.imaging_orthanc.audit'
+AUDIT_CHAIN = 'gnuhealth.imaging_orthanc.audit.chain'
 DATABASE = 'gnuhealth.orthanc.database'
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
@@ -109,9 +114,14 @@ class AccessTestCase(RpcTestCase):
                 'clerk': ['health_orthanc.group_imaging_orthanc'],
                 'administrator': [
                     'health_orthanc.group_imaging_orthanc_admin'],
+                'privacy': ['health_orthanc.group_imaging_orthanc_privacy'],
                 }.items()}
         cls._create_records()
+        # Recorded when it is committed
+        record_events(study_events('download', [cls.study]))
         Transaction().commit()
+        entry, = Pool().get(AUDIT).search([])
+        cls.ids[AUDIT] = entry.id
 
     @classmethod
     def _create_records(cls):

@@ -11,11 +11,11 @@ from trytond.transaction import Transaction
 from trytond.wsgi import app
 
 from .access import (
-    CONFIGURATION, CORRECTION, DATABASE, DELETION, DOWNLOAD, ENTRY, FAILURE,
-    HEALTH_PATIENT, MATCHING, METADATA, NOTICE, OPERATION, ORDERS, PATIENT_KEY,
-    PLACEMENT, REPLACEMENT, REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY,
-    TEMPLATE, UPGRADE_NOTE, WARNING, WRONG_PATIENT, AccessTestCase, granted,
-    own_models, own_storages, own_wizards)
+    AUDIT, AUDIT_CHAIN, CONFIGURATION, CORRECTION, DATABASE, DELETION,
+    DOWNLOAD, ENTRY, FAILURE, HEALTH_PATIENT, MATCHING, METADATA, NOTICE,
+    OPERATION, ORDERS, PATIENT_KEY, PLACEMENT, REPLACEMENT, REQUEST, RESULT,
+    RULE, RUN, STEP, STUDY_KEY, TEMPLATE, UPGRADE_NOTE, WARNING, WRONG_PATIENT,
+    AccessTestCase, granted, own_models, own_storages, own_wizards)
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
     Refused, RpcError, RpcTestCase, Told)
@@ -147,7 +147,9 @@ class CompletenessTestCase(OrthancTestCase):
                     name: self.db_name if name == 'database_name' else '1'
                     for name in rule.arguments})
             methods = rule.methods - {'OPTIONS'}
-            if url.endswith('/orthanc/download'):
+            if url.endswith((
+                        '/orthanc/download', '/orthanc/view',
+                        '/orthanc/view.js')):
                 # A page without anything in it
                 methods -= {'GET', 'HEAD'}
             for method in methods:
@@ -158,8 +160,10 @@ class CompletenessTestCase(OrthancTestCase):
                         response = self.client().open(
                             url, method=method, data='{}',
                             headers={'Authorization': authorization})
-                        # Those for monitoring are switched off
-                        off = url.endswith(('/metrics', '/health'))
+                        # Those for monitoring are switched off, and there
+                        # is no viewer
+                        off = url.endswith(('/metrics', '/health')) or (
+                            '/orthanc/viewer/' in url)
                         self.assertIn(
                             response.status_code,
                             {404} if off else {401, 403})
@@ -199,7 +203,8 @@ class OutsidersTestCase(AccessTestCase):
 
     def test_search_keys_are_asked_for_by_nobody(self):
         for login in self.users:
-            for model in [PATIENT_KEY, STUDY_KEY, DOWNLOAD]:
+            for model in [
+                    AUDIT_CHAIN, PATIENT_KEY, STUDY_KEY, DOWNLOAD]:
                 for method, arguments in [
                         ('read', [[1], ['key']]), ('search', [[]]),
                         ('search_read', [[]]), ('delete', [[1]]),
@@ -385,6 +390,7 @@ class ViewsTestCase(AccessTestCase):
             PATIENT, STUDY, SERIES, INSTANCE, VIEWER, SERVER, RUN, FAILURE,
             STEP, TEMPLATE, REQUEST, CONFIGURATION, MATCHING, OPERATION,
             WARNING, RULE, DELETION, UPGRADE_NOTE, REPLACEMENT, DATABASE],
+        'privacy': [AUDIT],
         }
 
     def test_lists_and_forms_open(self):
@@ -466,6 +472,7 @@ class MenusTestCase(AccessTestCase):
         'menu_step_calendar', 'menu_upload_image_data',
         'menu_get_new_studies', 'menu_imaging_test_result_unreported',
         'menu_wrong_patient_form', 'menu_wrong_patient_notice_form'}
+    FOR_PRIVACY = {'orthanc_config_menu', 'menu_audit_form'}
     FOR_RADIOGRAPHERS = {
         'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
 
@@ -492,8 +499,9 @@ class MenusTestCase(AccessTestCase):
                 ('doctor', self.FOR_PHYSICIANS),
                 ('clerk', self.FOR_CLERKS),
                 ('administrator', (
-                        set(menus) - self.FOR_PHYSICIANS
-                        | self.FOR_CLERKS))]:
+                        set(menus) - self.FOR_PHYSICIANS - self.FOR_PRIVACY
+                        | self.FOR_CLERKS | {'orthanc_config_menu'})),
+                ('privacy', self.FOR_PRIVACY)]:
             with self.subTest(user=login):
                 self.assertEqual(self.visible(login, menus), expected)
 

@@ -24,6 +24,10 @@ class WizardsTestCase(AccessTestCase):
             'administrator', 'clerk'},
         'gnuhealth.imaging_orthanc.open_viewer': {
             'administrator', 'clerk', 'doctor'},
+        'gnuhealth.imaging_orthanc.view_images': {
+            'administrator', 'clerk', 'doctor'},
+        'gnuhealth.imaging_orthanc.all_images': {
+            'administrator', 'clerk', 'doctor'},
         'gnuhealth.imaging_orthanc.preview': {
             'administrator', 'clerk', 'doctor'},
         'gnuhealth.imaging.procedure.step.reject': {
@@ -107,6 +111,9 @@ class WizardsTestCase(AccessTestCase):
     def test_they_start_for_those_who_may(self):
         records = {
             'gnuhealth.imaging_orthanc.open_viewer': (STUDY, self.study.id),
+            'gnuhealth.imaging_orthanc.view_images': (STUDY, self.study.id),
+            'gnuhealth.imaging_orthanc.all_images': (
+                HEALTH_PATIENT, self.patient.id),
             'gnuhealth.imaging_orthanc.preview': (
                 INSTANCE, self.instance.id),
             'gnuhealth.imaging.procedure.step.reject': (STEP, self.step.id),

@@ -25,8 +25,8 @@ from trytond.wsgi import app
 from devtools.tryton import ROOT
 
 from .access import (
-    CONFIGURATION, FAILURE, HEALTH_PATIENT, MATCHING, OPERATION, REPLACEMENT,
-    REQUEST, RESULT, RULE, STEP, TEMPLATE, WARNING, WRONG_PATIENT,
+    AUDIT, CONFIGURATION, FAILURE, HEALTH_PATIENT, MATCHING, OPERATION,
+    REPLACEMENT, REQUEST, RESULT, RULE, STEP, TEMPLATE, WARNING, WRONG_PATIENT,
     AccessTestCase, own_models, own_storages, own_wizards)
 from .tools import (
     EXTRAS, INSTANCE, MODULE, SERVER, STUDY, VIEWER, Refused, RpcError, Told,
@@ -45,6 +45,7 @@ COLUMNS = {
     'clerk': ("Imaging clerk", "Health Imaging Orthanc"),
     'administrator': (
         "Imaging administrator", "Health Imaging Orthanc Administration"),
+    'privacy': ("Privacy officer", "Imaging Privacy"),
     }
 ALL, LINKED, YES, NO = "all", "those linked to a patient", "yes", "–"
 
@@ -118,7 +119,10 @@ class RightsTestCase(_RolesTestCase):
             Right("start, complete, reject steps", buttons(
                     STEP, 'start', 'complete', 'reject')),
             Right("see studies and images, open viewers",
-                wizards('imaging_orthanc.open_viewer'),
+                wizards(
+                    'imaging_orthanc.open_viewer',
+                    'imaging_orthanc.view_images',
+                    'imaging_orthanc.all_images'),
                 [(STUDY, 'read', [study, ['date']]),
                     (INSTANCE, 'read', [instance, ['image']])],
                 [(STUDY, 'read', [other, ['date']]),
@@ -171,6 +175,8 @@ class RightsTestCase(_RolesTestCase):
                         'imaging_orthanc.review_historical',
                         'imaging_orthanc.wizard.orthanc_new_connect',
                         'imaging_orthanc.correct_identity')]),
+            Right("see who saw what", [(AUDIT, 'search_read', [
+                            [], 0, 1, None, ['at', 'user', 'patient_name']])]),
             ]
 
     def is_allowed(self, login, call):

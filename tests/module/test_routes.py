@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all routes of the module have in common."""
 
+import re
+
 from trytond.wsgi import app
 
 from .access import AccessTestCase
@@ -16,6 +18,12 @@ def own_routes():
         for method in rule.methods - {'HEAD', 'OPTIONS'})
 
 
+def address(rule, database):
+    "Return a path of a route"
+    path = rule.replace('<database_name>', database)
+    return re.sub('<[^<>]*>', '1', re.sub('<path:[^>]*>', 'studies', path))
+
+
 class RoutesTestCase(AccessTestCase):
 
     def answers(self, database, **headers):
@@ -26,7 +34,7 @@ class RoutesTestCase(AccessTestCase):
                 with self.subTest(
                         rule=rule, method=method, authorized=authorized):
                     response = self.client().open(
-                        rule.replace('<database_name>', database),
+                        address(rule, database),
                         method=method, data=b'-', headers={
                             **(session._headers if authorized else {}),
                             **headers})

@@ -19,7 +19,7 @@ from .test_results import ResultReportTestCase, create_physician, write_as
 from .tools import (
     INSTANCE, PATIENT, SERIES, STUDY, OrthancTestCase, Refused, Told,
     create_instance, create_order, create_patient, create_series,
-    create_server, create_study, create_user, match_study)
+    create_server, create_study, create_user, installed_viewer, match_study)
 
 ATTACHMENT = 'ir.attachment'
 MARK = 'gnuhealth.imaging_orthanc.mark_wrong_patient'
@@ -29,6 +29,7 @@ SHOWING = {
     'gnuhealth.imaging_orthanc.open_viewer',
     'gnuhealth.imaging_orthanc.preview',
     'gnuhealth.imaging_orthanc.download_images',
+    'gnuhealth.imaging_orthanc.view_images',
     }
 # What does not
 NOT_SHOWING = {
@@ -410,9 +411,15 @@ class QuarantineDoorsTestCase(AccessTestCase):
         found = {
             rule.rule.partition('/orthanc/')[2]
             for rule in app.url_map.iter_rules() if '/orthanc/' in rule.rule}
-        self.assertEqual(found, {'download'} | {
+        dicom_web = 'dicomweb/<int(max=2147483647):server>/dicom-web/'
+        self.assertEqual(found, {'download', f'{dicom_web}<path:path>'} | {
                 'health', 'metrics', 'notify', 'upload', 'upload/headers',
-                'upload/transfer', 'worklist'})
+                'upload/transfer', 'view', 'view.js', 'viewer-session',
+                # The program of the viewer, with no images
+                'viewer/files/<revision>/<path:name>',
+                'viewer/<int:server>/', 'viewer/<int:server>/<path:route>',
+                'viewer/<int:server>/app-config.js',
+                'worklist'})
 
     def test_wizards_say_why(self):
         for login in self.INSIDERS:
@@ -421,8 +428,11 @@ class QuarantineDoorsTestCase(AccessTestCase):
                         for m in [PATIENT, STUDY, SERIES, INSTANCE]),
                     ('gnuhealth.imaging_orthanc.preview', INSTANCE),
                     ('gnuhealth.imaging_orthanc.download_images', STUDY),
-                    ('gnuhealth.imaging_orthanc.download_images', SERIES)]:
-                with self.subTest(user=login, wizard=name, model=model):
+                    ('gnuhealth.imaging_orthanc.download_images', SERIES),
+                    ('gnuhealth.imaging_orthanc.view_images', STUDY),
+                    ('gnuhealth.imaging_orthanc.view_images', SERIES)]:
+                with installed_viewer(), self.subTest(
+                        user=login, wizard=name, model=model):
                     session = self.as_(login)
                     context = self.context(model, self.ids[model])
                     id_, state, _ = session.wizard(name, 'create', **context)

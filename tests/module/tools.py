@@ -4,10 +4,14 @@
 
 import base64
 import datetime as dt
+import gzip
+import hashlib
 import itertools
 import json
 import os
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 from trytond.config import config
@@ -28,7 +32,7 @@ __all__ = [
     'create_patient',
     'create_result', 'create_series', 'create_server', 'create_study',
     'create_test', 'create_user', 'fernet_keys', 'in_place',
-    'match_study', 'record_id', 'waiting_tasks']
+    'installed_viewer', 'match_study', 'record_id', 'waiting_tasks']
 
 MODULE = 'health_orthanc'
 EXTRAS = os.environ.get('TEST_EXTRAS', '').split()
@@ -193,6 +197,41 @@ def configured(name, value):
         yield
     finally:
         config.remove_option('health_orthanc', name)
+
+
+@contextmanager
+def installed_viewer(**files):
+    """Have a viewer of two small files installed, and yield its folder.
+
+    Parameters
+    ----------
+    files : bytes
+        More files, by their names without ``.js``.
+    """
+    contents = {
+        'index.html': b'<script nonce="@@NONCE@@" src="@@FILES@@a.js">'
+        b'</script><script src="@@PAGES@@app-config.js"></script>',
+        'a.js': b'program();' * 100,
+        **{f'{name}.js': content for name, content in files.items()},
+        }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / 'r1').mkdir()
+        for name, content in contents.items():
+            (folder / 'r1' / name).write_bytes(content)
+            (folder / 'r1' / f'{name}.gz').write_bytes(
+                gzip.compress(content))
+        (folder / 'secret').write_text("secret")
+        (folder / 'manifest.json').write_text(json.dumps({
+                    'version': '0', 'revision': 'r1', 'files': {
+                        name: {
+                            'sha256': hashlib.sha256(content).hexdigest(),
+                            'size': len(content),
+                            'type': 'text/javascript', 'gzip': True,
+                            'eval': name.startswith('worker'),
+                            } for name, content in contents.items()}}))
+        with configured('viewer_path', str(folder)):
+            yield folder
 
 
 def fernet_keys(*keys):

@@ -144,9 +144,9 @@ def test_locations_are_routes():
         path.read_text() for path in (ROOT / 'health_orthanc').rglob('*.py'))
     routes = re.findall(
         r'location ~ \^/\[\^/\]\+/orthanc/(\w+)', _nginx())
-    assert sorted(routes) == ['download', 'upload', 'worklist']
+    assert sorted(routes) == ['dicomweb', 'download', 'upload', 'worklist']
     for route in routes:
-        assert f"/<database_name>/orthanc/{route}'" in sources
+        assert re.search(f"/<database_name>/orthanc/{route}['/]", sources)
 
 
 def test_one_database():

@@ -8,7 +8,7 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler
 
 from trytond.modules.health_orthanc.common.access_log import (
-    PollFilter, leave_out_polls)
+    PollFilter, QueryFilter, hide_queries, leave_out_polls)
 from trytond.modules.health_orthanc.common.diagnostics import (
     locate_error, log_unexpected)
 
@@ -148,4 +148,41 @@ def test_the_filter_is_installed_once():
     for name in ['trytond.wsgi', 'werkzeug']:
         assert sum(
             isinstance(found, PollFilter)
+            for found in logging.getLogger(name).filters) == 1
+
+
+# --- The queries of viewers -----------------------------------------------
+
+ROUTE = '/health/orthanc/dicomweb/1/dicom-web/studies'
+
+
+@pytest.mark.parametrize('line', [
+        f"<Request 10.0.0.1 'http://h{ROUTE}?00100020=O'Neill;x=1' [GET]>",
+        f'10.0.0.1 - - [x] "GET {ROUTE}?PatientID=Neill HTTP/1.1" 200 -',
+        f'10.0.0.1 - - [x] "GET {ROUTE}/1.2/series?PatientName=Neill HTTP"'])
+@pytest.mark.parametrize('split', [False, True])
+def test_queries_are_hidden(line, split):
+    args = ['%s', (line,)] if split else [line, ()]
+    record = logging.LogRecord(
+        'werkzeug', logging.INFO, '', 0, *args, None)
+    assert QueryFilter().filter(record)
+    text = record.getMessage()
+    assert ROUTE in text
+    assert 'Neill' not in text and '?' not in text
+
+
+def test_other_queries_are_logged():
+    line = '"GET /health/orthanc/worklist?since=3 HTTP/1.1" 200 %d%%'
+    record = logging.LogRecord(
+        'werkzeug', logging.INFO, '', 0, line, (5,), None)
+    assert QueryFilter().filter(record)
+    assert 'since=3 HTTP/1.1" 200 5%' in record.getMessage()
+
+
+def test_the_filter_of_queries_is_installed_once():
+    hide_queries()
+    hide_queries()
+    for name in ['trytond.wsgi', 'trytond.protocols.wrappers', 'werkzeug']:
+        assert sum(
+            isinstance(found, QueryFilter)
             for found in logging.getLogger(name).filters) == 1

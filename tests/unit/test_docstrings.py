@@ -13,7 +13,7 @@ from devtools.tryton import MODULE, ROOT
 # Folders in which every public name has a docstring
 DOCUMENTED = ['core']
 # Folders in which every route and every step of a wizard has one
-ENTRIES = ['exchange', 'synchronization', 'worklist', 'wizard']
+ENTRIES = ['exchange', 'synchronization', 'viewing', 'worklist', 'wizard']
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

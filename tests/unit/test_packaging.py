@@ -22,7 +22,13 @@ else:
 
 PACKAGE = f'trytond/modules/{MODULE}'
 DATA = {'.cfg', '.fodt', '.js', '.po', '.svg', '.xml'}
-SCRIPTS = ['sync_orthanc_server', 'update_worklists_database']
+# The commands, and the files that they are in
+SCRIPTS = {
+    'health-orthanc-audit-check': 'health_orthanc_audit_check',
+    'health-orthanc-viewer': 'health_orthanc_viewer',
+    'sync_orthanc_server': 'sync_orthanc_server',
+    'update_worklists_database': 'update_worklists_database',
+    }
 # Folders beside the module that are installed into `share`
 SHARED = ['deploy', 'orthanc_plugin', 'sao_custom', 'scripts']
 SHARE = 'share/health_orthanc'
@@ -105,7 +111,8 @@ def test_wheel_holds_all_code_and_data(wheel_names):
 def test_wheel_holds_nothing_else(wheel_names):
     sources = {
         f'trytond/modules/{path.relative_to(ROOT)}' for path in _sources()}
-    scripts = {f'health_orthanc_scripts/{name}.py' for name in SCRIPTS}
+    scripts = {
+        f'health_orthanc_scripts/{name}.py' for name in SCRIPTS.values()}
     others = {
         name for name in wheel_names - sources - scripts
         if '.dist-info/' not in name and f'.data/data/{SHARE}/' not in name}
@@ -127,7 +134,7 @@ def test_wheel_holds_what_is_not_of_the_module(wheel_names):
     assert _shared(wheel_names) == deployed | {
         'orthanc_plugin/LICENSE', 'orthanc_plugin/health_orthanc.lua',
         'orthanc_plugin/health_orthanc.py', 'sao_custom/custom.js',
-        'scripts/sync_orthanc_server.py',
+        'scripts/health_orthanc_viewer.py', 'scripts/sync_orthanc_server.py',
         'scripts/update_worklists_database.py',
         'scripts/worklists_service_demo.sh'}
 

@@ -28,14 +28,17 @@ PACKAGE = f'trytond.modules.{MODULE}'
 HTTP = {'http', 'requests', 'urllib3', 'socket', 'ssl', 'werkzeug'}
 # From the ground up; what people and machines call is on top
 ROOMS = [
-    'core', 'common', 'archive', 'orders', 'worklist', 'linking',
-    'synchronization', 'exchange', 'operation', 'top']
+    'core', 'common', 'audit', 'archive', 'orders', 'worklist', 'linking',
+    'synchronization', 'exchange', 'viewing', 'operation', 'top']
 CORE_ROOMS = {
+    'installed_viewer': set(),
     'secrets': set(),
+    'audit': set(),
     'dicom': set(),
     'matching': {'dicom'},
     'worklist': {'dicom'},
     'orthanc': {'dicom', 'matching', 'worklist'},
+    'dicomweb': {'dicom'},
     }
 # Comes and goes with old databases, and sees them whole
 ABOVE_ALL = {'migration'}

@@ -19,16 +19,17 @@ from requests.auth import HTTPBasicAuth
 from ..dicom.file_header import HEAD_LIMIT, Header, Unusable, read_header
 from .calls import IDS, PAGE, REFUSAL, SHORT, call_name, check_range
 from .errors import (
-    Forbidden, InstanceRefused, NoImage, NotFound, NotOrthanc, NoWorklists,
-    OrthancError, Redirected, ServerFault, TimedOut, Unauthorized,
-    UnexpectedAnswer)
+    ConnectionFailed, Forbidden, InstanceRefused, NoImage, NotFound,
+    NotOrthanc, NoWorklists, OrthancError, Redirected, ServerFault, TimedOut,
+    Unauthorized, UnexpectedAnswer)
 from .listing import Listings
 from .network_errors import NETWORK_ERRORS, translate_error
 from .resources import (
     error_message, is_identifier, parse_identifier, parse_json,
     parse_resources)
 from .server_info import ServerInfo
-from .transport import Adapter, read_body, tls_context
+from .streaming import StreamedAnswer, is_web_path
+from .transport import Adapter, limit_pieces, read_body, tls_context
 from .upload import InstanceContent, StoredInstance
 from .url import normalize_url, public_url
 from .worklist_items import WorklistItems
@@ -38,9 +39,10 @@ __all__ = ['MAXIMUM_IMAGE_SIZE', 'OrthancClient']
 # Orthanc 1.10 crashes on sizes whose product overflows
 MAXIMUM_IMAGE_SIZE = 4096
 
-_JSON, _PNG = 'application/json', 'image/png'
+_JSON, _PNG, _JPEG = 'application/json', 'image/png', 'image/jpeg'
 _UIDS = ['StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID']
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_JPEG_SIGNATURE = b'\xff\xd8\xff'
 _LEVELS = {
     'patient': 'patients', 'study': 'studies', 'series': 'series',
     'instance': 'instances'}
@@ -260,6 +262,34 @@ class OrthancClient(Listings, WorklistItems):
             raise UnexpectedAnswer('not PNG', 'GET /instances')
         return image
 
+    def thumbnail(self, instance_id: str, size: int, quality: int) -> bytes:
+        """Return the first frame as JPEG, with the window of the instance.
+
+        Parameters
+        ----------
+        instance_id : str
+        size : int
+            The largest width and height, in pixels.
+        quality : int
+            Of the compression, from 1 to 100.
+
+        Raises
+        ------
+        NoImage
+        NotFound
+            There is no such instance.
+        """
+        check_range(size, 1, MAXIMUM_IMAGE_SIZE)
+        check_range(quality, 1, 100)
+        image = self._call(
+            'GET', ['instances', instance_id, 'frames', '0', 'rendered'],
+            query=urlencode(
+                {'width': size, 'height': size, 'quality': quality}),
+            accept=_JPEG, most=self._image_size(size, size))
+        if not image.startswith(_JPEG_SIGNATURE):
+            raise UnexpectedAnswer('not JPEG', 'GET /instances')
+        return image
+
     def _image_size(self, width: int | None, height: int | None) -> int:
         if width is None and height is None:
             return self.maximum_size
@@ -318,8 +348,92 @@ class OrthancClient(Listings, WorklistItems):
 
     def _stream(self, path: Sequence[str]) -> Generator[bytes, None, None]:
         name = call_name('GET', path)
-        request = self._session.prepare_request(requests.Request(
-                'GET', self._address('GET', path), headers={'Accept': '*/*'}))
+        return _pieces(self._open(requests.Request(
+                    'GET', self._address('GET', path),
+                    headers={'Accept': '*/*'}), name), name)
+
+    def dicom_web(
+            self, method: str, path: str, *, query: str = '',
+            headers: Mapping[str, str] | None = None,
+            body: bytes | None = None) -> StreamedAnswer:
+        """Send a request to the plugin for DICOMweb.
+
+        The read timeout applies to each piece of the answer. A request that
+        only reads is repeated once if there was no connection.
+
+        Parameters
+        ----------
+        method : {'GET', 'POST'}
+        path : str
+            Relative to the root of DICOMweb, as `Resource.path` returns it.
+        query : str, optional
+            Encoded.
+        headers : mapping, optional
+        body : bytes, optional
+
+        Returns
+        -------
+        StreamedAnswer
+            It must be closed.
+        """
+        name = f'{method} /dicom-web'
+        if not is_web_path(path):
+            raise NotFound(request=name)
+        request = requests.Request(
+            method, f'{self.url}/dicom-web/{path}', params=query, data=body,
+            headers=headers)
+        if body is not None:
+            # The server may just have closed a kept connection
+            self._session.close()
+            return StreamedAnswer(self._open(request, name), name)
+        try:
+            return StreamedAnswer(self._open(request, name), name)
+        except ConnectionFailed:
+            return StreamedAnswer(self._open(request, name), name)
+
+    def search_dicom_web(
+            self, path: str, query: str,
+            headers: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return what a search by DICOMweb finds.
+
+        Parameters
+        ----------
+        path, query : str
+            As for `dicom_web`.
+        headers : mapping
+        """
+        name = 'GET /dicom-web'
+        with self.dicom_web(
+                'GET', path, query=query, headers={
+                    **headers, 'Accept': 'application/dicom+json'}) as answer:
+            # Orthanc answers so if nothing is found
+            if answer.status == 204:
+                return []
+            return parse_resources(answer.read(self.maximum_size), name)
+
+    def lookup(self, uid: str) -> list[tuple[str, str]]:
+        """Return the type and Orthanc id of all resources with a UID.
+
+        Parameters
+        ----------
+        uid : str
+
+        Returns
+        -------
+        list of tuple of str
+            The type as in ``'Series'``.
+        """
+        path = ['tools', 'lookup']
+        found = parse_resources(
+            self._call('POST', path, body=uid.encode()),
+            call_name('POST', path))
+        return [
+            (str(item.get('Type')), str(item.get('ID'))) for item in found]
+
+    def _open(
+            self, prepared: requests.Request, name: str) -> requests.Response:
+        """Send a request, and return its answer before the body is read."""
+        request = self._session.prepare_request(prepared)
         self._release()
         with self._lock:
             self.requests += 1
@@ -334,7 +448,8 @@ class OrthancClient(Listings, WorklistItems):
         except OrthancError:
             response.close()
             raise
-        return _pieces(response, name)
+        limit_pieces(response)
+        return response
 
     def delete(self, level: str, orthanc_id: str) -> None:
         """Delete a resource and all below it.

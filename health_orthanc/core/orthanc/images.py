@@ -13,7 +13,7 @@ from .resources import InstanceResource
 
 __all__ = [
     'FoundImage', 'Obstacle', 'WITHOUT_IMAGES', 'explain_no_image',
-    'first_image', 'limited_image', 'study_thumbnail']
+    'first_image', 'limited_image', 'series_thumbnails', 'study_thumbnail']
 
 # Modalities of objects without pixels (DICOM PS3.3 C.7.3.1.1.1)
 WITHOUT_IMAGES = frozenset({
@@ -31,6 +31,9 @@ _VIDEO = tuple(
     f'1.2.840.10008.1.2.4.{number}' for number in range(100, 109))
 # The same where nobody waits for the image
 _SERIES_TRIES, _INSTANCES_TRIES = 10, 3
+# Pixels and quality of thumbnails, until one is small enough
+_THUMBNAIL_SIZES = [(128, 90), (128, 60), (96, 40)]
+THUMBNAIL_BYTES = 10_000
 
 
 def study_thumbnail(
@@ -71,6 +74,56 @@ def study_thumbnail(
                 failure = error
     if failure:
         raise failure
+    return None
+
+
+def series_thumbnails(
+        client: OrthancClient, series_ids: Sequence[str]
+        ) -> dict[str, bytes]:
+    """Return small JPEGs of an image of each series that has one.
+
+    Parameters
+    ----------
+    client : OrthancClient
+    series_ids : sequence of str
+        Orthanc ids.
+
+    Returns
+    -------
+    dict of bytes
+        By Orthanc id; none is larger than `THUMBNAIL_BYTES`.
+
+    Raises
+    ------
+    OrthancError
+    """
+    found = {}
+    for series in client.bulk_content(list(series_ids)):
+        image = _series_thumbnail(client, series.get('Instances') or [])
+        if image:
+            found[series['ID']] = image
+    return found
+
+
+def _series_thumbnail(
+        client: OrthancClient, instances: Sequence[str]) -> bytes | None:
+    for instance in list(_spread(instances))[:_INSTANCES_TRIES]:
+        try:
+            return _small_thumbnail(client, instance)
+        except (NoImage, NotFound):
+            continue
+        except ServerFault as error:
+            # Orthanc's answer to damaged pixels
+            if error.status != 500:
+                raise
+    return None
+
+
+def _small_thumbnail(client: OrthancClient, instance: str) -> bytes | None:
+    for size, quality in _THUMBNAIL_SIZES:
+        image = client.thumbnail(instance, size, quality)
+        if len(image) <= THUMBNAIL_BYTES:
+            return image
     return None
 
 

@@ -17,7 +17,7 @@ import urllib3
 
 from .errors import InvalidCertificate, UnexpectedAnswer
 
-__all__ = ['Adapter', 'read_body', 'tls_context']
+__all__ = ['Adapter', 'limit_pieces', 'read_body', 'tls_context']
 
 _CHUNK = 2**16
 # Of zlib: gzip or deflate, found out from the header
@@ -108,12 +108,16 @@ class _DeadlineReader(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: Any):
         self._raw = raw
         self._sock = sock
-        self._deadline = time.monotonic() + sock.gettimeout()
+        self._timeout = sock.gettimeout()
+        self._deadline = time.monotonic() + self._timeout
+        self.piecewise = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.piecewise:
+            self._deadline = time.monotonic() + self._timeout
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer took too long")
@@ -129,7 +133,11 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any):
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+        self._reader = _DeadlineReader(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def limit_pieces(self) -> None:
+        self._reader.piecewise = True
 
 
 # Bytes that are read and sent at once; smaller blocks are slow in Python
@@ -158,6 +166,20 @@ class _HTTPPool(urllib3.HTTPConnectionPool):
 
 class _HTTPSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
+
+
+def limit_pieces(response: requests.Response) -> None:
+    """Let the read timeout apply to each piece of a streamed answer.
+
+    How long the whole answer takes depends on who receives the pieces.
+
+    Parameters
+    ----------
+    response : Response
+    """
+    answer = getattr(response.raw, '_fp', None)
+    if isinstance(answer, _Response):
+        answer.limit_pieces()
 
 
 def read_body(response: requests.Response, limit: int, name: str) -> bytes:

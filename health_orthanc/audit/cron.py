@@ -1,0 +1,21 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scheduled jobs of the audit trail"""
+
+from trytond.pool import PoolMeta
+
+__all__ = ['Cron']
+
+
+class Cron(metaclass=PoolMeta):
+    __name__ = 'ir.cron'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.method.selection.extend([
+                ('gnuhealth.imaging_orthanc.audit|send',
+                    "Send Imaging Audit Messages"),
+                ('gnuhealth.imaging_orthanc.audit|remove_old',
+                    "Remove Old Imaging Audit Entries"),
+                ])

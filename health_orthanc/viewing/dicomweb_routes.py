@@ -1,0 +1,327 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""DICOMweb of the servers, under the rights of GNU Health (PS3.18)"""
+
+import logging
+import threading
+import zlib
+from functools import wraps
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from werkzeug.exceptions import HTTPException, abort
+from werkzeug.wrappers import Response
+
+from trytond.i18n import gettext
+from trytond.protocols.wrappers import (
+    set_max_request_size, with_pool, with_transaction)
+from trytond.transaction import Transaction
+from trytond.wsgi import app
+
+from ..common.access_log import hide_queries
+from ..common.diagnostics import log_unexpected
+from ..common.exceptions import describe
+from ..common.routes import (
+    browser_language, check_same_origin, is_active, json_response,
+    known_database)
+from ..core.dicomweb.annotation import AnnotationError, read_annotation
+from ..core.dicomweb.headers import (
+    forwarded, request_headers, response_headers)
+from ..core.dicomweb.multipart import MultipartError, join_parts, split_parts
+from ..core.dicomweb.query import QueryError, parse_query, parse_study_search
+from ..core.dicomweb.resource_path import PIXELS, parse_path
+from ..core.orthanc.errors import NotFound, OrthancError, ServerFault
+from ..core.secrets import SecretUnavailable
+from .session import COOKIE, cookie_path
+from .viewer_access import Access, Refusal, authenticate, in_name_of
+
+__all__ = ['dicom_web']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.viewing')
+
+hide_queries()
+
+# Bytes of what a viewer stores at once; it is held in memory
+_STORED_SIZE = 2**26
+_storing = threading.BoundedSemaphore(2)
+# Studies that are described in one request
+_DESCRIBED = 50
+_JSON = 'application/dicom+json'
+_HEADERS = {
+    'Cache-Control': 'private, no-store',
+    # A file that a browser would run otherwise
+    'Content-Security-Policy': "default-src 'none'; sandbox",
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Vary': 'Accept, Accept-Encoding, Cookie',
+    'X-Content-Type-Options': 'nosniff',
+    }
+# What the viewer has asked for wrongly, and not the server
+_OF_REQUEST = {400, 406, 409, 413, 415, 416}
+
+
+def _in_words(func):
+    "Answer what is refused or fails with a message in the user's language"
+    @wraps(func)
+    def wrapper(request, pool, **options):
+        try:
+            return func(request, pool, **options)
+        except Refusal as refusal:
+            status, message = refusal.status, refusal.message
+        except (QueryError, MultipartError, AnnotationError) as error:
+            status, message = HTTPStatus.BAD_REQUEST, _describe(
+                request, pool, error)
+        except NotFound as error:
+            status, message = HTTPStatus.NOT_FOUND, _describe(
+                request, pool, error)
+        except ServerFault as error:
+            status = error.status if error.status in _OF_REQUEST else (
+                HTTPStatus.BAD_GATEWAY)
+            message = _describe(request, pool, error)
+        except (OrthancError, SecretUnavailable) as error:
+            status, message = HTTPStatus.BAD_GATEWAY, _describe(
+                request, pool, error)
+        except HTTPException:
+            raise
+        except Exception as error:
+            # trytond would answer with its text
+            log_unexpected(logger, error, "Request of a viewer")
+            status, message = HTTPStatus.INTERNAL_SERVER_ERROR, _describe(
+                request, pool, error)
+        return json_response(request, {'message': message}, status)
+    return wrapper
+
+
+@app.route(
+    '/<database_name>/orthanc/dicomweb/<int(max=2147483647):server>'
+    '/dicom-web/<path:path>', methods={'GET', 'POST'})
+@known_database
+@set_max_request_size(_STORED_SIZE)
+@with_pool
+@_in_words
+def dicom_web(request, pool, server, path):
+    """Search, show or store what the user of the viewer may.
+
+    ``/<database>/orthanc/dicomweb/<server>/dicom-web/…`` with the cookie of
+    the viewer. What is passed on to Orthanc is listed in `parse_path`.
+
+    Parameters
+    ----------
+    request : Request
+    pool : Pool
+    server : int
+        The id.
+    path : str
+
+    Returns
+    -------
+    Response
+        If it is refused or fails, JSON with a ``message``: 401 without a
+        valid cookie, 403 for a study that the user may not see, 404 for what
+        there is not.
+    """
+    access = _authenticate(request, pool, server)
+    resource = parse_path(request.method, path)
+    if resource is None:
+        raise NotFound
+    if resource.kind == 'store':
+        return _store(request, pool, access, resource)
+    pairs = request.args.items(multi=True)
+    if resource.kind == 'search_studies':
+        return _search(request, pool, access, parse_study_search(pairs))
+    query = parse_query(resource, pairs)
+    client = _get_client(request, pool, access, resource)
+    answer = client.dicom_web(
+        'GET', resource.path, query=query,
+        headers=_headers(request, pool, server, resource.kind))
+    return _respond(request, answer)
+
+
+@with_transaction(readonly=True)
+def _authenticate(request, pool, server):
+    if not is_active(pool):
+        abort(HTTPStatus.NOT_FOUND)
+    with Transaction().set_context(language=browser_language(request, pool)):
+        return Access(*authenticate(request.cookies.get(COOKIE)), server)
+
+
+@with_transaction(readonly=True)
+def _get_client(request, pool, access, resource):
+    "Return the client of the server of a study that the user may see"
+    access.check_study(resource.study)
+    client = access.client()
+    if resource.kind in PIXELS:
+        access.record_view(resource.study)
+    return client
+
+
+def _headers(request, pool, server, kind):
+    "Return the headers of the request to Orthanc"
+    headers = request_headers(kind, request.headers)
+    own = forwarded(
+        request.host, f'{cookie_path(pool.database_name)}dicomweb/{server}',
+        request.is_secure)
+    return headers | ({'Forwarded': own} if own else {})
+
+
+def _respond(request, answer):
+    "Return the response that passes an answer of Orthanc on"
+    headers = response_headers(answer.headers)
+    pieces = _logged(answer.pieces())
+    if 'json' in headers['Content-Type'] and (
+            'Content-Encoding' not in headers
+            and request.accept_encodings['gzip']):
+        headers.pop('Content-Length', None)
+        headers['Content-Encoding'] = 'gzip'
+        pieces = _compress(pieces)
+    response = Response(
+        pieces, status=answer.status, headers={**_HEADERS, **headers},
+        direct_passthrough=True)
+    response.call_on_close(answer.close)
+    return response
+
+
+def _logged(pieces):
+    try:
+        yield from pieces
+    except OrthancError as error:
+        # The browser gets less than was promised
+        logger.warning("Answer to a viewer: %s", error)
+        raise
+
+
+def _compress(pieces):
+    compressor = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
+    for piece in pieces:
+        if packed := compressor.compress(piece):
+            yield packed
+    yield compressor.flush()
+
+
+def _search(request, pool, access, search):
+    client, uids = _find_studies(request, pool, access, search)
+    headers = _headers(request, pool, access.server, 'search_studies')
+    found = {}
+    for start in range(0, len(uids), _DESCRIBED):
+        group = uids[start:start + _DESCRIBED]
+        query = urlencode([
+                ('StudyInstanceUID', ','.join(group)),
+                *(('includefield', name) for name in search.fields)])
+        for study in _find(request, pool, client, query, headers):
+            found.setdefault(_study_uid(study), []).append(study)
+    studies = [study for uid in uids for study in found.get(uid, [])]
+    return json_response(request, studies, content_type=_JSON)
+
+
+def _find(request, pool, client, query, headers):
+    try:
+        return client.search_dicom_web('studies', query, headers)
+    except NotFound:
+        # Orthanc answers a search with an empty list
+        _refuse(request, pool, HTTPStatus.BAD_GATEWAY, 'plugin')
+
+
+def _study_uid(study):
+    values = study.get('0020000D', {}).get('Value')
+    return values[0] if values else None
+
+
+@with_transaction(readonly=True)
+def _find_studies(request, pool, access, search):
+    uids = access.search(search)
+    return access.client(), uids
+
+
+def _store(request, pool, access, resource):
+    check_same_origin(request)
+    with _storing:
+        annotations = [
+            read_annotation(part) for part in split_parts(
+                request.headers.get('Content-Type', ''), request.get_data())]
+        client, author, orthanc_ids = _check_annotations(
+            request, pool, access, resource, annotations)
+        for annotation in annotations:
+            _check_new(request, pool, client, annotation)
+        content_type, body = join_parts(
+            [annotation.signed(author) for annotation in annotations])
+        answer = client.dicom_web(
+            'POST', f'studies/{annotations[0].study}', body=body, headers={
+                **_headers(request, pool, access.server, 'store'),
+                'Content-Type': content_type})
+    _note_stored(request, pool, access, annotations, orthanc_ids)
+    return _respond(request, answer)
+
+
+@with_transaction(readonly=True)
+def _check_annotations(request, pool, access, resource, annotations):
+    "Return client, author and the Orthanc ids of the study"
+    uid = annotations[0].study
+    for annotation in annotations:
+        if {annotation.study, resource.study or uid} != {uid}:
+            raise AnnotationError('uid')
+        author = access.check_annotation(
+            annotation.study, annotation.patient_id)
+    return access.client(), author, [
+        s.orthanc_UID for s in access.studies(uid)]
+
+
+def _check_new(request, pool, client, annotation):
+    """Check that an annotation replaces nothing, and mixes with nothing.
+
+    Orthanc finds resources by their UID alone: one that exists elsewhere
+    would hide the other.
+    """
+    if client.lookup(annotation.instance):
+        _refuse(request, pool, HTTPStatus.CONFLICT, 'known')
+    series = [
+        type_ for type_, _ in client.lookup(annotation.series)]
+    if not series:
+        return
+    own = client.search_dicom_web(
+        f'studies/{annotation.study}/series', urlencode(
+            {'SeriesInstanceUID': annotation.series}), {})
+    modalities = [s.get('00080060', {}).get('Value') for s in own]
+    if series != ['Series'] or modalities != [[annotation.modality]]:
+        _refuse(request, pool, HTTPStatus.CONFLICT, 'known')
+
+
+@with_transaction(readonly=True)
+def _refuse(request, pool, status, name):
+    with Transaction().set_context(language=browser_language(request, pool)):
+        raise Refusal(status, gettext(f'health_orthanc.msg_viewing_{name}'))
+
+
+@with_transaction(readonly=False)
+def _note_stored(request, pool, access, annotations, orthanc_ids):
+    "Schedule the synchronization of what was stored, and record it"
+    Notification = pool.get('gnuhealth.orthanc.notification')
+    Notification.schedule_uploaded(access.server, orthanc_ids)
+    for annotation in annotations:
+        access.record(
+            'upload', annotation.study,
+            detail=f'{annotation.modality} {annotation.instance}')
+
+
+@with_transaction(readonly=True)
+def _describe(request, pool, error):
+    "Return the message for an error"
+    Session = pool.get('gnuhealth.imaging_orthanc.viewer_session')
+    user = Session.check(request.cookies.get(COOKIE, ''))
+    if user:
+        with in_name_of(user):
+            return _message(error)
+    with Transaction().set_context(language=browser_language(request, pool)):
+        return _message(error)
+
+
+def _message(error):
+    if isinstance(error, AnnotationError):
+        return gettext(f'health_orthanc.msg_viewing_file_{error}')
+    if isinstance(error, (QueryError, MultipartError)):
+        return gettext('health_orthanc.msg_viewing_request')
+    if isinstance(error, NotFound):
+        return gettext('health_orthanc.msg_viewing_unknown')
+    if isinstance(error, SecretUnavailable):
+        return describe('secret')
+    if isinstance(error, OrthancError):
+        return describe(error.kind, status=error.status or '')
+    return describe('internal')

@@ -1,0 +1,245 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What *View* opens: the studies of a record in the viewer
+
+The button is there if the viewer is installed and there are images that may be
+shown.  The wizard behind it checks all of this again.
+"""
+
+from sql import Null
+from sql.aggregate import Sum
+
+from trytond.model import ModelView, fields
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import without_check_access
+
+from ..common.access import HiddenButtonsMixin
+from ..common.rows import fetch_rows
+from .ohif import is_installed
+
+__all__ = [
+    'Patient', 'ProcedureStep', 'Series', 'Study', 'TestResult',
+    'choose_studies', 'find_with_images']
+
+WIZARD = 'health_orthanc.wizard_view_images'
+# Studies that are opened at once; the viewer lists the others of the patient
+LIMIT = 10
+
+
+@without_check_access
+def choose_studies(studies):
+    """Return those of the studies that are opened at once, the newest first.
+
+    They are all on one server, that of the newest study.
+
+    Parameters
+    ----------
+    studies : list of Study
+
+    Returns
+    -------
+    list of Study
+    """
+    found = find_with_images([s.id for s in studies])
+    shown = sorted(
+        (s for s in studies if s.id in found and s.study_instance_UID),
+        key=lambda s: (
+            s.date is not None, s.date, s.study_time is not None,
+            s.study_time, s.id),
+        reverse=True)
+    return [s for s in shown if s.server == shown[0].server][:LIMIT]
+
+
+def find_with_images(ids):
+    """Return which studies have images that may be shown.
+
+    Parameters
+    ----------
+    ids : iterable of int
+
+    Returns
+    -------
+    set of int
+    """
+    pool = Pool()
+    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    series = pool.get('gnuhealth.imaging_orthanc.study_series').__table__()
+    found = set()
+    for sub_ids in grouped_slice(list(ids)):
+        found.update(id_ for id_, in fetch_rows(study.join(
+                    series, condition=series.study == study.id).select(
+                    study.id, where=reduce_ids(study.id, sub_ids)
+                    & (study.missing_since == Null)
+                    & (study.quarantined_at == Null)
+                    & (series.missing_since == Null),
+                    group_by=study.id,
+                    having=Sum(series.instances_count) > 0)))
+    return found
+
+
+def _hide_unless(field):
+    return {'invisible': ~Eval(field, False), 'depends': [field]}
+
+
+class Study(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+
+    can_view_images = fields.Function(
+        fields.Boolean("Images to View"), 'get_can_view_images')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['view_images'] = _hide_unless('can_view_images')
+
+    @classmethod
+    def get_can_view_images(cls, studies, name):
+        found = find_with_images(map(int, studies)) if is_installed() else ()
+        return {s.id: s.id in found for s in studies}
+
+    @classmethod
+    @ModelView.button_action(WIZARD)
+    def view_images(cls, studies):
+        "Open the images of a study in the viewer"
+        pass
+
+    def studies_to_view(self):
+        "Return the studies that the viewer opens"
+        return [self]
+
+
+class Series(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study_series'
+
+    can_view_images = fields.Function(
+        fields.Boolean("Images to View"), 'get_can_view_images')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['view_images'] = _hide_unless('can_view_images')
+
+    @classmethod
+    def get_can_view_images(cls, series, name):
+        found = find_with_images(
+            {s.study.id for s in series}) if is_installed() else ()
+        return {
+            s.id: bool(s.study.id in found and s.instances_count
+                and not s.missing_since)
+            for s in series}
+
+    @classmethod
+    @ModelView.button_action(WIZARD)
+    def view_images(cls, series):
+        "Open the images of a series in the viewer"
+        pass
+
+    def studies_to_view(self):
+        "Return the study of the series"
+        return [self.study]
+
+
+class ProcedureStep(metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.procedure.step'
+
+    can_view_images = fields.Function(
+        fields.Boolean("Images to View"), 'get_can_view_images')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['view_images'] = _hide_unless('can_view_images')
+
+    @classmethod
+    @without_check_access
+    def get_can_view_images(cls, steps, name):
+        steps = cls.browse(steps)
+        found = find_with_images({
+                s.study.id for s in steps if s.study}
+            ) if is_installed() else ()
+        return {s.id: bool(s.study and s.study.id in found) for s in steps}
+
+    @classmethod
+    @ModelView.button_action(WIZARD)
+    def view_images(cls, steps):
+        "Open the images of a step in the viewer"
+        pass
+
+    def studies_to_view(self):
+        "Return the study that completed the step"
+        return [self.study] if self.study else []
+
+
+class TestResult(HiddenButtonsMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.result'
+    _hidden_buttons = frozenset({'orthanc_view_images'})
+    _hidden_fields = frozenset({'orthanc_can_view_images'})
+
+    orthanc_can_view_images = fields.Function(
+        fields.Boolean("Images to View"), 'get_orthanc_can_view_images')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['orthanc_view_images'] = _hide_unless(
+            'orthanc_can_view_images')
+
+    @classmethod
+    def get_orthanc_can_view_images(cls, results, name):
+        studies = {
+            r.id: {s.id for s in r.orthanc_studies} for r in results
+            } if is_installed() else {}
+        found = find_with_images(set().union(*studies.values()))
+        return {
+            r.id: not found.isdisjoint(studies.get(r.id, ()))
+            for r in results}
+
+    @classmethod
+    @ModelView.button_action(WIZARD)
+    def orthanc_view_images(cls, results):
+        "Open the images of a result in the viewer"
+        pass
+
+    def studies_to_view(self):
+        "Return the studies of the result"
+        return list(self.orthanc_studies)
+
+
+class Patient(HiddenButtonsMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.patient'
+    _hidden_buttons = frozenset({'orthanc_view_images'})
+    _hidden_fields = frozenset({'orthanc_can_view_images'})
+
+    orthanc_can_view_images = fields.Function(
+        fields.Boolean("Images to View"), 'get_orthanc_can_view_images')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._buttons['orthanc_view_images'] = _hide_unless(
+            'orthanc_can_view_images')
+
+    @classmethod
+    def get_orthanc_can_view_images(cls, patients, name):
+        studies = {
+            p.id: {s.id for s in p.orthanc_studies} for p in patients
+            } if is_installed() else {}
+        found = find_with_images(set().union(*studies.values()))
+        return {
+            p.id: not found.isdisjoint(studies.get(p.id, ()))
+            for p in patients}
+
+    @classmethod
+    @ModelView.button_action(WIZARD)
+    def orthanc_view_images(cls, patients):
+        "Open the images of a patient in the viewer"
+        pass
+
+    def studies_to_view(self):
+        """Return the studies of the patient.
+
+        Those that may belong to somebody else are opened one by one.
+        """
+        return list(self.orthanc_studies)

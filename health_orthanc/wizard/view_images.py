@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wizards that show the images of a record: in the viewer, and as a list"""
+
+import datetime as dt
+from urllib.parse import quote
+
+from trytond.i18n import gettext
+from trytond.pool import Pool
+from trytond.pyson import PYSONEncoder
+from trytond.transaction import Transaction
+from trytond.url import http_host
+from trytond.wizard import StateAction, Wizard
+
+from ..common.access import RestrictedWizardMixin
+from ..common.exceptions import OrthancUserError
+from ..viewing.ohif import is_installed
+from ..viewing.timeline import get_tabs
+from ..viewing.viewable import choose_studies
+
+__all__ = ['AllImages', 'ViewImages']
+
+
+class ViewImages(RestrictedWizardMixin, Wizard):
+    """View Images
+
+    Opens the images of a record in the viewer that GNU Health serves.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.view_images'
+
+    _record_models = frozenset({
+            'gnuhealth.patient',
+            'gnuhealth.imaging.procedure.step',
+            'gnuhealth.imaging.test.result',
+            'gnuhealth.imaging_orthanc.study',
+            'gnuhealth.imaging_orthanc.study_series',
+            })
+    start_state = 'open_'
+    open_ = StateAction('health_orthanc.url_view_images')
+
+    def do_open_(self, action):
+        """Issue a ticket, and open the page with it.
+
+        Raises
+        ------
+        OrthancUserError
+            No viewer is installed, or there are no images.
+        AccessError
+            The user may not read the studies.
+        UnconfirmedStudyWarning
+            They may belong to somebody else.
+        QuarantineError
+        """
+        Session = Pool().get('gnuhealth.imaging_orthanc.viewer_session')
+        if not is_installed():
+            raise OrthancUserError(
+                gettext('health_orthanc.msg_viewer_not_installed'))
+        found = self.record.studies_to_view()
+        studies = choose_studies(found)
+        if not studies:
+            for study in found:
+                study.check_released()
+            raise OrthancUserError(
+                gettext('health_orthanc.msg_viewing_nothing'))
+        database = quote(Transaction().database.name, safe='')
+        # Browsers do not send the fragment, so that it is not logged
+        action['url'] = (
+            f'{http_host()}/{database}/orthanc/view'
+            f'#{Session.issue_ticket(studies)}')
+        return action, {}
+
+
+class AllImages(RestrictedWizardMixin, Wizard):
+    """All Images
+
+    Lists the studies of a patient, with a tab for each modality and year.
+    """
+    __name__ = 'gnuhealth.imaging_orthanc.all_images'
+
+    _record_models = frozenset({'gnuhealth.patient'})
+    start_state = 'open_'
+    open_ = StateAction('health_orthanc.act_all_images')
+
+    def do_open_(self, action):
+        "Open the list, with the tabs that this patient needs"
+        encode = PYSONEncoder().encode
+        modalities, years = get_tabs(self.record)
+        tabs = [(gettext('health_orthanc.msg_all_images'), [])]
+        tabs += [
+            (modality, [('series.modality', '=', modality)])
+            for modality in modalities]
+        tabs += [
+            (str(year), [
+                    ('date', '>=', dt.date(year, 1, 1)),
+                    ('date', '<=', dt.date(year, 12, 31)),
+                    ])
+            for year in years]
+        action['pyson_domain'] = encode([
+                ('patient', '=', self.record.id),
+                ('link_status', '!=', 'auto_unsure'),
+                ])
+        action['domains'] = [
+            (name, encode(domain), True) for name, domain in tabs]
+        action['name'] = f"{action['name']} ({self.record.rec_name})"
+        return action, {}

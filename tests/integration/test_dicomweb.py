@@ -1,0 +1,434 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Viewers get what the rights of GNU Health allow, from a real Orthanc."""
+import io
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pydicom
+import pytest
+import requests
+
+from trytond.modules.health_orthanc.core.dicomweb.multipart import join_parts
+
+from devtools.orthanc import Orthanc, to_bytes
+from devtools.samples import Patient, make_dataset, make_study
+from devtools.tryton import MODULE
+
+from . import viewing_inside
+from .agent import Agent
+from .hospital import Hospital
+
+TIMEOUT = 60
+MIB = 2**20
+UID, SERIES, INSTANCE = '0020000D', '0020000E', '00080018'
+ROLES = list(viewing_inside.GROUPS)
+STUDIES = [
+    'own', 'earlier', 'stranger', 'unlinked', 'unconfirmed', 'dismissed',
+    'elsewhere']
+PHYSICIANS, STAFF = {'doctor'}, {'clerk', 'administrator'}
+VISIBLE = {
+    'own': PHYSICIANS | STAFF, 'earlier': PHYSICIANS | STAFF,
+    'stranger': PHYSICIANS | STAFF, 'unlinked': STAFF, 'unconfirmed': STAFF,
+    'dismissed': STAFF, 'elsewhere': set()}
+
+
+class Site:
+    """GNU Health with two Orthancs, and studies of all kinds."""
+
+    def __init__(self, server, agent, archive, other):
+        self.server = server
+        self.archive = archive
+        self.hospital = Hospital(agent)
+        self.call = agent.call
+        self.users = self.call(viewing_inside.make_users)
+        self.keys = {
+            login: self.call(viewing_inside.log_in, user=id_)
+            for login, id_ in self.users.items()}
+        self.main = self.hospital.add_server(archive)
+        self.other = self.hospital.add_server(other)
+        self.patient, _ = self.hospital.add_patient()
+        self.stranger, _ = self.hospital.add_patient("Ejemplo", "Juan", 'm')
+        self.files = {
+            name: make_study(
+                'CT', Patient(id='SAME'), series=2, instances=2, rows=16,
+                StudyDescription=name) for name in STUDIES}
+        for name, files in self.files.items():
+            (other if name == 'elsewhere' else archive).upload(files)
+        self.ids = {}
+        self.import_studies()
+        self.link_studies()
+
+    def import_studies(self):
+        for server in [self.main, self.other]:
+            server.done()
+            for study in server.studies('study_instance_UID'):
+                for name in self.files:
+                    if self.uid(name) == study['study_instance_UID']:
+                        self.ids[name] = study['id']
+
+    def link_studies(self):
+        for name, patient, status in [
+                ('own', self.patient, 'manual'),
+                ('earlier', self.patient, 'manual'),
+                ('stranger', self.stranger, 'manual'),
+                ('unlinked', None, 'unlinked'),
+                ('unconfirmed', self.patient, 'auto_unsure'),
+                ('dismissed', None, 'dismissed'),
+                ('elsewhere', self.patient, 'manual')]:
+            self.call(viewing_inside.link, self.ids[name], patient, status)
+
+    def uid(self, name):
+        return str(self.files[name][0].StudyInstanceUID)
+
+    def file(self, name, number=0):
+        "Return the path of an instance"
+        dataset = self.files[name][number]
+        return (
+            f'studies/{dataset.StudyInstanceUID}/series/'
+            f'{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}')
+
+    @property
+    def own_address(self):
+        return f'{self.server.url}/{self.server.tryton.name}/orthanc'
+
+    @property
+    def root(self):
+        return f'{self.own_address}/dicomweb/{self.main.id}/dicom-web'
+
+    def open(self, login, *names, key=None):
+        "Return the browser of somebody who was let in with studies"
+        browser = requests.Session()
+        browser.trust_env = False
+        browser.headers['Sec-Fetch-Site'] = 'same-origin'
+        ticket = self.call(
+            viewing_inside.forge_ticket, key or self.keys[login],
+            [self.ids[n] for n in names or ['own']], user=self.users[login])
+        answer = browser.post(
+            f'{self.own_address}/viewer-session', data=ticket,
+            timeout=TIMEOUT)
+        assert answer.status_code == 200
+        return browser
+
+    def get(self, browser, path, **options):
+        return browser.get(
+            f'{self.root}/{path}', timeout=TIMEOUT, **options)
+
+    def store(self, browser, dataset, path='studies'):
+        type_, body = join_parts([to_bytes(dataset)])
+        return browser.post(
+            f'{self.root}/{path}', data=body, timeout=TIMEOUT,
+            headers={'Content-Type': type_, 'Accept': '*/*'})
+
+
+@pytest.fixture(scope='module')
+def site(prepared_tryton) -> Iterator[Site]:
+    tryton = prepared_tryton('sqlite', MODULE).copy('viewing')
+    with Orthanc(plugins=['dicomweb']) as archive, Orthanc(
+            plugins=['dicomweb']) as other, tryton.server() as server, (
+            Agent(tryton)) as agent:
+        yield Site(server, agent, archive, other)
+    tryton.drop()
+
+
+def parts(answer):
+    "Return the parts of an answer"
+    boundary = re.search(
+        r'boundary="?([^;"]+)', answer.headers['Content-Type'])[1].encode()
+    return [
+        part.partition(b'\r\n\r\n')[2].removesuffix(b'\r\n')
+        for part in answer.content.split(b'--' + boundary)[1:-1]]
+
+
+def test_what_ohif_asks_for(site):
+    "A CT with its metadata and frames, and the patient's earlier study"
+    browser = site.open('doctor')
+    uid, dataset = site.uid('own'), site.files['own'][0]
+    json = {'Accept': 'application/dicom+json', 'Accept-Encoding': 'gzip'}
+    study, = site.get(browser, 'studies', headers=json, params={
+            'limit': 101, 'offset': 0, 'fuzzymatching': 'false',
+            'includefield': '00081030,00080060',
+            'StudyInstanceUID': uid}).json()
+    assert study[UID]['Value'] == [uid]
+    assert study['00081030']['Value'] == ['own']
+    # Its address is ours
+    assert study['00081190']['Value'] == [f'{site.root}/studies/{uid}']
+    patient = study['00100020']['Value'][0]
+    found = site.get(browser, 'studies', headers=json, params={
+            'limit': 101, 'offset': 0, '00100020': patient}).json()
+    assert {s[UID]['Value'][0] for s in found} == {
+        site.uid('own'), site.uid('earlier')}
+    series = site.get(
+        browser, f'studies/{uid}/series', headers=json,
+        params={'includefield': '0008103E'}).json()
+    assert len(series) == 2
+    answer = site.get(
+        browser, f"studies/{uid}/series/{series[0][SERIES]['Value'][0]}"
+        '/metadata', headers=json)
+    assert len(answer.json()) == 2
+    assert answer.headers['Content-Encoding'] == 'gzip'
+    addresses = re.findall(r'https?://[^"\s]+', answer.text)
+    assert all(a.startswith(site.root) for a in addresses)
+    answer = site.get(browser, f"{site.file('own')}/frames/1", headers={
+            'Accept': 'multipart/related; type=application/octet-stream; '
+            'transfer-syntax=*'})
+    frame, = parts(answer)
+    assert frame == dataset.PixelData
+    assert site.archive.url not in answer.text
+    assert 'Content-Encoding' not in answer.headers
+
+
+def test_whole_files_and_pictures(site):
+    browser = site.open('doctor')
+    file, = parts(site.get(browser, site.file('own'), headers={
+            'Accept': 'multipart/related; type="application/dicom"'}))
+    assert pydicom.dcmread(
+        io.BytesIO(file)).SOPInstanceUID == site.files['own'][0].SOPInstanceUID
+    for path, count in [
+            (f"studies/{site.uid('own')}", 4),
+            (site.file('own').rpartition('/instances')[0], 2)]:
+        assert len(parts(site.get(browser, path))) == count
+    picture = site.get(
+        browser, f"{site.file('own')}/rendered",
+        headers={'Accept': 'image/jpeg'})
+    assert picture.headers['Content-Type'] == 'image/jpeg'
+    assert picture.content.startswith(b'\xff\xd8')
+    assert len(site.get(
+            browser, f"studies/{site.uid('own')}/instances").json()) == 4
+
+
+PATHS = [
+    'studies/{uid}/series', 'studies/{uid}', 'studies/{uid}/metadata',
+    '{series}/metadata', '{series}/instances', '{file}', '{file}/metadata',
+    '{file}/frames/1', '{file}/rendered', '{file}/bulk/7fe00010']
+
+
+def paths(site, name):
+    file = site.file(name)
+    return [
+        path.format(
+            uid=site.uid(name), file=file,
+            series=file.rpartition('/instances')[0]) for path in PATHS]
+
+
+def check_rights(site, login, names, count):
+    browser = site.open(login)
+    for name in names:
+        allowed = login in VISIBLE[name]
+        for path in paths(site, name)[:count]:
+            answer = site.get(browser, path)
+            assert answer.status_code == (200 if allowed else 403), path
+            if not allowed:
+                assert answer.json().keys() == {'message'}
+        answer = site.get(
+            browser, 'studies', params={'StudyInstanceUID': site.uid(name)})
+        assert answer.status_code == (200 if allowed else 403)
+    found = site.get(browser, 'studies').json()
+    assert {s[UID]['Value'][0] for s in found} == {
+        site.uid(n) for n in STUDIES if login in VISIBLE[n]}
+
+
+@pytest.mark.parametrize('login', ['nurse', 'doctor', 'clerk'])
+def test_rights_are_those_of_the_records(site, login):
+    check_rights(site, login, STUDIES, 2)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize('login', ROLES)
+def test_rights_of_all_roles_and_routes(site, login):
+    check_rights(site, login, STUDIES, len(PATHS))
+
+
+def test_a_study_that_awaits_confirmation(site):
+    path = paths(site, 'unconfirmed')[0]
+    assert site.get(site.open('doctor'), path).status_code == 403
+    site.call(
+        viewing_inside.say_known, site.ids['unconfirmed'],
+        user=site.users['doctor'])
+    assert site.get(site.open('doctor'), path).status_code == 200
+
+
+def test_logout_ends_it_at_once(site):
+    key = site.call(viewing_inside.log_in, user=site.users['doctor'])
+    browser = site.open('doctor', key=key)
+    path = paths(site, 'own')[0]
+    assert site.get(browser, path).status_code == 200
+    site.call(viewing_inside.log_out, key)
+    answer = site.get(browser, path)
+    assert answer.status_code == 401
+    assert "Log in" in answer.json()['message']
+
+
+def mixed(own, other):
+    "Yield paths of the own study with UIDs of another one below it"
+    uid, series, instance = own.split('/')[1::2]
+    _, other_series, other_instance = other.split('/')[1::2]
+    ends = [
+        '', '/metadata', '/frames/1', '/rendered', '/thumbnail',
+        '/bulk/7fe00010']
+    for low, lower in [
+            (other_series, other_instance), (series, other_instance)]:
+        for end in ends:
+            yield f'studies/{uid}/series/{low}/instances/{lower}{end}'
+    for end in ['', '/metadata', '/instances', '/thumbnail']:
+        yield f'studies/{uid}/series/{other_series}{end}'
+
+
+def test_uids_of_another_study_in_a_path(site):
+    "Orthanc itself does not find them there"
+    browser = site.open('doctor')
+    for path in mixed(site.file('own'), site.file('unlinked')):
+        answer = site.get(browser, path)
+        assert answer.status_code in {404, 400} or (
+            answer.status_code in {200, 204} and not answer.content.strip(
+                b'[] \r\n')), path
+    uid = site.uid('own')
+    for level, tag, value in [
+            ('series', SERIES, site.files['unlinked'][0].SeriesInstanceUID),
+            ('instances', INSTANCE, site.files['unlinked'][0].SOPInstanceUID),
+            ]:
+        answer = site.get(
+            browser, f'studies/{uid}/{level}', params={tag: value})
+        assert not answer.content.strip(b'[] \r\n')
+
+
+def test_paths_that_browsers_would_not_send(site):
+    "Byte by byte, as they stand"
+    cookie = site.open('doctor').cookies.get_dict()['health_orthanc_viewer']
+    path = site.root.partition(site.server.url)[2]
+    uid = site.uid('own')
+    for end in [
+            '/studies/..%2f..%2fsystem', '/studies/%2e%2e/%2e%2e/system',
+            '/studies/../../../../../system', '/..;/system', '//system',
+            f'/studies/{uid}/..%2f..%2f..%2fsystem', '/studies/%00',
+            f'/studies/{uid}%5c{uid}', f'/studies/{uid},{uid}',
+            f'/studies/{uid}%2fseries', '/%68ttp://127.0.0.1/x',
+            f'/studies/{uid}/series/..', f'/studies/{uid}%0a']:
+        connection = HTTPConnection('127.0.0.1', site.server.port)
+        try:
+            connection.putrequest('GET', path + end, skip_host=True)
+            connection.putheader('Host', f'127.0.0.1:{site.server.port}')
+            connection.putheader('Cookie', f'health_orthanc_viewer={cookie}')
+            connection.endheaders()
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        # %2f is a slash: that path is the one of the series
+        expected = {200} if end.endswith('%2fseries') else {
+            308, 400, 404, 405}
+        assert answer.status in expected, end
+        assert b'ApiVersion' not in content
+
+
+def test_a_measurement(site):
+    "It names its author, is in Orthanc, and in the record of the study"
+    report = make_dataset(
+        'SR', StudyInstanceUID=site.uid('own'), PatientID='SAME')
+    browser = site.open('doctor')
+    answer = site.store(browser, report)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()['00081199']['Value']
+    assert site.archive.url not in answer.text
+    found = site.get(browser, (
+            f"studies/{site.uid('own')}/series/{report.SeriesInstanceUID}"
+            f'/instances/{report.SOPInstanceUID}'))
+    stored = pydicom.dcmread(io.BytesIO(parts(found)[0]))
+    assert stored.AuthorObserverSequence[0].PersonName == 'User doctor'
+    site.call(viewing_inside.process_uploads, site.main.id)
+    assert 'SR' in {
+        s['modality'] for s in site.main.series('modality')}
+    # A second one goes into the same series, but none replaces the first
+    second = make_dataset(
+        'SR', StudyInstanceUID=site.uid('own'), PatientID='SAME',
+        SeriesInstanceUID=report.SeriesInstanceUID)
+    assert site.store(browser, second).status_code == 200
+    assert site.store(browser, report).status_code == 409
+    mixed_up = make_dataset(
+        'SR', StudyInstanceUID=site.uid('own'), PatientID='SAME',
+        SeriesInstanceUID=site.files['own'][0].SeriesInstanceUID)
+    assert site.store(browser, mixed_up).status_code == 409
+
+
+def test_a_measurement_that_is_not_stored(site):
+    before = len(site.archive.get('/instances'))
+    for login, name, tags, code in [
+            ('doctor', 'unlinked', {}, 403), ('nurse', 'own', {}, 403),
+            ('doctor', 'own', {'PatientID': 'OTHER'}, 409),
+            ('doctor', 'elsewhere', {}, 403)]:
+        report = make_dataset('SR', **{
+                'StudyInstanceUID': site.uid(name), 'PatientID': 'SAME',
+                **tags})
+        assert site.store(
+            site.open(login), report).status_code == code
+    assert len(site.archive.get('/instances')) == before
+
+
+def test_who_saw_it(site):
+    browser = site.open('administrator', 'dismissed')
+    nurse = site.open('nurse')
+    path = f"{site.file('dismissed')}/frames/1"
+    for _ in range(2):
+        assert site.get(browser, path).status_code == 200
+        assert site.get(nurse, path).status_code == 403
+    entries = site.call(viewing_inside.viewed)
+    uid = site.uid('dismissed')
+    assert (site.users['administrator'], 'success', uid) in entries
+    assert (site.users['nurse'], 'refused', uid) in entries
+
+
+def peak(server):
+    "Return the most memory that a server has taken, in bytes"
+    status = Path(f'/proc/{server.process.pid}/status').read_text()
+    return int(re.search(r'VmHWM:\s*(\d+) kB', status)[1]) * 1024
+
+
+def test_memory_does_not_grow_with_the_images(site):
+    large, = make_study(
+        'CT', Patient(id='LARGE'), series=1, instances=1, rows=16)
+    large.Rows, large.Columns = 4096, 4096
+    large.PixelData = os.urandom(32 * MIB)
+    site.archive.upload([large])
+    site.files['large'] = [large]
+    try:
+        site.import_studies()
+        browsers = [site.open('clerk', 'large') for _ in range(3)]
+        path = f"{site.file('large')}/frames/1"
+        before = peak(site.server)
+        with ThreadPoolExecutor() as pool:
+            sizes = list(pool.map(
+                    lambda browser: len(site.get(browser, path).content),
+                    browsers))
+        assert min(sizes) > 32 * MIB
+        assert peak(site.server) - before < 30 * MIB
+    finally:
+        del site.files['large']
+
+
+def test_orthanc_is_down(site):
+    browser = site.open('doctor')
+    path = paths(site, 'own')[0]
+    site.archive.kill()
+    try:
+        answer = site.get(browser, path)
+        search = site.get(browser, 'studies')
+    finally:
+        site.archive.start()
+    for answer in [answer, search]:
+        assert answer.status_code == 502
+        assert "Orthanc" in answer.json()['message']
+    assert site.get(browser, path).status_code == 200
+
+
+def test_no_log_tells_a_secret(site):
+    browser = site.open('doctor')
+    cookie = browser.cookies.get_dict()['health_orthanc_viewer']
+    site.get(browser, 'studies', params={'PatientID': 'VERYSECRET'})
+    log = site.server.process.log.read_text(errors='replace')
+    assert '/dicom-web/studies' in log
+    for secret in [cookie, 'VERYSECRET', 'Phantom']:
+        assert secret not in log
