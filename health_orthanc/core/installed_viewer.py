@@ -181,7 +181,7 @@ def content_security_policy(
 
 
 # An answer of 401 or 403 leads OHIF to a page that says that the study is not
-# available; the text of ours, which says what to do, is put above it.
+# available; what our answer says, and what to do, is put above it.
 _SCRIPT = """\
 (() => {{
     const texts = {texts};
@@ -198,17 +198,26 @@ _SCRIPT = """\
         message.id = 'health-orthanc-message';
         message.setAttribute('role', 'alert');
         message.textContent = text;
+        message.addEventListener('click', () => message.remove());
         message.style.cssText = 'position: fixed; z-index: 10000; top: 40%;'
             + 'left: 50%; transform: translate(-50%, -50%); padding: 1.5em;'
             + 'max-width: 30em; background: #fff; color: #000;'
-            + 'border-radius: .3em; font: 1.1em sans-serif';
+            + 'border-radius: .3em; font: 1.1em sans-serif; cursor: pointer';
         document.body.append(message);
+    }};
+    const told = request => {{
+        try {{
+            return JSON.parse(request.responseText).message;
+        }} catch {{
+            return null;
+        }}
     }};
     window.config = {configuration};
     window.config.httpErrorHandler = error => {{
-        const status = error.status || (error.request || {{}}).status;
-        if (texts[status]) {{
-            show(texts[status]);
+        const request = error.request || {{}};
+        const status = error.status || request.status;
+        if (status in texts) {{
+            show(told(request) || texts[status]);
         }}
     }};
 }})();

@@ -271,23 +271,31 @@ def test_the_page_allows_no_other_host():
     assert "'unsafe-eval'" in worker and 'nonce' not in worker
 
 
-def run_configuration(*arguments) -> dict:
-    """Return what the program of the configuration does in a browser."""
+def run_configuration(*arguments, answer: str = '') -> dict:
+    """Return what the program of the configuration does in a browser.
+
+    Parameters
+    ----------
+    answer
+        The body of what the server answers with an error.
+    """
     script = configuration_script(*arguments)
     program = '''
 const shown = [], stored = {};
 const document = {cookie: '', getElementById: () => shown.length,
-    createElement: () => ({setAttribute: () => null, style: {}}),
+    createElement: () => ({setAttribute: () => null, style: {},
+        addEventListener: () => null}),
     body: {append: node => shown.push(node.textContent)}};
 const localStorage = {setItem: (k, v) => stored[k] = v};
 const window = {};
 %s
 for (const status of [404, 401, 401]) {
-    window.config.httpErrorHandler({status});
+    window.config.httpErrorHandler(
+        {status, request: {responseText: %s}});
 }
 console.log(JSON.stringify({
     config: window.config, shown, stored, cookie: document.cookie}));
-''' % script
+''' % (script, json.dumps(answer))
     return json.loads(subprocess.run(
             ['node', '-e', program], check=True, capture_output=True,
             text=True, timeout=60).stdout)
@@ -307,6 +315,16 @@ def test_the_configuration():
     assert found['stored'] == {'i18nextLng': 'de'}
     assert found['cookie'].startswith('i18next=de;')
     assert found['shown'] == ["Bitte \"neu\" anmelden </script>\u2028"]
+
+
+def test_what_the_answer_says_is_shown():
+    texts = {401: "Log in again", 409: "Not saved"}
+    for answer, shown in [
+            ('{"message": "Of another patient"}', "Of another patient"),
+            ('{}', "Log in again"), ('<html>', "Log in again"),
+            ('', "Log in again")]:
+        assert run_configuration(
+            '/p/', '/w', None, texts, answer=answer)['shown'] == [shown]
 
 
 @pytest.mark.parametrize('code, language', [
