@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Both ends of the chain of the audit trail"""
 
+from trytond import backend
 from trytond.model import ModelSQL, fields
 from trytond.transaction import Transaction
 
@@ -12,6 +13,8 @@ __all__ = ['AuditChain']
 
 # There is one record
 ID = 1
+# Seconds to wait for others who append
+_PATIENCE = 10
 
 
 class AuditChain(ModelSQL):
@@ -39,7 +42,8 @@ class AuditChain(ModelSQL):
     def lock_end(cls, last):
         """Lock the end of the chain until the transaction ends; return it.
 
-        Others who append wait meanwhile.
+        Others who append wait meanwhile.  It must come first in the
+        transaction.
 
         Parameters
         ----------
@@ -52,7 +56,14 @@ class AuditChain(ModelSQL):
         """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        # A row lock on PostgreSQL, the lock of the writer on SQLite
+        if backend.name == 'postgresql':
+            # trytond has already read something, to see if the connection
+            # works. Ended here, the transaction gets its view of the database
+            # after it has waited, with what the others have appended.
+            Transaction().connection.rollback()
+            cursor.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}s'")
+            cursor.execute(f'LOCK TABLE "{cls._table}" IN EXCLUSIVE MODE')
+        # On SQLite, this is the lock of the writer
         cursor.execute(*table.update(
                 [table.last_number], [table.last_number],
                 where=table.id == ID))
@@ -64,7 +75,6 @@ class AuditChain(ModelSQL):
     def _begin(cls, last):
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        # Of two at once, one gets an integrity error and tries again
         cursor.execute(*table.insert(
                 [table.id, table.last_number, table.last_digest,
                     table.removed_number, table.removed_digest,

@@ -24,8 +24,8 @@ AUDIT = 'gnuhealth.imaging_orthanc.audit'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 OFFICER = 'officer'
 TIMEOUT = 60
-AT_ONCE = 6
-EACH = 5
+AT_ONCE = 8
+EACH = 10
 
 
 @pytest.fixture(scope='module', params=[
