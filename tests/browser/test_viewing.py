@@ -201,8 +201,10 @@ def test_a_measurement_is_kept(physician, clinic, thumbnails):
         viewer.locator('[data-cy="trackedMeasurements-btn"]').click()
         viewer.get_by_text("Create SR").click()
         viewer.get_by_role('button', name="Save").click()
+        # The viewer lists it before it is stored
         expect(series_list(viewer)).to_contain_text('S:3001')
-    assert clinic.orthanc.counts()['series'] == before + 1
+        assert wait_until(
+            lambda: clinic.orthanc.counts()['series'] == before + 1, 60)
     with opened(physician, button) as viewer:
         wait_for_head(viewer)
         expect(series_list(viewer)).to_contain_text('S:3001')
