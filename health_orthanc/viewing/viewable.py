@@ -172,8 +172,9 @@ class ProcedureStep(metaclass=PoolMeta):
         return [self.study] if self.study else []
 
 
-class TestResult(HiddenButtonsMixin, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging.test.result'
+class _StudiesMixin(HiddenButtonsMixin):
+    "A record of GNU Health with studies"
+    __slots__ = ()
     _hidden_buttons = frozenset({'orthanc_view_images'})
     _hidden_fields = frozenset({'orthanc_can_view_images'})
 
@@ -187,59 +188,33 @@ class TestResult(HiddenButtonsMixin, metaclass=PoolMeta):
             'orthanc_can_view_images')
 
     @classmethod
-    def get_orthanc_can_view_images(cls, results, name):
+    def get_orthanc_can_view_images(cls, records, name):
         studies = {
-            r.id: {s.id for s in r.orthanc_studies} for r in results
+            r.id: {s.id for s in r.orthanc_studies} for r in records
             } if is_installed() else {}
         found = find_with_images(set().union(*studies.values()))
         return {
             r.id: not found.isdisjoint(studies.get(r.id, ()))
-            for r in results}
+            for r in records}
 
     @classmethod
     @ModelView.button_action(WIZARD)
-    def orthanc_view_images(cls, results):
-        "Open the images of a result in the viewer"
+    def orthanc_view_images(cls, records):
+        "Open the images of a record in the viewer"
         pass
 
     def studies_to_view(self):
-        "Return the studies of the result"
-        return list(self.orthanc_studies)
+        """Return the studies of the record.
 
-
-class Patient(HiddenButtonsMixin, metaclass=PoolMeta):
-    __name__ = 'gnuhealth.patient'
-    _hidden_buttons = frozenset({'orthanc_view_images'})
-    _hidden_fields = frozenset({'orthanc_can_view_images'})
-
-    orthanc_can_view_images = fields.Function(
-        fields.Boolean("Images to View"), 'get_orthanc_can_view_images')
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons['orthanc_view_images'] = _hide_unless(
-            'orthanc_can_view_images')
-
-    @classmethod
-    def get_orthanc_can_view_images(cls, patients, name):
-        studies = {
-            p.id: {s.id for s in p.orthanc_studies} for p in patients
-            } if is_installed() else {}
-        found = find_with_images(set().union(*studies.values()))
-        return {
-            p.id: not found.isdisjoint(studies.get(p.id, ()))
-            for p in patients}
-
-    @classmethod
-    @ModelView.button_action(WIZARD)
-    def orthanc_view_images(cls, patients):
-        "Open the images of a patient in the viewer"
-        pass
-
-    def studies_to_view(self):
-        """Return the studies of the patient.
-
-        Those that may belong to somebody else are opened one by one.
+        Those that may belong to somebody else than a patient are opened one
+        by one.
         """
         return list(self.orthanc_studies)
+
+
+class TestResult(_StudiesMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging.test.result'
+
+
+class Patient(_StudiesMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.patient'
