@@ -253,11 +253,10 @@ class Engine:
                 self._store_unknown_instances(series)
             position = self._advance(position, page)
 
-    @staticmethod
-    def _listing(fetch, position, limit):
+    def _listing(self, fetch, position, limit):
         return Listing(
             fetch, limit, position['since'],
-            tuple(map(tuple, position['tail'])))
+            tuple(map(tuple, position['tail'])), self._client.can_find())
 
     def _advance(self, position, page, **values):
         "Save and return the position after a page"

@@ -19,8 +19,8 @@ def find_long_series(client, by_series):
     ----------
     client : OrthancClient
     by_series : dict of list
-        The Orthanc ids that are wanted, by those of their series.  The long
-        series are removed.
+        The Orthanc ids that are wanted, by those of their series.  What is
+        found is removed.
 
     Yields
     ------
@@ -31,8 +31,13 @@ def find_long_series(client, by_series):
         return
     for id_ in long:
         wanted = set(by_series.pop(id_))
-        yield [
+        found = [
             r for r in client.find_instances(id_) if r.get('ID') in wanted]
+        # LimitFindInstances of Orthanc's configuration cuts the answer
+        rest = wanted - {r['ID'] for r in found}
+        if rest:
+            by_series[id_] = sorted(rest)
+        yield found
 
 
 def read_ahead(fetch, ids, size):

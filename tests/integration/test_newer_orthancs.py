@@ -92,12 +92,27 @@ def test_long_series_are_listed_at_once(hospital, newer):
         server.done('full')
         paths = [r.path for r in proxy.requests]
     server.assert_equal()
-    # Studies, series, and the instances of the long one
-    assert paths.count('/tools/find') == 3
+    # Studies, series, that there are no more of both, and the instances of
+    # the long one
+    assert paths.count('/tools/find') == 5
     assert paths.count('/tools/bulk-content') == 2, paths
     numbers = [i['instance_number'] for i in server.instances(
                 'instance_number')]
     assert sorted(numbers) == sorted([*range(1, 61), *range(1, 4)])
+
+
+@pytest.mark.parametrize('version', NEWER)
+def test_limits_of_searches_cut_no_listing(hospital, start_orthanc, version):
+    """Hospitals set them against queries for everything."""
+    orthanc = start_orthanc(version=version, configuration={
+            'LimitFindResults': 3, 'LimitFindInstances': 20})
+    for number in range(7):
+        orthanc.upload(study(Patient(id=f'LIMIT{number}')))
+    orthanc.upload(study(Patient(id='LONG'), instances=60, rows=2))
+    server = hospital.add_server(orthanc, **ALL)
+    server.done('full')
+    server.assert_equal()
+    assert len(server.instances()) == 67
 
 
 def test_a_listing_is_continued_page_by_page(hospital, newer):

@@ -263,18 +263,22 @@ class Listing:
     ----------
     fetch : callable
         Takes the number of resources to skip and the number to return.
+    cut : bool
+        Whether a short page may be followed by others: ``LimitFindResults``
+        of Orthanc's configuration cuts the answers of ``/tools/find``.
     """
     fetch: Callable[[int, int], Sequence[dict[str, Any]]]
     limit: int
     since: int = 0
     tail: tuple[Token, ...] = ()
+    cut: bool = False
 
     def __iter__(self) -> Iterator[ListingPage]:
         with ThreadPoolExecutor(1) as pool:
             page = self._read(self.since, self.tail)
             while page.resources:
                 following = None
-                if len(page.resources) >= self.limit:
+                if self.cut or len(page.resources) >= self.limit:
                     following = pool.submit(
                         self._read, page.since, page.tail)
                 yield page
