@@ -154,4 +154,6 @@ class AuditEntry(metaclass=PoolMeta):
     @classmethod
     def _mark_sent(cls, number):
         Chain = Pool().get('gnuhealth.imaging_orthanc.audit.chain')
+        # Others append meanwhile
+        Chain.lock_end(cls._last)
         Chain.move_sent(number)

@@ -75,7 +75,9 @@ def once_key(row):
     if row['outcome'] == 'success':
         names = _ONCE.get(row['action'])
     else:
-        names = None if row['user_id'] else _ANONYMOUS
+        # What fails without a person is not of a stranger
+        names = _ANONYMOUS if (
+            row['outcome'] == 'refused' and not row['user_id']) else None
     if not names:
         return None
     return (
@@ -279,19 +281,20 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
     def _rows(cls):
         "Yield the columns of all entries in the order of their numbers"
         table = cls.__table__()
-        names = [*CHAINED, 'digest']
+        names = [*CHAINED, 'digest', 'id']
         last = None
         while True:
             # Batches, so that memory does not grow with the trail
             found = fetch_rows(table.select(
                     *(getattr(table, name) for name in names),
-                    where=table.number > last if last is not None
-                    else Literal(True),
+                    where=(table.number > last[0])
+                    | ((table.number == last[0]) & (table.id > last[1]))
+                    if last else Literal(True),
                     order_by=[table.number.asc, table.id.asc], limit=_BATCH))
             yield from (dict(zip(names, values)) for values in found)
             if len(found) < _BATCH:
                 return
-            last = found[-1][0]
+            last = found[-1][0], found[-1][-1]
 
     @classmethod
     def _last(cls):

@@ -117,7 +117,10 @@ def _record_call(kind, name, method, arguments):
         event = AuditEvent('wizard', 'refused', detail=name)
         model, ids = _active_records(arguments)
     else:
-        event = AuditEvent('button', 'refused', detail=f'{name} {method}')
+        # Whoever is not logged in may send any text as method
+        known = method in called.__rpc__
+        event = AuditEvent(
+            'button', 'refused', detail=f'{name} {method}' if known else name)
         model, ids = name, _ids(arguments[0] if arguments else None)
     Entry = pool.get('gnuhealth.imaging_orthanc.audit')
     record_events(Entry.events_of(event, model, ids[:_LIMIT]) or [event])

@@ -6,6 +6,7 @@ Events are stored in a transaction of their own: what is refused is rolled
 back, but its event is kept.
 """
 
+import logging
 import threading
 from dataclasses import dataclass, replace
 
@@ -15,11 +16,14 @@ from trytond import backend
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
+from ..common.diagnostics import log_unexpected
 from ..common.transaction import has_written, in_transaction, now
 from .entry import ONCE_PER_SLOT, once_key
 
 __all__ = [
     'AuditEvent', 'record_event', 'record_events', 'refusals_recorded']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.audit')
 
 # The longest texts, which may come from a client
 _ADDRESS_SIZE = 64
@@ -171,7 +175,14 @@ class _WithTransaction:
     def tpc_finish(self, transaction):
         "Store the events"
         rows, self.rows = self.rows, []
-        _store(rows)
+        try:
+            _store(rows)
+        except Exception as error:
+            # It is done, and other data managers must finish, too
+            log_unexpected(
+                logger, error, "Audit trail: not stored: %s", ', '.join(
+                    f"{r['action']} of study {r['study_id']} by user "
+                    f"{r['user_id']}" for r in rows))
 
     def tpc_abort(self, transaction):
         "Drop the events: what they say was not done"

@@ -99,7 +99,11 @@ def download(request, pool):
             _describe(request, pool, error), status=HTTPStatus.BAD_GATEWAY,
             content_type='text/plain; charset=utf-8',
             headers=_HEADERS)
-    _record(request, pool, person, record, 'success')
+    try:
+        _record(request, pool, person, record, 'success')
+    except BaseException:
+        client.close()
+        raise
     response = Response(
         pieces, content_type='application/zip', direct_passthrough=True,
         headers={

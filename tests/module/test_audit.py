@@ -229,6 +229,15 @@ class RefusalTestCase(_TrailTestCase):
                     'button', 'refused', self.users['nurse'], None, None,
                     f'{STUDY} restore')])
 
+    def test_a_method_that_does_not_exist(self):
+        "A stranger writes no text of theirs into the trail, and one entry"
+        client = self.client()
+        for text in ['free', 'text']:
+            client.post(f'/{self.db_name}/', json={
+                    'method': f'model.{STUDY}.{text}', 'params': [{}]})
+        details = [e['detail'] for e in self.entries()]
+        self.assertEqual(details, [STUDY])
+
     def test_what_is_not_ours(self):
         with self.assertRaises(Refused):
             self.as_('nurse').model('ir.cron', 'create', [{}])
