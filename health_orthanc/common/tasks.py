@@ -15,7 +15,7 @@ from trytond.transaction import Transaction
 from .rows import fetch_rows
 
 __all__ = [
-    'bulk_tasks', 'have_workers', 'is_first_call', 'queue_once',
+    'bulk_tasks', 'have_workers', 'is_bulk', 'is_first_call', 'queue_once',
     'without_task']
 
 
@@ -35,6 +35,16 @@ def bulk_tasks():
         queue_expected_at=dt.timedelta(),
         queue_name=config.get(
             'health_orthanc', 'bulk_queue', default='default'))
+
+
+def is_bulk():
+    """Return whether it is called within `bulk_tasks`.
+
+    Returns
+    -------
+    bool
+    """
+    return 'queue_expected_at' in Transaction().context
 
 
 def queue_once(records, name, push):

@@ -49,7 +49,8 @@ def study_attributes(study):
         if isinstance(a, dict)]
     # Orthanc 1.11 lists them itself
     attributes += [
-        a for s in study.series if s.request_attributes
+        a for s in study.series
+        if s.request_attributes and not s.missing_since
         for a in json.loads(s.request_attributes)]
     return StudyAttributes(
         study_uid=study.study_instance_UID or '',

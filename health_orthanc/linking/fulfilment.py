@@ -11,6 +11,7 @@ import datetime as dt
 from trytond.pool import Pool
 from trytond.transaction import without_check_access
 
+from ..common.tasks import bulk_tasks
 from ..common.transaction import now
 from ..core.matching.field_comparison import NOT_ACQUIRED
 from ..orders.states import OPEN_STATES
@@ -101,9 +102,11 @@ def _release_steps(study, orders):
     for step in steps:
         if step.request in orders:
             continue
-        if step.state == 'completed':
-            Step.move([step], step.state_before, ended_at=None)
-        Step.write([step], {'study': None, 'state_before': None})
+        # Many studies may arrive at once: nobody waits for what follows
+        with bulk_tasks():
+            if step.state == 'completed':
+                Step.move([step], step.state_before, ended_at=None)
+            Step.write([step], {'study': None, 'state_before': None})
 
 
 def _complete_steps(study, request, states=OPEN_STATES):
@@ -111,8 +114,9 @@ def _complete_steps(study, request, states=OPEN_STATES):
     Step = Pool().get('gnuhealth.imaging.procedure.step')
     for step in _find_steps(study, request, states):
         state = step.state
-        Step.move([step], 'completed', ended_at=now())
-        Step.write([step], {'study': study.id, 'state_before': state})
+        with bulk_tasks():
+            Step.move([step], 'completed', ended_at=now())
+            Step.write([step], {'study': study.id, 'state_before': state})
 
 
 def _find_steps(study, request, states):

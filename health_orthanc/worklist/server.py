@@ -15,7 +15,7 @@ from trytond.transaction import without_check_access
 from ..common.exceptions import (
     ServerDeleteError, ServerValidationError, describe)
 from ..common.tasks import (
-    have_workers, is_first_call, queue_once, without_task)
+    have_workers, is_bulk, is_first_call, queue_once, without_task)
 
 __all__ = ['Server']
 
@@ -147,13 +147,15 @@ class Server(metaclass=PoolMeta):
 
         They are then some seconds behind, and not a minute.  Without workers
         nothing is queued: whoever has changed an order would wait for
-        Orthanc.
+        Orthanc.  Nor is it within `bulk_tasks`, as when images complete
+        steps: the scheduler updates within a minute.
 
         The server is not written, unlike by `queue_once`: people who change
         orders at the same time would wait for each other.  A task that the
         scheduler has queued keeps others away while no worker runs.
         """
-        if not have_workers() or not is_first_call('follow_orders'):
+        if is_bulk() or not have_workers() or not is_first_call(
+                'follow_orders'):
             return
         servers = cls.search([('worklist_mode', '=', 'rest')])
         for server in without_task(servers, 'worklist_task'):

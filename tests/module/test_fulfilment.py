@@ -4,12 +4,15 @@
 
 import datetime as dt
 import json
+from unittest.mock import patch
 
+from trytond.ir import queue_
 from trytond.modules.health_orthanc.common.transaction import now
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
+from .test_server import queued
 from .tools import (
     STUDY, OrthancTestCase, create_order, create_patient, create_series,
     create_server, create_study, create_user)
@@ -198,6 +201,36 @@ class FulfilmentTestCase(OrthancTestCase):
         self.link(study, request=order.id)
         self.assertEqual(
             [s.state for s in order.steps], ['completed', 'scheduled'])
+
+    @with_transaction()
+    def test_a_series_that_is_gone_names_no_step(self):
+        "It was acquired under the wrong item, and deleted in Orthanc"
+        order = create_order(requested=True)
+        first, = order.steps
+        second, = Pool().get(STEP).create([{
+                    'request': order.id, 'modality': first.modality,
+                    'station_aetitle': 'CT1'}])
+        study = self.study()
+        study.server.new_plugin_key()
+        for step, missing in [(second, now()), (first, None)]:
+            create_series(
+                study, modality='CT', missing_since=missing,
+                request_attributes=json.dumps(
+                    [{'ScheduledProcedureStepID': step.step_id}]))
+        self.link(study, request=order.id)
+        self.assertEqual([first.state, second.state], [
+                'completed', 'scheduled'])
+
+    @with_transaction()
+    def test_images_that_arrive_push_no_urgent_task(self):
+        create_server(worklist_api=True, worklist_mode='rest')
+        order = create_order(requested=True)
+        study = self.study()
+        before = len(queued('update_worklist'))
+        with patch.object(queue_, 'has_worker', True):
+            self.link(study, request=order.id)
+        self.assertEqual(order.steps[0].state, 'completed')
+        self.assertEqual(len(queued('update_worklist')), before)
 
     @with_transaction()
     def test_what_the_plugin_will_tell_of_steps_is_awaited(self):
