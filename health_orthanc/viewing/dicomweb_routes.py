@@ -131,7 +131,7 @@ def dicom_web(request, pool, server, path):
 
 
 def _pass_on(request, pool, server, resource):
-    query = parse_query(resource, request.args.items(multi=True))
+    query = parse_query(resource, _pairs(request))
     client = _get_client(request, pool, server, resource)
     answer = client.dicom_web(
         'GET', resource.path, query=query,
@@ -216,7 +216,7 @@ def _compress(pieces):
 
 
 def _search(request, pool, server):
-    search = parse_study_search(request.args.items(multi=True))
+    search = parse_study_search(_pairs(request))
     client, uids = _find_studies(request, pool, server, search)
     headers = _headers(request, pool, server, 'search_studies')
     found = {}
@@ -251,13 +251,24 @@ def _find_studies(request, pool, server, search):
     return access.client(), uids
 
 
+def _pairs(request):
+    "Return the names and values of the query"
+    try:
+        return list(request.args.items(multi=True))
+    except UnicodeDecodeError:
+        # werkzeug expects ASCII, as browsers send it
+        raise QueryError("not ASCII") from None
+
+
 def _store(request, pool, server, resource):
     check_same_origin(request)
     access = _authenticate(request, pool, server)
+    _check_may_store(request, pool, access, resource)
     with _storing:
         annotations = [
             read_annotation(part) for part in split_parts(
                 request.headers.get('Content-Type', ''), request.get_data())]
+        _check_each_other(annotations)
         client, author, orthanc_ids = _check_annotations(
             request, pool, access, resource, annotations)
         for annotation in annotations:
@@ -268,8 +279,26 @@ def _store(request, pool, server, resource):
             'POST', f'studies/{annotations[0].study}', body=body, headers={
                 **_headers(request, pool, server, 'store'),
                 'Content-Type': content_type})
-    _note_stored(request, pool, access, annotations, orthanc_ids)
+    try:
+        _note_stored(request, pool, access, annotations, orthanc_ids)
+    except BaseException:
+        answer.close()
+        raise
     return _respond(request, answer)
+
+
+@with_transaction(readonly=True)
+def _check_may_store(request, pool, access, resource):
+    "Check the rights before anything is read"
+    access.check_may_store(resource.study)
+
+
+def _check_each_other(annotations):
+    "Check that one file does not replace another, or mix with it"
+    modalities = {a.series: a.modality for a in annotations}
+    if len({a.instance for a in annotations}) < len(annotations) or any(
+            modalities[a.series] != a.modality for a in annotations):
+        raise AnnotationError('uid')
 
 
 @with_transaction(readonly=True)

@@ -7,7 +7,7 @@ from trytond.transaction import check_access, without_check_access
 
 from ..linking.unconfirmed import is_reviewer
 
-__all__ = ['find_viewable', 'may_annotate']
+__all__ = ['find_readable', 'find_viewable', 'may_annotate']
 
 
 @without_check_access
@@ -40,13 +40,24 @@ def find_viewable(server, uids):
     refused = (
         Study.find_withheld(studies)
         | {s for s in studies if s.quarantined}
-        | (set(studies) - _find_readable(studies)))
+        | (set(studies) - find_readable(studies)))
     return {s.study_instance_UID for s in studies} - {
         s.study_instance_UID for s in refused}
 
 
-def _find_readable(studies):
-    "Return the studies that the rules let the user read"
+@without_check_access
+def find_readable(studies):
+    """Return the studies that the rules let the current user see.
+
+    Parameters
+    ----------
+    studies : list of Study
+
+    Returns
+    -------
+    set of Study
+        For physicians, those of patients whom they may read.
+    """
     pool = Pool()
     Study = pool.get('gnuhealth.imaging_orthanc.study')
     if not _may(Study, 'read'):

@@ -22,6 +22,7 @@ from ..common.rows import fetch_rows
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import OrthancError
 from ..core.orthanc.images import WITHOUT_IMAGES, series_thumbnails
+from .rights import find_readable
 
 __all__ = [
     'Series', 'Study', 'Synchronization', 'Thumbnail', 'make_thumbnails']
@@ -97,8 +98,8 @@ def _released(studies):
     Study = Pool().get('gnuhealth.imaging_orthanc.study')
     withheld = Study.find_withheld(studies)
     return {
-        s.id for s in studies if s not in withheld and not s.quarantined
-        and not s.missing_since}
+        s.id for s in find_readable(studies)
+        if s not in withheld and not s.quarantined and not s.missing_since}
 
 
 class Study(metaclass=PoolMeta):

@@ -18,6 +18,7 @@ from trytond.transaction import without_check_access
 from ..common.access import HiddenButtonsMixin
 from ..common.rows import fetch_rows
 from .ohif import is_installed
+from .rights import find_viewable
 
 __all__ = [
     'Patient', 'ProcedureStep', 'Series', 'Study', 'TestResult',
@@ -44,12 +45,24 @@ def choose_studies(studies):
     """
     found = find_with_images([s.id for s in studies])
     shown = sorted(
-        (s for s in studies if s.id in found and s.study_instance_UID),
+        (s for s in studies if s.id in found and s.study_instance_UID
+            and s.server.active),
         key=lambda s: (
             s.date is not None, s.date, s.study_time is not None,
             s.study_time, s.id),
         reverse=True)
-    return [s for s in shown if s.server == shown[0].server][:LIMIT]
+    shown = [s for s in shown if s.server == shown[0].server]
+    if not shown:
+        return []
+    # One that may not be seen does not keep the others away. Those that have
+    # to be confirmed are asked for when they are opened.
+    withheld = Pool().get('gnuhealth.imaging_orthanc.study').find_withheld(
+        shown)
+    viewable = find_viewable(
+        shown[0].server, {s.study_instance_UID for s in shown})
+    return (
+        [s for s in shown if s.study_instance_UID in viewable
+            or s in withheld] or shown)[:LIMIT]
 
 
 def find_with_images(ids):

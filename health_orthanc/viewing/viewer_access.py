@@ -174,11 +174,31 @@ class Access:
             if not found:
                 raise self.refused()
             uids = find_studies(found[0], search, opened)
-            if search.uids and not uids and not search.offset:
+            if search.uids and not uids and not self._viewable(search.uids):
                 for uid in search.uids[:_MOST_RECORDED]:
                     self.record('view', uid, 'refused')
                 raise self.refused()
         return uids
+
+    def check_may_store(self, uid=None):
+        """Check that the user may add to studies, and to this one.
+
+        Parameters
+        ----------
+        uid : str, optional
+            Study Instance UID.
+
+        Raises
+        ------
+        Refusal
+        """
+        if uid:
+            self.check_study(uid)
+        with in_name_of(self.user):
+            if not may_annotate():
+                self.record('upload', uid, 'refused')
+                raise Refusal(
+                    403, gettext('health_orthanc.msg_viewing_annotate'))
 
     def check_annotation(self, uid, patient_id):
         """Return the name of the user as author of an annotation.
@@ -201,10 +221,6 @@ class Access:
         """
         self.check_study(uid)
         with in_name_of(self.user):
-            if not may_annotate():
-                self.record('upload', uid, 'refused')
-                raise Refusal(
-                    403, gettext('health_orthanc.msg_viewing_annotate'))
             studies = self.studies(uid)
             if len(studies) != 1 or (studies[0].patient_id or '') != (
                     patient_id):

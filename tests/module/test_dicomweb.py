@@ -18,7 +18,7 @@ from trytond.modules.health_orthanc.audit import trail
 from trytond.modules.health_orthanc.common import client_session
 from trytond.modules.health_orthanc.core.dicomweb.multipart import (
     join_parts, split_parts)
-from trytond.modules.health_orthanc.viewing import memory
+from trytond.modules.health_orthanc.viewing import dicomweb_routes, memory
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 from trytond.wsgi import app
@@ -35,6 +35,7 @@ VIEWER_SESSION = 'gnuhealth.imaging_orthanc.viewer_session'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 AUDIT = 'gnuhealth.imaging_orthanc.audit'
 COOKIE = 'health_orthanc_viewer'
+KEY_OBJECTS = '1.2.840.10008.5.1.4.1.1.88.59'
 UID = '0020000D'
 
 
@@ -223,6 +224,10 @@ class DicomWebTestCase(AccessTestCase):
             self.found(cookie, StudyDate='20260304', PatientName='muster*'),
             self.found(cookie))
         self.assertEqual(self.found(cookie, StudyDate='20270101-'), [])
+        # It may be seen, but is another one
+        self.assertEqual(
+            self.found(cookie, StudyInstanceUID=self.uids['own'],
+                ModalitiesInStudy='PT'), [])
         self.assertEqual(self.found(cookie, PatientName='%'), [])
 
     def test_earlier_studies_are_of_the_patient(self):
@@ -369,6 +374,10 @@ class DicomWebTestCase(AccessTestCase):
             response = self.request(cookie, path)
             self.assertEqual(response.status_code, 400)
             self.assertTrue(response.json['message'])
+        response = self.request(
+            cookie, self.path('own').rpartition('/')[0],
+            environ_overrides={'QUERY_STRING': 'PatientID=\xe4'})
+        self.assertEqual(response.status_code, 400)
         self.assertFalse(self.peer.received)
 
     # Annotations
@@ -377,6 +386,12 @@ class DicomWebTestCase(AccessTestCase):
         return make_dataset('SR', **{
                 'StudyInstanceUID': self.uids[name], 'PatientID': 'SAME',
                 **tags})
+
+    def key_objects(self, **tags):
+        dataset = self.report(
+            Modality='KO', SOPClassUID=KEY_OBJECTS, **tags)
+        dataset.file_meta.MediaStorageSOPClassUID = KEY_OBJECTS
+        return dataset
 
     def store(self, cookie, *datasets, rest=None, headers=None):
         content_type, body = join_parts(map(to_bytes, datasets))
@@ -425,6 +440,10 @@ class DicomWebTestCase(AccessTestCase):
                 (409, [self.report(PatientID='OTHER')], {}),
                 (409, [self.report(PatientID='')], {}),
                 (400, [self.report(), self.report('stranger')], {}),
+                (400, [self.report(SOPInstanceUID='1.2.3')] * 2, {}),
+                (400, [
+                        self.report(SeriesInstanceUID='1.2.3'),
+                        self.key_objects(SeriesInstanceUID='1.2.3')], {}),
                 (400, [self.report()], {
                         'rest': f"/{self.uids['stranger']}"}),
                 (400, [make_dataset(
@@ -439,8 +458,10 @@ class DicomWebTestCase(AccessTestCase):
                 response = self.store(doctor, *datasets, **options)
                 self.assertEqual(response.status_code, code)
         for login in ['nurse', 'radiographer']:
-            response = self.store(self.open(login), self.report())
+            with patch.object(dicomweb_routes, 'read_annotation') as read:
+                response = self.store(self.open(login), self.report())
             self.assertEqual(response.status_code, 403)
+            read.assert_not_called()
         self.assertEqual(
             self.store(None, self.report()).status_code, 401)
         self.assertFalse(self.stored())

@@ -140,6 +140,29 @@ class ViewImagesTestCase(AccessTestCase):
             self.assertEqual(raised.exception.args[0], 'UserWarning')
             self.assertTrue(self.opened('clerk', STUDY, self.doubtful.id))
 
+    def test_one_that_may_not_be_seen_does_not_keep_the_others_away(self):
+        with Transaction().start(self.db_name, 0) as transaction:
+            # Orthanc does not tell the two apart
+            twin = create_study(
+                self.server, study_instance_UID=self.earlier_uid,
+                patient_id='OTHER')
+            create_series(twin)
+            transaction.commit()
+        try:
+            with installed_viewer():
+                self.assertEqual(
+                    self.opened('doctor', HEALTH_PATIENT, self.patient.id),
+                    [self.uid])
+                self.assertEqual(
+                    self.opened('clerk', HEALTH_PATIENT, self.patient.id),
+                    [self.uid, self.earlier_uid])
+        finally:
+            with Transaction().start(self.db_name, 0) as transaction:
+                Study = Pool().get(STUDY)
+                Study.write(
+                    [Study(twin.id)], {'missing_since': dt.datetime.now()})
+                transaction.commit()
+
     def test_nothing_to_open(self):
         with installed_viewer(), self.assertRaisesRegex(Told, "no images"):
             self.run_wizard('doctor', VIEW, HEALTH_PATIENT, self.empty.id)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What viewers store: read, checked, and with its author."""
 import io
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from trytond.modules.health_orthanc.core.dicomweb.annotation import (
     AnnotationError, read_annotation)
@@ -101,6 +103,19 @@ def nested(depth):
     return dataset
 
 
+# A sequence of more items than anybody needs
+EMPTY_ITEMS = struct.pack('<HH2s2xI', 0x0072, 0x0700, b'SQ', 0xFFFFFFFF) + (
+    struct.pack('<HHI', 0xFFFE, 0xE000, 0) * 60_000) + struct.pack(
+    '<HHI', 0xFFFE, 0xE0DD, 0)
+
+
+def deflated():
+    "Return a small file that takes much memory"
+    dataset = report(ImageComments=' ' * 10_000)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return to_bytes(dataset)
+
+
 @pytest.mark.filterwarnings('ignore::UserWarning:pydicom')
 def test_a_file_that_is_refused():
     # The first one is in the meta information
@@ -108,7 +123,8 @@ def test_a_file_that_is_refused():
         b'1.2.3.4', b'1.2.3.5', 1)
     for reason, data in {
             'unreadable': [
-                b'', b'x', bytes(132), to_bytes(nested(40))],
+                b'', b'x', bytes(132), to_bytes(nested(40)), deflated(),
+                to_bytes(report()) + EMPTY_ITEMS],
             'class': [
                 to_bytes(report())[:140],
                 to_bytes(make_dataset('CT')), to_bytes(report(Modality='CT')),
@@ -187,6 +203,38 @@ def test_who_has_marked_images():
         item.PersonName for item in dataset.ContentSequence
         if item.ValueType == 'PNAME']
     assert observers == ['Musterfrau^Cora']
+
+
+def observer(name):
+    code = Dataset()
+    code.CodeValue = '121008'
+    code.CodingSchemeDesignator = 'DCM'
+    item = Dataset()
+    item.ValueType = 'PNAME'
+    item.ConceptNameCodeSequence = Sequence([code])
+    item.PersonName = name
+    return item
+
+
+def test_who_has_measured():
+    inner = Dataset()
+    inner.ValueType = 'CONTAINER'
+    inner.ContentSequence = Sequence([observer('Evil^Eve')])
+    dataset = report(
+        ContentSequence=Sequence([observer('Evil^Eve'), inner]))
+    result = signed(dataset, 'Musterfrau^Cora')
+    first, second = result.ContentSequence
+    assert first.PersonName == 'Musterfrau^Cora'
+    assert second.ContentSequence[0].PersonName == 'Musterfrau^Cora'
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning:pydicom')
+def test_a_file_that_cannot_be_signed():
+    dataset = of_class(KEY_OBJECTS, 'KO')
+    dataset.add_new('ContentSequence', 'LO', 'ABC')
+    annotation = read_annotation(to_bytes(dataset))
+    with pytest.raises(AnnotationError):
+        annotation.signed('A^B')
 
 
 def test_who_has_made_a_segmentation():

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from ..dicom.values import is_uid
 
@@ -22,6 +23,11 @@ __all__ = ['Annotation', 'AnnotationError', 'read_annotation']
 
 # Orthanc 1.10 ends with those that are nested deeper
 _DEEPEST = 32
+# Items of all sequences of a file: each takes a hundred times its size
+_MOST_ITEMS = 50_000
+_ITEM_TAGS = [b'\xfe\xff\x00\xe0', b'\xff\xfe\xe0\x00']
+# Bytes before the meta information
+_PREAMBLE = 132
 _REPORTS = {
     # Basic Text, Enhanced, Comprehensive, Comprehensive 3D SR
     '1.2.840.10008.5.1.4.1.1.88.11', '1.2.840.10008.5.1.4.1.1.88.22',
@@ -86,7 +92,18 @@ class Annotation:
         Returns
         -------
         bytes
+
+        Raises
+        ------
+        AnnotationError
         """
+        try:
+            return self._signed(author)
+        except Exception as error:
+            # pydicom raises whatever a value leads to
+            raise AnnotationError('unreadable') from error
+
+    def _signed(self, author: str) -> bytes:
         dataset = self.dataset
         if not author.isascii():
             dataset.decode()
@@ -97,6 +114,7 @@ class Annotation:
             _name_observer(dataset, author)
         else:
             _name_author(dataset, author)
+            _rename_observers(dataset, author)
         stream = io.BytesIO()
         dataset.save_as(stream, enforce_file_format=True)
         return stream.getvalue()
@@ -114,6 +132,7 @@ def read_annotation(data: bytes) -> Annotation:
     AnnotationError
     """
     try:
+        _check_size(data)
         dataset = dcmread(io.BytesIO(data))
         _check_depth(dataset)
         sop_class = str(dataset.get('SOPClassUID', ''))
@@ -136,6 +155,20 @@ def read_annotation(data: bytes) -> Annotation:
     study, series, instance = uids
     return Annotation(
         dataset, study, series, instance, _MODALITIES[sop_class], patient_id)
+
+
+def _check_size(data: bytes) -> None:
+    """Check that a file takes no more memory than its own size explains."""
+    stream = io.BytesIO(data)
+    stream.seek(_PREAMBLE)
+    meta = read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True,
+        stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    # pydicom unpacks it without a limit
+    if meta.get('TransferSyntaxUID') == DeflatedExplicitVRLittleEndian:
+        raise AnnotationError('unreadable')
+    if any(data.count(tag) > _MOST_ITEMS for tag in _ITEM_TAGS):
+        raise AnnotationError('unreadable')
 
 
 def _check_depth(dataset: Dataset) -> None:
@@ -180,6 +213,17 @@ def _name_observer(dataset: Dataset, author: str) -> None:
         other for other in dataset.get('ContentSequence', [])
         if not _is_observer_name(other)]
     dataset.ContentSequence = Sequence([item, *others])
+
+
+def _rename_observers(dataset: Dataset, author: str) -> None:
+    """Name the author wherever a report names an observer.
+
+    `_check_depth` has bound how deep it is nested.
+    """
+    for item in dataset.get('ContentSequence', []):
+        if _is_observer_name(item):
+            item.PersonName = author
+        _rename_observers(item, author)
 
 
 def _is_observer_name(item: Dataset) -> bool:
