@@ -183,16 +183,18 @@ ROLES = [
     ]
 
 
-def fill(password: str) -> None:
+def fill(password: str, roles: Sequence[Role] = ROLES) -> None:
     """Make institution, users and patients; proteus is connected as admin.
 
     Parameters
     ----------
     password
         Of the users.
+    roles
+        Of which there is a user each.
     """
     institution, company = _make_institution()
-    for role in ROLES:
+    for role in roles:
         _make_user(role, password, company)
     _join(_user('admin'), _ADMINISTRATOR.groups, company)
     _make_physician(institution)

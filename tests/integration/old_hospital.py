@@ -391,7 +391,9 @@ def main(uri: str, configuration: str, *arguments: str) -> None:
     from proteus.config import set_trytond
     from trytond.transaction import Transaction
     config = set_trytond(uri, user='admin', config_file=configuration)
-    hospital.fill(PASSWORD)
+    # The group is new
+    hospital.fill(
+        PASSWORD, [r for r in hospital.ROLES if r.login != 'privacy'])
     url, user, password, worklist = arguments
     with Transaction().start(config.database_name, config.user):
         _Hospital(url, user, password, worklist == 'True').fill()

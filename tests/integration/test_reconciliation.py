@@ -228,7 +228,7 @@ def test_a_late_image_is_corrected_too(hospital, orthanc):
         ('POST', 'bulk-modify'),
         ('POST', 'bulk-delete'),
         pytest.param('GET', '/jobs/', marks=pytest.mark.release),
-        pytest.param('GET', '/frames/', marks=pytest.mark.release),
+        pytest.param('GET', '/raw', marks=pytest.mark.release),
         ])
 def test_what_is_killed_is_carried_on(hospital, orthanc, method, part):
     with held(orthanc, is_call(method, part)) as (proxy, come, release):
@@ -268,7 +268,7 @@ def test_what_is_done_but_not_answered_is_carried_on(
 @ON_BOTH
 @pytest.mark.parametrize('method, part', [
         # Before and after the record has followed
-        ('GET', '/frames/'),
+        ('GET', '/raw'),
         ('POST', 'bulk-delete'),
         ])
 def test_what_is_told_meanwhile_makes_no_other_record(
@@ -300,7 +300,7 @@ def test_what_is_told_meanwhile_makes_no_other_record(
 
 def test_a_copy_that_differs_is_discarded(hospital, orthanc):
     "Orthanc's answer tells of other pixels"
-    with held(orthanc, is_call('GET', '/frames/')) as (proxy, come, release):
+    with held(orthanc, is_call('GET', '/raw')) as (proxy, come, release):
         archive = Archive(hospital, orthanc, proxy.url)
         before = archive.files()
         call = archive.start()

@@ -190,7 +190,7 @@ def test_series_are_moved_and_moved_back(hospital, orthanc):
         *(pytest.param(*call, partial, marks=pytest.mark.release)
             for partial in [False, True] for call in [
                 ('GET', 'instances-tags'), ('POST', 'bulk-modify'),
-                ('GET', '/jobs/'), ('GET', '/frames/'),
+                ('GET', '/jobs/'), ('GET', '/raw'),
                 ('POST', 'bulk-delete')]),
         ])
 def test_a_move_that_is_killed_is_carried_on(
