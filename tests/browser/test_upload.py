@@ -226,6 +226,7 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
     form.close()
 
 
+@pytest.mark.release
 def test_many_files_and_a_folder_are_dropped(form, clinic, tmp_path):
     paths = images(tmp_path / 'many', MANY, 'MANY')
     folder = tmp_path / 'folder'

@@ -217,6 +217,7 @@ def test_nothing_is_lost_when_it_comes_later_and_its_package_goes(
         clinic.check(kept)
 
 
+@pytest.mark.release
 def test_nothing_is_lost_when_it_goes_and_comes_back(make_tryton):
     with Clinic(make_tryton('postgresql', MODULE, WORKLIST)) as clinic:
         clinic.agent.call(fill)

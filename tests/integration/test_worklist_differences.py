@@ -593,6 +593,7 @@ def test_answers_hold_the_same(served):
         for key, values in found['live'].items()}
 
 
+@pytest.mark.release
 @ON_BOTH
 def test_a_script_waits_for_another_process(hospital, tmp_path):
     """What is rendered by another one just now must not be missing."""
