@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an Orthanc offers that 1.10 does not, and what becomes of it."""
 import json
+import os
 
 import pytest
 from pydicom.dataset import Dataset
 
+from devtools.orthanc_releases import ORTHANC_VARIABLE
 from devtools.proxy import Proxy
 from devtools.samples import Patient
 
@@ -14,7 +16,9 @@ from .hospital import ALL, study, study_id
 
 TIMEOUT = 30
 EXTRA = {'Study': ['IssuerOfPatientID', 'PerformingPhysicianName']}
-NEWER = ['1.12', pytest.param('1.13', marks=pytest.mark.release)]
+# That of ./dev test --orthanc as well
+NEWER = sorted(
+    {'1.12', os.environ.get(ORTHANC_VARIABLE, '1.12')} - {'1.10'})
 
 
 @pytest.fixture(params=NEWER)
