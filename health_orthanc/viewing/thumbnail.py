@@ -128,7 +128,7 @@ class Study(metaclass=PoolMeta):
 
     @classmethod
     def write(cls, *args):
-        # Images have been added or taken away
+        # Images have been added or deleted
         args = [
             {'thumbnails_at': None, **part}
             if index % 2 and 'last_update' in part else part
