@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -25,6 +26,11 @@ FIRST = [
     'browser', 'integration/test_faults', 'integration/test_upgrade',
     'integration/test_notification_plugin', 'integration/test_worklist',
     'integration/test_synchronization', 'integration', 'unit']
+
+
+# How long an example takes depends on what else the machine does
+settings.register_profile('health_orthanc', deadline=None)
+settings.load_profile('health_orthanc')
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -116,7 +116,6 @@ def test_one_difference_is_less_than_100(name, value):
 EMPTY = StudyAttributes()
 
 
-@settings(deadline=None)
 @given(st.sets(st.sampled_from([f.name for f in fields(StudyAttributes)])))
 def test_what_is_missing_does_not_count(names):
     study = replace(STUDY, **{name: getattr(EMPTY, name) for name in names})
@@ -489,7 +488,7 @@ CANDIDATES = [
     Candidate(NAMESAKE)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(STUDIES, st.permutations(CANDIDATES))
 def test_what_is_certain_has_no_contradiction(study, candidates):
     found = assess(study, candidates)

@@ -65,7 +65,6 @@ def test_estimated_date_is_near_or_differs():
         BORN, BORN, estimated=True).verdict is Verdict.EQUAL
 
 
-@settings(deadline=None)
 @given(DATES, DATES)
 def test_slips_are_slips_both_ways(one, other):
     assert find_slip(one, other) == find_slip(other, one)
@@ -73,7 +72,7 @@ def test_slips_are_slips_both_ways(one, other):
     assert (other in birth_date_variants(one)) == found
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(DATES)
 def test_all_variants_are_found_from_each(date):
     variants = birth_date_variants(date)

@@ -4,7 +4,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.orthanc.changes import (
@@ -12,12 +12,6 @@ from trytond.modules.health_orthanc.core.orthanc.changes import (
     current_cursor)
 from trytond.modules.health_orthanc.core.orthanc.resources import (
     Change, ChangePage)
-
-
-def holds(*strategies):
-    "As `given`, on machines of any speed"
-    return lambda test: settings(deadline=None)(given(*strategies)(test))
-
 
 START = dt.datetime(2026, 1, 1)
 
@@ -93,7 +87,7 @@ def test_cursor_never_goes_back():
     assert cursor.index == 20
 
 
-@holds(st.lists(st.integers(1, 300), min_size=1, max_size=40))
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
 def test_anchors_are_few_and_the_newest_is_one(numbers):
     log, cursor = Log(), Cursor(0)
     for number in numbers:
@@ -152,7 +146,7 @@ def test_restored_database():
     assert state(grown, cursor) == LogState.REPLACED
 
 
-@holds(st.integers(1, 60), st.integers(1, 60), st.integers(0, 120),
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 120),
     st.sets(st.integers(1, 240)))
 def test_restored_database_is_never_taken_for_the_same(
         before, lost, new, deleted):
@@ -170,7 +164,7 @@ def test_restored_database_is_never_taken_for_the_same(
         assert found == LogState.REPLACED
 
 
-@holds(st.integers(1, 300), st.integers(0, 100), st.sets(
+@given(st.integers(1, 300), st.integers(0, 100), st.sets(
         st.integers(1, 400)))
 def test_same_database_is_never_taken_for_another(known, new, deleted):
     log = Log().add(known)
@@ -269,7 +263,7 @@ def test_listing_holds_all_once(number, limit):
     assert archive.fetched <= number // limit + 1
 
 
-@holds(st.integers(1, 40), st.integers(1, 6), st.lists(
+@given(st.integers(1, 40), st.integers(1, 6), st.lists(
         st.sets(st.integers(0, 40), max_size=15), max_size=10),
     st.lists(st.integers(100, 200), unique=True, max_size=5))
 def test_deletions_between_pages_skip_nothing(
@@ -287,7 +281,7 @@ def test_deletions_between_pages_skip_nothing(
     assert {r['ID'] for r in archive.resources} <= set(found)
 
 
-@holds(st.integers(1, 30), st.integers(1, 5), st.lists(
+@given(st.integers(1, 30), st.integers(1, 5), st.lists(
         st.tuples(st.integers(0, 30), st.booleans()), max_size=12))
 def test_what_is_sent_again_between_pages_hides_nothing(
         number, limit, changes):
@@ -309,7 +303,7 @@ def test_what_is_sent_again_between_pages_hides_nothing(
     assert {r['ID'] for r in archive.resources} <= set(found)
 
 
-@holds(st.integers(2, 40), st.integers(1, 6), st.data())
+@given(st.integers(2, 40), st.integers(1, 6), st.data())
 def test_listing_is_carried_on_after_deletions(number, limit, data):
     archive = Archive(number)
     pages = iter(Listing(archive.fetch, limit))
@@ -347,7 +341,7 @@ def test_tallies_of_the_same_ids_are_equal():
     assert one.differing(other) == {Tally.bucket('new')}
 
 
-@holds(st.sets(st.text(min_size=1)), st.sets(st.text(min_size=1)))
+@given(st.sets(st.text(min_size=1)), st.sets(st.text(min_size=1)))
 def test_tallies_tell_every_difference(ids, others):
     one, other = Tally(), Tally()
     one.add(ids)

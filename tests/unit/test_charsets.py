@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.charset import convert_encodings, decode_bytes
 
@@ -98,7 +98,6 @@ def test_character_outside_the_set(term, text):
         find_charset(term).encode('a' + text)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([
             'ISO_IR 100', 'ISO_IR 126', 'ISO_IR 144', 'ISO_IR 192', 'GB18030',

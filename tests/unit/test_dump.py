@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.worklist.dicom_file import differences
@@ -255,7 +255,6 @@ def test_dump_is_as_dump2dcm_reads_it():
 """
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.lists(st.text(), max_size=4))
 def test_texts_are_read_as_they_were(name, patient_id, allergies):
     template = compile_template(
@@ -271,7 +270,6 @@ def test_texts_are_read_as_they_were(name, patient_id, allergies):
         assert not differences(dataset, parse(text))
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from(
             '(0010,2)LOSQna[]efd #=\n"{}:\\ PatientID'), max_size=200))
 def test_any_text_is_read_or_refused(text):
@@ -282,7 +280,6 @@ def test_any_text_is_read_or_refused(text):
             pass
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(
             SEQUENCE.splitlines() + ['(0010,0020) LO [a]', ''])))
 def test_any_lines_are_read_or_refused(lines):

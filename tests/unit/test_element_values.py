@@ -4,7 +4,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.worklist.element_values import (
@@ -32,7 +32,6 @@ def test_safe_text(text, expected):
     assert safe_text(text) == expected
 
 
-@settings(deadline=None)
 @given(ANY_TEXT)
 def test_safe_text_stays_on_its_line(text):
     safe = safe_text(text)
@@ -70,7 +69,6 @@ def test_person_name(parts, expected):
     assert person_name(*parts) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(ANY_TEXT, min_size=2, max_size=5))
 def test_person_name_is_one_group_of_five(parts):
     name = person_name(*parts)
@@ -162,7 +160,6 @@ def test_unknown_keyword():
         safe_value('MergeID', 'x')
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([
             'PatientName', 'PatientID', 'Allergies', 'InstitutionName',

@@ -5,7 +5,7 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.matching.identities import (
@@ -124,7 +124,6 @@ def test_patient_id_is_compared_as_it_is():
             ERIKA, replace(ERIKA, patient_id=other)).patient_id is DIFFERS
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_names_are_compared_both_ways_alike(one, other):
     assert names(one, other) is names(other, one)

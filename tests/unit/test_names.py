@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether two names are one person's."""
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.dicom.values import NameGroup
@@ -179,7 +179,6 @@ WORDS = st.text(st.sampled_from("aeéüßßkmØ 'İжي山か-.ñ"), max_size=6)
 PNS = st.lists(WORDS, min_size=1, max_size=3).map('^'.join)
 
 
-@settings(deadline=None)
 @given(PNS, PNS)
 def test_names_are_compared_both_ways_alike(one, other):
     finding = both_ways(one, other)
@@ -187,7 +186,6 @@ def test_names_are_compared_both_ways_alike(one, other):
     assert (finding.agreement == 1) == (finding.verdict is EQUAL)
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_a_name_is_equal_to_itself(family, given_name):
     name = NameGroup.parse(f'{family}^{given_name}'.replace('=', ''))
@@ -198,7 +196,6 @@ def test_a_name_is_equal_to_itself(family, given_name):
         assert finding.verdict is EQUAL
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_folded_words_are_folded(text):
     words = normalize_words(text)

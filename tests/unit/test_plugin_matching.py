@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orthanc_plugin.src.matching import (
@@ -209,7 +209,6 @@ def test_ignored_keys_are_reported():
     assert ignored == ['0009,1001', '0008,1111', '0018,0015']
 
 
-@settings(deadline=None)
 @given(
     pattern=st.text(alphabet='ab*?.\n', max_size=8),
     text=st.text(alphabet='ab.\n', max_size=10))

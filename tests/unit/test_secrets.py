@@ -12,7 +12,7 @@ KEY, OLD_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
 @pytest.mark.parametrize('keys', [[], [KEY], [KEY, OLD_KEY]])
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(secret=st.text(min_size=1))
 def test_what_is_sealed_is_unsealed(keys, secret):
     try:

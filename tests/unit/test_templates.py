@@ -4,7 +4,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.worklist.template import (
@@ -197,7 +197,6 @@ def test_inserted_text_is_no_syntax(text):
     assert len(unmask(masked)) == len(text)
 
 
-@settings(deadline=None)
 @given(ANY_TEXT)
 def test_any_text_is_inserted_as_one_line(text):
     masked = render_text(compile_template('[$A]'), {'A': text})
@@ -207,7 +206,6 @@ def test_any_text_is_inserted_as_one_line(text):
     masked.encode()
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from('ab$ {}%#\\\n"()[]._+*1if for in end=')))
 def test_any_template_is_taken_or_refused(source):
     try:
@@ -217,7 +215,6 @@ def test_any_template_is_taken_or_refused(source):
         assert error.kind.startswith('template_')
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([
                 '{% if a %}', '{% end %}', '{% for x in b %}', '$x', '$a',
                 '{% choose a %}', '{% when "x" %}', '{% otherwise %}',

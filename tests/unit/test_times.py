@@ -4,7 +4,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.worklist.element_values import (
@@ -66,7 +66,6 @@ def test_patient_age(birth_date, on, expected):
     assert patient_age(birth_date, dt.date(*on)) == expected
 
 
-@settings(deadline=None)
 @given(
     st.dates(dt.date(1024, 1, 1), dt.date(2024, 1, 1)),
     st.dates(dt.date(1024, 1, 1), dt.date(2024, 1, 1)))

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.orthanc.viewers import (
@@ -31,7 +31,6 @@ def test_address_of_a_study(template, expected):
     assert viewer_url(template, BASE, values) == expected
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=['Cs'])))
 def test_value_stays_in_its_place(value):
     url = viewer_url('v?id={PatientID}&x=1', BASE, {'PatientID': value})

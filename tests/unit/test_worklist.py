@@ -303,7 +303,7 @@ def _check_field(kind: str, keyword: str, text: str) -> None:
     assert not differences(dataset, read(to_file(dataset)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(KINDS), st.sampled_from(TYPED), ANY_TEXT)
 def test_any_text_stays_in_its_field(kind, keyword, text):
     _check_field(kind, keyword, text)
@@ -314,7 +314,7 @@ PIECES = st.sampled_from(
         '${', '}', '#', '\u2028', '\0', '\u202e', '(0010,0020) LO '])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(KINDS),
     st.sampled_from(['ISO_IR 192', 'ISO_IR 100', '\\ISO 2022 IR 87', 'GBK']),
