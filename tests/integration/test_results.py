@@ -11,10 +11,9 @@ from .agent import Agent
 PATIENT = 'TSTREAD', "Muster", "Erika", 'f', dt.date(1964, 8, 12)
 
 
-@pytest.mark.parametrize('backend', [
-        'postgresql', pytest.param('sqlite', marks=pytest.mark.release)])
-@pytest.mark.parametrize('before', [
-        True, pytest.param(False, marks=pytest.mark.release)])
+@pytest.mark.release
+@pytest.mark.parametrize('backend', ['postgresql', 'sqlite'])
+@pytest.mark.parametrize('before', [True, False])
 def test_an_update_of_gnu_health(make_tryton, backend, before):
     "Its column for who has evaluated a study stays optional"
     tryton = make_tryton(backend)
