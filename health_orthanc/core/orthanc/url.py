@@ -49,7 +49,8 @@ def normalize_url(text: str) -> str:
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ''
     try:
-        if ':' in host:
+        # Python 3.10 takes any text in brackets for an address
+        if ':' in host or '[' in parts.netloc:
             return f'[{ipaddress.IPv6Address(host)}]'
         host = host.encode('idna').decode('ascii').lower()
     except ValueError:
