@@ -13,6 +13,7 @@ from devtools.samples import Patient, make_bulk
 
 from . import inside
 from .hospital import ALL, contents, study, study_id
+from .listings import BULK, answer_of, asked_for
 
 TIMEOUT = 30
 
@@ -256,7 +257,8 @@ def test_deletions_while_listing_skip_nothing(hospital, orthanc):
     deletions = iter([5, 3, 1, 1])
 
     def delete_first(request):
-        if 'expand' in request.path and 'since=0' not in request.path:
+        asked = asked_for(request)
+        if asked and asked.since:
             studies = orthanc.get('/studies')
             for id_ in studies[:next(deletions, 0)]:
                 orthanc.delete('studies', id_)
@@ -280,10 +282,10 @@ def test_studies_that_a_listing_lacks_are_asked_for(hospital, orthanc):
     bulk = []
 
     def leave_one_out(request):
-        if request.path.startswith('/studies?') and 'since=0' in request.path:
-            found = orthanc.get(request.path)
+        if asked_for(request) == ('Study', 0):
+            found = answer_of(orthanc, request)
             return Answer(200, json.dumps(found[1:]).encode())
-        if request.method == 'POST':
+        if request.path == BULK:
             bulk.append(json.loads(request.body)['Resources'])
 
     with Proxy(orthanc.url, before=leave_one_out) as proxy:

@@ -1,29 +1,15 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One bad record is kept as a failure, and the others are stored."""
-import json
 
 import pytest
 
-from devtools.proxy import Answer, Proxy
+from devtools.proxy import Proxy
 from devtools.samples import make_bulk
 
 from . import inside
 from .hospital import ALL, ON_BOTH, contents
-
-
-def altering(orthanc, alter):
-    "Return what lets a proxy change every resource in an answer"
-    def before(request):
-        if request.path.startswith('/tools/bulk-content'):
-            answer = orthanc.post(request.path, json.loads(request.body))
-        elif 'expand' in request.path:
-            answer = orthanc.get(request.path)
-        else:
-            return None
-        return Answer(200, json.dumps(list(map(alter, answer))).encode())
-    return before
-
+from .listings import altering
 
 PARENTS = {
     'Study': 'ParentPatient', 'Series': 'ParentStudy',

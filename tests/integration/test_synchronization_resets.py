@@ -10,6 +10,7 @@ from devtools.proxy import Proxy
 from devtools.samples import Patient, make_bulk
 
 from .hospital import ALL, contents, study, study_id
+from .listings import asked_for
 
 
 def present(server):
@@ -163,7 +164,7 @@ def test_full_run_is_not_carried_on_in_another_database(hospital, orthanc):
     orthanc.upload_bulk(make_bulk(6, 1, 1))
 
     def stop_at_third_page(request):
-        if 'since=3' in request.path:
+        if asked_for(request) == ('Study', 3):
             orthanc.kill()
 
     with Proxy(orthanc.url, before=stop_at_third_page) as proxy:

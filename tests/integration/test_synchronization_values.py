@@ -3,16 +3,16 @@
 """Whatever the images hold, the studies are recorded and readable."""
 import datetime as dt
 import io
-import json
 
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from devtools.proxy import Answer, Proxy
+from devtools.proxy import Proxy
 from devtools.samples import Patient, charset_files
 from tests.unit.test_patient_names import JAPANESE, with_name
 
 from .hospital import ALL, ON_BOTH, study
+from .listings import altering
 
 NAMES = [
     ("Müller^Jürgen", ['ISO_IR 192'], "Müller, Jürgen"),
@@ -207,20 +207,6 @@ def test_json_of_another_world(hospital, orthanc, level, tags):
 
 
 TYPES = {'studies': 'Study', 'series': 'Series', 'instances': 'Instance'}
-
-
-def altering(orthanc, alter):
-    "Return what lets a proxy change every resource in an answer"
-    def before(request):
-        if request.path.startswith('/tools/bulk-content'):
-            answer = orthanc.post(request.path, json.loads(request.body))
-        elif 'expand' in request.path:
-            answer = orthanc.get(request.path)
-        else:
-            return None
-        altered = [r for r in map(alter, answer) if r is not None]
-        return Answer(200, json.dumps(altered).encode())
-    return before
 
 
 def test_dates_and_times_are_those_of_the_images(hospital, orthanc):
