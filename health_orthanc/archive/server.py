@@ -368,7 +368,7 @@ class Server(
         cls._check_later([s for s in cls.browse(changed) if s.active])
         servers = cls.browse(sum(args[::2], []))
         # The plugin of one that was never reached has not spoken yet
-        cls._cancel_plugin_keys([
+        cls._cancel_keys([
                 s for s in servers
                 if not s.active or s in moved and s.version])
 
@@ -491,7 +491,7 @@ class Server(
         cls.check_delete()
         for server in servers:
             server.check_deletable()
-        cls._cancel_plugin_keys(servers)
+        cls._cancel_keys(servers)
         super().delete(servers)
 
     def check_deletable(self):
@@ -592,6 +592,11 @@ class Server(
         return application.key
 
     @classmethod
+    def _cancel_keys(cls, servers):
+        "Cancel the keys of all that calls GNU Health from inside of Orthancs"
+        cls._cancel_plugin_keys(servers)
+
+    @classmethod
     @inactive_records
     @without_check_access
     def _cancel_plugin_keys(cls, servers):
@@ -647,6 +652,14 @@ class Server(
     def plugin_names(self):
         "The set of the names of Orthanc plugins that the server has"
         return set((self.plugins or '').split())
+
+    @property
+    def opens_by_token(self):
+        """Whether viewers of this server open only by token.
+
+        The room that issues tokens extends it.
+        """
+        return False
 
     @classmethod
     def info_values(cls, info):

@@ -9,7 +9,8 @@ from trytond.pool import Pool
 
 from ..common.access import GuardedMixin
 from ..common.exceptions import ViewerValidationError
-from ..core.orthanc.viewers import TemplateError, check_template, viewer_url
+from ..core.orthanc.viewers import (
+    TemplateError, check_template, check_token_template, viewer_url)
 
 __all__ = ['ServerViewer', 'Viewer', 'ViewableMixin']
 
@@ -33,6 +34,10 @@ class Viewer(
         "Placeholders: {StudyInstanceUID}, {SeriesInstanceUID}, "
         "{SOPInstanceUID}, {OrthancID}, {StudyOrthancID}, {SeriesOrthancID}, "
         "{PatientID}, {ServerURL}.")
+    token_url_template = fields.Char(
+        "URL Template with Token",
+        help="Used in place of the URL template for servers whose viewers "
+        "open by token. It has the same placeholders, and {Token}.")
     plugin = fields.Char(
         "Plugin",
         help="The viewer is offered for servers that have this plugin. Leave "
@@ -58,11 +63,15 @@ class Viewer(
         ------
         ViewerValidationError
         """
-        if field_names and not (field_names & {'url_template', 'level'}):
+        if field_names and not (field_names & {
+                    'url_template', 'token_url_template', 'level'}):
             return
         for viewer in viewers:
             try:
                 check_template(viewer.url_template, viewer.level)
+                if viewer.token_url_template:
+                    check_token_template(
+                        viewer.token_url_template, viewer.level)
             except TemplateError as error:
                 raise ViewerValidationError(gettext(
                         f'health_orthanc.msg_viewer_{error.reason}',
@@ -74,7 +83,8 @@ class Viewer(
         """Return the viewers that users are offered for a server.
 
         They are built in, or the server has their plugin, or an
-        administrator has enabled them.
+        administrator has enabled them.  A server whose viewers open by token
+        refuses those without.
 
         Parameters
         ----------
@@ -89,9 +99,22 @@ class Viewer(
         viewers = cls.search([('level', '=', level)])
         return [
             v for v in viewers
-            if v.built_in
-            or (v.plugin and v.plugin in server.plugin_names)
-            or v in server.viewers]
+            if v in server.viewers
+            or (v.built_in or v.plugin and v.plugin in server.plugin_names)
+            and (v.token_url_template or not server.opens_by_token)]
+
+    def opens_by_token(self, server):
+        """Return whether the viewer needs a token for a server.
+
+        Parameters
+        ----------
+        server : Server
+
+        Returns
+        -------
+        bool
+        """
+        return bool(self.token_url_template and server.opens_by_token)
 
     def url(self, server, values):
         """Return the URL that opens a record in the viewer.
@@ -107,6 +130,24 @@ class Viewer(
         str
         """
         return viewer_url(self.url_template, server.link_base_url, values)
+
+    def token_url(self, server, values, token):
+        """Return the URL that opens a record in the viewer by token.
+
+        Parameters
+        ----------
+        server : Server
+        values : dict
+            The result of `ViewableMixin.viewer_values`.
+        token : str
+
+        Returns
+        -------
+        str
+        """
+        return viewer_url(
+            self.token_url_template, server.link_base_url,
+            {**values, 'Token': token})
 
 
 class ServerViewer(ModelSQL):

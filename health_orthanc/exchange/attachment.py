@@ -256,7 +256,10 @@ def _store_key_image(id_, found):
 
 
 def _key_description(study, instance):
-    viewers = study.offered_viewers()
+    # A token would have ended when somebody reads this
+    viewers = [
+        v for v in study.offered_viewers()
+        if not v.opens_by_token(study.server)]
     return '\n'.join(filter(None, [
                 gettext('health_orthanc.msg_attachment_key_image'),
                 _description(

@@ -3,10 +3,12 @@
 """Images on the screen, under the rights of GNU Health"""
 
 from . import (
-    cron, dicomweb_routes, memory, ohif, ohif_routes, rights, routes, search,
-    session, thumbnail, timeline, viewable, viewer_access)
+    authorization, authorization_routes, cron, dicomweb_routes, memory, ohif,
+    ohif_routes, rights, routes, search, server, session, thumbnail, timeline,
+    viewable, viewer_access, viewer_token)
 
 __all__ = [
-    'cron', 'dicomweb_routes', 'memory', 'ohif', 'ohif_routes', 'rights',
-    'routes', 'search', 'session', 'thumbnail', 'timeline', 'viewable',
-    'viewer_access']
+    'authorization', 'authorization_routes', 'cron', 'dicomweb_routes',
+    'memory', 'ohif', 'ohif_routes', 'rights', 'routes', 'search', 'server',
+    'session', 'thumbnail', 'timeline', 'viewable', 'viewer_access',
+    'viewer_token']

@@ -16,4 +16,6 @@ class Cron(metaclass=PoolMeta):
         cls.method.selection.extend([
                 ('gnuhealth.imaging_orthanc.viewer_session|delete_expired',
                     "Delete Expired Viewer Sessions"),
+                ('gnuhealth.imaging_orthanc.viewer_token|delete_expired',
+                    "Delete Expired Viewer Tokens"),
                 ])

@@ -32,8 +32,9 @@ from ..core.dicomweb.query import QueryError, parse_query, parse_study_search
 from ..core.dicomweb.resource_path import PIXELS, parse_path
 from ..core.orthanc.errors import NotFound, OrthancError, ServerFault
 from ..core.secrets import SecretUnavailable
+from .rights import in_name_of
 from .session import COOKIE, cookie_path
-from .viewer_access import Access, Refusal, in_name_of
+from .viewer_access import Access, Refusal
 
 __all__ = ['dicom_web']
 

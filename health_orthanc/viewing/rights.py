@@ -2,12 +2,63 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whose images the current user may see at this moment"""
 
+from contextlib import contextmanager
+
+from trytond.i18n import gettext
 from trytond.pool import Pool
-from trytond.transaction import check_access, without_check_access
+from trytond.transaction import Transaction, check_access, without_check_access
 
-from ..linking.unconfirmed import is_reviewer
+from ..common.exceptions import OrthancUserError
+from ..linking.unconfirmed import check_confirmed, is_reviewer
 
-__all__ = ['find_readable', 'find_viewable', 'may_annotate']
+__all__ = [
+    'check_viewable', 'find_readable', 'find_viewable', 'in_name_of',
+    'may_annotate']
+
+
+@contextmanager
+def in_name_of(user):
+    "Have the user, and the context that clients send, in the transaction"
+    User = Pool().get('res.user')
+    with Transaction().set_user(user):
+        context = User.get_preferences(context_only=True)
+        with Transaction().set_context(context):
+            yield
+
+
+@without_check_access
+def check_viewable(studies):
+    """Check that the current user may see the images of studies now.
+
+    Parameters
+    ----------
+    studies : list of Study
+        All of one server.
+
+    Raises
+    ------
+    AccessError
+        The user may not read the studies.
+    QuarantineError
+    UnconfirmedStudyWarning
+        The images may belong to somebody else.
+    OrthancUserError
+        There are no images to see, or they are on several servers.
+    """
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    with check_access():
+        Study.check_read(studies)
+    for study in studies:
+        study.check_released()
+    check_confirmed(studies)
+    if not studies or not all(
+            s.viewable and s.study_instance_UID for s in studies):
+        raise OrthancUserError(gettext('health_orthanc.msg_viewing_nothing'))
+    if len({s.server for s in studies}) > 1:
+        raise OrthancUserError(gettext('health_orthanc.msg_viewing_servers'))
+    uids = {s.study_instance_UID for s in studies}
+    if find_viewable(studies[0].server, uids) != uids:
+        raise OrthancUserError(gettext('health_orthanc.msg_viewing_refused'))
 
 
 @without_check_access

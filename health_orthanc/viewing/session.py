@@ -20,17 +20,18 @@ from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, fields
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
-from trytond.transaction import Transaction, check_access, without_check_access
+from trytond.transaction import Transaction, without_check_access
 
 from ..archive.audited import study_events
 from ..audit.trail import AuditEvent, record_event, record_events
 from ..common.client_session import get_session_key
 from ..common.exceptions import OrthancUserError
 from ..common.transaction import now
-from ..linking.unconfirmed import check_confirmed
-from .rights import find_viewable
+from .rights import check_viewable
 
-__all__ = ['COOKIE', 'ViewerSession', 'cookie_path', 'viewer_path']
+__all__ = [
+    'COOKIE', 'ViewerSession', 'current_session', 'cookie_path', 'digest',
+    'find_live', 'max_age', 'viewer_path']
 
 COOKIE = 'health_orthanc_viewer'
 VALID = dt.timedelta(minutes=2)
@@ -98,33 +99,19 @@ class ViewerSession(ModelSQL):
         OrthancUserError
             There are no images to see, or they are on several servers.
         """
-        _check_viewable(studies)
-        session = cls._client_session()
-        if session is None:
-            raise OrthancUserError(
-                gettext('health_orthanc.msg_viewing_no_session'))
+        check_viewable(studies)
+        session = current_session()
         ticket = secrets.token_urlsafe(32)
         cls.create([{
                     'user': Transaction().user,
                     'session': session.id,
-                    'ticket_digest': _digest(ticket),
+                    'ticket_digest': digest(ticket),
                     'expires_at': now() + VALID,
                     'server': studies[0].server.id,
                     'opened': json.dumps([s.id for s in studies]),
                     }])
         record_events(study_events('token', studies, detail='viewer'))
         return ticket
-
-    @classmethod
-    def _client_session(cls):
-        "Return the session that the client has sent, if it is the user's"
-        Session = Pool().get('ir.session')
-        key = get_session_key()
-        found = Session.search([
-                ('key', '=', key),
-                ('create_uid', '=', Transaction().user),
-                ], limit=1) if key else []
-        return found[0] if found else None
 
     @classmethod
     @without_check_access
@@ -147,7 +134,7 @@ class ViewerSession(ModelSQL):
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         table = cls.__table__()
         found = cls._find(
-            (table.ticket_digest == _digest(ticket))
+            (table.ticket_digest == digest(ticket))
             & (table.expires_at >= now()), table)
         if found is None:
             record_event(AuditEvent('token', 'refused', detail='viewer'))
@@ -158,9 +145,9 @@ class ViewerSession(ModelSQL):
         # Of two concurrent requests only one finds the ticket
         cursor.execute(*table.update(
                 [table.ticket_digest, table.cookie_digest],
-                [Null, _digest(value)],
+                [Null, digest(value)],
                 where=(table.id == id_)
-                & (table.ticket_digest == _digest(ticket))))
+                & (table.ticket_digest == digest(ticket))))
         if cursor.rowcount != 1:
             return None
         record = cls(id_)
@@ -232,23 +219,12 @@ class ViewerSession(ModelSQL):
             The ids.
         """
         table = cls.__table__()
-        return cls._find(table.cookie_digest == _digest(cookie), table)
+        return cls._find(table.cookie_digest == digest(cookie), table)
 
     @classmethod
     def _find(cls, where, table):
         "Return ids of session and user, if it has not ended"
-        pool = Pool()
-        session = pool.get('ir.session').__table__()
-        user = pool.get('res.user').__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.join(
-                session, condition=table.session == session.id).join(
-                user, condition=table.user == user.id).select(
-                table.id, table.user, where=where
-                & (session.create_uid == table.user)
-                & (session.create_date > now() - _max_age())
-                & user.active))
-        return cursor.fetchone()
+        return find_live(table, where, table.id, table.user)
 
     @classmethod
     @without_check_access
@@ -260,36 +236,74 @@ class ViewerSession(ModelSQL):
                         ('cookie_digest', '=', None),
                         ('expires_at', '<', now()),
                         ],
-                    ('session.create_date', '<=', now() - _max_age()),
+                    ('session.create_date', '<=', now() - max_age()),
                     ],
                 ])
         for sub_sessions in grouped_slice(sessions):
             cls.delete(list(sub_sessions))
 
 
-def _check_viewable(studies):
-    "Check that the current user may see the images of studies now"
-    Study = Pool().get('gnuhealth.imaging_orthanc.study')
-    with check_access():
-        Study.check_read(studies)
-    for study in studies:
-        study.check_released()
-    check_confirmed(studies)
-    if not studies or not all(
-            s.viewable and s.study_instance_UID for s in studies):
-        raise OrthancUserError(gettext('health_orthanc.msg_viewing_nothing'))
-    if len({s.server for s in studies}) > 1:
-        raise OrthancUserError(gettext('health_orthanc.msg_viewing_servers'))
-    uids = {s.study_instance_UID for s in studies}
-    if find_viewable(studies[0].server, uids) != uids:
-        raise OrthancUserError(gettext('health_orthanc.msg_viewing_refused'))
+@without_check_access
+def current_session():
+    """Return the session of the client, which must be the user's.
+
+    Returns
+    -------
+    ir.session
+
+    Raises
+    ------
+    OrthancUserError
+        The request was sent without one.
+    """
+    Session = Pool().get('ir.session')
+    key = get_session_key()
+    found = Session.search([
+            ('key', '=', key),
+            ('create_uid', '=', Transaction().user),
+            ], limit=1) if key else []
+    if not found:
+        raise OrthancUserError(
+            gettext('health_orthanc.msg_viewing_no_session'))
+    return found[0]
 
 
-def _digest(secret):
+def find_live(table, where, *columns):
+    """Return columns of the row whose user is still logged in.
+
+    Parameters
+    ----------
+    table : Table
+        Of a model with ``user`` and ``session``.
+    where : Expression
+    columns : Column
+
+    Returns
+    -------
+    tuple or None
+        None also if the session of the client has ended.
+    """
+    pool = Pool()
+    session = pool.get('ir.session').__table__()
+    user = pool.get('res.user').__table__()
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*table.join(
+            session, condition=table.session == session.id).join(
+            user, condition=table.user == user.id).select(
+            *columns, where=where
+            & (session.create_uid == table.user)
+            & (session.create_date > now() - max_age())
+            & user.active))
+    return cursor.fetchone()
+
+
+def digest(secret):
+    "Return the digest of a random secret, in hexadecimal digits"
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _max_age():
+def max_age():
+    "Return for how long sessions of clients are valid"
     return dt.timedelta(seconds=config.getint('session', 'max_age'))
 
 

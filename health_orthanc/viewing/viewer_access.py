@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A request of a viewer, under the rights of its user"""
 
-from contextlib import contextmanager
-
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.transaction import Transaction, without_check_access
@@ -13,10 +11,10 @@ from ..audit.trail import AuditEvent, record_events
 from ..core.worklist.element_values import person_name
 from ..worklist.variables import party_name
 from .memory import clients, grants, views
-from .rights import find_viewable, may_annotate
+from .rights import find_viewable, in_name_of, may_annotate
 from .search import find_studies
 
-__all__ = ['Access', 'Refusal', 'in_name_of']
+__all__ = ['Access', 'Refusal']
 
 # Studies of one search whose refusal is recorded
 _MOST_RECORDED = 20
@@ -37,16 +35,6 @@ class Refusal(Exception):
         super().__init__(status)
         self.status = status
         self.message = message
-
-
-@contextmanager
-def in_name_of(user):
-    "Have the user, and the context that clients send, in the transaction"
-    User = Pool().get('res.user')
-    with Transaction().set_user(user):
-        context = User.get_preferences(context_only=True)
-        with Transaction().set_context(context):
-            yield
 
 
 class Access:

@@ -69,15 +69,21 @@ class ConnectPlugin(RestrictedWizardMixin, Wizard):
         "Create the key; former ones stop working"
         # The key is only shown on the next page. The text has few lines,
         # because clients cut long texts.
-        self._configuration = json.dumps({
-                'HealthOrthanc': {
-                    'Url': self.start.url.strip().rstrip('/'),
-                    'Database': Transaction().database.name,
-                    'Server': self.record.identifier,
-                    'Key': self.record.new_plugin_key(),
-                    },
-                }, separators=(',\n', ': '))
+        self._configuration = json.dumps(
+            self._describe(self.start.url.strip().rstrip('/')),
+            separators=(',\n', ': '))
         return 'show'
+
+    def _describe(self, url):
+        "Return the configuration for Orthanc with a new key"
+        return {
+            'HealthOrthanc': {
+                'Url': url,
+                'Database': Transaction().database.name,
+                'Server': self.record.identifier,
+                'Key': self.record.new_plugin_key(),
+                },
+            }
 
     def default_show(self, fields):
         "Show the configuration with the key"

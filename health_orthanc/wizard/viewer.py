@@ -4,6 +4,7 @@
 
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields
+from trytond.pool import Pool
 from trytond.pyson import Eval
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
@@ -88,7 +89,8 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
         Raises
         ------
         OrthancUserError
-            The viewer is not offered for the record.
+            The viewer is not offered for the record, or it needs a token,
+            and the user may not see the images.
         UnconfirmedStudyWarning
             The images may belong to somebody else.
         """
@@ -97,6 +99,14 @@ class OpenViewer(RestrictedWizardMixin, Wizard):
         self.record.check_released()
         if viewer not in self.record.offered_viewers():
             raise OrthancUserError(gettext('health_orthanc.msg_no_viewer'))
-        action['url'] = viewer.url(
-            self.record.server, self.record.viewer_values())
+        action['url'] = self._url(viewer)
         return action, {}
+
+    def _url(self, viewer):
+        server, values = self.record.server, self.record.viewer_values()
+        if not viewer.opens_by_token(server):
+            return viewer.url(server, values)
+        study, = _studies_of(self.record)
+        Token = Pool().get('gnuhealth.imaging_orthanc.viewer_token')
+        return viewer.token_url(
+            server, values, Token.issue(study, viewer.name))

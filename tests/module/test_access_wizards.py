@@ -33,6 +33,7 @@ class WizardsTestCase(AccessTestCase):
         'gnuhealth.imaging.procedure.step.reject': {
             'administrator', 'radiographer', 'head'},
         'gnuhealth.orthanc.connect_plugin': {'administrator'},
+        'gnuhealth.orthanc.connect_authorization': {'administrator'},
         'gnuhealth.imaging_orthanc.study.dismiss': {
             'administrator', 'clerk'},
         'gnuhealth.imaging_orthanc.review': {'administrator', 'clerk'},
@@ -118,6 +119,8 @@ class WizardsTestCase(AccessTestCase):
                 INSTANCE, self.instance.id),
             'gnuhealth.imaging.procedure.step.reject': (STEP, self.step.id),
             'gnuhealth.orthanc.connect_plugin': (SERVER, self.server.id),
+            'gnuhealth.orthanc.connect_authorization': (
+                SERVER, self.server.id),
             'gnuhealth.imaging_orthanc.study.dismiss': (
                 STUDY, self.study.id),
             'gnuhealth.imaging_orthanc.confirm_suggestions': (

@@ -118,7 +118,7 @@ class DicomWebTestCase(AccessTestCase):
             Session = Pool().get(VIEWER_SESSION)
             with patch(
                     'trytond.modules.health_orthanc.viewing.session.'
-                    '_check_viewable'):
+                    'check_viewable'):
                 ticket = Session.issue_ticket(Pool().get(STUDY).browse(
                         [self.studies[n].id for n in names or ['own']]))
             cookie, _ = Session.open_ticket(ticket)

@@ -74,6 +74,20 @@ class TemplateTestCase(OrthancTestCase):
                     Pool().get(VIEWER).write([viewer], values)
 
     @with_transaction()
+    def test_with_a_token(self):
+        viewer = create_viewer(token_url_template='mine?token={Token}')
+        self.assertTrue(viewer.id)
+        for template in ['mine', 'mine?{Token}{SeriesInstanceUID}']:
+            with self.assertRaises(ViewerValidationError) as caught:
+                Pool().get(VIEWER).write(
+                    [viewer], {'token_url_template': template})
+            self.assertIn("Mine", caught.exception.message)
+        with self.assertRaises(ViewerValidationError):
+            Pool().get(VIEWER).write([viewer], {'level': 'patient'})
+        with self.assertRaises(ViewerValidationError):
+            create_viewer(url_template='mine?token={Token}')
+
+    @with_transaction()
     def test_shipped_ones_are_accepted(self):
         Viewer = Pool().get(VIEWER)
         viewers = Viewer.search([])

@@ -419,6 +419,11 @@ class QuarantineDoorsTestCase(AccessTestCase):
                 'viewer/files/<revision>/<path:name>',
                 'viewer/<int:server>/', 'viewer/<int:server>/<path:route>',
                 'viewer/<int:server>/app-config.js',
+                # What somebody may see in Orthanc, and no images
+                'authorization/tokens/validate',
+                'authorization/tokens/decode',
+                'authorization/tokens/<kind>',
+                'authorization/user/get-profile',
                 'worklist'})
 
     def test_wizards_say_why(self):

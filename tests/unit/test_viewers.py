@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.orthanc.viewers import (
-    PLACEHOLDERS, TemplateError, check_template, viewer_url)
+    PLACEHOLDERS, TemplateError, check_template, check_token_template,
+    viewer_url)
 
 BASE = 'https://pacs.example.org/orthanc/'
 
@@ -67,6 +68,33 @@ def test_value_stays_in_its_place(value):
 def test_templates_that_are_refused(template, level, reason):
     with pytest.raises(TemplateError) as caught:
         check_template(template, level)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize('level', ['study', 'series', 'instance'])
+def test_a_template_with_a_token(level):
+    template = 'v?study={StudyInstanceUID}&token={Token}'
+    check_token_template(template, level)
+    assert viewer_url(template, 'https://x/', {
+            'StudyInstanceUID': '1.2', 'Token': 'a_b-c'}) == (
+                'https://x/v?study=1.2&token=a_b-c')
+    # Not where there is none
+    with pytest.raises(TemplateError):
+        check_template(template, level)
+
+
+@pytest.mark.parametrize('template, level, reason', [
+        ('v?study={StudyInstanceUID}', 'study', 'token'),
+        # A token names a study
+        ('v?token={Token}', 'patient', 'token'),
+        ('v?token={Token}&x={SOPInstanceUID}', 'study', 'placeholder'),
+        ('v?token={Token', 'study', 'syntax'),
+        ('javascript:{Token}', 'study', 'scheme'),
+        ('{Token}://x', 'study', 'scheme'),
+        ])
+def test_templates_with_a_token_that_are_refused(template, level, reason):
+    with pytest.raises(TemplateError) as caught:
+        check_token_template(template, level)
     assert caught.value.reason == reason
 
 

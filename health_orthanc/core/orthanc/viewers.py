@@ -6,7 +6,9 @@ import string
 from collections.abc import Mapping
 from urllib.parse import quote, urljoin, urlsplit
 
-__all__ = ['PLACEHOLDERS', 'TemplateError', 'check_template', 'viewer_url']
+__all__ = [
+    'PLACEHOLDERS', 'TemplateError', 'check_template', 'check_token_template',
+    'viewer_url']
 
 # Placeholders at each level
 PLACEHOLDERS = {
@@ -20,6 +22,9 @@ PLACEHOLDERS = {
         'OrthancID', 'PatientID', 'StudyInstanceUID', 'SeriesInstanceUID',
         'SOPInstanceUID', 'StudyOrthancID', 'SeriesOrthancID', 'ServerURL'},
     }
+TOKEN = 'Token'
+# A token names a study; a patient may have several
+TOKEN_LEVELS = {'study', 'series', 'instance'}
 _SCHEMES = {'', 'http', 'https', 'weasis'}
 
 
@@ -29,7 +34,7 @@ class TemplateError(ValueError):
     Attributes
     ----------
     reason : str
-        ``'syntax'``, ``'placeholder'`` or ``'scheme'``.
+        ``'syntax'``, ``'placeholder'``, ``'scheme'`` or ``'token'``.
     detail : str
         The placeholder or scheme.
     """
@@ -53,9 +58,27 @@ def check_template(template: str, level: str) -> None:
     ------
     TemplateError
     """
-    for name in _names(template):
-        if name not in PLACEHOLDERS[level]:
-            raise TemplateError('placeholder', name)
+    _check_names(_names(template), level)
+    _check_scheme(template)
+
+
+def check_token_template(template: str, level: str) -> None:
+    """Check the template of a viewer that is opened by token.
+
+    Parameters
+    ----------
+    template : str
+    level : str
+        A key of `PLACEHOLDERS`.
+
+    Raises
+    ------
+    TemplateError
+    """
+    names = _names(template)
+    if TOKEN not in names or level not in TOKEN_LEVELS:
+        raise TemplateError('token')
+    _check_names(names - {TOKEN}, level)
     _check_scheme(template)
 
 
@@ -77,6 +100,11 @@ def viewer_url(template: str, base: str, values: Mapping[str, str]) -> str:
     quoted['ServerURL'] = base.rstrip('/')
     url = string.Formatter().vformat(template, (), quoted)
     return urljoin(base, url)
+
+
+def _check_names(names: set[str], level: str) -> None:
+    for name in sorted(names - PLACEHOLDERS[level]):
+        raise TemplateError('placeholder', name)
 
 
 def _names(template: str) -> set[str]:
