@@ -13,8 +13,8 @@ from cachetools import TTLCache
 
 __all__ = ['Memory', 'clients', 'grants', 'views']
 
-# Seconds
-REMEMBERED = 60
+# Seconds; nginx may remember what is remembered here for another one
+REMEMBERED = 55
 
 
 class Memory:

@@ -28,6 +28,7 @@ from ..common.client_session import get_session_key
 from ..common.exceptions import OrthancUserError
 from ..common.transaction import now
 from ..linking.unconfirmed import check_confirmed
+from .lookup import fetch_one
 from .rights import find_viewable
 
 __all__ = ['COOKIE', 'ViewerSession', 'cookie_path', 'viewer_path']
@@ -41,6 +42,8 @@ _MOST_OPENED = 100
 class ViewerSession(ModelSQL):
     "Viewer Session"
     __name__ = 'gnuhealth.imaging_orthanc.viewer_session'
+    # The text of the statement of `look_up`
+    _lookup = None
 
     user = fields.Many2One(
         'res.user', "User", required=True, ondelete='CASCADE')
@@ -235,20 +238,44 @@ class ViewerSession(ModelSQL):
         return cls._find(table.cookie_digest == _digest(cookie), table)
 
     @classmethod
+    def look_up(cls, database_name, cookie):
+        """Do as `identify`, without a transaction.
+
+        Parameters
+        ----------
+        database_name, cookie : str
+
+        Returns
+        -------
+        tuple of int, or None
+        """
+        if cls._lookup is None:
+            with Transaction().start(database_name, 0, readonly=True):
+                table = cls.__table__()
+                cls._lookup, _ = cls._select(
+                    table.cookie_digest == '', table)
+        return fetch_one(
+            database_name, cls._lookup, (_digest(cookie), now() - _max_age()))
+
+    @classmethod
     def _find(cls, where, table):
         "Return ids of session and user, if it has not ended"
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*cls._select(where, table))
+        return cursor.fetchone()
+
+    @staticmethod
+    def _select(where, table):
         pool = Pool()
         session = pool.get('ir.session').__table__()
         user = pool.get('res.user').__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.join(
-                session, condition=table.session == session.id).join(
-                user, condition=table.user == user.id).select(
-                table.id, table.user, where=where
-                & (session.create_uid == table.user)
-                & (session.create_date > now() - _max_age())
-                & user.active))
-        return cursor.fetchone()
+        return table.join(
+            session, condition=table.session == session.id).join(
+            user, condition=table.user == user.id).select(
+            table.id, table.user, where=where
+            & (session.create_uid == table.user)
+            & (session.create_date > now() - _max_age())
+            & user.active)
 
     @classmethod
     @without_check_access

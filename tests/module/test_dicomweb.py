@@ -18,6 +18,8 @@ from trytond.modules.health_orthanc.audit import trail
 from trytond.modules.health_orthanc.common import client_session
 from trytond.modules.health_orthanc.core.dicomweb.multipart import (
     join_parts, split_parts)
+from trytond.modules.health_orthanc.core.orthanc.streaming import (
+    StreamedAnswer)
 from trytond.modules.health_orthanc.viewing import dicomweb_routes, memory
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -35,6 +37,7 @@ VIEWER_SESSION = 'gnuhealth.imaging_orthanc.viewer_session'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 AUDIT = 'gnuhealth.imaging_orthanc.audit'
 COOKIE = 'health_orthanc_viewer'
+FRAME = '/series/1.2/instances/1.3/frames/1'
 KEY_OBJECTS = '1.2.840.10008.5.1.4.1.1.88.59'
 UID = '0020000D'
 
@@ -280,9 +283,9 @@ class DicomWebTestCase(AccessTestCase):
             self.assertEqual(self.request(cookie, path).status_code, 200)
             self.link('own', None)
             try:
-                now[0] = 59
+                now[0] = memory.REMEMBERED - 1
                 self.assertEqual(self.request(cookie, path).status_code, 200)
-                now[0] = 61
+                now[0] = 60
                 self.assertEqual(self.request(cookie, path).status_code, 403)
             finally:
                 self.link('own', self.patient.id)
@@ -303,6 +306,23 @@ class DicomWebTestCase(AccessTestCase):
             transaction.commit()
         self._keys.clear()
         self.assertEqual(self.request(cookie, path).status_code, 401)
+
+    def test_a_connection_is_used_again(self):
+        "Also after an answer that the viewer did not read to its end"
+        cookie = self.open('doctor')
+        path = self.path('own', FRAME)
+        before = self.peer.connections
+        for _ in range(3):
+            self.request(cookie, path, buffered=True).close()
+        self.assertEqual(self.peer.connections - before, 1)
+        self.peer.script(
+            path.partition('/dicom-web')[1] + path.partition('/dicom-web')[2],
+            reply(b'x' * 2**22))
+        with patch.object(StreamedAnswer, 'close', autospec=True) as close:
+            response = self.request(cookie, path, buffered=False)
+            next(iter(response.response))
+            response.close()
+        close.assert_called()
 
     def test_what_reaches_orthanc(self):
         cookie = self.open('doctor')
