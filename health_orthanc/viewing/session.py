@@ -28,8 +28,8 @@ from ..common.client_session import get_session_key
 from ..common.exceptions import OrthancUserError
 from ..common.transaction import now
 from ..linking.unconfirmed import check_confirmed
-from .lookup import fetch_one
 from .rights import find_viewable
+from .session_lookup import fetch_one
 
 __all__ = ['COOKIE', 'ViewerSession', 'cookie_path', 'viewer_path']
 

@@ -11,8 +11,8 @@ from trytond.modules.health_orthanc.common import client_session
 from trytond.modules.health_orthanc.common.exceptions import (
     OrthancUserError, QuarantineError, UnconfirmedStudyWarning)
 from trytond.modules.health_orthanc.linking.unconfirmed import acknowledge
-from trytond.modules.health_orthanc.viewing import lookup
 from trytond.modules.health_orthanc.viewing import session as viewing
+from trytond.modules.health_orthanc.viewing import session_lookup
 from trytond.pool import Pool
 from trytond.transaction import Transaction, check_access
 
@@ -222,7 +222,7 @@ class ViewerSessionTestCase(AccessTestCase):
         self.assertEqual(Session.look_up(self.db_name, cookie), found)
         self.assertIsNone(Session.look_up(self.db_name, 'x'))
         # On PostgreSQL there is one
-        for _, connection in lookup._connections.values():
+        for _, connection in session_lookup._connections.values():
             with Transaction().start(self.db_name, 0) as transaction:
                 transaction.connection.cursor().execute(
                     'SELECT pg_terminate_backend(%s)',
