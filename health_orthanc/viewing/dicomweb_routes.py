@@ -33,6 +33,8 @@ from ..core.dicomweb.query import QueryError, parse_query, parse_study_search
 from ..core.dicomweb.resource_path import PIXELS, parse_path
 from ..core.orthanc.errors import NotFound, OrthancError, ServerFault
 from ..core.secrets import SecretUnavailable
+from .nginx_routes import (
+    answer_for_study, asks_for_study, find_location, hand_over)
 from .session import COOKIE, cookie_path
 from .viewer_access import Access, Refusal, in_name_of
 
@@ -133,11 +135,17 @@ def dicom_web(request, pool, server, path):
 
 def _pass_on(request, pool, server, resource):
     query = parse_query(resource, _pairs(request))
-    client = _recall_client(request, pool, server, resource) or (
-        _get_client(request, pool, server, resource))
+    client = _recall_client(request, pool, server, resource)
+    headers = _headers(request, pool, server, resource.kind)
+    if asks_for_study(request):
+        return answer_for_study(client, headers.get('Forwarded'))
+    if client is None:
+        client = _get_client(request, pool, server, resource)
+    location = find_location(request, client, resource)
+    if location and 'Forwarded' in headers:
+        return hand_over(location, resource, query, headers['Forwarded'])
     return _respond(request, client.dicom_web(
-            'GET', resource.path, query=query,
-            headers=_headers(request, pool, server, resource.kind)))
+            'GET', resource.path, query=query, headers=headers))
 
 
 def _get_access(request, pool, server):
