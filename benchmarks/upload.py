@@ -73,10 +73,10 @@ class Archive:
 
 
 class Memory:
-    """How far the memory of a server has grown since this was made."""
+    """How far the memory of a process has grown since this was made."""
 
-    def __init__(self, server: Server):
-        self._folder = Path(f'/proc/{server.process.pid}')
+    def __init__(self, pid: int):
+        self._folder = Path(f'/proc/{pid}')
         (self._folder / 'clear_refs').write_text('5')
         self._start = self._read('VmRSS')
 
@@ -184,7 +184,7 @@ def measured(
         orthanc: Orthanc) -> dict[str, float]:
     """Return seconds, bytes a second and growth of memory of a run."""
     orthanc.clear()
-    memory = Memory(server)
+    memory = Memory(server.process.pid)
     start = time.perf_counter()
     send(archive)
     seconds = time.perf_counter() - start

@@ -20,8 +20,9 @@ from cryptography.fernet import Fernet
 
 from .. import orthanc_releases
 from ..certificates import Authority
+from ..nginx import basic, find_nginx, main_configuration
 from ..postgresql import PostgreSQL
-from ..process import LOOPBACK, Process, StartError, free_port
+from ..process import LOOPBACK, Process, free_port
 from ..sao import custom_files
 from ..testing import cache_folder
 from ..tryton import MODULE, PASSWORD, ROOT, Tryton, environment
@@ -37,24 +38,6 @@ DATABASE = 'health'
 DISK = 1400 << 20
 WORKLIST_USER = 'worklist'
 TIMEOUT = 120
-NGINX = """\
-worker_processes 2;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{
-    worker_connections 256;
-}}
-http {{
-    include /etc/nginx/mime.types;
-    access_log {folder}/access.log;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {site};
-}}
-"""
 
 
 class Site:
@@ -204,6 +187,8 @@ class Site:
             '/opt/gnuhealth/venv/share/health_orthanc': str(ROOT),
             '/opt/gnuhealth/sao': str(self.folder / 'sao'),
             '/etc/gnuhealth': str(self._etc / 'gnuhealth'),
+            '/etc/nginx/gnuhealth': str(self._etc / 'nginx' / 'gnuhealth'),
+            '/run/gnuhealth-images': str(self.folder / 'nginx' / 'images'),
             '/etc/ssl/gnuhealth': str(self.folder / 'ssl'),
             '/etc/ssl/certs/ca-certificates.crt': str(self.ca_file),
             '/var/lib/gnuhealth': str(self.folder / 'var' / 'gnuhealth'),
@@ -215,6 +200,8 @@ class Site:
             'listen 80;': f"listen {LOOPBACK}:{ports['http']};",
             'listen 443 ssl;': f"listen {LOOPBACK}:{ports['https']} ssl;",
             '127.0.0.1:8000': f"{LOOPBACK}:{ports['trytond']}",
+            '127.0.0.1:8042': f"{LOOPBACK}:{ports['orthanc']}",
+            'Basic CREDENTIALS': basic(*self.orthanc_user),
             'postgresql://gnuhealth:PASSWORD@127.0.0.1:5432/':
                 self.postgresql.uri,
             'fernet_key = KEY':
@@ -307,12 +294,11 @@ class Site:
     def _nginx_service(self) -> Service:
         folder = self.folder / 'nginx'
         configuration = folder / 'nginx.conf'
-        configuration.write_text(NGINX.format(
-                folder=folder,
-                site=self._etc / 'nginx' / 'sites-available'
+        configuration.write_text(main_configuration(
+                folder, self._etc / 'nginx' / 'sites-available'
                 / 'gnuhealth.conf'))
         command = [
-            _program('nginx'), '-c', configuration, '-g', 'daemon off;']
+            find_nginx(), '-c', configuration, '-g', 'daemon off;']
         return Service(
             self._unit('nginx.service.d/gnuhealth.conf'),
             lambda: Process(command, folder / 'out.log'),
@@ -407,10 +393,3 @@ class _Transport(xmlrpc.client.SafeTransport):
         connection = super().make_connection(host)
         connection.timeout = TIMEOUT
         return connection
-
-
-def _program(name: str) -> str:
-    program = shutil.which(name, path='/usr/sbin:/usr/bin')
-    if not program:
-        raise StartError(f"{name} is not installed")
-    return program

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from werkzeug.exceptions import HTTPException, abort
 from werkzeug.wrappers import Response
+from werkzeug.wsgi import ClosingIterator
 
 from trytond.i18n import gettext
 from trytond.protocols.wrappers import (
@@ -32,6 +33,8 @@ from ..core.dicomweb.query import QueryError, parse_query, parse_study_search
 from ..core.dicomweb.resource_path import PIXELS, parse_path
 from ..core.orthanc.errors import NotFound, OrthancError, ServerFault
 from ..core.secrets import SecretUnavailable
+from .nginx_routes import (
+    answer_for_study, asks_for_study, find_location, hand_over)
 from .rights import in_name_of
 from .session import COOKIE, cookie_path
 from .viewer_access import Access, Refusal
@@ -133,11 +136,17 @@ def dicom_web(request, pool, server, path):
 
 def _pass_on(request, pool, server, resource):
     query = parse_query(resource, _pairs(request))
-    client = _get_client(request, pool, server, resource)
-    answer = client.dicom_web(
-        'GET', resource.path, query=query,
-        headers=_headers(request, pool, server, resource.kind))
-    return _respond(request, answer)
+    client = _recall_client(request, pool, server, resource)
+    headers = _headers(request, pool, server, resource.kind)
+    if asks_for_study(request):
+        return answer_for_study(client, headers.get('Forwarded'))
+    if client is None:
+        client = _get_client(request, pool, server, resource)
+    location = find_location(request, client, resource)
+    if location and 'Forwarded' in headers:
+        return hand_over(location, resource, query, headers['Forwarded'])
+    return _respond(request, client.dicom_web(
+            'GET', resource.path, query=query, headers=headers))
 
 
 def _get_access(request, pool, server):
@@ -152,7 +161,7 @@ def _get_access(request, pool, server):
     Session = pool.get('gnuhealth.imaging_orthanc.viewer_session')
     cookie = request.cookies.get(COOKIE)
     if found := Session.identify(cookie) if cookie else None:
-        return Access(*found, server)
+        return Access(pool.database_name, *found, server)
     with Transaction().set_context(language=browser_language(request, pool)):
         raise Refusal(
             HTTPStatus.UNAUTHORIZED,
@@ -160,6 +169,22 @@ def _get_access(request, pool, server):
 
 
 _authenticate = with_transaction(readonly=True)(_get_access)
+
+
+def _recall_client(request, pool, server, resource):
+    """Return the client if the study was allowed a moment ago, or None.
+
+    The session is looked up each time, because it ends with that of the
+    client.
+    """
+    cookie = request.cookies.get(COOKIE)
+    if not cookie or not is_active(pool):
+        return None
+    Session = pool.get('gnuhealth.imaging_orthanc.viewer_session')
+    database = pool.database_name
+    found = Session.look_up(database, cookie)
+    return Access(database, *found, server).recall(
+        resource.study, resource.kind in PIXELS) if found else None
 
 
 @with_transaction(readonly=True)
@@ -192,11 +217,10 @@ def _respond(request, answer):
         headers.pop('Content-Length', None)
         headers['Content-Encoding'] = 'gzip'
         pieces = _compress(pieces)
-    response = Response(
-        pieces, status=answer.status, headers={**_HEADERS, **headers},
-        direct_passthrough=True)
-    response.call_on_close(answer.close)
-    return response
+    # What is passed through is all that the HTTP server closes
+    return Response(
+        ClosingIterator(pieces, answer.close), status=answer.status,
+        headers={**_HEADERS, **headers}, direct_passthrough=True)
 
 
 def _logged(pieces):

@@ -3,7 +3,7 @@
 """What a process remembers between the requests of a viewer
 
 A viewer asks for hundreds of images in a few seconds.  What was allowed once
-is allowed for a minute at most.
+is allowed for less than a minute.
 """
 
 import threading
@@ -13,8 +13,8 @@ from cachetools import TTLCache
 
 __all__ = ['Memory', 'clients', 'grants', 'views']
 
-# Seconds
-REMEMBERED = 60
+# Seconds; nginx may remember what is remembered here for another one
+REMEMBERED = 55
 
 
 class Memory:

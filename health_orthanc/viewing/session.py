@@ -28,6 +28,7 @@ from ..common.client_session import get_session_key
 from ..common.exceptions import OrthancUserError
 from ..common.transaction import now
 from .rights import check_viewable
+from .session_lookup import fetch_one
 
 __all__ = [
     'COOKIE', 'ViewerSession', 'current_session', 'cookie_path', 'digest',
@@ -42,6 +43,8 @@ _MOST_OPENED = 100
 class ViewerSession(ModelSQL):
     "Viewer Session"
     __name__ = 'gnuhealth.imaging_orthanc.viewer_session'
+    # The text of the statement of `look_up`
+    _lookup = None
 
     user = fields.Many2One(
         'res.user', "User", required=True, ondelete='CASCADE')
@@ -222,6 +225,26 @@ class ViewerSession(ModelSQL):
         return cls._find(table.cookie_digest == digest(cookie), table)
 
     @classmethod
+    def look_up(cls, database_name, cookie):
+        """Do as `identify`, without a transaction.
+
+        Parameters
+        ----------
+        database_name, cookie : str
+
+        Returns
+        -------
+        tuple of int, or None
+        """
+        if cls._lookup is None:
+            with Transaction().start(database_name, 0, readonly=True):
+                table = cls.__table__()
+                cls._lookup, _ = _select_live(
+                    table, table.cookie_digest == '', table.id, table.user)
+        return fetch_one(
+            database_name, cls._lookup, (digest(cookie), now() - max_age()))
+
+    @classmethod
     def _find(cls, where, table):
         "Return ids of session and user, if it has not ended"
         return find_live(table, where, table.id, table.user)
@@ -283,18 +306,22 @@ def find_live(table, where, *columns):
     tuple or None
         None also if the session of the client has ended.
     """
+    cursor = Transaction().connection.cursor()
+    cursor.execute(*_select_live(table, where, *columns))
+    return cursor.fetchone()
+
+
+def _select_live(table, where, *columns):
     pool = Pool()
     session = pool.get('ir.session').__table__()
     user = pool.get('res.user').__table__()
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*table.join(
-            session, condition=table.session == session.id).join(
-            user, condition=table.user == user.id).select(
-            *columns, where=where
-            & (session.create_uid == table.user)
-            & (session.create_date > now() - max_age())
-            & user.active))
-    return cursor.fetchone()
+    return table.join(
+        session, condition=table.session == session.id).join(
+        user, condition=table.user == user.id).select(
+        *columns, where=where
+        & (session.create_uid == table.user)
+        & (session.create_date > now() - max_age())
+        & user.active)
 
 
 def digest(secret):

@@ -42,12 +42,14 @@ class Access:
 
     Parameters
     ----------
+    database : str
+        The name.
     session, user, server : int
         The ids.
     """
 
-    def __init__(self, session, user, server):
-        self.database = Transaction().database.name
+    def __init__(self, database, session, user, server):
+        self.database = database
         self.session = session
         self.user = user
         self.server = server
@@ -95,6 +97,24 @@ class Access:
                 self.record('view', uid, 'refused')
                 raise self.refused()
         grants.set(key, True)
+
+    def recall(self, uid, viewed):
+        """Return the client if nothing is left to check or to record.
+
+        Parameters
+        ----------
+        uid : str
+            Study Instance UID.
+        viewed : bool
+            Whether images are shown.
+
+        Returns
+        -------
+        OrthancClient or None
+        """
+        key = self.database, self.session, self.server, uid
+        if grants.get(key) and (views.get(key) or not viewed):
+            return clients.get((self.database, self.server))
 
     def record_view(self, uid):
         """Record that the user sees images of a study.

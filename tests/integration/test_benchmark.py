@@ -85,6 +85,16 @@ def test_worklists_are_measured():
         assert all(seconds > 0 for seconds in size.values())
 
 
+def test_viewing_is_measured():
+    result = run('viewing', '--instances=6', '--rows=64', '--viewers=2')
+    assert result['ways'].keys() == {
+        f'{way} {count}' for way in ['orthanc', 'python', 'nginx', 'copy']
+        for count in [1, 2]}
+    for figures in result['ways'].values():
+        assert 0 < figures['metadata'] < figures['first']
+        assert figures['first'] < figures['seconds']
+
+
 def test_studies_find_their_patients_in_a_database():
     process = subprocess.run(
         [sys.executable, '-m', 'benchmarks.linking', '--postgresql',

@@ -18,7 +18,11 @@ from trytond.modules.health_orthanc.audit import trail
 from trytond.modules.health_orthanc.common import client_session
 from trytond.modules.health_orthanc.core.dicomweb.multipart import (
     join_parts, split_parts)
-from trytond.modules.health_orthanc.viewing import dicomweb_routes, memory
+from trytond.modules.health_orthanc.core.orthanc.refusal import RefusingClient
+from trytond.modules.health_orthanc.core.orthanc.streaming import (
+    StreamedAnswer)
+from trytond.modules.health_orthanc.viewing import (
+    dicomweb_routes, memory, nginx_routes)
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 from trytond.wsgi import app
@@ -29,12 +33,14 @@ from tests.unit.fake_orthanc import (
     FakeOrthanc, hang_up, reply, reply_json, status)
 
 from .access import AccessTestCase
-from .tools import SERVER, STUDY, create_patient, create_server, create_study
+from .tools import (
+    SERVER, STUDY, configured, create_patient, create_server, create_study)
 
 VIEWER_SESSION = 'gnuhealth.imaging_orthanc.viewer_session'
 NOTIFICATION = 'gnuhealth.orthanc.notification'
 AUDIT = 'gnuhealth.imaging_orthanc.audit'
 COOKIE = 'health_orthanc_viewer'
+FRAME = '/series/1.2/instances/1.3/frames/1'
 KEY_OBJECTS = '1.2.840.10008.5.1.4.1.1.88.59'
 UID = '0020000D'
 
@@ -280,9 +286,9 @@ class DicomWebTestCase(AccessTestCase):
             self.assertEqual(self.request(cookie, path).status_code, 200)
             self.link('own', None)
             try:
-                now[0] = 59
+                now[0] = memory.REMEMBERED - 1
                 self.assertEqual(self.request(cookie, path).status_code, 200)
-                now[0] = 61
+                now[0] = 60
                 self.assertEqual(self.request(cookie, path).status_code, 403)
             finally:
                 self.link('own', self.patient.id)
@@ -303,6 +309,23 @@ class DicomWebTestCase(AccessTestCase):
             transaction.commit()
         self._keys.clear()
         self.assertEqual(self.request(cookie, path).status_code, 401)
+
+    def test_a_connection_is_used_again(self):
+        "Also after an answer that the viewer did not read to its end"
+        cookie = self.open('doctor')
+        path = self.path('own', FRAME)
+        before = self.peer.connections
+        for _ in range(3):
+            self.request(cookie, path, buffered=True).close()
+        self.assertEqual(self.peer.connections - before, 1)
+        self.peer.script(
+            path.partition('/dicom-web')[1] + path.partition('/dicom-web')[2],
+            reply(b'x' * 2**22))
+        with patch.object(StreamedAnswer, 'close', autospec=True) as close:
+            response = self.request(cookie, path, buffered=False)
+            next(iter(response.response))
+            response.close()
+        close.assert_called()
 
     def test_what_reaches_orthanc(self):
         cookie = self.open('doctor')
@@ -497,6 +520,110 @@ class DicomWebTestCase(AccessTestCase):
             self.assertTrue(response.json['message'])
 
     # Audit trail
+
+    def by_nginx(self, cookie, name, rest=FRAME, how='yes', **headers):
+        "Send a request of a viewer as nginx passes it on"
+        return self.request(cookie, self.path(name, rest), headers={
+                'X-Images-By-Nginx': how, **headers})
+
+    def test_images_that_nginx_sends(self):
+        "It learns where they are, and nobody else"
+        cookie = self.open('doctor')
+        with configured('nginx_locations', f'{self.peer.url}/  /_a/b-1'):
+            response = self.by_nginx(cookie, 'own')
+            uid = self.uids['own']
+            self.assertEqual(response.status_code, 200)
+            self.assertEqual(
+                response.headers['X-Accel-Redirect'],
+                f'/_a/b-1/studies/{uid}{FRAME}')
+            self.assertRegex(
+                response.headers['X-Images-Forwarded'],
+                f'^host=localhost/.*/orthanc/dicomweb/{self.archive.id}'
+                ';proto=http$')
+            self.assertNotIn('Content-Type', response.headers)
+            self.assertEqual(response.data, b'')
+            rendered = self.by_nginx(
+                cookie, 'own', f'{FRAME}/rendered?quality=90')
+            self.assertTrue(rendered.headers['X-Accel-Redirect'].endswith(
+                    '/rendered?quality=90'))
+            self.assertFalse(self.peer.received)
+            # Those who may not see it, and what is no image
+            for other, name, rest, status_code in [
+                    (cookie, 'unlinked', FRAME, 403),
+                    (self.open('nurse'), 'own', FRAME, 403),
+                    (None, 'own', FRAME, 401),
+                    (cookie, 'own', f'{FRAME}?x=1', 400),
+                    (cookie, 'own', '/series', 200)]:
+                for how in ['yes', 'no', 'Yes, yes', '']:
+                    response = self.by_nginx(other, name, rest, how)
+                    self.assertEqual(response.status_code, status_code)
+                    self.assertNotIn('X-Accel-Redirect', response.headers)
+            self.assertIn(
+                (self.users['doctor'], 'success', uid), self.entries('view'))
+
+    def test_a_study_that_nginx_asks_for(self):
+        "It is told what was allowed a moment ago to the same session"
+        cookie, other = self.open('doctor'), self.open('clerk')
+        uid = self.uids['own']
+
+        def ask(cookie, name='own'):
+            before = self.entries('view')
+            response = self.by_nginx(cookie, name, '', 'study')
+            self.assertEqual(response.status_code, 204)
+            # Whatever there is to record was recorded with an image
+            self.assertEqual(self.entries('view'), before)
+            return response.headers.get('X-Images-Location')
+
+        with configured('nginx_locations', f'{self.peer.url} /_a'):
+            self.assertIsNone(ask(cookie))
+            self.by_nginx(cookie, 'own', '/series')
+            # It has not seen images yet
+            self.assertIsNone(ask(cookie))
+            self.by_nginx(cookie, 'own')
+            self.assertEqual(ask(cookie), '/_a')
+            self.assertEqual(
+                self.peer.received[-1].path,
+                f'/dicom-web/studies/{uid}/series')
+            for strange in [other, None, 'x']:
+                self.assertIsNone(ask(strange))
+            for name in ['earlier', 'unlinked', 'elsewhere']:
+                self.by_nginx(cookie, 'unlinked')
+                self.assertIsNone(ask(cookie, name))
+            with Transaction().start(self.db_name, 1) as transaction:
+                Pool().get('ir.session').clear([self.users['doctor']])
+                transaction.commit()
+            self._keys.clear()
+            self.assertIsNone(ask(cookie))
+
+    def test_servers_that_nginx_does_not_know(self):
+        cookie = self.open('doctor')
+        for text in [
+                '', 'http://127.0.0.1:1 /_a', f'{self.peer.url}/pacs /_a',
+                self.peer.url, f'{self.peer.url} _a', f'{self.peer.url} /a/..',
+                f'{self.peer.url} /a?b', f'{self.peer.url} @gnuhealth',
+                f'ftp://x /a\n{self.peer.url} //a']:
+            nginx_routes._locations.cache_clear()
+            with configured('nginx_locations', text):
+                response = self.by_nginx(cookie, 'own')
+                self.assertNotIn('X-Accel-Redirect', response.headers)
+                self.assertEqual(response.data, b'content')
+                self.assertNotIn(
+                    'X-Images-Location',
+                    self.by_nginx(cookie, 'own', '', 'study').headers)
+
+    def test_a_server_that_must_not_be_reached(self):
+        cookie = self.open('doctor')
+        with configured('nginx_locations', f'{self.peer.url} /_a'):
+            self.by_nginx(cookie, 'own')
+            memory.clients.set(
+                (self.db_name, self.archive.id),
+                RefusingClient(self.peer.url))
+            response = self.by_nginx(cookie, 'own')
+            self.assertEqual(response.status_code, 502)
+            self.assertNotIn('X-Accel-Redirect', response.headers)
+            self.assertNotIn(
+                'X-Images-Location',
+                self.by_nginx(cookie, 'own', '', 'study').headers)
 
     def entries(self, action):
         with Transaction().start(self.db_name, 1):

@@ -12,6 +12,7 @@ from trytond.modules.health_orthanc.common.exceptions import (
     OrthancUserError, QuarantineError, UnconfirmedStudyWarning)
 from trytond.modules.health_orthanc.linking.unconfirmed import acknowledge
 from trytond.modules.health_orthanc.viewing import session as viewing
+from trytond.modules.health_orthanc.viewing import session_lookup
 from trytond.pool import Pool
 from trytond.transaction import Transaction, check_access
 
@@ -211,6 +212,25 @@ class ViewerSessionTestCase(AccessTestCase):
                 self.assertIsNone(self.call('open_ticket', ticket))
                 self.assertTrue(self.call('check', other))
         self._keys.clear()
+
+    def test_it_is_looked_up_without_a_transaction(self):
+        "Also after the connection to the database was lost"
+        cookie = self.open('doctor', self.study)
+        Session = Pool(self.db_name).get(VIEWER_SESSION)
+        found = self.call('identify', cookie)
+        self.assertEqual(found[1], self.users['doctor'])
+        self.assertEqual(Session.look_up(self.db_name, cookie), found)
+        self.assertIsNone(Session.look_up(self.db_name, 'x'))
+        # On PostgreSQL there is one
+        for _, connection in session_lookup._connections.values():
+            with Transaction().start(self.db_name, 0) as transaction:
+                transaction.connection.cursor().execute(
+                    'SELECT pg_terminate_backend(%s)',
+                    (connection.info.backend_pid,))
+        self.assertEqual(Session.look_up(self.db_name, cookie), found)
+        self.deactivate(self.users['doctor'])
+        self._keys.clear()
+        self.assertIsNone(Session.look_up(self.db_name, cookie))
 
     def test_it_ends_with_the_age_of_the_session(self):
         cookie = self.open('doctor', self.study)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from trytond.modules.health_orthanc.core.dicomweb import headers
+from trytond.modules.health_orthanc.viewing import dicomweb_routes
+
 from devtools.deployment.files import DEPLOY, UnknownValue, install, substitute
 from devtools.deployment.supervisor import Service, Supervisor
 from devtools.deployment.units import Unit, read_environment
@@ -133,10 +136,44 @@ def test_headers_that_addresses_are_made_of():
             'Host $http_host', 'X-Forwarded-Host $http_host',
             'X-Forwarded-Proto $scheme',
             'X-Forwarded-For $proxy_add_x_forwarded_for',
-            'X-Forwarded-Port ""', 'X-Forwarded-Prefix ""']:
+            'X-Forwarded-Port ""', 'X-Forwarded-Prefix ""',
+            'X-Images-By-Nginx $images_by_nginx', 'Connection ""']:
         assert f'proxy_set_header {header};' in _nginx()
     # A header in a location would replace all of those
-    assert _nginx().count('proxy_set_header') == 6
+    assert _nginx().count('proxy_set_header') == 8
+
+
+def test_images_that_nginx_sends():
+    folder = ETC / 'nginx/gnuhealth'
+    locations = (folder / 'orthanc.conf').read_text()
+    (url, location), = re.findall(
+        r'^    (http\S+) (\S+)$', _ini('trytond.conf').get(
+            'health_orthanc', 'nginx_locations').replace('\n', '\n    '), re.M)
+    assert f'location ^~ {location}/ {{' in locations
+    upstream, = re.findall(r'proxy_pass http://(\w+)/dicom-web/;', locations)
+    assert re.search(
+        rf'upstream {upstream} {{\s+server {url.removeprefix("http://")};',
+        _nginx())
+    # Each of them is for nginx alone
+    assert locations.count('internal;') == locations.count('location ^~')
+    assert _nginx().count('internal;') == _nginx().count('location = ')
+    # gunicorn does not close what nginx still uses
+    kept = re.search(
+        r'upstream trytond_viewers.*?keepalive_timeout (\d+)s', _nginx(), re.S)
+    settings = runpy.run_path(str(ETC / 'gnuhealth/gunicorn.conf.py'))
+    assert int(kept[1]) < settings['keepalive']
+
+
+def test_headers_of_images():
+    "What nginx sends with images is what the module sends"
+    images = (ETC / 'nginx/gnuhealth/images.conf').read_text()
+    sent = dict(re.findall(r'^add_header (\S+) "?(.*?)"?;$', images, re.M))
+    assert sent.pop('Content-Type') == '$images_type'
+    assert sent.pop('Strict-Transport-Security') in _nginx()
+    assert sent == dicomweb_routes._HEADERS
+    types, = re.findall(r'"~\*\^\((.*)\) \*\(;\|\$\)"', _nginx())
+    assert types == headers._TYPES.pattern.removesuffix(
+        '( *;.*)?').removeprefix('(').removesuffix(')')
 
 
 def test_locations_are_routes():

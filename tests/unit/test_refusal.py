@@ -14,6 +14,7 @@ ID = '-'.join(['01234567'] * 5)
 CALLS = {
     'read': lambda client: client.probe(),
     'list': lambda client: client.changes(0, 10),
+    'web': lambda client: client.dicom_web('GET', 'studies'),
     'stream': lambda client: next(client.archive('study', ID)),
     'post': lambda client: client.bulk_content([ID]),
     'store': lambda client: client.store_instance(io.BytesIO(b'x' * 9), 9),

@@ -13,6 +13,8 @@ preload_app = False
 # To start: GNU Health's modules are loaded meanwhile. Requests have no limit.
 timeout = 300
 graceful_timeout = 60
+# Longer than nginx keeps connections for viewers
+keepalive = 15
 # nginx writes the log of requests
 accesslog = None
 errorlog = '-'

@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the parts of the client have in common: their calls, and limits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import requests
 
+from .errors import (
+    Forbidden, NoImage, NotFound, Redirected, ServerFault, Unauthorized)
 from .upload import InstanceContent
+from .url import public_url
+from .wire import Wire
 
 __all__ = [
     'CHANGE', 'ClientPart', 'ID', 'IDS', 'PAGE', 'REFUSAL', 'RESOURCE',
-    'SHORT', 'call_name', 'check_range']
+    'SHORT', 'call_name', 'check_range', 'check_status']
 
 # The largest answers, in bytes: of calls with a short one, of lists of ids, of
 # the description of a resource, and of pages besides
@@ -23,6 +27,7 @@ class ClientPart:
     """What `OrthancClient` offers to its parts"""
     url: str
     maximum_size: int
+    _wire: Wire
 
     def system(self) -> dict[str, Any]:
         """Return the description of the server (``/system``)."""
@@ -49,6 +54,10 @@ class ClientPart:
             self, prepared: requests.Request, name: str) -> requests.Response:
         raise NotImplementedError
 
+    def _begin(self) -> None:
+        """Release what must not be held, and count the request."""
+        raise NotImplementedError
+
     def _close_kept(self) -> None:
         raise NotImplementedError
 
@@ -56,6 +65,26 @@ class ClientPart:
 def call_name(method: str, path: Sequence[str]) -> str:
     """Return the name of a call, without the identifiers in it."""
     return f"{method} /{path[0]}"
+
+
+# NoImage: Orthanc does not decode it
+_STATUS = {
+    401: Unauthorized, 403: Forbidden, 404: NotFound, 415: NoImage}
+
+
+def check_status(status: int, headers: Mapping[str, str], name: str) -> None:
+    """Check the status of an answer.
+
+    Raises
+    ------
+    OrthancError
+    """
+    if 300 <= status < 400:
+        raise Redirected(
+            request=name, status=status,
+            location=public_url(headers.get('Location', '')))
+    if not 200 <= status < 300:
+        raise _STATUS.get(status, ServerFault)(request=name, status=status)
 
 
 def check_range(value: int, minimum: int, maximum: int = 2**31) -> None:

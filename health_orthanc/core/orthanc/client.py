@@ -17,12 +17,12 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from ..dicom.file_header import HEAD_LIMIT, Header, Unusable, read_header
-from .calls import IDS, PAGE, REFUSAL, SHORT, call_name, check_range
+from .calls import (
+    IDS, PAGE, REFUSAL, SHORT, call_name, check_range, check_status)
 from .dicom_web import DicomWeb
 from .errors import (
     Forbidden, InstanceRefused, NoImage, NotFound, NotOrthanc, NoWorklists,
-    OrthancError, Redirected, ServerFault, TimedOut, Unauthorized,
-    UnexpectedAnswer)
+    OrthancError, ServerFault, TimedOut, UnexpectedAnswer)
 from .listing import Listings
 from .network_errors import NETWORK_ERRORS, translate_error
 from .resources import (
@@ -31,7 +31,8 @@ from .resources import (
 from .server_info import ServerInfo
 from .transport import Adapter, limit_pieces, read_body, tls_context
 from .upload import InstanceContent, StoredInstance
-from .url import normalize_url, public_url
+from .url import normalize_url
+from .wire import Wire
 from .worklist_items import WorklistItems
 
 __all__ = ['MAXIMUM_IMAGE_SIZE', 'OrthancClient']
@@ -46,8 +47,6 @@ _JPEG_SIGNATURE = b'\xff\xd8\xff'
 _LEVELS = {
     'patient': 'patients', 'study': 'studies', 'series': 'series',
     'instance': 'instances'}
-_STATUS = {
-    401: Unauthorized, 403: Forbidden, 404: NotFound, 415: NoImage}
 # Bytes of a file that mostly hold its header
 _SHORT_HEAD = 2**14
 # Bytes of a pixel in an image that is not compressed
@@ -121,6 +120,7 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
             context = tls_context(
                 ca_certificates, client_certificate, client_key)
         self._session = _session(Adapter(context), user, password)
+        self._wire = Wire(self.url, context, user, password, self._timeouts)
 
     def __enter__(self) -> 'OrthancClient':
         # The requests may be sent by other threads
@@ -133,6 +133,12 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
     def close(self) -> None:
         """Close all connections; the client stays usable."""
         self._session.close()
+        self._wire.close()
+
+    def _begin(self) -> None:
+        self._release()
+        with self._lock:
+            self.requests += 1
 
     def _release(self) -> None:
         if self._before_waiting:
@@ -363,9 +369,7 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
             self, prepared: requests.Request, name: str) -> requests.Response:
         """Send a request, and return its answer before the body is read."""
         request = self._session.prepare_request(prepared)
-        self._release()
-        with self._lock:
-            self.requests += 1
+        self._begin()
         try:
             response = self._session.send(
                 request, timeout=self._timeouts, allow_redirects=False,
@@ -373,7 +377,7 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
         except NETWORK_ERRORS as error:
             raise translate_error(error, name) from error
         try:
-            _check_status(response, name)
+            check_status(response.status_code, response.headers, name)
         except OrthancError:
             response.close()
             raise
@@ -537,9 +541,7 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
     def _attempt(
             self, request: requests.Request, name: str, end: float,
             most: int) -> bytes:
-        self._release()
-        with self._lock:
-            self.requests += 1
+        self._begin()
         left = max(end - time.monotonic(), 0.001)
         connect, read = self._timeouts
         if isinstance(request.data, InstanceContent):
@@ -556,7 +558,7 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
                     raise InstanceRefused(
                         _refusal(response, name), name,
                         response.status_code)
-                _check_status(response, name)
+                check_status(response.status_code, response.headers, name)
                 return read_body(
                     response, min(most, self.maximum_size), name)
         except NETWORK_ERRORS as error:
@@ -604,16 +606,6 @@ def _refusal(response: requests.Response, name: str) -> str:
     except UnexpectedAnswer:
         # That it is refused is known all the same
         return ''
-
-
-def _check_status(response: requests.Response, name: str) -> None:
-    status = response.status_code
-    if 300 <= status < 400:
-        raise Redirected(
-            request=name, status=status,
-            location=public_url(response.headers.get('Location', '')))
-    if not 200 <= status < 300:
-        raise _STATUS.get(status, ServerFault)(request=name, status=status)
 
 
 def _pieces(

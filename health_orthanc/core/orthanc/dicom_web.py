@@ -7,10 +7,12 @@ from typing import Any
 
 import requests
 
-from .calls import ClientPart, call_name
-from .errors import ConnectionFailed, NotFound
+from .calls import ClientPart, call_name, check_status
+from .errors import ConnectionFailed, NotFound, OrthancError
+from .network_errors import NETWORK_ERRORS, translate_error
 from .resources import parse_resources
-from .streaming import StreamedAnswer, is_web_path
+from .streaming import ResponseAnswer, StreamedAnswer, is_web_path
+from .wire import WireAnswer
 
 __all__ = ['DicomWeb']
 
@@ -45,16 +47,35 @@ class DicomWeb(ClientPart):
         name = f'{method} /dicom-web'
         if not is_web_path(path):
             raise NotFound(request=name)
-        request = requests.Request(
-            method, f'{self.url}/dicom-web/{path}', params=query, data=body,
-            headers=headers)
         if body is not None:
             self._close_kept()
-            return StreamedAnswer(self._open(request, name), name)
+            return StreamedAnswer(ResponseAnswer(self._open(requests.Request(
+                            method, f'{self.url}/dicom-web/{path}',
+                            params=query, data=body, headers=headers),
+                        name)), name)
+        target = f'dicom-web/{path}?{query}' if query else f'dicom-web/{path}'
         try:
-            return StreamedAnswer(self._open(request, name), name)
+            return StreamedAnswer(
+                self._fetch(target, headers or {}, name), name)
         except ConnectionFailed:
-            return StreamedAnswer(self._open(request, name), name)
+            return StreamedAnswer(
+                self._fetch(target, headers or {}, name), name)
+
+    def _fetch(
+            self, target: str, headers: Mapping[str, str],
+            name: str) -> WireAnswer:
+        """Return an answer whose body was not read yet."""
+        self._begin()
+        try:
+            answer = self._wire.get(target, headers, name)
+        except NETWORK_ERRORS as error:
+            raise translate_error(error, name) from error
+        try:
+            check_status(answer.status, answer.headers, name)
+        except OrthancError:
+            answer.close()
+            raise
+        return answer
 
     def search_dicom_web(
             self, path: str, query: str,

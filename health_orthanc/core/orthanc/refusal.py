@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Client of a server that must not be reached."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from requests.adapters import BaseAdapter
 
@@ -36,3 +37,8 @@ class RefusingClient(OrthancClient):
         super().__init__(url, retries=0)
         for scheme in ['http://', 'https://']:
             self._session.mount(scheme, _RefusingAdapter())
+
+    def _fetch(
+            self, target: str, headers: Mapping[str, str],
+            name: str) -> NoReturn:
+        raise DatabaseCopied(request=name)

@@ -9,9 +9,10 @@ from typing import Any
 import requests
 
 from .network_errors import NETWORK_ERRORS, translate_error
-from .transport import read_body
+from .transport import unpack
+from .wire import WireAnswer
 
-__all__ = ['StreamedAnswer', 'is_web_path']
+__all__ = ['ResponseAnswer', 'StreamedAnswer', 'is_web_path']
 
 # Bytes; smaller pieces are slow in Python
 _PIECE = 2**18
@@ -26,7 +27,7 @@ class StreamedAnswer:
 
     Parameters
     ----------
-    response : Response
+    answer : WireAnswer or ResponseAnswer
     name : str
         The call, for errors.
 
@@ -37,10 +38,10 @@ class StreamedAnswer:
         Their names are compared without case.
     """
 
-    def __init__(self, response: requests.Response, name: str):
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self._response = response
+    def __init__(self, answer: 'WireAnswer | ResponseAnswer', name: str):
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
+        self._answer = answer
         self._name = name
 
     def __enter__(self) -> 'StreamedAnswer':
@@ -51,7 +52,7 @@ class StreamedAnswer:
 
     def close(self) -> None:
         """Give back the connection."""
-        self._response.close()
+        self._answer.close()
 
     def pieces(self) -> Generator[bytes, None, None]:
         """Yield the body as it arrives, not unpacked.
@@ -61,7 +62,7 @@ class StreamedAnswer:
         OrthancError
         """
         try:
-            yield from self._response.raw.stream(_PIECE, decode_content=False)
+            yield from self._answer.pieces()
         except NETWORK_ERRORS as error:
             raise translate_error(error, self._name) from error
 
@@ -77,10 +78,29 @@ class StreamedAnswer:
         ------
         OrthancError
         """
-        try:
-            return read_body(self._response, limit, self._name)
-        except NETWORK_ERRORS as error:
-            raise translate_error(error, self._name) from error
+        return unpack(self.pieces(), self.headers, limit, self._name)
+
+
+class ResponseAnswer:
+    """The same for a response of requests
+
+    Parameters
+    ----------
+    response : Response
+    """
+
+    def __init__(self, response: requests.Response):
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+
+    def pieces(self) -> Generator[bytes, None, None]:
+        """Yield the body as it arrives, not unpacked."""
+        yield from self._response.raw.stream(_PIECE, decode_content=False)
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._response.close()
 
 
 def is_web_path(path: str) -> bool:

@@ -9,7 +9,7 @@ import ssl
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import requests.adapters
@@ -17,7 +17,8 @@ import urllib3
 
 from .errors import InvalidCertificate, UnexpectedAnswer
 
-__all__ = ['Adapter', 'limit_pieces', 'read_body', 'tls_context']
+__all__ = [
+    'Adapter', 'limit_pieces', 'read_body', 'tls_context', 'unpack']
 
 _CHUNK = 2**16
 # Of zlib: gzip or deflate, found out from the header
@@ -201,16 +202,25 @@ def read_body(response: requests.Response, limit: int, name: str) -> bytes:
     UnexpectedAnswer
         ``'too large'``, or ``'encoding'``.
     """
-    body = bytearray()
-    unpack = _unpacker(
-        response.headers.get('Content-Encoding', '').strip().lower(), name)
     try:
-        for chunk in response.raw.stream(_CHUNK, decode_content=False):
-            body += unpack(chunk, limit + 1 - len(body))
-            if len(body) > limit:
-                raise UnexpectedAnswer('too large', name)
+        return unpack(
+            response.raw.stream(_CHUNK, decode_content=False),
+            response.headers, limit, name)
     except urllib3.exceptions.ProtocolError as error:
         raise requests.exceptions.ChunkedEncodingError(error) from error
+
+
+def unpack(
+        pieces: Iterable[bytes], headers: Mapping[str, str], limit: int,
+        name: str) -> bytes:
+    """Return a body that arrives in pieces, as `read_body` does."""
+    body = bytearray()
+    unpack_piece = _unpacker(
+        headers.get('Content-Encoding', '').strip().lower(), name)
+    for piece in pieces:
+        body += unpack_piece(piece, limit + 1 - len(body))
+        if len(body) > limit:
+            raise UnexpectedAnswer('too large', name)
     return bytes(body)
 
 
