@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trytond.modules.health_orthanc.core.orthanc.changes import (
     ANCHORS, Cursor, Listing, LogState, Tally, change_pages, check_log,
     current_cursor)
+from trytond.modules.health_orthanc.core.orthanc.errors import UnexpectedAnswer
 from trytond.modules.health_orthanc.core.orthanc.resources import (
     Change, ChangePage)
 
@@ -253,6 +254,14 @@ def listed(archive, limit, since=0, tail=()):
     return [
         r['ID'] for page in Listing(archive.fetch, limit, since, tail)
         for r in page.resources]
+
+
+def test_a_listing_that_never_stays_as_it_is_ends():
+    archive = Archive(9)
+    archive.before = lambda: archive.resources.reverse()
+    with pytest.raises(UnexpectedAnswer):
+        listed(archive, 4)
+    assert archive.fetched < 1000
 
 
 @pytest.mark.parametrize('number', [0, 1, 2, 3, 4, 7, 12])

@@ -14,10 +14,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .client import OrthancClient
+from .errors import UnexpectedAnswer
 from .resources import Change, ChangePage
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
 ANCHORS = 8
 # Number of entries after an anchor that are read
 _BEHIND = 200
+# How often a listing may go back without getting any further
+_REWINDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +269,19 @@ class Listing:
     cut : bool
         Whether a short page may be followed by others: ``LimitFindResults``
         of Orthanc's configuration cuts the answers of ``/tools/find``.
+
+    Raises
+    ------
+    UnexpectedAnswer
+        The listing is in another order each time, and would not end.
     """
     fetch: Callable[[int, int], Sequence[dict[str, Any]]]
     limit: int
     since: int = 0
     tail: tuple[Token, ...] = ()
     cut: bool = False
+    _furthest: int = field(default=0, init=False)
+    _rewinds: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[ListingPage]:
         with ThreadPoolExecutor(1) as pool:
@@ -292,6 +302,9 @@ class Listing:
             found = self.fetch(since - 1, self.limit + 1)
             if found and _token(found[0]) == tail[-1]:
                 return self._page(found[1:], since, tail)
+            self._rewinds += 1
+            if self._rewinds > _REWINDS:
+                raise UnexpectedAnswer('shape', 'listing')
             since, tail = self._rewound(since, tail)
         return self._page(self.fetch(0, self.limit), 0, ())
 
@@ -308,10 +321,12 @@ class Listing:
             since = start
         return 0, ()
 
-    @staticmethod
     def _page(
-            found: Sequence[dict[str, Any]], since: int,
+            self, found: Sequence[dict[str, Any]], since: int,
             tail: tuple[Token, ...]) -> ListingPage:
+        if since + len(found) > self._furthest:
+            self._furthest = since + len(found)
+            self._rewinds = 0
         tokens = tuple(map(_token, found[-_TOKENS_OF_PAGE:]))
         return ListingPage(
             list(found), since + len(found), (*tail, *tokens)[-_TOKENS:])
