@@ -62,11 +62,12 @@ class ViewImages(RestrictedWizardMixin, Wizard):
                 study.check_released()
             raise OrthancUserError(
                 gettext('health_orthanc.msg_viewing_nothing'))
+        series = self.record.series_to_view(studies)
         database = quote(Transaction().database.name, safe='')
         # Browsers do not send the fragment, so that it is not logged
         action['url'] = (
             f'{http_host()}/{database}/orthanc/view'
-            f'#{Session.issue_ticket(studies)}')
+            f'#{Session.issue_ticket(studies, series)}')
         return action, {}
 
 
