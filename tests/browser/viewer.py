@@ -11,8 +11,9 @@ from devtools.process import wait_until
 from .client import Client
 
 __all__ = [
-    'CANVAS', 'PATIENCE', 'drag', 'expect_place', 'expect_series', 'is_head',
-    'line', 'opened', 'scroll', 'series_list', 'show_series', 'thumbnail',
+    'CANVAS', 'PATIENCE', 'drag', 'expect_place', 'expect_series',
+    'has_pixels', 'is_head', 'line', 'opened', 'scroll', 'series_list',
+    'show_series', 'thumbnail',
     'view_button', 'wait_for_head']
 
 # What OHIF does before it shows an image takes its time on a busy machine
@@ -76,9 +77,15 @@ def is_head(viewer: Page, viewport: int = 0) -> bool:
         and len(set(inside)) > 10 and 20 < sum(inside) / len(inside) < 235)
 
 
-def wait_for_head(viewer: Page) -> None:
-    viewer.locator(CANVAS).first.wait_for()
-    assert wait_until(lambda: is_head(viewer), PATIENCE / 1000)
+def wait_for_head(viewer: Page, viewport: int = 0) -> None:
+    viewer.locator(CANVAS).nth(viewport).wait_for()
+    assert wait_until(lambda: is_head(viewer, viewport), PATIENCE / 1000)
+
+
+def has_pixels(viewer: Page) -> bool:
+    """Return whether the canvas shows an image of any kind."""
+    canvas = viewer.locator(CANVAS)
+    return canvas.count() > 0 and len(set(line(viewer))) > 20
 
 
 def _overlay(viewer: Page, corner: str, viewport: int) -> Locator:
