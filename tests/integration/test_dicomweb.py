@@ -4,8 +4,10 @@
 import io
 import os
 import re
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from .agent import Agent
 from .hospital import Hospital
 
 TIMEOUT = 60
+# Seconds after which a client is let go that sends nothing
+SILENCE = 5
 MIB = 2**20
 UID, SERIES, INSTANCE = '0020000D', '0020000E', '00080018'
 ROLES = list(viewing_inside.GROUPS)
@@ -128,6 +132,7 @@ class Site:
 @pytest.fixture(scope='module')
 def site(prepared_tryton) -> Iterator[Site]:
     tryton = prepared_tryton('sqlite', MODULE).copy('viewing')
+    tryton.sections[MODULE] = {'upload_timeout': f'{SILENCE}'}
     with Orthanc(plugins=['dicomweb']) as archive, Orthanc(
             plugins=['dicomweb']) as other, tryton.server() as server, (
             Agent(tryton)) as agent:
@@ -366,6 +371,37 @@ def test_a_measurement_that_is_not_stored(site):
         assert site.store(
             site.open(login), report).status_code == code
     assert len(site.archive.get('/instances')) == before
+
+
+def begin_to_store(site, browser, size):
+    "Return a connection that has sent the beginning of a file"
+    cookie = browser.cookies.get_dict()['health_orthanc_viewer']
+    path = site.root.partition(site.server.url)[2]
+    connection = socket.create_connection(
+        ('127.0.0.1', site.server.port), timeout=TIMEOUT)
+    connection.sendall((
+            f'POST {path}/studies HTTP/1.1\r\n'
+            f'Host: 127.0.0.1:{site.server.port}\r\n'
+            f'Cookie: health_orthanc_viewer={cookie}\r\n'
+            'Sec-Fetch-Site: same-origin\r\n'
+            'Content-Type: multipart/related; boundary=x\r\n'
+            f'Content-Length: {size}\r\n\r\n--x\r\n').encode())
+    connection.sendall(bytes(size // 2))
+    return connection
+
+
+def test_slow_clients_keep_nobody_waiting(site):
+    browser = site.open('doctor')
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(begin_to_store(site, browser, size))
+            for size in [2**10, 2**10, 2**10, 2**22]]
+        report = make_dataset(
+            'SR', StudyInstanceUID=site.uid('own'), PatientID='SAME')
+        assert site.store(browser, report).status_code == 200
+        # They are let go
+        for connection in slow:
+            assert b' 400 ' in connection.recv(2**12).splitlines()[0]
 
 
 def test_who_saw_it(site):
