@@ -49,6 +49,9 @@ def test_from_the_patient_to_the_image(physician, clinic, thumbnails):
     physician.expect_column("Modalities", "CT", "MR")
     for picture in physician.within('table.tree img.column-image').all():
         physician.expect_image(picture)
+    for description in ["CT of the head", "MR Head"]:
+        # Without scrolling
+        expect(view_button(physician, description)).to_be_in_viewport()
     with opened(physician, view_button(physician, "CT of the head")) as viewer:
         wait_for_head(viewer)
         assert re.fullmatch(
