@@ -70,7 +70,7 @@ def screen(folder: Path) -> Iterator[str]:
 
 def drive(
         client: Path, folder: Path, script: Path, arguments: Sequence[str],
-        timeout: float) -> str:
+        timeout: float, **variables: str) -> str:
     """Run the client with `script` in its process; return what that prints.
 
     Parameters
@@ -83,6 +83,8 @@ def drive(
         It is called with `arguments`.
     timeout
         In seconds.
+    variables
+        Of its environment.
     """
     with screen(folder) as display:
         environment = {
@@ -95,6 +97,7 @@ def drive(
             'NO_AT_BRIDGE': '1',
             'PATH': os.environ['PATH'],
             'PYTHONPATH': str(client),
+            **variables,
             }
         log = folder / 'client.log'
         process = Process(

@@ -33,6 +33,7 @@ def register():
         migration.note.UpgradeNote,
         audit.chain.AuditChain,
         audit.entry.AuditEntry,
+        audit.pending.PendingAuditEntry,
         audit.delivery.AuditEntry,
         audit.retention.AuditEntry,
         archive.database.Module,

@@ -26,6 +26,7 @@ from ..process import LOOPBACK, Process, free_port
 from ..sao import custom_files
 from ..testing import cache_folder
 from ..tryton import MODULE, PASSWORD, ROOT, Tryton, environment
+from ..viewer import fetch_archive
 from .files import install, substitute
 from .supervisor import Service, Supervisor
 from .units import Unit
@@ -35,7 +36,7 @@ __all__ = ['DATABASE', 'Site']
 DATABASE = 'health'
 # Bytes of memory: above those below which the page Health says that the
 # disk is short
-DISK = 1400 << 20
+DISK = 1500 << 20
 WORKLIST_USER = 'worklist'
 TIMEOUT = 120
 
@@ -131,6 +132,7 @@ class Site:
         install(self._etc, self._values(), {
                 'gnuhealth/orthanc/orthanc.json': {'"StableAge": 60':
                     '"StableAge": 5'}})
+        self._install_viewer()
         self._stack.enter_context(self.supervisor)
         self._start()
 
@@ -147,6 +149,18 @@ class Site:
         (self.folder / 'nginx').chmod(0o711)
         for path in custom_files():
             shutil.copy(path, self.folder / 'sao')
+
+    def _install_viewer(self) -> None:
+        """Install the viewer as an administrator does it."""
+        program = Path(sys.executable).with_name('health-orthanc-viewer')
+        done = subprocess.run(
+            [program, 'install', '--config',
+                self._etc / 'gnuhealth' / 'trytond.conf', '--archive',
+                fetch_archive(cache_folder())],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=TIMEOUT)
+        if done.returncode:
+            raise StartError(f"The viewer is not installed: {done.stderr}")
 
     def _mount_disk(self) -> None:
         disk = self.folder / 'var'

@@ -25,11 +25,13 @@ from ..process import StartError, wait_until
 from ..samples import Patient, make_series, make_study
 from ..tryton import PASSWORD
 from .site import DATABASE, WORKLIST_USER, Site
+from .viewing import fetch_frame
 
 __all__ = ['KILLED', 'Walk', 'WalkFailed']
 
 ADD_SERVER = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
 REVIEW = 'gnuhealth.imaging_orthanc.review'
+VIEW = 'gnuhealth.imaging_orthanc.view_images'
 DOWNLOAD = 'gnuhealth.imaging_orthanc.download_images'
 STUDY = 'gnuhealth.imaging_orthanc.study'
 SERVER = 'gnuhealth.orthanc.config'
@@ -98,11 +100,13 @@ class Walk:
         self._server: int | None = None
         self._order = None
         self._study_uid = ''
+        self._frames: set[bytes] = set()
 
     def run(self) -> None:
         for part in [
                 self.check_addresses, self.introduce, self.order,
-                self.acquire, self.review, self.download, self.upload]:
+                self.acquire, self.review, self.view, self.download,
+                self.upload]:
             start = time.monotonic()
             self._say(part.__doc__)
             part()
@@ -238,6 +242,7 @@ class Walk:
             'CT', Patient(person.name, None, person.birth_date, person.sex),
             series=1, instances=2, rows=16)
         self._study_uid = str(images[0].StudyInstanceUID)
+        self._frames = {bytes(image.PixelData) for image in images}
         _persist(lambda: self._send(images))
         self._strike('postgresql')
         _persist(lambda: self._site.connect(CLERK))
@@ -266,6 +271,19 @@ class Walk:
             'confirm', {
                 **wizard._context, 'active_model': STUDY,
                 'active_id': study.id, 'active_ids': [study.id]})
+
+    def view(self) -> None:
+        """View"""
+        frame = _persist(self._view)
+        _check(
+            frame in self._frames,
+            f"The viewer gets {len(frame)} bytes that are no image")
+
+    def _view(self) -> bytes:
+        study, = Model.get(STUDY).find(
+            [('study_instance_UID', '=', self._study_uid)])
+        url = Wizard(VIEW, [study]).actions[0]
+        return fetch_frame(self._site, url, self._study_uid)
 
     def download(self) -> None:
         """Download"""

@@ -16,6 +16,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction, inactive_records
 
 from ..common.locks import named_lock
+from ..common.rows import fetch_rows
 from ..common.transaction import end_reading, in_transaction, now
 from ..core.audit.messages import (
     Entry, Source, application_message, audit_message)
@@ -72,6 +73,8 @@ class AuditEntry(metaclass=PoolMeta):
     @classmethod
     def send(cls):
         "Send the entries that the repository has not got (scheduler)"
+        # What could not be appended when it was done
+        in_transaction(cls.append, [])
         if not is_delivered():
             return
         try:
@@ -121,6 +124,24 @@ class AuditEntry(metaclass=PoolMeta):
             users = {u.id: u for u in pool.get('res.user').browse(
                     list({r.user_id for r in rows} - {None}))}
         return cls._messages(rows, users)
+
+    @classmethod
+    def unsent_since(cls):
+        """Return since when the oldest entry waits for the repository.
+
+        Returns
+        -------
+        datetime or None
+            None if none waits, or no repository is configured.
+        """
+        if not is_delivered():
+            return None
+        Chain = Pool().get('gnuhealth.imaging_orthanc.audit.chain')
+        table = cls.__table__()
+        for at, in fetch_rows(table.select(
+                    table.at, where=table.number > Chain.sent(),
+                    order_by=table.number.asc, limit=1)):
+            return at
 
     @classmethod
     def _messages(cls, rows, users):

@@ -233,19 +233,21 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def append(cls, rows):
-        """Append rows to the chain.
+        """Append rows to the chain, after those that wait.
 
-        Only `audit/trail.py` calls it, in a short transaction of its own: it
-        holds the end of the chain, for which others wait.
+        It is called in a short transaction of its own: it holds the end of
+        the chain, for which others wait.
 
         Parameters
         ----------
         rows : list of dict
-            The values of the entries, all for the same columns.
+            The values in `RECORDED`.
         """
-        Chain = Pool().get('gnuhealth.imaging_orthanc.audit.chain')
+        pool = Pool()
+        Chain = pool.get('gnuhealth.imaging_orthanc.audit.chain')
+        Pending = pool.get('gnuhealth.imaging_orthanc.audit.pending')
         place = Chain.lock_end(cls._last)
-        rows = cls._without_recorded(rows)
+        rows = cls._without_recorded(Pending.take() + rows)
         if not rows:
             return
         puids = _puids({r['patient_id'] for r in rows} - {None})

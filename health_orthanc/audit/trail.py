@@ -88,8 +88,8 @@ def record_events(events):
     It is called within a transaction of the user, before images are handed
     out: they are not, if the event cannot be stored.  Usually the events are
     stored at once, in a transaction of their own.  What is done in a
-    transaction that has written is stored when that one is committed, and
-    dropped with it; a refusal is kept.
+    transaction that has written is stored as part of it, and dropped with it;
+    a refusal is kept.
 
     That somebody views a study is recorded once within a quarter of an hour.
 
@@ -102,10 +102,12 @@ def record_events(events):
         _thread.refusals = refusals_recorded() + 1
     rows = [row for row in rows if not _is_recorded(row)]
     if any(row['outcome'] != 'refused' for row in rows) and has_written():
-        joined = Transaction().join(_WithTransaction())
-        joined.rows += [r for r in rows if r['outcome'] != 'refused']
+        Pending = Pool().get('gnuhealth.imaging_orthanc.audit.pending')
+        Pending.store([r for r in rows if r['outcome'] != 'refused'])
+        Transaction().join(_AfterCommit())
         rows = [r for r in rows if r['outcome'] == 'refused']
-    _store(rows)
+    if rows:
+        _append(rows)
 
 
 def refusals_recorded():
@@ -155,46 +157,34 @@ def _is_recorded(row):
         Transaction().database.name, key) in _recorded
 
 
-class _WithTransaction:
-    "Store events when the current transaction is committed"
-
-    def __init__(self):
-        self.rows = []
+class _AfterCommit:
+    "Append the events that a transaction has stored when it is committed"
 
     def __eq__(self, other):
         # Each transaction has one
-        return isinstance(other, _WithTransaction)
+        return isinstance(other, _AfterCommit)
 
     __hash__ = None
 
     def tpc_begin(self, transaction):
-        "Do nothing: the events are not part of the transaction"
+        "Do nothing: the events are part of the transaction"
 
-    commit = tpc_vote = tpc_begin
+    commit = tpc_vote = tpc_abort = tpc_begin
 
     def tpc_finish(self, transaction):
-        "Store the events"
-        rows, self.rows = self.rows, []
+        "Append the events"
         try:
-            _store(rows)
+            _append([])
         except Exception as error:
-            # It is done, and other data managers must finish, too
-            log_unexpected(
-                logger, error, "Audit trail: not stored: %s", ', '.join(
-                    f"{r['action']} of study {r['study_id']} by user "
-                    f"{r['user_id']}" for r in rows))
-
-    def tpc_abort(self, transaction):
-        "Drop the events: what they say was not done"
-        self.rows = []
+            # They wait for the next event, or for the scheduler; and other
+            # data managers must finish, too
+            log_unexpected(logger, error, "Audit trail: events wait")
 
 
-def _store(rows):
-    if not rows:
-        return
+def _append(rows):
     blocking = _blocking_transaction()
     if blocking:
-        blocking.atexit(_store_later, Transaction().database.name, rows)
+        blocking.atexit(_append_later, Transaction().database.name, rows)
         return
     in_transaction(Pool().get('gnuhealth.imaging_orthanc.audit').append, rows)
     with _recorded_lock:
@@ -212,7 +202,7 @@ def _blocking_transaction():
                 return transaction
 
 
-def _store_later(database_name, rows):
+def _append_later(database_name, rows):
     # The current transaction has just been stopped
     with Transaction(new=True).start(database_name, 0, readonly=True):
-        _store(rows)
+        _append(rows)

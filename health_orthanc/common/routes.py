@@ -5,6 +5,7 @@
 import gzip
 import json
 import re
+from contextlib import contextmanager
 from functools import wraps
 from http import HTTPStatus
 
@@ -12,6 +13,7 @@ from werkzeug.exceptions import HTTPException, abort
 from werkzeug.wrappers import Response
 
 from trytond import backend
+from trytond.config import config
 from trytond.pool import Pool
 from trytond.protocols.wrappers import (
     Request, user_application, with_transaction)
@@ -24,8 +26,12 @@ from .client_session import session_key
 __all__ = [
     'answer_refusals', 'browser_language', 'check_plugin',
     'check_same_origin', 'is_active', 'is_database', 'json_response',
-    'known_database', 'our_route', 'remember_session']
+    'known_database', 'limit_silence', 'our_route', 'remember_session']
 
+# Seconds without a byte from the client
+_SILENCE = 120
+# Names under which HTTP servers give the socket of a request
+_SOCKETS = ['werkzeug.socket', 'gunicorn.socket']
 _OURS = re.compile('/[^/]+/orthanc/([^/]*)')
 
 
@@ -205,6 +211,31 @@ def browser_language(request, pool):
     codes = [
         lang.code for lang in Lang.search([('translatable', '=', True)])]
     return request.accept_languages.best_match(codes) or 'en'
+
+
+@contextmanager
+def limit_silence(request):
+    """End the request if its client sends nothing for long.
+
+    Other HTTP servers than trytond's own and gunicorn have a limit of their
+    own.
+
+    Parameters
+    ----------
+    request : Request
+    """
+    sockets = (request.environ.get(name) for name in _SOCKETS)
+    socket = next(filter(None, sockets), None)
+    if socket is None:
+        yield
+        return
+    former = socket.gettimeout()
+    socket.settimeout(config.getint(
+            'health_orthanc', 'upload_timeout', default=_SILENCE))
+    try:
+        yield
+    finally:
+        socket.settimeout(former)
 
 
 def json_response(

@@ -12,14 +12,13 @@ from werkzeug.exceptions import abort
 from werkzeug.wrappers import Response
 
 from trytond import security
-from trytond.config import config
 from trytond.model.exceptions import AccessError
 from trytond.protocols.wrappers import (
     set_max_request_size, with_pool, with_transaction)
 from trytond.transaction import Transaction, without_check_access
 from trytond.wsgi import app
 
-from ..common.routes import json_response, known_database
+from ..common.routes import json_response, known_database, limit_silence
 from ..core.dicom.archives import (
     Limits, is_archive, list_items, list_parts, shown_name)
 from ..core.dicom.file_header import HEAD_LIMIT, Unusable, read_header
@@ -38,10 +37,6 @@ DRAINED_SIZE = 2**26
 # The largest request without a file, and with beginnings of files, in bytes
 _SHORT_SIZE = 2**16
 HEADERS_SIZE = 2**24
-# Seconds without a byte from the client
-_TIMEOUT = 120
-# Names under which HTTP servers give the socket of a request
-_SOCKETS = ['werkzeug.socket', 'gunicorn.socket']
 # Seconds between two schedulings of a study during its upload
 SCHEDULE_PAUSE = 20
 _CHUNK = 2**18
@@ -76,7 +71,7 @@ def upload(request, pool):
         ``hopeless`` of each.
     """
     handle = _receive if request.headers.get('X-Transfer') else _forward
-    with _limited(request), _full_as_status():
+    with limit_silence(request), _full_as_status():
         found = handle(request, pool)
     # Without messages no transaction is needed for the language
     serialize = _serialize_translated if any(
@@ -128,24 +123,6 @@ def _full_as_status():
     except UploadFull:
         # werkzeug has no exception for it
         abort(Response(status=HTTPStatus.INSUFFICIENT_STORAGE))
-
-
-@contextmanager
-def _limited(request):
-    "End requests whose client sends nothing for long"
-    sockets = (request.environ.get(name) for name in _SOCKETS)
-    socket = next(filter(None, sockets), None)
-    if socket is None:
-        # The HTTP server has a limit of its own
-        yield
-        return
-    former = socket.gettimeout()
-    socket.settimeout(config.getint(
-            'health_orthanc', 'upload_timeout', default=_TIMEOUT))
-    try:
-        yield
-    finally:
-        socket.settimeout(former)
 
 
 @app.route('/<database_name>/orthanc/upload/transfer', methods={'POST'})
@@ -204,7 +181,7 @@ def read_headers(request, pool):
     """
     _check_access(request, pool)
     try:
-        with _limited(request):
+        with limit_silence(request):
             items = list_parts(io.BytesIO(request.get_data()))
     except Unusable:
         abort(HTTPStatus.BAD_REQUEST)

@@ -65,6 +65,8 @@ class Figures:
         When a task of any module was last taken from the queue.
     scheduler_run : datetime or None
         When the scheduler last ran.
+    oldest_audit : datetime or None
+        Since when the oldest entry of the audit trail waits to be sent.
     """
     moment: dt.datetime
     servers: list[ServerFigures] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Figures:
     oldest_task: dt.datetime | None = None
     worker_run: dt.datetime | None = None
     scheduler_run: dt.datetime | None = None
+    oldest_audit: dt.datetime | None = None
 
 
 @without_check_access
@@ -97,6 +100,8 @@ def collect_figures():
     figures.worker_run = _last_taken_task()
     figures.scheduler_run = pool.get(
         'gnuhealth.orthanc.operation').get_stamp('checked_at')
+    figures.oldest_audit = pool.get(
+        'gnuhealth.imaging_orthanc.audit').unsent_since()
     return figures
 
 

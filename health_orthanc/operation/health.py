@@ -79,7 +79,8 @@ class Operation(GuardedMixin, ModelSingleton, ModelSQL, ModelView):
 
     contact_time = _time(
         "Server Not Working", 'contact_time',
-        "Warn if a server has not worked for this time.")
+        "Warn if a server, or the audit repository, has not worked for this "
+        "time.")
     synchronization_time = _time(
         "No Synchronization", 'synchronization_time',
         "Warn if no synchronization of a server has succeeded for this time.")
@@ -284,6 +285,8 @@ def find_troubles(settings, figures):
     found = {}
     if _is_queue_late(settings, figures):
         found['queue', None] = figures.oldest_task
+    if _is_audit_late(settings, figures):
+        found['audit', None] = figures.oldest_audit
     for of_server in figures.servers:
         for kind, since in _find_server_troubles(
                 settings, of_server, figures.moment):
@@ -297,6 +300,13 @@ def _is_queue_late(settings, figures):
     return bool(
         figures.oldest_task and figures.oldest_task < before
         and (not figures.worker_run or figures.worker_run < before))
+
+
+def _is_audit_late(settings, figures):
+    "Return whether the audit repository has not worked for the set time"
+    return bool(
+        figures.oldest_audit
+        and figures.moment - figures.oldest_audit > settings.contact_time)
 
 
 def _find_server_troubles(settings, figures, moment):
@@ -340,6 +350,8 @@ def _summarize(settings, figures, space):
         yield gettext('health_orthanc.msg_warning_queue')
     elif not has_worker:
         yield gettext('health_orthanc.msg_health_no_worker')
+    if _is_audit_late(settings, figures):
+        yield gettext('health_orthanc.msg_warning_audit')
 
 
 def _addresses(text):

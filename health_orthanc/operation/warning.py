@@ -44,6 +44,7 @@ class OperationWarning(ReadonlyMixin, ModelSQL, ModelView):
             ('plugin', "Plugin Silent"),
             ('queue', "Tasks Waiting"),
             ('scheduler', "Scheduler Not Running"),
+            ('audit', "Audit Messages Waiting"),
             ], "Type", required=True, readonly=True, sort=False)
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", readonly=True,

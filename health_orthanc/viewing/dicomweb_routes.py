@@ -3,8 +3,11 @@
 """DICOMweb of the servers, under the rights of GNU Health (PS3.18)"""
 
 import logging
+import shutil
+import tempfile
 import threading
 import zlib
+from contextlib import contextmanager
 from functools import wraps
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -24,7 +27,7 @@ from ..common.diagnostics import log_unexpected
 from ..common.exceptions import describe
 from ..common.routes import (
     browser_language, check_same_origin, is_active, json_response,
-    known_database)
+    known_database, limit_silence)
 from ..core.dicomweb.annotation import AnnotationError, read_annotation
 from ..core.dicomweb.headers import (
     forwarded, request_headers, response_headers)
@@ -45,9 +48,13 @@ logger = logging.getLogger('trytond.modules.health_orthanc.viewing')
 
 hide_queries()
 
-# Bytes of what a viewer stores at once; it is held in memory
+# Bytes of what a viewer stores at once, and of them those that are kept in
+# memory while the others arrive
 _STORED_SIZE = 2**26
+_KEPT_SIZE = 2**20
 _storing = threading.BoundedSemaphore(2)
+# Seconds to wait for a place, and until the viewer may try again
+_PATIENCE = 10
 # Studies that are described in one request
 _DESCRIBED = 50
 _JSON = 'application/dicom+json'
@@ -91,7 +98,10 @@ def _in_words(func):
             log_unexpected(logger, error, "Request of a viewer")
             status, message = HTTPStatus.INTERNAL_SERVER_ERROR, _describe(
                 request, pool, error)
-        return json_response(request, {'message': message}, status)
+        response = json_response(request, {'message': message}, status)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers['Retry-After'] = str(_PATIENCE)
+        return response
     return wrapper
 
 
@@ -121,7 +131,7 @@ def dicom_web(request, pool, server, path):
     Response
         If it is refused or fails, JSON with a ``message``: 401 without a
         valid cookie, 403 for a study that the user may not see, 404 for what
-        there is not.
+        there is not, 503 while others store.
     """
     resource = parse_path(request.method, path)
     if resource is None:
@@ -289,10 +299,10 @@ def _store(request, pool, server, resource):
     check_same_origin(request)
     access = _authenticate(request, pool, server)
     _check_may_store(request, pool, access, resource)
-    with _storing:
+    with _received(request) as file, _place_to_store(request, pool):
         annotations = [
             read_annotation(part) for part in split_parts(
-                request.headers.get('Content-Type', ''), request.get_data())]
+                request.headers.get('Content-Type', ''), file.read())]
         _check_each_other(annotations)
         client, author, orthanc_ids = _check_annotations(
             request, pool, access, resource, annotations)
@@ -310,6 +320,27 @@ def _store(request, pool, server, resource):
         answer.close()
         raise
     return _respond(request, answer)
+
+
+@contextmanager
+def _received(request):
+    "Yield a file with the body, so that a slow client keeps nobody waiting"
+    with tempfile.SpooledTemporaryFile(_KEPT_SIZE) as file:
+        with limit_silence(request):
+            shutil.copyfileobj(request.stream, file)
+        file.seek(0)
+        yield file
+
+
+@contextmanager
+def _place_to_store(request, pool):
+    "Wait for one of few places: files are in memory while they are stored"
+    if not _storing.acquire(timeout=_PATIENCE):
+        _refuse(request, pool, HTTPStatus.SERVICE_UNAVAILABLE, 'busy')
+    try:
+        yield
+    finally:
+        _storing.release()
 
 
 @with_transaction(readonly=True)

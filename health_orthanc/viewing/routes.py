@@ -142,7 +142,7 @@ def open_session(request, pool):
     Returns
     -------
     Response
-        JSON with ``server``, ``studies`` and the ``address`` of the viewer;
+        JSON with what was opened and the ``address`` of the viewer;
         403 with a ``message`` if the ticket is not valid any more.
     """
     check_same_origin(request)
@@ -151,7 +151,8 @@ def open_session(request, pool):
         return json_response(
             request, {'message': message}, HTTPStatus.FORBIDDEN)
     opened['address'] = viewer_path(
-        pool.database_name, opened['server'], opened['studies'])
+        pool.database_name, opened['server'], opened['studies'],
+        opened['series'])
     response = json_response(request, opened)
     # Not one for other sites, nor for scripts; it ends with the browser, or
     # before that with the session of the client

@@ -61,6 +61,9 @@ class ViewerSession(ModelSQL):
     opened = fields.Text(
         "Opened Studies", required=True,
         help="Their ids as JSON, the last ones first.")
+    first_series = fields.Char(
+        "First Series", strip=False,
+        help="UID of the series that the viewer shows first.")
 
     @classmethod
     def __setup__(cls):
@@ -76,7 +79,7 @@ class ViewerSession(ModelSQL):
 
     @classmethod
     @without_check_access
-    def issue_ticket(cls, studies):
+    def issue_ticket(cls, studies, first_series=None):
         """Return a new ticket that opens studies in the viewer.
 
         The current user must have sent the request with the session of a
@@ -86,6 +89,8 @@ class ViewerSession(ModelSQL):
         ----------
         studies : list of Study
             All of one server.
+        first_series : Series, optional
+            What the viewer shows first; by default it chooses itself.
 
         Returns
         -------
@@ -112,6 +117,7 @@ class ViewerSession(ModelSQL):
                     'expires_at': now() + VALID,
                     'server': studies[0].server.id,
                     'opened': json.dumps([s.id for s in studies]),
+                    'first_series': first_series and first_series.series_UID,
                     }])
         record_events(study_events('token', studies, detail='viewer'))
         return ticket
@@ -131,8 +137,9 @@ class ViewerSession(ModelSQL):
         Returns
         -------
         tuple of str and dict, or None
-            Cookie, and the ``server`` (id) and ``studies`` (Study Instance
-            UIDs) to show. None if the ticket is not valid any more.
+            Cookie, and the ``server`` (id), ``studies`` (Study Instance
+            UIDs) and ``series`` (Series Instance UID of what is shown first,
+            or None). None if the ticket is not valid any more.
         """
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
         table = cls.__table__()
@@ -160,6 +167,7 @@ class ViewerSession(ModelSQL):
         return value, {
             'server': record.server.id,
             'studies': [s.study_instance_UID for s in studies],
+            'series': record.first_series,
             }
 
     @property
@@ -349,7 +357,7 @@ def cookie_path(database):
     return f"/{quote(database, safe='')}/orthanc/"
 
 
-def viewer_path(database, server, uids):
+def viewer_path(database, server, uids, series=None):
     """Return the path of the viewer with studies.
 
     Parameters
@@ -360,11 +368,16 @@ def viewer_path(database, server, uids):
         The id.
     uids : list of str
         Study Instance UIDs.
+    series : str, optional
+        Series Instance UID of what is shown first.
 
     Returns
     -------
     str
     """
-    return (
+    path = (
         f'{cookie_path(database)}viewer/{server}/viewer'
         f"?StudyInstanceUIDs={','.join(uids)}")
+    if series:
+        path += f"&initialSeriesInstanceUID={quote(series, safe='')}"
+    return path

@@ -17,12 +17,14 @@ from trytond.transaction import without_check_access
 
 from ..common.access import HiddenButtonsMixin
 from ..common.rows import fetch_rows
+from ..core.orthanc.images import WITHOUT_IMAGES
 from .ohif import is_installed
 from .rights import find_viewable
 
 __all__ = [
     'Patient', 'ProcedureStep', 'Series', 'Study', 'TestResult',
-    'choose_studies', 'find_with_images']
+    'ViewableMixin', 'choose_studies', 'find_first_series',
+    'find_with_images']
 
 WIZARD = 'health_orthanc.wizard_view_images'
 # Studies that are opened at once; the viewer lists the others of the patient
@@ -92,12 +94,81 @@ def find_with_images(ids):
     return found
 
 
+@without_check_access
+def find_first_series(study):
+    """Return the series of a study that stands for it.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    Series or None
+        The first one with images.
+    """
+    Series = Pool().get('gnuhealth.imaging_orthanc.study_series')
+    found = Series.search([
+            ('study', '=', study.id),
+            ('missing_since', '=', None),
+            ('instances_count', '>', 0),
+            ['OR',
+                ('modality', '=', None),
+                ('modality', 'not in', list(WITHOUT_IMAGES)),
+                ],
+            ], order=[('series_number', 'ASC'), ('id', 'ASC')], limit=1)
+    return found[0] if found else None
+
+
 def _hide_unless(field):
     return {'invisible': ~Eval(field, False), 'depends': [field]}
 
 
-class Study(metaclass=PoolMeta):
-    __name__ = 'gnuhealth.imaging_orthanc.study'
+class ViewableMixin:
+    "A record whose images the viewer opens"
+    __slots__ = ()
+
+    @classmethod
+    @without_check_access
+    def _with_images(cls, ids):
+        "Return of each record whether it has images that may be shown"
+        if not is_installed():
+            return dict.fromkeys(ids, False)
+        studies = {
+            r.id: {s.id for s in r.studies_to_view()}
+            for r in cls.browse(ids)}
+        found = find_with_images(set().union(*studies.values()))
+        return {id_: not found.isdisjoint(studies[id_]) for id_ in ids}
+
+    def studies_to_view(self):
+        """Return the studies that the viewer opens.
+
+        Returns
+        -------
+        list of Study
+        """
+        raise NotImplementedError
+
+    def series_to_view(self, studies):
+        """Return the series that the viewer shows first.
+
+        Parameters
+        ----------
+        studies : list of Study
+            Those that are opened.
+
+        Returns
+        -------
+        Series or None
+            None if the viewer is to choose. Of several studies it would show
+            the one whose answer comes first, not the newest.
+        """
+        return find_first_series(studies[0]) if len(studies) > 1 else None
+
+
+class _ViewMixin(ViewableMixin):
+    "A record of this module with images"
+    __slots__ = ()
 
     can_view_images = fields.Function(
         fields.Boolean("Images to View"), 'get_can_view_images')
@@ -108,84 +179,53 @@ class Study(metaclass=PoolMeta):
         cls._buttons['view_images'] = _hide_unless('can_view_images')
 
     @classmethod
-    def get_can_view_images(cls, studies, name):
-        found = find_with_images(map(int, studies)) if is_installed() else ()
-        return {s.id: s.id in found for s in studies}
+    def get_can_view_images(cls, records, name):
+        return cls._with_images([r.id for r in records])
 
     @classmethod
     @ModelView.button_action(WIZARD)
-    def view_images(cls, studies):
-        "Open the images of a study in the viewer"
+    def view_images(cls, records):
+        "Open the images of a record in the viewer"
         pass
 
+
+class Study(_ViewMixin, metaclass=PoolMeta):
+    __name__ = 'gnuhealth.imaging_orthanc.study'
+
     def studies_to_view(self):
-        "Return the studies that the viewer opens"
+        "Return the study"
         return [self]
 
 
-class Series(metaclass=PoolMeta):
+class Series(_ViewMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.study_series'
-
-    can_view_images = fields.Function(
-        fields.Boolean("Images to View"), 'get_can_view_images')
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons['view_images'] = _hide_unless('can_view_images')
 
     @classmethod
     def get_can_view_images(cls, series, name):
-        found = find_with_images(
-            {s.study.id for s in series}) if is_installed() else ()
+        found = super().get_can_view_images(series, name)
         return {
-            s.id: bool(s.study.id in found and s.instances_count
-                and not s.missing_since)
+            s.id: bool(
+                found[s.id] and s.instances_count and not s.missing_since)
             for s in series}
-
-    @classmethod
-    @ModelView.button_action(WIZARD)
-    def view_images(cls, series):
-        "Open the images of a series in the viewer"
-        pass
 
     def studies_to_view(self):
         "Return the study of the series"
         return [self.study]
 
+    def series_to_view(self, studies):
+        "Return the series itself"
+        return self
 
-class ProcedureStep(metaclass=PoolMeta):
+
+class ProcedureStep(_ViewMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.procedure.step'
-
-    can_view_images = fields.Function(
-        fields.Boolean("Images to View"), 'get_can_view_images')
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        cls._buttons['view_images'] = _hide_unless('can_view_images')
-
-    @classmethod
-    @without_check_access
-    def get_can_view_images(cls, steps, name):
-        steps = cls.browse(steps)
-        found = find_with_images({
-                s.study.id for s in steps if s.study}
-            ) if is_installed() else ()
-        return {s.id: bool(s.study and s.study.id in found) for s in steps}
-
-    @classmethod
-    @ModelView.button_action(WIZARD)
-    def view_images(cls, steps):
-        "Open the images of a step in the viewer"
-        pass
 
     def studies_to_view(self):
         "Return the study that completed the step"
         return [self.study] if self.study else []
 
 
-class _StudiesMixin(HiddenButtonsMixin):
+class _StudiesMixin(ViewableMixin, HiddenButtonsMixin):
     "A record of GNU Health with studies"
     __slots__ = ()
     _hidden_buttons = frozenset({'orthanc_view_images'})
@@ -202,13 +242,7 @@ class _StudiesMixin(HiddenButtonsMixin):
 
     @classmethod
     def get_orthanc_can_view_images(cls, records, name):
-        studies = {
-            r.id: {s.id for s in r.orthanc_studies} for r in records
-            } if is_installed() else {}
-        found = find_with_images(set().union(*studies.values()))
-        return {
-            r.id: not found.isdisjoint(studies.get(r.id, ()))
-            for r in records}
+        return cls._with_images([r.id for r in records])
 
     @classmethod
     @ModelView.button_action(WIZARD)

@@ -4,7 +4,7 @@
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import without_check_access
 
 from ..archive.audited import study_events
 from ..audit.trail import AuditEvent, record_events

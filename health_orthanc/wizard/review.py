@@ -11,7 +11,8 @@ from trytond.model import ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import without_check_access
-from trytond.wizard import Button, StateTransition, StateView, Wizard
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
 
 from ..common.access import RestrictedFormMixin, RestrictedWizardMixin
 from ..core.dicom.visible_text import visible_text
@@ -21,6 +22,7 @@ from ..linking.explanations import (
 from ..linking.history import LINK_STATUSES, is_held, serialize_comparisons
 from ..linking.link import evaluate
 from ..linking.review import assess_orders, assess_study
+from .view_images import open_viewer
 
 __all__ = [
     'Review', 'ReviewComparison', 'ReviewDone', 'ReviewReason', 'ReviewShow',
@@ -125,6 +127,7 @@ class ReviewShow(_ReviewFormMixin, ModelView):
         readonly=True)
     study = fields.Many2One(STUDY, "Study", readonly=True)
     studies = fields.One2Many(STUDY, None, "Images", readonly=True)
+    can_view_images = fields.Boolean("Images to View", readonly=True)
     stamp = fields.Char("Fingerprint", readonly=True)
     # State of the session between the pages
     queue = fields.Text("Queue", readonly=True)
@@ -344,6 +347,10 @@ class Review(RestrictedWizardMixin, Wizard):
     show = StateView(
         'gnuhealth.imaging_orthanc.review.show',
         'health_orthanc.review_show_view_form', [
+            # Clients disable those of studies in a dialog
+            Button(
+                "View", 'view', 'tryton-open', validate=False,
+                states={'invisible': ~Eval('can_view_images', False)}),
             Button("Close", 'end', 'tryton-close'),
             Button("Dismiss", 'ask_dismiss', 'tryton-clear', validate=False),
             Button("Unlink", 'ask_unlink', 'tryton-remove', validate=False),
@@ -352,6 +359,7 @@ class Review(RestrictedWizardMixin, Wizard):
                 "Confirm", 'confirm', 'tryton-ok', default=True,
                 states={'readonly': ~Bool(Eval('patient'))}),
             ])
+    view = StateAction('health_orthanc.url_view_images')
     confirm = StateTransition()
     ask_link = _reason_view("Link Anyway", 'link')
     link = StateTransition()
@@ -446,6 +454,7 @@ class Review(RestrictedWizardMixin, Wizard):
             'named': _named(decision),
             'study': study.id,
             'studies': [study.id],
+            'can_view_images': study.can_view_images,
             }
 
     def _current_choice(self, study):
@@ -466,6 +475,14 @@ class Review(RestrictedWizardMixin, Wizard):
         self.show.stamp = stamp
 
     # Actions
+
+    def do_view(self, action):
+        "Open the images of the study in the viewer"
+        return open_viewer(action, self._study), {}
+
+    def transition_view(self):
+        "Show the study again, with what is chosen"
+        return self._show()
 
     def _check_unchanged(self):
         """Return the study and the assessments of the choice, if unchanged.

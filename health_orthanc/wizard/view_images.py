@@ -18,7 +18,48 @@ from ..viewing.ohif import is_installed
 from ..viewing.timeline import get_tabs
 from ..viewing.viewable import choose_studies
 
-__all__ = ['AllImages', 'ViewImages']
+__all__ = ['AllImages', 'ViewImages', 'open_viewer']
+
+
+def open_viewer(action, record):
+    """Issue a ticket, and return the action that opens the viewer with it.
+
+    Parameters
+    ----------
+    action : dict
+        The values of ``url_view_images``.
+    record : ViewableMixin or None
+        None if it has been deleted.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    OrthancUserError
+        No viewer is installed, or there are no images.
+    AccessError
+        The user may not read the studies.
+    UnconfirmedStudyWarning
+        They may belong to somebody else.
+    QuarantineError
+    """
+    Session = Pool().get('gnuhealth.imaging_orthanc.viewer_session')
+    if not is_installed():
+        raise OrthancUserError(
+            gettext('health_orthanc.msg_viewer_not_installed'))
+    found = record.studies_to_view() if record else []
+    studies = choose_studies(found)
+    if not studies:
+        for study in found:
+            study.check_released()
+        raise OrthancUserError(gettext('health_orthanc.msg_viewing_nothing'))
+    ticket = Session.issue_ticket(studies, record.series_to_view(studies))
+    database = quote(Transaction().database.name, safe='')
+    # Browsers do not send the fragment, so that it is not logged
+    return {
+        **action, 'url': f'{http_host()}/{database}/orthanc/view#{ticket}'}
 
 
 class ViewImages(RestrictedWizardMixin, Wizard):
@@ -39,35 +80,8 @@ class ViewImages(RestrictedWizardMixin, Wizard):
     open_ = StateAction('health_orthanc.url_view_images')
 
     def do_open_(self, action):
-        """Issue a ticket, and open the page with it.
-
-        Raises
-        ------
-        OrthancUserError
-            No viewer is installed, or there are no images.
-        AccessError
-            The user may not read the studies.
-        UnconfirmedStudyWarning
-            They may belong to somebody else.
-        QuarantineError
-        """
-        Session = Pool().get('gnuhealth.imaging_orthanc.viewer_session')
-        if not is_installed():
-            raise OrthancUserError(
-                gettext('health_orthanc.msg_viewer_not_installed'))
-        found = self.record.studies_to_view()
-        studies = choose_studies(found)
-        if not studies:
-            for study in found:
-                study.check_released()
-            raise OrthancUserError(
-                gettext('health_orthanc.msg_viewing_nothing'))
-        database = quote(Transaction().database.name, safe='')
-        # Browsers do not send the fragment, so that it is not logged
-        action['url'] = (
-            f'{http_host()}/{database}/orthanc/view'
-            f'#{Session.issue_ticket(studies)}')
-        return action, {}
+        "Open the page with a ticket"
+        return open_viewer(action, self.record), {}
 
 
 class AllImages(RestrictedWizardMixin, Wizard):

@@ -3,29 +3,23 @@
 """From the patient's record to the image on the screen, with no other login.
 """
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from proteus import Model
 
+from devtools import hospital
 from devtools.process import wait_until
 
-from .clinic import EJEMPLO, MUSTER
+from .clinic import EJEMPLO, MUSTER, study_of
+from .viewer import (
+    CANVAS, PATIENCE, drag, expect_place, expect_series, has_pixels, is_head,
+    line, opened, scroll, series_list, thumbnail, view_button, wait_for_head)
 
-# What OHIF does before it shows an image takes its time on a busy machine
-PATIENCE = 90_000
-CANVAS = 'canvas.cornerstone-canvas'
+# Of whom the other tests say nothing
+PERSON = hospital.PATIENTS[2]
 LENGTH = re.compile(r'\d+\.\d+ mm')
-# The gray values of the image on a line through its middle, 0 to 255
-_LINE = '''canvas => {
-    const context = canvas.getContext('2d');
-    const {width, height} = canvas;
-    const pixels = context.getImageData(0, height >> 1, width, 1).data;
-    return [...Array(width).keys()].map(x => pixels[4 * x]);
-}'''
 
 
 def patient_of(person):
@@ -43,58 +37,6 @@ def thumbnails(clinic) -> None:
     assert wait_until(made, 60)
 
 
-@contextmanager
-def opened(client, button: Locator) -> Iterator[Page]:
-    """Press a button that opens the viewer, and yield its page.
-
-    An error of a script in it fails the test.
-    """
-    errors: list[str] = []
-    client.settle()
-    with client.page.context.expect_page() as found:
-        button.click()
-    viewer = found.value
-    viewer.set_default_timeout(PATIENCE)
-    viewer.on('pageerror', lambda error: errors.append(str(error)))
-    yield viewer
-    viewer.close()
-    assert not errors
-
-
-def line(viewer: Page) -> list[int]:
-    return viewer.locator(CANVAS).first.evaluate(_LINE)
-
-
-def is_head(viewer: Page) -> bool:
-    """Return whether the canvas shows the slice of a head.
-
-    From both sides: air, bone, then brain in many shades of gray.
-    """
-    if not viewer.locator(CANVAS).count():
-        return False
-    grays = line(viewer)
-    bright = [x for x, gray in enumerate(grays) if gray > 250]
-    if not bright:
-        return False
-    first, last = min(bright), max(bright)
-    third = (last - first) // 3
-    inside = grays[first + third:last - third]
-    return (
-        len(set(grays)) > 20
-        and max(grays[:first - 5], default=0) < 10
-        and max(grays[last + 5:], default=0) < 10
-        and len(set(inside)) > 10 and 20 < sum(inside) / len(inside) < 235)
-
-
-def wait_for_head(viewer: Page) -> None:
-    viewer.locator(CANVAS).first.wait_for()
-    assert wait_until(lambda: is_head(viewer), PATIENCE / 1000)
-
-
-def series_list(viewer: Page) -> Locator:
-    return viewer.locator('[data-cy="studyBrowser-panel"]')
-
-
 def open_studies(client, person) -> None:
     client.open_record(patient_of(person))
     client.field('age').wait_for()
@@ -102,28 +44,23 @@ def open_studies(client, person) -> None:
     client.settle()
 
 
-def view_button(client, description: str) -> Locator:
-    """Return the button in the row of a study."""
-    return client.within('table.tree tbody tr').filter(
-        has_text=description).locator('button').filter(has_text="View")
-
-
 def test_from_the_patient_to_the_image(physician, clinic, thumbnails):
     open_studies(physician, MUSTER)
     physician.expect_column("Modalities", "CT", "MR")
     for picture in physician.within('table.tree img.column-image').all():
         physician.expect_image(picture)
+    for description in ["CT of the head", "MR Head"]:
+        # Without scrolling
+        expect(view_button(physician, description)).to_be_in_viewport()
     with opened(physician, view_button(physician, "CT of the head")) as viewer:
         wait_for_head(viewer)
         assert re.fullmatch(
             r'.*/clinic/orthanc/viewer/\d+/viewer\?StudyInstanceUIDs=[\d.]+',
             viewer.url)
-        position = viewer.locator('[data-cy="viewport-overlay-bottom-right"]')
-        expect(position).to_contain_text('(1/3)')
+        expect_place(viewer, 1, 3)
         before = line(viewer)
-        viewer.locator(CANVAS).first.hover()
-        viewer.mouse.wheel(0, 100)
-        expect(position).to_contain_text('(2/3)')
+        scroll(viewer)
+        expect_place(viewer, 2, 3)
         assert wait_until(lambda: line(viewer) != before, PATIENCE / 1000)
         assert is_head(viewer)
         # The patient's earlier study, and nobody else's
@@ -145,11 +82,15 @@ def test_all_images(physician, clinic, thumbnails):
 
 @pytest.mark.release
 def test_all_of_a_patient_at_once(clerk, clinic, thumbnails):
+    """The newest study is shown, not the one that is read first."""
     open_studies(clerk, MUSTER)
     with opened(clerk, clerk.button("View Images")) as viewer:
         wait_for_head(viewer)
-        assert viewer.url.partition('=')[2].count(',') == 1
+        expect_series(viewer, "Head 1")
+        uids = re.search(r'StudyInstanceUIDs=([\d.,]+)', viewer.url)[1]
+        assert uids.count(',') == 1
         expect(series_list(viewer)).to_contain_text("MR Head")
+        expect_place(viewer, 1, 3)
 
 
 @pytest.mark.release
@@ -160,6 +101,44 @@ def test_from_a_series(clerk, clinic, thumbnails):
         clerk.expect_image(picture)
     with opened(clerk, view_button(clerk, "Head 2")) as viewer:
         wait_for_head(viewer)
+        expect_series(viewer, "Head 2")
+
+
+@pytest.mark.release
+def test_from_a_review(clerk, clinic):
+    """The dialog shows the same study again."""
+    clerk.menu("Health", "Medical Imaging", "Orthanc", "Review")
+    clerk.dialog().wait_for()
+    description = clerk.field('study_description')
+    expect(description).not_to_have_value('')
+    shown = description.input_value()
+    with opened(clerk, clerk.button("View")) as viewer:
+        # A still image of ultrasound, or whatever waits first
+        assert wait_until(lambda: has_pixels(viewer), PATIENCE / 1000)
+        expect(series_list(viewer)).to_contain_text(shown)
+    expect(description).to_have_value(shown)
+    clerk.press("Close")
+
+
+@pytest.mark.release
+def test_from_a_step_and_its_result(physician, clinic):
+    step = clinic.add_order(PERSON, 'CT-HEAD')
+    clinic.orthanc.upload(study_of(
+            'CT', PERSON.in_dicom(), 0, 9, series=1, instances=3,
+            AccessionNumber=step.request.accession_number,
+            StudyInstanceUID=step.request.merge_id))
+    clinic.synchronize()
+    step.reload()
+    assert step.state == 'completed'
+    physician.open_record(step)
+    with opened(physician, physician.button("View")) as viewer:
+        wait_for_head(viewer)
+        expect_place(viewer, 1, 3)
+    physician.open_record(step.study.imaging_test)
+    for button in ["View Images", "View"]:
+        with opened(physician, physician.button(button)) as viewer:
+            wait_for_head(viewer)
+            expect_place(viewer, 1, 3)
 
 
 @pytest.mark.release
@@ -177,15 +156,12 @@ def test_a_person_without_the_session(physician, clinic, browser):
 
 
 def measure(viewer: Page) -> None:
-    """Measure a length in the image."""
-    viewer.locator('[data-cy="MeasurementTools-split-button-primary"]').click()
-    box = viewer.locator(CANVAS).first.bounding_box()
-    for part in [0.45, 0.55]:
-        x, y = box['x'] + part * box['width'], box['y'] + part * box['height']
-        viewer.mouse.move(x, y)
-        viewer.mouse.click(x, y)
-        # The next click is another one, and no double click
-        viewer.wait_for_timeout(600)
+    """Measure a length in the image, and keep track of it."""
+    tool = viewer.locator('[data-cy="MeasurementTools-split-button-primary"]')
+    tool.click()
+    expect(tool).to_have_attribute('data-active', 'true')
+    # Two clicks may be taken for a double click
+    drag(viewer, [0.45, 0.55])
     viewer.get_by_role('button', name="Yes").click()
     expect(viewer.locator('body')).to_contain_text(LENGTH)
 
@@ -209,6 +185,5 @@ def test_a_measurement_is_kept(physician, clinic, thumbnails):
         wait_for_head(viewer)
         expect(series_list(viewer)).to_contain_text('S:3001')
         expect(viewer.locator('body')).not_to_contain_text(LENGTH)
-        series_list(viewer).locator('[data-cy*="thumbnail"]').filter(
-            has_text='S:3001').first.dblclick()
+        thumbnail(viewer, 'S:3001').dblclick()
         expect(viewer.locator('body')).to_contain_text(LENGTH)

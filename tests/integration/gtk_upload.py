@@ -9,68 +9,10 @@ that are in their folder.  It prints the rows of the last page as JSON.
 import json
 import os
 import sys
-import time
-import traceback
 
-import gi
-
-gi.require_version('Gtk', '3.0')
-from gi.repository import GLib, Gtk  # noqa: E402
+from gtk_person import Gtk, button, leave, press, use_client, widgets
 
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
-# Of each step, in seconds
-TIMEOUT = 60
-INTERVAL = 100
-
-
-def widgets(kind, parent=None):
-    "Return what is shown of a kind, below a widget or anywhere"
-    found, waiting = [], [parent] if parent else Gtk.Window.list_toplevels()
-    while waiting:
-        widget = waiting.pop(0)
-        if isinstance(widget, kind) and widget.get_mapped():
-            found.append(widget)
-        if isinstance(widget, Gtk.Container):
-            children = []
-            widget.forall(children.append)
-            waiting[:0] = children
-    return found
-
-
-def texts():
-    "Return all that can be read"
-    return [label.get_text() for label in widgets(Gtk.Label)]
-
-
-def button(label):
-    "Return the button with a label, if it can be pressed"
-    for widget in widgets(Gtk.Button):
-        if label in {
-                (widget.get_label() or '').replace('_', ''),
-                widget.get_tooltip_text()} and widget.is_sensitive():
-            return widget
-    return None
-
-
-def press(label):
-    def found():
-        widget = button(label)
-        if widget:
-            # Not from here: what it opens may have a loop of its own
-            GLib.idle_add(lambda: widget.clicked() and False)
-        return widget
-    return found
-
-
-def enter_password(password):
-    def found():
-        for entry in widgets(Gtk.Entry):
-            if not entry.get_visibility():
-                entry.set_text(password)
-                entry.activate()
-                return True
-        return False
-    return found
 
 
 def choose(files):
@@ -111,35 +53,6 @@ def cells(tree):
     return shown
 
 
-class Person:
-    "Goes through steps, each a function that is true when it is done"
-
-    def __init__(self, steps):
-        self.steps = steps
-        self.deadline = time.monotonic() + TIMEOUT
-
-    def act(self):
-        try:
-            if self.steps[0][1]():
-                del self.steps[0]
-                self.deadline = time.monotonic() + TIMEOUT
-                if not self.steps:
-                    return False
-            if time.monotonic() > self.deadline:
-                raise TimeoutError(f"{self.steps[0][0]}: {texts()}")
-        except Exception:
-            traceback.print_exc()
-            leave(1)
-        return True
-
-
-def leave(code):
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # The client asks before it ends
-    os._exit(code)
-
-
 def finish():
     "Print the list that has a column for the state, and leave"
     if button("Close"):
@@ -151,26 +64,13 @@ def finish():
 
 
 def main(host, database, login, password, *files):
-    from gnuhealth.config import CONFIG
-
-    sys.argv[1:] = [f'gnuhealth://{host}/{database}/wizard/{WIZARD}']
-    from gnuhealth import client
-    parse = CONFIG.parse
-
-    def parse_and_be():
-        parse()
-        CONFIG['login.login'] = login
-    CONFIG.parse = parse_and_be
-    person = Person([
-            ("password", enter_password(password)),
+    use_client(host, database, f'wizard/{WIZARD}', login, password, [
             ("select", press("Select...")),
             ("files", choose(files)),
             ("check", press("Check")),
             ("send", press("Upload")),
             ("end", finish),
             ])
-    GLib.timeout_add(INTERVAL, person.act)
-    client.main()
 
 
 if __name__ == '__main__':

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers get what the rights of GNU Health allow, from a real Orthanc."""
 import io
+import json
 import os
 import re
+import socket
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -14,8 +18,10 @@ import pytest
 import requests
 
 from trytond.modules.health_orthanc.core.dicomweb.multipart import join_parts
+from trytond.modules.health_orthanc.viewing.memory import REMEMBERED
 
 from devtools.orthanc import Orthanc, to_bytes
+from devtools.process import wait_until
 from devtools.samples import Patient, make_dataset, make_study
 from devtools.tryton import MODULE
 
@@ -24,6 +30,8 @@ from .agent import Agent
 from .hospital import Hospital
 
 TIMEOUT = 60
+# Seconds after which a client is let go that sends nothing
+SILENCE = 5
 MIB = 2**20
 UID, SERIES, INSTANCE = '0020000D', '0020000E', '00080018'
 ROLES = list(viewing_inside.GROUPS)
@@ -128,6 +136,7 @@ class Site:
 @pytest.fixture(scope='module')
 def site(prepared_tryton) -> Iterator[Site]:
     tryton = prepared_tryton('sqlite', MODULE).copy('viewing')
+    tryton.sections[MODULE] = {'upload_timeout': f'{SILENCE}'}
     with Orthanc(plugins=['dicomweb']) as archive, Orthanc(
             plugins=['dicomweb']) as other, tryton.server() as server, (
             Agent(tryton)) as agent:
@@ -148,8 +157,9 @@ def test_what_ohif_asks_for(site):
     "A CT with its metadata and frames, and the patient's earlier study"
     browser = site.open('doctor')
     uid, dataset = site.uid('own'), site.files['own'][0]
-    json = {'Accept': 'application/dicom+json', 'Accept-Encoding': 'gzip'}
-    study, = site.get(browser, 'studies', headers=json, params={
+    headers = {
+        'Accept': 'application/dicom+json', 'Accept-Encoding': 'gzip'}
+    study, = site.get(browser, 'studies', headers=headers, params={
             'limit': 101, 'offset': 0, 'fuzzymatching': 'false',
             'includefield': '00081030,00080060',
             'StudyInstanceUID': uid}).json()
@@ -158,17 +168,17 @@ def test_what_ohif_asks_for(site):
     # Its address is ours
     assert study['00081190']['Value'] == [f'{site.root}/studies/{uid}']
     patient = study['00100020']['Value'][0]
-    found = site.get(browser, 'studies', headers=json, params={
+    found = site.get(browser, 'studies', headers=headers, params={
             'limit': 101, 'offset': 0, '00100020': patient}).json()
     assert {s[UID]['Value'][0] for s in found} == {
         site.uid('own'), site.uid('earlier')}
     series = site.get(
-        browser, f'studies/{uid}/series', headers=json,
+        browser, f'studies/{uid}/series', headers=headers,
         params={'includefield': '0008103E'}).json()
     assert len(series) == 2
     answer = site.get(
         browser, f"studies/{uid}/series/{series[0][SERIES]['Value'][0]}"
-        '/metadata', headers=json)
+        '/metadata', headers=headers)
     assert len(answer.json()) == 2
     assert answer.headers['Content-Encoding'] == 'gzip'
     addresses = re.findall(r'https?://[^"\s]+', answer.text)
@@ -203,8 +213,11 @@ def test_whole_files_and_pictures(site):
 
 PATHS = [
     'studies/{uid}/series', 'studies/{uid}', 'studies/{uid}/metadata',
-    '{series}/metadata', '{series}/instances', '{file}', '{file}/metadata',
-    '{file}/frames/1', '{file}/rendered', '{file}/bulk/7fe00010']
+    'studies/{uid}/instances', '{series}', '{series}/metadata',
+    '{series}/instances', '{file}', '{file}/metadata', '{file}/frames/1',
+    '{file}/frames/1,1', '{file}/rendered', '{file}/frames/1/rendered',
+    '{file}/bulk/7fe00010', 'studies/{uid}/thumbnail', '{series}/thumbnail',
+    '{file}/thumbnail', '{file}/frames/1/thumbnail']
 
 
 def paths(site, name):
@@ -215,14 +228,37 @@ def paths(site, name):
             series=file.rpartition('/instances')[0]) for path in PATHS]
 
 
+def in_order(found):
+    return sorted(json.dumps(f, sort_keys=True) for f in found)
+
+
+def check_same(site, path, answer):
+    "Check that an answer is what Orthanc itself says"
+    url = f'{site.archive.url}/dicom-web'
+    own = site.archive.session.get(f'{url}/{path}', timeout=TIMEOUT)
+    assert answer.status_code == own.status_code, path
+    if own.status_code != 200:
+        # Some versions have no such thumbnails
+        assert 'message' in answer.json(), path
+    elif 'json' in own.headers['Content-Type']:
+        assert in_order(answer.json()) == in_order(json.loads(
+                own.text.replace(url, site.root))), path
+    elif 'multipart' in own.headers['Content-Type']:
+        assert sorted(parts(answer)) == sorted(parts(own)), path
+    else:
+        assert answer.content == own.content, path
+
+
 def check_rights(site, login, names, count):
     browser = site.open(login)
     for name in names:
         allowed = login in VISIBLE[name]
         for path in paths(site, name)[:count]:
             answer = site.get(browser, path)
-            assert answer.status_code == (200 if allowed else 403), path
-            if not allowed:
+            if allowed:
+                check_same(site, path, answer)
+            else:
+                assert answer.status_code == 403, path
                 assert answer.json().keys() == {'message'}
         answer = site.get(
             browser, 'studies', params={'StudyInstanceUID': site.uid(name)})
@@ -241,6 +277,88 @@ def test_rights_are_those_of_the_records(site, login):
 @pytest.mark.parametrize('login', ROLES)
 def test_rights_of_all_roles_and_routes(site, login):
     check_rights(site, login, STUDIES, len(PATHS))
+    browser = site.open(login)
+    for name in STUDIES:
+        report = make_dataset(
+            'SR', StudyInstanceUID=site.uid(name), PatientID='SAME')
+        for path in ['studies', f'studies/{site.uid(name)}']:
+            status = site.store(browser, report, path).status_code
+            # The second time it is there
+            assert status == (
+                403 if login not in VISIBLE[name]
+                else 200 if path == 'studies' else 409), (name, path)
+
+
+def take_away(site, why, login, name):
+    "Take a right away, by a server that the viewer does not use"
+    users = site.server.rpc().model.res.user
+    user = site.users[login]
+    if why in {'unlinked', 'dismissed'}:
+        site.call(viewing_inside.link, site.ids[name], None, why)
+    elif why == 'logged out':
+        site.call(viewing_inside.log_out, site.keys[login])
+    elif why != 'nothing':
+        users.write([user], {
+                'deactivated': {'active': False},
+                'without group': {
+                    'groups': [('remove', users.read(
+                                [user], ['groups'], {})[0]['groups'])]},
+                'new password': {'password': 'correct horse battery'},
+                }[why], {})
+
+
+@pytest.mark.release
+def test_a_right_that_is_taken_away_ends_in_an_open_viewer(site):
+    expected = {
+        'unlinked': ('earlier', 403), 'dismissed': ('stranger', 403),
+        'without group': ('own', 403), 'deactivated': ('own', 401),
+        'logged out': ('own', 401), 'new password': ('own', 401),
+        'nothing': ('own', 200)}
+    viewers = {}
+    for number, (why, (name, _)) in enumerate(expected.items()):
+        login = f'doctor{number}'
+        site.users[login] = site.call(
+            viewing_inside.make_user, login, 'health.group_health_doctor')
+        site.keys[login] = site.call(
+            viewing_inside.log_in, user=site.users[login])
+        viewers[why] = login, site.open(login, name)
+
+    def statuses():
+        return {
+            why: site.get(browser, f'{site.file(name)}/frames/1').status_code
+            for (why, (name, _)), (_, browser) in zip(
+                expected.items(), viewers.values())}
+    assert set(statuses().values()) == {200}
+    try:
+        for why, (name, _) in expected.items():
+            take_away(site, why, viewers[why][0], name)
+        assert wait_until(
+            lambda: statuses() == {
+                why: status for why, (_, status) in expected.items()},
+            REMEMBERED + TIMEOUT, 1)
+    finally:
+        site.link_studies()
+
+
+def test_a_cookie_in_another_database(site):
+    "One whose records have the same numbers"
+    tryton = site.server.tryton
+    browser = site.open('doctor')
+    other = tryton.sqlite_file.with_name('other.sqlite')
+    path = f'{site.file("own")}/frames/1'
+    assert site.get(browser, path).status_code == 200
+    source = sqlite3.connect(tryton.sqlite_file)
+    with closing(source), closing(sqlite3.connect(other)) as target:
+        source.backup(target)
+        target.execute(
+            'DELETE FROM gnuhealth_imaging_orthanc_viewer_session')
+        target.commit()
+    cookie = browser.cookies.get_dict()['health_orthanc_viewer']
+    answer = requests.get(
+        site.root.replace(f'/{tryton.name}/', '/other/') + f'/{path}',
+        headers={'Cookie': f'health_orthanc_viewer={cookie}'},
+        timeout=TIMEOUT)
+    assert answer.status_code == 401
 
 
 def test_a_study_that_awaits_confirmation(site):
@@ -366,6 +484,37 @@ def test_a_measurement_that_is_not_stored(site):
         assert site.store(
             site.open(login), report).status_code == code
     assert len(site.archive.get('/instances')) == before
+
+
+def begin_to_store(site, browser, size):
+    "Return a connection that has sent the beginning of a file"
+    cookie = browser.cookies.get_dict()['health_orthanc_viewer']
+    path = site.root.partition(site.server.url)[2]
+    connection = socket.create_connection(
+        ('127.0.0.1', site.server.port), timeout=TIMEOUT)
+    connection.sendall((
+            f'POST {path}/studies HTTP/1.1\r\n'
+            f'Host: 127.0.0.1:{site.server.port}\r\n'
+            f'Cookie: health_orthanc_viewer={cookie}\r\n'
+            'Sec-Fetch-Site: same-origin\r\n'
+            'Content-Type: multipart/related; boundary=x\r\n'
+            f'Content-Length: {size}\r\n\r\n--x\r\n').encode())
+    connection.sendall(bytes(size // 2))
+    return connection
+
+
+def test_slow_clients_keep_nobody_waiting(site):
+    browser = site.open('doctor')
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(begin_to_store(site, browser, size))
+            for size in [2**10, 2**10, 2**10, 2**22]]
+        report = make_dataset(
+            'SR', StudyInstanceUID=site.uid('own'), PatientID='SAME')
+        assert site.store(browser, report).status_code == 200
+        # They are let go
+        for connection in slow:
+            assert b' 400 ' in connection.recv(2**12).splitlines()[0]
 
 
 def test_who_saw_it(site):

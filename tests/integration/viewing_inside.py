@@ -42,6 +42,17 @@ def make_users():
     return {u.login: u.id for u in users}
 
 
+def make_user(login, name):
+    "Make a user with one group, and return its id"
+    user, = model('res.user').create([{
+                'name': f"User {login}", 'login': login,
+                'groups': [('add', [
+                            model('ir.model.data').get_id(*name.split('.')),
+                            ])],
+                }])
+    return user.id
+
+
 def log_in():
     "Return the key of a new session of the user"
     return model('ir.session').new()

@@ -17,9 +17,9 @@ from .tools import (
     record_id)
 
 __all__ = [
-    'AUDIT', 'AUDIT_CHAIN', 'AccessTestCase', 'CONFIGURATION', 'CORRECTION',
-    'DATABASE', 'DECISION',
-    'DELETION', 'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING',
+    'AUDIT', 'AUDIT_CHAIN', 'AUDIT_PENDING', 'AccessTestCase',
+    'CONFIGURATION', 'CORRECTION', 'DATABASE', 'DECISION', 'DELETION',
+    'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING',
     'METADATA', 'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PATIENT_KEY',
     'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
     'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WARNING',
@@ -27,6 +27,7 @@ __all__ = [
 
 AUDIT = 'gnuhealth.imaging_orthanc.audit'
 AUDIT_CHAIN = 'gnuhealth.imaging_orthanc.audit.chain'
+AUDIT_PENDING = 'gnuhealth.imaging_orthanc.audit.pending'
 DATABASE = 'gnuhealth.orthanc.database'
 RUN = 'gnuhealth.orthanc.synchronization'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'

@@ -11,11 +11,12 @@ from trytond.transaction import Transaction
 from trytond.wsgi import app
 
 from .access import (
-    AUDIT, AUDIT_CHAIN, CONFIGURATION, CORRECTION, DATABASE, DELETION,
-    DOWNLOAD, ENTRY, FAILURE, HEALTH_PATIENT, MATCHING, METADATA, NOTICE,
-    OPERATION, ORDERS, PATIENT_KEY, PLACEMENT, REPLACEMENT, REQUEST, RESULT,
-    RULE, RUN, STEP, STUDY_KEY, TEMPLATE, UPGRADE_NOTE, WARNING, WRONG_PATIENT,
-    AccessTestCase, granted, own_models, own_storages, own_wizards)
+    AUDIT, AUDIT_CHAIN, AUDIT_PENDING, CONFIGURATION, CORRECTION, DATABASE,
+    DELETION, DOWNLOAD, ENTRY, FAILURE, HEALTH_PATIENT, MATCHING, METADATA,
+    NOTICE, OPERATION, ORDERS, PATIENT_KEY, PLACEMENT, REPLACEMENT, REQUEST,
+    RESULT, RULE, RUN, STEP, STUDY_KEY, TEMPLATE, UPGRADE_NOTE, WARNING,
+    WRONG_PATIENT, AccessTestCase, granted, own_models, own_storages,
+    own_wizards)
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
     Refused, RpcError, RpcTestCase, Told)
@@ -204,7 +205,8 @@ class OutsidersTestCase(AccessTestCase):
     def test_search_keys_are_asked_for_by_nobody(self):
         for login in self.users:
             for model in [
-                    AUDIT_CHAIN, PATIENT_KEY, STUDY_KEY, DOWNLOAD]:
+                    AUDIT_CHAIN, AUDIT_PENDING, PATIENT_KEY, STUDY_KEY,
+                    DOWNLOAD]:
                 for method, arguments in [
                         ('read', [[1], ['key']]), ('search', [[]]),
                         ('search_read', [[]]), ('delete', [[1]]),

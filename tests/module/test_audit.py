@@ -13,7 +13,8 @@ from lxml import etree
 
 from trytond import backend
 from trytond.modules.health_orthanc.archive.audited import study_events
-from trytond.modules.health_orthanc.audit import delivery, retention, trail
+from trytond.modules.health_orthanc.audit import (
+    delivery, entry, retention, trail)
 from trytond.modules.health_orthanc.audit.trail import (
     AuditEvent, record_event, record_events)
 from trytond.modules.health_orthanc.common.exceptions import (
@@ -28,7 +29,8 @@ from scripts.health_orthanc_audit_check import main
 from tests.collector import Collector
 
 from .access import (
-    AUDIT, AUDIT_CHAIN, HEALTH_PATIENT, AccessTestCase, own_storages)
+    AUDIT, AUDIT_CHAIN, AUDIT_PENDING, HEALTH_PATIENT, AccessTestCase,
+    own_storages)
 from .tools import STUDY, Refused, configured
 
 LOGGER = 'trytond.modules.health_orthanc.audit'
@@ -124,6 +126,31 @@ class TrailTestCase(_TrailTestCase):
             record_event(AuditEvent('link'))
             transaction.rollback()
         self.assertEqual(len(self.entries()), 1)
+
+    def test_what_cannot_be_appended_waits(self):
+        "It was stored with what was done, and comes before the next event"
+        for appended_by in ['event', 'scheduler']:
+            seen = self.last()
+            with patch.object(
+                    entry.AuditEntry, 'append', side_effect=OSError), (
+                    self.assertLogs(LOGGER, 'ERROR')), self.transaction():
+                self.touch()
+                record_event(AuditEvent('link', detail='first'))
+            self.assertEqual(self.last(), seen)
+            if appended_by == 'event':
+                with self.transaction():
+                    record_event(AuditEvent('delete', detail='second'))
+            else:
+                with Transaction().start(self.db_name, 0):
+                    Pool().get(AUDIT).send()
+            found = self.entries(seen)
+            self.assertEqual(
+                [e['detail'] for e in found],
+                ['first', 'second'] if appended_by == 'event' else ['first'])
+            self.assertEqual(found[0]['address'], '192.0.2.7')
+            self.assertEqual(found[0]['user_id'], self.users['doctor'])
+            with self.transaction():
+                self.assertFalse(Pool().get(AUDIT_PENDING).search([]))
 
     def test_a_view_is_recorded_once_in_a_quarter_of_an_hour(self):
         for login, uid in [
@@ -425,6 +452,13 @@ class ChainTestCase(_TrailTestCase):
         self.assertEqual(log.output, [
                 f'ERROR:{LOGGER}:Audit repository not reached: '
                 'ConnectionRefusedError'])
+        with configured('audit_syslog', f'tcp://127.0.0.1:{port}'), (
+                self.transaction()):
+            Entry = Pool().get(AUDIT)
+            oldest, = Entry.search([], order=[('number', 'ASC')], limit=1)
+            self.assertEqual(Entry.unsent_since(), oldest.at)
+        with self.transaction():
+            self.assertIsNone(Entry.unsent_since())
         delivery._announced.clear()
         with Collector(port=port) as received, patch.object(
                 delivery, '_BATCH', 4):

@@ -4,6 +4,7 @@
 
 import json
 import re
+from contextlib import ExitStack
 from unittest.mock import patch
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -518,6 +519,19 @@ class DicomWebTestCase(AccessTestCase):
                 cookie, path, 'POST', data=body, content_type=content_type)
             self.assertEqual(response.status_code, 400)
             self.assertTrue(response.json['message'])
+
+    def test_few_store_at_a_time(self):
+        cookie = self.open('doctor')
+        with ExitStack() as places:
+            while dicomweb_routes._storing.acquire(blocking=False):
+                places.callback(dicomweb_routes._storing.release)
+            with patch.object(dicomweb_routes, '_PATIENCE', 0.1):
+                response = self.store(cookie, self.report())
+            self.assertEqual(response.status_code, 503)
+            self.assertTrue(response.headers['Retry-After'])
+            self.assertIn("few seconds", response.json['message'])
+            self.assertFalse(self.stored())
+        self.assertEqual(self.store(cookie, self.report()).status_code, 200)
 
     # Audit trail
 

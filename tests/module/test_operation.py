@@ -19,7 +19,8 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
-from .access import FAILURE, NOTIFICATION, OPERATION, WARNING, AccessTestCase
+from .access import (
+    AUDIT, FAILURE, NOTIFICATION, OPERATION, WARNING, AccessTestCase)
 from .test_access_attachments import statements
 from .tools import (
     SERVER, OrthancTestCase, Refused, configured, create_server, create_user)
@@ -342,6 +343,17 @@ class TroublesTestCase(OrthancTestCase):
         # One that moves may be long
         self.assertEqual(
             self.troubles(oldest_task=since, worker_run=now()), {})
+
+    @with_transaction()
+    def test_an_audit_repository_that_is_away(self):
+        since = now() - dt.timedelta(minutes=61)
+        self.assertEqual(
+            self.troubles(oldest_audit=since), {('audit', None): since})
+        self.assertEqual(
+            self.troubles(oldest_audit=now() - dt.timedelta(minutes=59)), {})
+        with patch.object(
+                Pool().get(AUDIT), 'unsent_since', return_value=since):
+            self.assertIn("audit repository", Pool().get(OPERATION)(1).summary)
 
     @with_transaction()
     def test_times_are_settings(self):

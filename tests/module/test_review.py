@@ -4,7 +4,9 @@
 
 import datetime as dt
 import json
+from unittest.mock import patch
 
+from trytond.exceptions import UserError
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder, PYSONEncoder
@@ -13,8 +15,8 @@ from trytond.transaction import Transaction
 
 from .tools import (
     PATIENT, STUDY, OrthancTestCase, create_order, create_orthanc_patient,
-    create_patient, create_series, create_server, create_study, match_study,
-    record_id)
+    create_patient, create_series, create_server, create_study,
+    installed_viewer, match_study, record_id)
 
 RULE = 'gnuhealth.imaging_orthanc.dismissal_rule'
 BIRTH = dt.date(1964, 8, 12)
@@ -352,6 +354,7 @@ class WizardTestCase(ReviewTestCase):
             data[name] = {**shown, **values}
         with Transaction().set_context(self._context):
             result = self._wizard.execute(self._session, data, state)
+        self._actions = result.get('actions')
         view = result['view']
         self._shown = view['state'], {
             name: value for name, value in {
@@ -395,6 +398,26 @@ class WizardTestCase(ReviewTestCase):
             self.assertIn(line, shown['message'])
         self.assertEqual(
             unlinked.__class__(unlinked.id).decision_reason, "For teaching")
+
+    @with_transaction()
+    def test_view_keeps_what_is_chosen(self):
+        study, other = self.suggested(self.patient()), self.patient()
+        _, shown = self.start()
+        self.assertFalse(shown['can_view_images'])
+        Session = Pool().get('gnuhealth.imaging_orthanc.viewer_session')
+        with installed_viewer(), patch.object(
+                Session, 'issue_ticket', return_value='TICKET') as issue:
+            _, shown = self.start()
+            self.assertTrue(shown['can_view_images'])
+            _, shown = self.press('view', patient=other.id)
+            (action, _), = self._actions
+            self.assertTrue(action['url'].endswith('/orthanc/view#TICKET'))
+            issue.assert_called_once_with([study], None)
+            self.assertEqual(shown['study'], study.id)
+            self.assertEqual(shown['patient'], other.id)
+            Pool().get(STUDY).delete([study])
+            with self.assertRaisesRegex(UserError, "no images"):
+                self.press('view')
 
     @with_transaction()
     def test_nothing_waits(self):

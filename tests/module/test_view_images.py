@@ -78,8 +78,8 @@ class ViewImagesTestCase(AccessTestCase):
         (action, _), = result['actions']
         return action
 
-    def opened(self, login, model, id_):
-        "Return the studies that View opens"
+    def opened(self, login, model, id_, what='studies'):
+        "Return the studies that View opens, or the series that comes first"
         url = self.run_wizard(login, VIEW, model, id_)['url']
         address, _, ticket = url.partition('#')
         self.assertTrue(
@@ -88,7 +88,7 @@ class ViewImagesTestCase(AccessTestCase):
         with Transaction().start(self.db_name, 0):
             Session = Pool().get('gnuhealth.imaging_orthanc.viewer_session')
             _, found = Session.open_ticket(ticket)
-        return found['studies']
+        return found[what]
 
     def test_what_it_opens(self):
         one = [self.uid]
@@ -105,6 +105,34 @@ class ViewImagesTestCase(AccessTestCase):
                         self.assertEqual(
                             self.opened(login, model, record.id),
                             expected[model])
+
+    def test_what_it_shows_first(self):
+        with Transaction().start(self.db_name, 0) as transaction:
+            Series = Pool().get(SERIES)
+            Series.write([Series(self.series.id)], {'series_number': '9'})
+            # They come before it, but have no images
+            create_series(self.study, modality='SR', series_number='1')
+            create_series(self.study, series_number='2', instances_count=0)
+            create_series(
+                self.study, series_number='3',
+                missing_since=dt.datetime(2026, 3, 4))
+            second = create_series(self.study, series_number='10')
+            first_uid = Series(self.series.id).series_UID
+            second_uid = second.series_UID
+            transaction.commit()
+        with installed_viewer():
+            for model, record, expected in [
+                    (SERIES, second, second_uid),
+                    (SERIES, self.series, first_uid),
+                    # Of several studies, not the one that is read first
+                    (HEALTH_PATIENT, self.patient, first_uid),
+                    # The viewer knows its first series
+                    (STUDY, self.study, None), (STEP, self.step, None),
+                    (RESULT, self.result, None)]:
+                with self.subTest(model=model):
+                    self.assertEqual(
+                        self.opened('doctor', model, record.id, 'series'),
+                        expected)
 
     def test_who_may_open_it(self):
         with installed_viewer():

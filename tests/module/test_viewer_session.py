@@ -79,7 +79,8 @@ class ViewerSessionTestCase(AccessTestCase):
                 cookie, opened = self.call('open_ticket', ticket)
                 self.assertEqual(opened, {
                         'server': self.server.id,
-                        'studies': [self.uid]})
+                        'studies': [self.uid],
+                        'series': None})
                 self.assertEqual(
                     self.call('check', cookie), self.users[login])
                 self.assertIsNone(self.call('open_ticket', ticket))

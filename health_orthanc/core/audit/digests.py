@@ -13,12 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ['Break', 'CHAINED', 'Link', 'find_break', 'row_digest']
+__all__ = [
+    'Break', 'CHAINED', 'Link', 'RECORDED', 'find_break', 'row_digest']
 
 # The columns of a row that its digest covers; the order is part of it
 CHAINED = (
     'number', 'at', 'user_id', 'action', 'outcome', 'patient_id', 'puid',
     'study_id', 'study_uid', 'server_id', 'address', 'detail')
+# Those of them that are known before the row has its place
+RECORDED = tuple(
+    name for name in CHAINED if name not in {'number', 'puid'})
 
 
 @dataclass(frozen=True)
