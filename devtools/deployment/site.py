@@ -22,7 +22,7 @@ from .. import orthanc_releases
 from ..certificates import Authority
 from ..nginx import basic, find_nginx, main_configuration
 from ..postgresql import PostgreSQL
-from ..process import LOOPBACK, Process, free_port
+from ..process import LOOPBACK, Process, StartError, free_port
 from ..sao import custom_files
 from ..testing import cache_folder
 from ..tryton import MODULE, PASSWORD, ROOT, Tryton, environment
