@@ -187,6 +187,15 @@ def site(prepared_tryton) -> Iterator[Site]:
     tryton.drop()
 
 
+def test_orthanc_itself_refuses_tokens():
+    "Unless its own authentication is off, as the documentation says"
+    with Orthanc() as archive:
+        answer = requests.get(
+            f'{archive.url}/studies', timeout=TIMEOUT,
+            headers={'Authorization': 'Bearer x'})
+        assert answer.status_code == 401
+
+
 def test_a_token_opens_its_study(site):
     client = site.client('doctor')
     token = site.token(client, 'own')

@@ -4,11 +4,13 @@
 
 import datetime as dt
 import json
+from types import SimpleNamespace
 from urllib.parse import quote
 
 from trytond.model.exceptions import AccessError
 from trytond.modules.health_orthanc.common.exceptions import (
     OrthancUserError, QuarantineError, UnconfirmedStudyWarning)
+from trytond.modules.health_orthanc.exchange import attachment
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 
@@ -160,6 +162,17 @@ class OpenTestCase(TokenTestCase):
         Server.write([server], {'viewers': [('add', [explorer.id])]})
         self.assertIn(explorer, Viewer.offered(server, 'study'))
         self.assertFalse(explorer.opens_by_token(server))
+
+    @with_transaction()
+    def test_no_address_that_needs_one_is_attached(self):
+        "It would open nothing when somebody reads it"
+        study = Pool().get(STUDY)(self.study.id)
+        instance = SimpleNamespace(number=1, image_position_patient='')
+        self.assertNotIn(
+            'http', attachment._key_description(study, instance))
+        study.server.__class__.write(
+            [study.server], {'authorization_digest': None})
+        self.assertIn('http', attachment._key_description(study, instance))
 
     @with_transaction()
     def test_without_plugin_or_key_nothing_changes(self):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the authorization plugin asks, and what people show Orthanc."""
+"""What the authorization plugin asks, and what somebody has shown to it."""
 import base64
 import datetime as dt
 

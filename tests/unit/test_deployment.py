@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The files of `deploy/` can be read, and fit each other and the programs."""
+import ast
 import configparser
 import json
 import re
@@ -207,6 +208,31 @@ def test_one_way_of_worklists():
     rest = _json(DEPLOY / 'worklists-rest/worklists.json')['Worklists']
     # With both, Orthanc does not start
     assert rest['SaveInOrthancDatabase'] and 'Database' not in rest
+
+
+def test_what_the_authorization_plugin_gets():
+    """What the wizard of the module shows."""
+    section = _json(DEPLOY / 'authorization/authorization.json')[
+        'Authorization']
+    name = read_environment(ETC / 'gnuhealth/trytond.env')[
+        'TRYTOND_DATABASE_NAMES']
+    assert section['WebServiceRootUrl'].endswith(
+        f'/{name}/orthanc/authorization')
+    source = ast.parse((
+            ROOT / 'health_orthanc/wizard/connect_authorization.py'
+            ).read_text())
+    keys = next(
+        [ast.literal_eval(key) for key in node.keys]
+        for node in ast.walk(source) if isinstance(node, ast.Dict)
+        and len(node.keys) > 1)
+    assert list(section) == keys
+    # Only the module may do more than tokens allow
+    assert [p for p in section['Permissions'] if p[2] != 'all'] == [
+        ['post', '^/auth/tokens/decode$', '']]
+    options = {
+        option for path in (ETC / 'gnuhealth/orthanc').glob('*.json')
+        for option in _json(path)}
+    assert 'Authorization' not in options
 
 
 def test_a_worker_for_all_queues():
