@@ -18,7 +18,7 @@ from pathlib import Path
 import requests
 from cryptography.fernet import Fernet
 
-from .. import orthanc_releases
+from .. import orthanc_releases, viewer
 from ..certificates import Authority
 from ..nginx import basic, find_nginx, main_configuration
 from ..postgresql import PostgreSQL
@@ -116,6 +116,13 @@ class Site:
         return self.folder / 'var' / 'orthanc'
 
     @property
+    def images_by_nginx(self) -> bool:
+        """Whether nginx has just asked whose images it may send."""
+        return any(
+            path.is_file() and path.stat().st_size
+            for path in (self.folder / 'nginx' / 'images').rglob('*'))
+
+    @property
     def _etc(self) -> Path:
         return self.folder / 'etc'
 
@@ -147,6 +154,9 @@ class Site:
         (self.folder / 'nginx').chmod(0o711)
         for path in custom_files():
             shutil.copy(path, self.folder / 'sao')
+
+        (self.folder / 'var' / 'gnuhealth' / 'viewer').symlink_to(
+            viewer.assemble(cache_folder()))
 
     def _mount_disk(self) -> None:
         disk = self.folder / 'var'
