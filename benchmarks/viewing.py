@@ -227,7 +227,9 @@ def open_site(instances: int, rows: int) -> Iterator[Site]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgresql = stack.enter_context(PostgreSQL())
-        orthanc = stack.enter_context(Orthanc(plugins=['dicomweb']))
+        # Metadata are kept of what is stable
+        orthanc = stack.enter_context(Orthanc(
+                plugins=['dicomweb'], configuration={'StableAge': 1}))
         tryton = Tryton(folder, postgresql=postgresql, sections={
                 'web': {'num_proxies': '1'},
                 MODULE: {'nginx_locations': f'{orthanc.url} {LOCATION}'}})
