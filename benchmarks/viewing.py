@@ -29,6 +29,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from devtools.gunicorn import Gunicorn, group_pids
 from devtools.nginx import LOCATION, Nginx
@@ -68,6 +70,10 @@ class Viewer:
         self._root = root
         self._session = requests.Session()
         self._session.trust_env = False
+        # Orthanc closes connections of which it has not heard for a second
+        self._session.mount('http://', HTTPAdapter(
+                pool_maxsize=AT_ONCE, max_retries=Retry(
+                    connect=0, read=2, status=0, redirect=0, other=0)))
         log_in(self._session)
 
     def fetch(self, uid: str) -> dict[str, float]:
@@ -221,7 +227,9 @@ def open_site(instances: int, rows: int) -> Iterator[Site]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgresql = stack.enter_context(PostgreSQL())
-        orthanc = stack.enter_context(Orthanc(plugins=['dicomweb']))
+        # Metadata are kept of what is stable
+        orthanc = stack.enter_context(Orthanc(
+                plugins=['dicomweb'], configuration={'StableAge': 1}))
         tryton = Tryton(folder, postgresql=postgresql, sections={
                 'web': {'num_proxies': '1'},
                 MODULE: {'nginx_locations': f'{orthanc.url} {LOCATION}'}})

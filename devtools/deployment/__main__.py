@@ -68,6 +68,7 @@ def _walk(walk: Walk, result: dict[str, object]) -> None:
         result['seconds'] = walk.seconds
         result['killed'] = walk.killed
         result['uploaded'] = walk.uploaded
+        result['viewed'] = walk.viewed
 
 
 def _look_at_troubles(

@@ -117,6 +117,13 @@ class Site:
         return self.folder / 'var' / 'orthanc'
 
     @property
+    def images_by_nginx(self) -> bool:
+        """Whether nginx has just asked whose images it may send."""
+        return any(
+            path.is_file() and path.stat().st_size
+            for path in (self.folder / 'nginx' / 'images').rglob('*'))
+
+    @property
     def _etc(self) -> Path:
         return self.folder / 'etc'
 

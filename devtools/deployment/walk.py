@@ -8,7 +8,7 @@ import json
 import time
 import xmlrpc.client
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from proteus import Model, Wizard
 
 from .. import hospital
 from ..dicom import FindFailed, StoreFailed, find_worklist, send_images
+from ..nginx import LOCATION
 from ..orthanc import to_bytes
 from ..process import StartError, wait_until
 from ..samples import Patient, make_series, make_study
@@ -43,6 +44,8 @@ KILLED = ['trytond', 'orthanc', 'worker', 'postgresql', 'nginx']
 LIMIT = 420
 TIMEOUT = 120
 # Studies that are sent have a size at which it matters how they are passed on
+FRAME = {'Accept': (
+    'multipart/related; type=application/octet-stream; transfer-syntax=*')}
 UPLOADED = {'series': 2, 'instances': 40, 'rows': 512}
 
 Value = TypeVar('Value')
@@ -88,6 +91,8 @@ class Walk:
     uploaded
         How much was uploaded in one request, by how much memory a process of
         trytond has grown for it, and how much it had held before.
+    viewed
+        How many frames were seen, and how long that took.
     """
 
     def __init__(self, site: Site, kill: bool, say: Callable[[str], None]):
@@ -97,6 +102,7 @@ class Walk:
         self.seconds: dict[str, float] = {}
         self.killed: list[str] = []
         self.uploaded: dict[str, int] = {}
+        self.viewed: dict[str, float] = {}
         self._server: int | None = None
         self._order = None
         self._study_uid = ''
@@ -106,7 +112,7 @@ class Walk:
         for part in [
                 self.check_addresses, self.introduce, self.order,
                 self.acquire, self.review, self.view, self.download,
-                self.upload]:
+                self.upload, self.view_uploaded]:
             start = time.monotonic()
             self._say(part.__doc__)
             part()
@@ -142,12 +148,13 @@ class Walk:
             custom = session.get(site.url + '/custom.js', timeout=TIMEOUT)
             _check('binary_dicom' in custom.text, "custom.js is not served")
 
-    def _raw_status(self, path: str) -> int:
+    def _raw_status(self, path: str, cookie: str = '') -> int:
         connection = http.client.HTTPSConnection(
             'localhost', urlsplit(self._site.url).port, timeout=TIMEOUT,
             context=self._site.tls)
         try:
-            connection.request('GET', path)
+            connection.request(
+                'GET', path, headers={'Cookie': cookie} if cookie else {})
             return connection.getresponse().status
         finally:
             connection.close()
@@ -344,3 +351,70 @@ class Walk:
         if answer.status_code != 200:
             raise StartError(f"Upload: {answer.status_code} {answer.text}")
         return [file['state'] for file in answer.json()['files']]
+
+    def view_uploaded(self) -> None:
+        """View what was uploaded"""
+        with self._site.session() as session:
+            root = _persist(lambda: self._open_viewer(session))
+            frames = list(self._frames(session, root))
+            start = time.monotonic()
+            for frame in frames:
+                answer = session.get(frame, headers=FRAME, timeout=TIMEOUT)
+                _check(
+                    answer.status_code == 200
+                    and len(answer.content) > UPLOADED['rows'] ** 2,
+                    f"An image: {answer.status_code} {answer.text[:200]}")
+            self.viewed = {
+                'frames': len(frames),
+                'seconds': round(time.monotonic() - start, 1)}
+            _check(len(frames) == UPLOADED['series'] * UPLOADED['instances'],
+                f"{len(frames)} images are there to see")
+            _check(self._site.images_by_nginx, "nginx has sent no image")
+            self._look_for_ways_around(session, root, frames[0])
+
+    def _open_viewer(self, session: requests.Session) -> str:
+        """Log in as the viewer, and return the root of DICOMweb."""
+        study, = Model.get(STUDY).find(
+            [('study_instance_UID', '=', self._study_uid)])
+        wizard = Wizard(VIEW, [study])
+        url, ticket = wizard.actions[0].split('#')
+        answer = session.post(
+            url.removesuffix('view') + 'viewer-session', data=ticket,
+            headers={'Sec-Fetch-Site': 'same-origin'}, timeout=TIMEOUT)
+        answer.raise_for_status()
+        return (
+            f'{self._site.url}/{DATABASE}/orthanc/dicomweb/'
+            f"{answer.json()['server']}/dicom-web")
+
+    def _frames(
+            self, session: requests.Session, root: str) -> Iterator[str]:
+        study = f'{root}/studies/{self._study_uid}'
+        for series in session.get(f'{study}/series', timeout=TIMEOUT).json():
+            path = f"{study}/series/{series['0020000E']['Value'][0]}"
+            for instance in session.get(
+                    f'{path}/metadata', timeout=TIMEOUT).json():
+                uid = instance['00080018']['Value'][0]
+                yield f'{path}/instances/{uid}/frames/1'
+
+    def _look_for_ways_around(
+            self, session: requests.Session, root: str, frame: str) -> None:
+        """Check that nothing but these images is there."""
+        cookie = '; '.join(f'{c.name}={c.value}' for c in session.cookies)
+        path = frame.removeprefix(root)
+        for start in [
+                LOCATION, '/%5forthanc/main', f'/{LOCATION}',
+                f'/x/..{LOCATION}', f'/x/%2e%2e{LOCATION}']:
+            for end in [path, '/system', '/']:
+                status = self._raw_status(start + end, cookie)
+                _check(status == 404, f"{start + end}: {status}")
+        start = root.removeprefix(self._site.url)
+        for end in [
+                '/studies/..%2f..%2fsystem', '/studies/%2e%2e/%2e%2e/system',
+                '//system', f'{path}/../../../../../../../../../system',
+                path.replace(self._study_uid, f'{self._study_uid}.1')]:
+            status = self._raw_status(start + end, cookie)
+            _check(
+                status in {308, 400, 403, 404, 405}, f"{end}: {status}")
+        _check(
+            self._raw_status(start + path) == 401,
+            "An image is there for everybody")

@@ -36,6 +36,7 @@ from ..core.dicomweb.query import QueryError, parse_query, parse_study_search
 from ..core.dicomweb.resource_path import PIXELS, parse_path
 from ..core.orthanc.errors import NotFound, OrthancError, ServerFault
 from ..core.secrets import SecretUnavailable
+from .memory import metadata
 from .nginx_routes import (
     answer_for_study, asks_for_study, find_location, hand_over)
 from .rights import in_name_of
@@ -57,6 +58,8 @@ _storing = threading.BoundedSemaphore(2)
 _PATIENCE = 10
 # Studies that are described in one request
 _DESCRIBED = 50
+# Bytes of the metadata of a series, compressed, that are kept
+_KEPT_SIZE = 2**21
 _JSON = 'application/dicom+json'
 _HEADERS = {
     'Cache-Control': 'private, no-store',
@@ -155,8 +158,47 @@ def _pass_on(request, pool, server, resource):
     location = find_location(request, client, resource)
     if location and 'Forwarded' in headers:
         return hand_over(location, resource, query, headers['Forwarded'])
+    if resource.kind == 'metadata' and resource.series and not (
+            resource.instance):
+        return _describe_series(
+            request, (pool.database_name, server), resource, query, client,
+            headers)
     return _respond(request, client.dicom_web(
             'GET', resource.path, query=query, headers=headers))
+
+
+def _describe_series(request, place, resource, query, client, headers):
+    """Return metadata, which are kept as long as the series does not change.
+
+    All that they depend on is in their key; who may see them was checked.
+    """
+    state = client.series_state(resource.series) if (
+        request.accept_encodings['gzip']) else None
+    key = (
+        *place, client.url, resource.path, query, headers['Accept'],
+        headers.get('Forwarded'))
+    kept_state, body, type_ = metadata.get(key) or (None, None, None)
+    if state and state == kept_state:
+        return Response(body, content_type=type_, headers={
+                **_HEADERS, 'Content-Encoding': 'gzip'})
+    response = _respond(request, client.dicom_web(
+            'GET', resource.path, query=query, headers=headers))
+    if state and response.headers.get('Content-Encoding') == 'gzip':
+        response.response = ClosingIterator(_keep(
+                response.response, key, state, response.content_type),
+            response.response.close)
+    return response
+
+
+def _keep(pieces, key, state, type_):
+    "Yield the pieces, and keep them once all are there"
+    body = bytearray()
+    for piece in pieces:
+        if len(body) <= _KEPT_SIZE:
+            body += piece
+        yield piece
+    if len(body) <= _KEPT_SIZE:
+        metadata.set(key, (state, bytes(body), type_))
 
 
 def _get_access(request, pool, server):

@@ -11,27 +11,33 @@ import time
 
 from cachetools import TTLCache
 
-__all__ = ['Memory', 'clients', 'grants', 'views']
+__all__ = ['Memory', 'clients', 'grants', 'metadata', 'views']
 
 # Seconds; nginx may remember what is remembered here for another one
 REMEMBERED = 55
 
 
 class Memory:
-    """Values that are forgotten after a minute, or when there are too many
+    """Values that are forgotten after a time, or when there are too many
 
     It may be used by several threads.
 
     Parameters
     ----------
     size : int
-        The most values.
+        The most values, or what they measure in all.
     timer : callable, optional
         Returns seconds.
+    seconds : float, optional
+        Until a value is forgotten.
+    measure : callable, optional
+        Returns the size of a value; by default 1.
     """
 
-    def __init__(self, size, timer=time.monotonic):
-        self._values = TTLCache(size, REMEMBERED, timer)
+    def __init__(
+            self, size, timer=time.monotonic, seconds=REMEMBERED,
+            measure=None):
+        self._values = TTLCache(size, seconds, timer, measure)
         self._lock = threading.Lock()
 
     def get(self, key):
@@ -56,3 +62,6 @@ grants = Memory(20000)
 views = Memory(20000)
 # The client of each server, by database and server, with its connections
 clients = Memory(64)
+# What a viewer was sent as metadata of a series: the state of the series in
+# Orthanc, the body, compressed, and its type
+metadata = Memory(2**24, seconds=600, measure=lambda kept: len(kept[1]))

@@ -215,6 +215,23 @@ def test_a_study_does_not_open_another(site):
         assert b'ApiVersion' not in content
 
 
+def test_a_name_does_not_become_another_request(site):
+    "nginx decodes what it matches"
+    cookie = cookie_of(site.open('doctor'))
+    name = site.server.tryton.name
+    root = site.root.removeprefix(f'{site.nginx.url}/{name}')
+    for start in [
+            f'/{name}%0d%0aX-Injected:%20yes%0d%0aA:%20',
+            f'/{name}%20HTTP/1.1%0d%0aX-Injected:%20yes%0d%0aA:%20',
+            f'/%0d%0a%0d%0aGET%20/{name}', f'/{name}%0a', f'/%20{name}',
+            f'/{name}%3fx', f'/{name}%23']:
+        for end in ['frames/1', 'frames/1%0a', 'frames/1%0d%0aX:%20y']:
+            path = f"{start}{root}/{site.file('own')}/{end}"
+            status, _, content = site.raw(path, cookie)
+            assert status in {400, 401, 404}, path
+            assert site.files['own'][0].PixelData not in content
+
+
 def test_what_nginx_does_not_pass_on(site):
     "Parameters and methods reach GNU Health, which refuses them"
     browser = site.open('doctor')

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a viewer gets by the routes of DICOMweb, and what reaches Orthanc."""
 
+import gzip
 import json
+import os
 import re
 from contextlib import ExitStack
 from unittest.mock import patch
@@ -19,6 +21,7 @@ from trytond.modules.health_orthanc.audit import trail
 from trytond.modules.health_orthanc.common import client_session
 from trytond.modules.health_orthanc.core.dicomweb.multipart import (
     join_parts, split_parts)
+from trytond.modules.health_orthanc.core.orthanc.errors import UnexpectedAnswer
 from trytond.modules.health_orthanc.core.orthanc.refusal import RefusingClient
 from trytond.modules.health_orthanc.core.orthanc.streaming import (
     StreamedAnswer)
@@ -31,7 +34,7 @@ from trytond.wsgi import app
 from devtools.orthanc import to_bytes
 from devtools.samples import make_dataset
 from tests.unit.fake_orthanc import (
-    FakeOrthanc, hang_up, reply, reply_json, status)
+    FakeOrthanc, cut, hang_up, reply, reply_json, status)
 
 from .access import AccessTestCase
 from .tools import (
@@ -113,7 +116,8 @@ class DicomWebTestCase(AccessTestCase):
         self.peer._scripts.clear()
 
     def forget(self):
-        for remembered in [memory.grants, memory.views, memory.clients]:
+        for remembered in [
+                memory.grants, memory.views, memory.clients, memory.metadata]:
             remembered.clear()
 
     def open(self, login, *names):
@@ -327,6 +331,78 @@ class DicomWebTestCase(AccessTestCase):
             next(iter(response.response))
             response.close()
         close.assert_called()
+
+    def describe(self, cookie, status_code=200, **headers):
+        "Return metadata, and how often Orthanc was asked for them"
+        path = self.path('own', '/series/1.2/metadata')
+        before = len(self.peer.received)
+        response = self.request(cookie, path, headers={
+                'Accept-Encoding': 'gzip', **headers})
+        self.assertEqual(response.status_code, status_code)
+        asked = [r.path for r in self.peer.received[before:]]
+        data = response.data
+        if response.headers.get('Content-Encoding') == 'gzip':
+            data = gzip.decompress(data)
+        return data, asked.count(path[path.index('/dicom-web'):])
+
+    def script_series(self, *answers, **values):
+        path = self.path('own', '/series/1.2/metadata')
+        if answers:
+            self.peer.script(path[path.index('/dicom-web'):], *answers)
+        self.peer.script('/tools/lookup', reply_json([
+                    {'Type': 'Series', 'ID': 'a-b', 'Path': '/series/a-b'}]))
+        self.peer.script('/series/a-b', reply_json({
+                    'ID': 'a-b', 'IsStable': True, 'Instances': ['c', 'd'],
+                    'LastUpdate': '20260101T000000', **values}))
+
+    def test_metadata_are_kept_while_nothing_changes(self):
+        cookie, clerk = self.open('doctor'), self.open('clerk')
+        self.script_series(*(reply_json([{'n': n}]) for n in range(9)))
+        self.assertEqual(self.describe(cookie), (b'[{"n": 0}]', 1))
+        self.assertEqual(self.describe(cookie), (b'[{"n": 0}]', 0))
+        self.assertEqual(self.describe(clerk), (b'[{"n": 0}]', 0))
+        # Under the rights of each
+        self.describe(self.open('nurse'), 403)
+        self.describe(None, 401)
+        # Where addresses or the form would be others
+        self.assertEqual(
+            self.describe(cookie, Host='other.example')[1], 1)
+        self.assertEqual(
+            self.describe(cookie, Accept='application/json')[1], 1)
+        self.assertEqual(
+            self.describe(cookie, **{'Accept-Encoding': 'identity'})[1], 1)
+        for values in [
+                {'Instances': ['c']}, {'LastUpdate': '20260101T000001'}]:
+            self.script_series(**values)
+            self.assertEqual(self.describe(cookie)[1], 1)
+            self.assertEqual(self.describe(cookie)[1], 0)
+
+    def test_metadata_that_are_not_kept(self):
+        cookie = self.open('doctor')
+        large = reply_json([{'x': os.urandom(2**21).hex()}])
+        for answer, values in [
+                (reply_json([]), {'IsStable': False}),
+                (reply_json([]), {'Instances': None}),
+                (large, {}), (reply(b'[]'), {})]:
+            self.script_series(answer, **values)
+            for _ in range(2):
+                self.assertEqual(self.describe(cookie)[1], 1)
+        self.script_series(reply_json([]))
+        for answer in [
+                status(403), reply_json([]), reply_json([
+                        {'Type': 'Series', 'ID': 'a-b'},
+                        {'Type': 'Series', 'ID': 'c-d'}])]:
+            self.peer.script('/tools/lookup', answer)
+            for _ in range(2):
+                self.assertEqual(self.describe(cookie)[1], 1)
+        self.script_series(status(404))
+        for _ in range(2):
+            self.describe(cookie, 404)
+        self.script_series(cut)
+        with self.assertLogs(dicomweb_routes.logger, 'WARNING'), (
+                self.assertRaises(UnexpectedAnswer)):
+            self.describe(cookie)
+        self.assertFalse(memory.metadata._values)
 
     def test_what_reaches_orthanc(self):
         cookie = self.open('doctor')

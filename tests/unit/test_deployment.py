@@ -165,6 +165,30 @@ def test_images_that_nginx_sends():
     assert int(kept[1]) < settings['keepalive']
 
 
+def test_frames_that_nginx_matches():
+    "What it decodes and matches becomes part of requests"
+    pattern, = re.findall(
+        r'location ~ "(\^\(\?<images_root>.*?)" {', _nginx())
+    frames = re.compile(pattern.replace('(?<', '(?P<'))
+    path = (
+        '/health/orthanc/dicomweb/1/dicom-web/studies/1.2/series/1.3'
+        '/instances/1.4/frames/12')
+    found = frames.search(path)
+    assert found.groups() == (
+        '/health/orthanc/dicomweb/1/dicom-web', 'studies/1.2',
+        'series/1.3/instances/1.4/frames/12')
+    for text, other in [
+            ('health', 'a b'), ('health', 'a\r\nX: y'), ('health', 'a/b'),
+            ('health', 'a?b'), ('/1/', '/x/'), ('1.2', '..'), ('1.2', '.'),
+            ('1.2', '1.2/..'), ('1.2', '1.2,1.3'), ('1.2', '1\r\n'),
+            ('1.2', '1' * 65), ('1.3', ''), ('1.4', '1.4;x'), ('12', '0'),
+            ('12', '1,2'), ('12', '1/rendered'), ('12', '1/..'),
+            ('studies', 'instances'), ('/health', '')]:
+        assert not frames.search(path.replace(text, other)), other
+    # The end of a line is none of what is captured
+    assert all('\n' not in g for g in frames.search(path + '\n').groups())
+
+
 def test_headers_of_images():
     "What nginx sends with images is what the module sends"
     images = (ETC / 'nginx/gnuhealth/images.conf').read_text()

@@ -165,6 +165,33 @@ def test_a_lookup(peer, client):
     assert peer.received[0].body == b'1.3'
 
 
+def test_the_state_of_a_series(peer, client):
+    "It is another one after any change, and unknown while there may be one"
+    series = {
+        'IsStable': True, 'Instances': ['c', 'd'],
+        'LastUpdate': '20260101T000000'}
+    peer.script('/tools/lookup', reply_json([{'Type': 'Series', 'ID': 'ab'}]))
+
+    def state(**values):
+        peer.script('/series/ab', reply_json({**series, **values}))
+        return client.series_state('1.3')
+    first = state()
+    assert first
+    assert state(Instances=['d', 'c']) == first
+    assert len({
+            first, state(Instances=['c']), state(Instances=['c', 'e']),
+            state(LastUpdate='20260101T000001'), state(LastUpdate=None)}) == 5
+    assert state(IsStable=False) is None
+    assert state(Instances=None) is None
+    peer.script('/series/ab', status(404))
+    assert client.series_state('1.3') is None
+    for found in [
+            [], [{'Type': 'Study', 'ID': 'ab'}],
+            [{'Type': 'Series', 'ID': id_} for id_ in ['ab', 'cd']]]:
+        peer.script('/tools/lookup', reply_json(found))
+        assert state() is None
+
+
 def test_what_is_stored(peer, client):
     peer.script('/dicom-web/studies/1.2', reply(json.dumps({}).encode()))
     body = bytes(2**20)

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """DICOMweb, and what is stored by it."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import requests
 
-from .calls import ClientPart, call_name, check_status
+from .calls import IDS, ClientPart, call_name, check_status
 from .errors import ConnectionFailed, NotFound, OrthancError
 from .network_errors import NETWORK_ERRORS, translate_error
 from .resources import parse_resources
@@ -115,3 +117,31 @@ class DicomWeb(ClientPart):
             call_name('POST', path))
         return [
             (str(item.get('Type')), str(item.get('ID'))) for item in found]
+
+    def series_state(self, uid: str) -> str | None:
+        """Return what is another one after a series has changed.
+
+        Parameters
+        ----------
+        uid : str
+
+        Returns
+        -------
+        str or None
+            None while the series may change within the second that Orthanc
+            states, and if it cannot be found out.
+        """
+        try:
+            found = [id_ for type_, id_ in self.lookup(uid)
+                if type_ == 'Series']
+            if len(found) != 1:
+                return None
+            series = self._get_json(dict, 'series', found[0], most=IDS)
+        except OrthancError:
+            return None
+        instances = series.get('Instances')
+        if not series.get('IsStable') or not isinstance(instances, list):
+            return None
+        content = json.dumps([series.get('LastUpdate'), *sorted(
+                    map(str, instances))])
+        return hashlib.sha256(content.encode()).hexdigest()
