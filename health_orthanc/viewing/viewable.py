@@ -129,16 +129,15 @@ class ViewableMixin:
     __slots__ = ()
 
     @classmethod
-    @without_check_access
-    def _with_images(cls, ids):
+    def _with_images(cls, records):
         "Return of each record whether it has images that may be shown"
-        if not is_installed():
-            return dict.fromkeys(ids, False)
         studies = {
-            r.id: {s.id for s in r.studies_to_view()}
-            for r in cls.browse(ids)}
+            r.id: {s.id for s in r.studies_to_view()} for r in records
+            } if is_installed() else {}
         found = find_with_images(set().union(*studies.values()))
-        return {id_: not found.isdisjoint(studies[id_]) for id_ in ids}
+        return {
+            r.id: not found.isdisjoint(studies.get(r.id, ()))
+            for r in records}
 
     def studies_to_view(self):
         """Return the studies that the viewer opens.
@@ -180,7 +179,7 @@ class _ViewMixin(ViewableMixin):
 
     @classmethod
     def get_can_view_images(cls, records, name):
-        return cls._with_images([r.id for r in records])
+        return cls._with_images(records)
 
     @classmethod
     @ModelView.button_action(WIZARD)
@@ -220,6 +219,12 @@ class Series(_ViewMixin, metaclass=PoolMeta):
 class ProcedureStep(_ViewMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.procedure.step'
 
+    @classmethod
+    @without_check_access
+    def get_can_view_images(cls, steps, name):
+        # Not all who see steps may read studies
+        return super().get_can_view_images(cls.browse(steps), name)
+
     def studies_to_view(self):
         "Return the study that completed the step"
         return [self.study] if self.study else []
@@ -242,7 +247,7 @@ class _StudiesMixin(ViewableMixin, HiddenButtonsMixin):
 
     @classmethod
     def get_orthanc_can_view_images(cls, records, name):
-        return cls._with_images([r.id for r in records])
+        return cls._with_images(records)
 
     @classmethod
     @ModelView.button_action(WIZARD)

@@ -129,15 +129,15 @@ class Clinic:
         lost = self.orthanc.upload(_lost_study())
         self.server.connect()
         hospital.fill(PASSWORD)
-        self._make_user(NOBODY)
-        self._make_user(REVIEWER, 'health_orthanc.group_imaging_orthanc')
+        self.make_user(NOBODY)
+        self.make_user(REVIEWER, 'health_orthanc.group_imaging_orthanc')
         self.server.connect()
         self._add_server()
         self.synchronize()
         self.orthanc.delete('studies', lost[0]['ParentStudy'])
         self.synchronize()
 
-    def _make_user(self, login: str, *groups: str) -> None:
+    def make_user(self, login: str, *groups: str) -> None:
         """Make a user beside those of the demo; `groups` are XML ids."""
         user = Model.get('res.user')(name=login.title(), login=login)
         user.password = PASSWORD
