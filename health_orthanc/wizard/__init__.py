@@ -3,12 +3,12 @@
 """Wizards of the clients"""
 
 from . import (
-    confirmation, database, deletion, dismissal, download, historical, plugin,
-    preview, reconciliation, review, server, step, synchronization, upload,
-    view_images, viewer, wrong_patient)
+    confirmation, database, deletion, dismissal, download, historical, order,
+    plugin, preview, reconciliation, review, server, step, synchronization,
+    upload, view_images, viewer, wrong_patient)
 
 __all__ = [
     'confirmation', 'database', 'deletion', 'dismissal', 'download',
-    'historical', 'plugin', 'preview', 'reconciliation', 'review', 'server',
-    'step', 'synchronization', 'upload', 'view_images', 'viewer',
-    'wrong_patient']
+    'historical', 'order', 'plugin', 'preview', 'reconciliation', 'review',
+    'server', 'step', 'synchronization', 'upload', 'view_images',
+    'viewer', 'wrong_patient']
