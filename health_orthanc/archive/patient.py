@@ -7,8 +7,8 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 
-from ..common.exceptions import QuarantineError
 from ..common.dates import date_clauses
+from ..common.exceptions import QuarantineError
 from .quarantine import find_quarantined_patients
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin

@@ -16,10 +16,10 @@ from trytond.tools import timezone as tz
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedMixin
+from ..common.dates import date_clauses
 from ..common.domains import boolean_domain
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
-from ..common.dates import date_clauses
 from ..common.transaction import now
 from ..core.dicom.modalities import MODALITIES
 from ..core.dicom.values import is_ae_title, is_short_string
