@@ -1660,15 +1660,17 @@ function add_numbers(widget) {
 
     SAO shows them as one line, and cuts its end. */
 function show_lines() {
-    const column = Sao.View.Tree.TextColum.prototype;
-    const get_cell = column.get_cell;
-    column.get_cell = function() {
-        const cell = get_cell.call(this);
-        if (this.attributes.lines) {
-            cell.css('white-space', 'pre-line');
-        }
-        return cell;
-    };
+    const columns = Object.values(Sao.View.TreeXMLViewParser.WIDGETS);
+    for (const column of new Set(columns)) {
+        const get_cell = column.prototype.get_cell;
+        column.prototype.get_cell = function(...args) {
+            const cell = get_cell.apply(this, args);
+            if (this.attributes.lines) {
+                cell.css('white-space', 'pre-line');
+            }
+            return cell;
+        };
+    }
 }
 
 // --- widget/namespace.mjs

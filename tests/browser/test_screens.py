@@ -72,4 +72,5 @@ def test_orders(physician, clinic):
     clinic.add_order(EJEMPLO, 'MR-KNEE')
     physician.menu(*IMAGING, "My Orders")
     physician.filter("All")
+    expect_whole(physician)
     expect(physician.filter_count("Draft")).to_be_visible()

@@ -255,7 +255,8 @@ function load() {
             Form: {Widget: class {}, Text: class {}},
             FormXMLViewParser: {WIDGETS: {binary: class {}}},
             XMLViewParser: class {},
-            Tree: {ButtonColumn: class {}, TextColum: class {}},
+            Tree: {ButtonColumn: class {}},
+            TreeXMLViewParser: {WIDGETS: {text: class {}}},
         },
         class_: (parent, methods) => ({parent: parent, methods: methods}),
     };

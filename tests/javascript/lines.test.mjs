@@ -21,12 +21,17 @@ class TextColum {
     }
 }
 
-global.Sao = {View: {Tree: {TextColum}}};
+class SelectionColumn extends TextColum {}
+
+global.Sao = {View: {TreeXMLViewParser: {WIDGETS: {
+    char: TextColum, text: TextColum, selection: SelectionColumn}}}};
 show_lines();
 
 test('a column of lines breaks them', () => {
-    const {styles} = new TextColum({lines: '1'}).get_cell();
-    assert.deepEqual(styles, {'white-space': 'pre-line'});
+    for (const Column of [TextColum, SelectionColumn]) {
+        const {styles} = new Column({lines: '1'}).get_cell();
+        assert.deepEqual(styles, {'white-space': 'pre-line'});
+    }
 });
 
 test('other columns stay as they are', () => {
