@@ -218,12 +218,22 @@ class Demo:
         say("Synchronisation")
         self._synchronize()
         say("Orders")
+        self._set_start_page()
         self.server.connect('physician')
         hospital.place_orders()
         self._connect()
         self._connect_plugin()
         self.state.update(
             filled=True, orthanc_port=self.orthanc.port)
+
+    def _set_start_page(self) -> None:
+        """Let the physician begin with the own orders, and their drafts."""
+        window = hospital.record_id('health_orthanc.act_my_orders')
+        model = self.server.rpc('physician').model
+        action, = getattr(model, 'ir.action.act_window').read(
+            [window], ['action'], {})
+        getattr(model, 'res.user').set_preferences(
+            {'actions': [('add', [action['action']])]}, {})
 
     def _connect_plugin(self) -> None:
         server, = Model.get(SERVER).find([('label', '=', LABEL)])

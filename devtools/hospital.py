@@ -13,8 +13,9 @@ from proteus.config import get_config
 from . import samples
 
 __all__ = [
-    'PATIENTS', 'Person', 'STUDY_TYPES', 'SampleStudy', 'fill', 'place_order',
-    'place_orders', 'sample_studies']
+    'PATIENTS', 'Person', 'STUDY_TYPES', 'SampleStudy', 'StudyType', 'fill',
+    'make_study_type', 'place_order', 'place_orders',
+    'sample_studies']
 
 INSTITUTION = "Clínica de Ejemplo"
 
@@ -201,7 +202,7 @@ def fill(password: str, roles: Sequence[Role] = ROLES) -> None:
     for person in PATIENTS:
         _make_patient(person)
     for study_type in STUDY_TYPES:
-        _make_study_type(study_type)
+        make_study_type(study_type)
     _finish_configuration()
 
 
@@ -284,7 +285,8 @@ def _make_patient(person: Person) -> None:
     patient.save()
 
 
-def _make_study_type(study_type: StudyType) -> None:
+def make_study_type(study_type: StudyType) -> None:
+    """Make what can be ordered; proteus is connected as an administrator."""
     Test = Model.get('gnuhealth.imaging.test')
     test = Test(name=study_type.name, code=study_type.code)
     test.test_type, = Model.get('gnuhealth.imaging.test.type').find(

@@ -1596,13 +1596,90 @@ function make_widget() {
     return BinaryDicom;
 }
 
+// --- widget/code.mjs
+
+/* Texts that are code: a font of fixed width, and numbers of lines */
+
+const FONT = {
+    'font-family': 'monospace',
+    'line-height': '1.4',
+    'padding-top': '4px',
+    'white-space': 'pre',
+};
+
+/** Return the numbers of the lines of a text, one a line. */
+function line_numbers(text) {
+    return text.split('\n').map((_, index) => index + 1).join('\n');
+}
+
+/** Show texts that a view marks so as code. */
+function show_code() {
+    const widget = Sao.View.Form.Text.prototype;
+    const {init, display} = widget;
+    widget.init = function(view, attributes) {
+        init.call(this, view, attributes);
+        if (attributes.code) {
+            add_numbers(this);
+        }
+    };
+    widget.display = function() {
+        display.call(this);
+        if (this.number_lines) {
+            this.number_lines();
+        }
+    };
+}
+
+function add_numbers(widget) {
+    const numbers = jQuery('<div/>', {'aria-hidden': true}).css({
+        ...FONT,
+        'color': '#757575',
+        'flex': 'none',
+        'overflow': 'hidden',
+        'padding-right': '8px',
+        'text-align': 'right',
+    });
+    widget.group.css({'display': 'flex', 'height': '100%'}).prepend(numbers);
+    widget.input.css({...FONT, 'overflow-x': 'auto'}).attr(
+        {'spellcheck': 'false', 'wrap': 'off'});
+    const follow = () => numbers.scrollTop(widget.input.scrollTop());
+    widget.number_lines = () => {
+        numbers.text(line_numbers(widget.input.val() || ''));
+        // As high as the text, which decides the height
+        numbers.css('max-height', widget.input.outerHeight() || '');
+        follow();
+    };
+    widget.input.on('input', widget.number_lines).on('scroll', follow);
+}
+
+// --- widget/lines.mjs
+
+/* Columns of lists that show all lines of a text */
+
+/** Break the lines of texts in columns that a view marks so.
+
+    SAO shows them as one line, and cuts its end. */
+function show_lines() {
+    const columns = Object.values(Sao.View.TreeXMLViewParser.WIDGETS);
+    for (const column of new Set(columns)) {
+        const get_cell = column.prototype.get_cell;
+        column.prototype.get_cell = function(...args) {
+            const cell = get_cell.apply(this, args);
+            if (this.attributes.lines) {
+                cell.css('white-space', 'pre-line');
+            }
+            return cell;
+        };
+    }
+}
+
 // --- widget/namespace.mjs
 
-/* The attribute of views that names a widget which not all clients have */
+/* The attributes of views that not all clients know */
 
 const CLIENT = 'urn:health_orthanc:client';
 
-/** Let SAO's parser of views read widgets named in our namespace, too. */
+/** Let SAO's parser of views read attributes in our namespace, too. */
 function read_namespace() {
     const parser = Sao.View.XMLViewParser.prototype;
     const node_attributes = parser._node_attributes;
@@ -1611,6 +1688,12 @@ function read_namespace() {
         const widget = node.getAttributeNS(CLIENT, 'widget');
         if (widget && (widget in Sao.View.FormXMLViewParser.WIDGETS)) {
             attributes.widget = widget;
+        }
+        for (const name of ['lines', 'code']) {
+            const value = node.getAttributeNS(CLIENT, name);
+            if (value) {
+                attributes[name] = value;
+            }
         }
         return attributes;
     };
@@ -1647,7 +1730,8 @@ function view_with_one_click() {
 
 /* The widget `binary_dicom` for Tryton's web client: it sends many files,
    folders and archives one by one to the upload routes of health_orthanc.
-   Images are opened with one click from lists, too.
+   Images are opened with one click from lists, too, some columns show
+   several lines, and templates are shown as code.
 
    The file lies beside the client's `index.html`; doc/uploads.md describes
    how to install it. */
@@ -1659,6 +1743,8 @@ if (typeof module !== 'undefined') {
 
 if (typeof Sao !== 'undefined') {
     read_namespace();
+    show_lines();
+    show_code();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =

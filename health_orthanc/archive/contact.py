@@ -25,7 +25,7 @@ PRECISION = 60
 # Errors of a call for a single resource that are about the server
 _GENERAL = {
     'certificate', 'forbidden', 'invalid_address', 'invalid_certificate',
-    'not_orthanc', 'redirected', 'refused', 'secret', 'too_old',
+    'not_orthanc', 'plain_http', 'redirected', 'refused', 'secret', 'too_old',
     'unauthorized', 'unreachable'}
 
 

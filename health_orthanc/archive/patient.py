@@ -7,6 +7,7 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval
 
+from ..common.dates import date_clauses
 from ..common.exceptions import QuarantineError
 from .quarantine import find_quarantined_patients
 from .resource import ResourceMixin, person_name_domain
@@ -82,6 +83,7 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
             person_name_domain('display_name', operator, value),
             ('name', *clause[1:]),
             ('ident', *clause[1:]),
+            *date_clauses(['bd'], operator, value),
             ]
 
     def get_server_label(self, name):

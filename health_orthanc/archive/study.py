@@ -14,6 +14,7 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
 from ..common.access import HiddenFieldsMixin
+from ..common.dates import date_clauses
 from .preview import get_thumbnail_problems, get_thumbnails
 from .quarantine import QuarantineMixin
 from .resource import ResourceMixin, person_name_domain
@@ -178,6 +179,7 @@ class Study(
             *((field, operator, value) for field in [
                     'patient_id', 'study_description', 'accession_number',
                     'study_instance_UID']),
+            *date_clauses(['date', 'patient_birth_date'], operator, value),
             ]
 
     def get_server_label(self, name):

@@ -3,14 +3,14 @@
 """Helpers that every room may use, independent of imaging"""
 
 from . import (
-    access, access_log, application, attachments, cron, diagnostics, domains,
-    exceptions, locks, registration, routes, rows, transaction)
+    access, access_log, application, attachments, cron, dates, diagnostics,
+    domains, exceptions, locks, registration, routes, rows, transaction)
 
 # Loggers have explicit names, some of which differ from the name of their
 # file: they date from before the files were moved into rooms, and hospitals
 # configure logging by them.
 
 __all__ = [
-    'access', 'access_log', 'application', 'attachments', 'cron',
+    'access', 'access_log', 'application', 'attachments', 'cron', 'dates',
     'diagnostics', 'domains', 'exceptions', 'locks', 'registration', 'routes',
     'rows', 'transaction']

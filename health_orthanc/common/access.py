@@ -18,7 +18,7 @@ __all__ = [
     'GuardedMixin', 'GuardedRecordsMixin', 'GuardedSearchMixin',
     'HiddenButtonsMixin', 'HiddenFieldsMixin', 'ReadonlyMixin',
     'RestrictedFormMixin', 'RestrictedWizardMixin', 'SealedChar', 'SealedText',
-    'check_references', 'check_write']
+    'check_references', 'check_write', 'may_press']
 
 # RPC methods that return values of the record which the client names
 _UNCHECKED_CALLS = {
@@ -216,18 +216,30 @@ class HiddenButtonsMixin:
         names = inherited_names(cls, '_hidden_buttons') or cls._buttons.keys()
         for element in tree.xpath('//button'):
             name = element.get('name')
-            if name in names and not cls._may_press(name):
+            if name in names and not may_press(cls, name):
                 element.getparent().remove(element)
         return super().parse_view(tree, *args, **kwargs)
 
-    @classmethod
-    def _may_press(cls, name):
-        pool = Pool()
-        groups = pool.get('ir.model.button').get_groups(cls.__name__, name)
-        if groups:
-            return not groups.isdisjoint(pool.get('res.user').get_groups())
-        return pool.get('ir.model.access').get_access(
-            [cls.__name__])[cls.__name__]['write']
+
+def may_press(Model, name):
+    """Return whether the user may press a button.
+
+    Parameters
+    ----------
+    Model : ModelView
+    name : str
+        The button.
+
+    Returns
+    -------
+    bool
+    """
+    pool = Pool()
+    groups = pool.get('ir.model.button').get_groups(Model.__name__, name)
+    if groups:
+        return not groups.isdisjoint(pool.get('res.user').get_groups())
+    return pool.get('ir.model.access').get_access(
+        [Model.__name__])[Model.__name__]['write']
 
 
 class GuardedMixin(

@@ -18,9 +18,10 @@ __all__ = [
     'QuarantineError', 'ReasonRequiredError', 'ReplacementError',
     'ReportError', 'ResourceAccessError', 'ServerDeleteError',
     'ServerValidationError', 'StepAccessError', 'StepValidationError',
-    'StepWorkflowError', 'SynchronizationError', 'UnconfirmedStudyWarning',
-    'UploadError', 'ViewerValidationError', 'WorklistTemplateError',
-    'WrongPatientError', 'describe', 'orthanc_errors']
+    'StepWorkflowError', 'StudyTypeWarning', 'SynchronizationError',
+    'UnconfirmedStudyWarning', 'UploadError', 'ViewerValidationError',
+    'WorklistTemplateError', 'WrongPatientError', 'describe',
+    'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -114,6 +115,10 @@ class StepValidationError(ValidationError):
 
 class StepWorkflowError(UserError):
     "An order or step is not in the required state"
+
+
+class StudyTypeWarning(UserWarning):
+    "Orders of a study type will be on no worklist"
 
 
 class OperationValidationError(ValidationError):

@@ -43,7 +43,7 @@ LEVELS = {
 # Unanswered deletions that a synchronization checks at once
 OPEN_LIMIT = 1000
 # Errors that would affect the next record too
-_UNREACHABLE = {'unreachable', 'refused', 'timeout'}
+_UNREACHABLE = {'plain_http', 'refused', 'timeout', 'unreachable'}
 _OWN_REASONS = {'busy', 'correcting', 'interrupted'}
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Widget for the files of the upload dialog, in the view schema"""
+"""Attributes that only some clients know, in the view schema"""
 
 from lxml import etree
 
@@ -11,6 +11,9 @@ __all__ = ['View']
 _RELAX_NG = 'http://relaxng.org/ns/structure/1.0'
 # The namespace of attributes that only some clients know
 CLIENT = 'urn:health_orthanc:client'
+# `lines`: a column of a list that shows all lines of its text;
+# `code`: a text in a font of fixed width, with the numbers of its lines
+_ATTRIBUTES = ['widget', 'lines', 'code']
 
 
 class View(metaclass=PoolMeta):
@@ -18,7 +21,7 @@ class View(metaclass=PoolMeta):
 
     @classmethod
     def get_rng(cls, type_):
-        """Return the schema, with the widget attribute in our namespace.
+        """Return the schema, with the attributes in our namespace.
 
         The web client cannot open a form with an unknown widget.  It ignores
         an attribute in a namespace, unless `custom.js` is installed; GNU
@@ -30,9 +33,10 @@ class View(metaclass=PoolMeta):
                 '//rng:define[@name="field"]/rng:element'
                 '[not(rng:optional/rng:attribute[@ns=$ns])]',
                 namespaces=names, ns=CLIENT):
-            optional = etree.Element(f'{{{_RELAX_NG}}}optional')
-            etree.SubElement(
-                optional, f'{{{_RELAX_NG}}}attribute', name='widget',
-                ns=CLIENT)
-            fields.insert(1, optional)
+            for name in _ATTRIBUTES:
+                optional = etree.Element(f'{{{_RELAX_NG}}}optional')
+                etree.SubElement(
+                    optional, f'{{{_RELAX_NG}}}attribute', name=name,
+                    ns=CLIENT)
+                fields.insert(1, optional)
         return rng

@@ -4,9 +4,11 @@
 
 from sql import Null
 
+from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
-from trytond.pool import PoolMeta
+from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
+from trytond.transaction import without_check_access
 
 from .link import match_due
 from .review import ReviewMixin
@@ -27,6 +29,18 @@ class Study(ReviewMixin, metaclass=PoolMeta):
     gnuhealth_patient_name = fields.Function(
         fields.Char("Linked Patient"), 'get_gnuhealth_patient_name',
         searcher='search_gnuhealth_patient_name')
+    patient_lines = fields.Function(
+        fields.Text(
+            "Patient",
+            help="The linked patient, otherwise the one whom the images name. "
+            "If the images name the linked patient differently, both."),
+        'get_patient_lines')
+    candidate_lines = fields.Function(
+        fields.Text(
+            "Candidate",
+            help="The patient with the highest score, with the PUID and birth "
+            "date that the images can be compared with."),
+        'get_candidate_lines')
     imaging_test = fields.Many2One(
         'gnuhealth.imaging.test.result', "Result", ondelete='SET NULL',
         domain=[
@@ -97,6 +111,41 @@ class Study(ReviewMixin, metaclass=PoolMeta):
 
     def get_gnuhealth_patient_name(self, name):
         return self.patient.rec_name if self.patient else None
+
+    @classmethod
+    @without_check_access
+    def get_patient_lines(cls, studies, name):
+        lang = Pool().get('ir.lang').get()
+        return {
+            s.id: s._describe_patient_lines(lang)
+            for s in cls.browse(studies)}
+
+    def _describe_patient_lines(self, lang):
+        named = self.patient_display_name
+        if not self.patient:
+            return _identity_lines(
+                lang, [named], self.patient_id, self.patient_birth_date)
+        names = [self.patient.rec_name]
+        if named and named.casefold() != names[0].casefold():
+            names.append(gettext(
+                    'health_orthanc.msg_named_in_images', name=named))
+        return _identity_lines(
+            lang, names, self.patient.puid, self.patient.party.dob)
+
+    @classmethod
+    @without_check_access
+    def get_candidate_lines(cls, studies, name):
+        lang = Pool().get('ir.lang').get()
+        return {
+            s.id: _identity_lines(
+                lang, [s.candidate.rec_name], s.candidate.puid,
+                s.candidate.party.dob) if s.candidate else None
+            for s in cls.browse(studies)}
+
+    @staticmethod
+    def order_patient_lines(tables):
+        table, _ = tables[None]
+        return [table.patient_display_name]
 
     @classmethod
     def search_gnuhealth_patient_name(cls, name, clause):
@@ -175,3 +224,8 @@ class Study(ReviewMixin, metaclass=PoolMeta):
     def _visual(cls):
         return If(Bool(Eval('missing_since')), 'muted',
             If(Eval('link_status') == 'auto_unsure', 'warning', ''))
+
+
+def _identity_lines(lang, names, ident, birth_date):
+    return '\n'.join(filter(None, [*names, ' · '.join(filter(None, [
+                        ident, birth_date and lang.strftime(birth_date)]))]))

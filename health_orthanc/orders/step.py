@@ -16,6 +16,7 @@ from trytond.tools import timezone as tz
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedMixin
+from ..common.dates import date_clauses
 from ..common.domains import boolean_domain
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
@@ -130,6 +131,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     description = fields.Char("Description", size=64, states=_STATES)
     laterality = fields.Selection(
         LATERALITIES, "Laterality", states=_STATES, sort=False)
+    laterality_string = laterality.translated('laterality')
     location = fields.Char("Location", size=16, states=_STATES)
     institution = fields.Many2One(
         'gnuhealth.institution', "Institution", states=_STATES,
@@ -142,6 +144,7 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             ('rejected', "Rejected"),
             ('canceled', "Canceled"),
             ], "State", required=True, readonly=True, sort=False)
+    state_string = state.translated('state')
     started_at = fields.DateTime(
         "Started At", readonly=True,
         states={'invisible': ~Bool(Eval('started_at'))})
@@ -365,7 +368,8 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
         return [bool_op,
             *((field, operator, value) for field in [
                     'step_id', 'description', 'modality', 'accession_number',
-                    'order', 'patient.rec_name', 'patient.puid'])]
+                    'order', 'patient.rec_name', 'patient.puid']),
+            *date_clauses(['patient.party.dob'], operator, value)]
 
     # Dates
 

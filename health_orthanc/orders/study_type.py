@@ -4,10 +4,12 @@
 
 import datetime as dt
 
+from trytond.i18n import gettext
 from trytond.model import fields
-from trytond.pool import PoolMeta
+from trytond.pool import Pool, PoolMeta
 
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
+from ..common.exceptions import StudyTypeWarning
 from ..common.registration import LayeredMixin
 from ..core.dicom.modalities import from_type_code
 from .step import MODALITY_SELECTION, check_ae_titles
@@ -78,6 +80,46 @@ class ImagingTest(
                 or self.name or '')[:64],
             'duration': self.orthanc_duration or dt.timedelta(minutes=15),
             }
+
+    @classmethod
+    def write(cls, *args):
+        before = {
+            test: set(test.missing_defaults())
+            for tests, values in zip(args[::2], args[1::2])
+            if values.keys() & {'aetitle', 'orthanc_modality', 'test_type'}
+            for test in tests}
+        super().write(*args)
+        for test in cls.browse(list(before)):
+            cleared = [
+                name for name in test.missing_defaults()
+                if name not in before[test]]
+            if cleared and test.active:
+                test._warn_of_missing(cleared)
+
+    def missing_defaults(self):
+        """Return what keeps steps of this study type off the worklist.
+
+        Returns
+        -------
+        list of str
+            The fields that are empty.
+        """
+        values = self.step_defaults()
+        return [
+            name for name, value in [
+                ('orthanc_modality', values['modality']),
+                ('aetitle', values['station_aetitle'])]
+            if not value]
+
+    def _warn_of_missing(self, names):
+        Warning = Pool().get('res.user.warning')
+        key = Warning.format(f'study_type_{"_".join(names)}', [self])
+        if Warning.check(key):
+            raise StudyTypeWarning(key, gettext(
+                    'health_orthanc.msg_study_type_incomplete',
+                    study=self.rec_name,
+                    fields=', '.join(
+                        self.__names__(name)['field'] for name in names)))
 
     @classmethod
     def validate_fields(cls, tests, field_names):

@@ -6,6 +6,7 @@ import logging
 
 from trytond.model import ModelView
 from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval, Len
 from trytond.transaction import Transaction
 
 from ..common.exceptions import orthanc_errors
@@ -28,7 +29,13 @@ class Series(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         cls._buttons.update({
-                'load_instances': {},
+                'load_instances': {
+                    'invisible': (
+                        (Eval('instances_count', 0) > 0)
+                        & (Len(Eval('instances', []))
+                            >= Eval('instances_count', 0))),
+                    'depends': ['instances', 'instances_count'],
+                    },
                 })
 
     @classmethod

@@ -4,11 +4,11 @@
 
 from . import (
     confirmation, connect_authorization, database, deletion, dismissal,
-    download, historical, plugin, preview, reconciliation, review, server,
-    step, synchronization, upload, view_images, viewer, wrong_patient)
+    download, historical, order, plugin, preview, reconciliation, review,
+    server, step, synchronization, upload, view_images, viewer, wrong_patient)
 
 __all__ = [
     'confirmation', 'connect_authorization', 'database', 'deletion',
-    'dismissal', 'download', 'historical', 'plugin', 'preview',
+    'dismissal', 'download', 'historical', 'order', 'plugin', 'preview',
     'reconciliation', 'review', 'server', 'step', 'synchronization', 'upload',
     'view_images', 'viewer', 'wrong_patient']

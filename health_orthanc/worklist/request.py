@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Template variables and worklist preview of an order"""
 
+from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Eval
 from trytond.transaction import without_check_access
 
+from ..orders.states import OPEN_STATES
 from .variables import template_data
 
 __all__ = ['Request']
@@ -20,8 +21,13 @@ class Request(metaclass=PoolMeta):
     worklist_text = fields.Function(
         fields.Text(
             "Worklist Text",
-            states={'invisible': ~Bool(Eval('show_worklist_text'))}),
-        'get_worklist_text')
+            help="The worklist items of this order."),
+        'get_worklist_text', loading='lazy')
+    orthanc_worklist = fields.Function(
+        fields.Text(
+            "Worklist",
+            help="Whether modalities see this order, or why not."),
+        'get_orthanc_worklist')
 
     @staticmethod
     def default_show_worklist_text():
@@ -36,6 +42,33 @@ class Request(metaclass=PoolMeta):
         Entry = Pool().get('gnuhealth.imaging.worklist.entry')
         with without_check_access():
             return Entry.preview(self.__class__(self.id))
+
+    @classmethod
+    @without_check_access
+    def get_orthanc_worklist(cls, requests, name):
+        "Return whether open orders are on the worklist, or why not"
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        requests = cls.browse(requests)
+        steps = [
+            s for r in requests if r.state == 'requested' for s in r.steps
+            if s.state in OPEN_STATES]
+        on_worklist = Step.get_on_worklist(steps, 'on_worklist')
+        problems = Step.get_problem(steps, 'problem')
+        return {
+            r.id: r._describe_worklist(on_worklist, problems)
+            for r in requests}
+
+    def _describe_worklist(self, on_worklist, problems):
+        if self.state == 'draft':
+            return gettext('health_orthanc.msg_order_draft')
+        found = []
+        for step in self.steps:
+            if step.id in on_worklist:
+                found.append(problems[step.id] or gettext(
+                        'health_orthanc.msg_order_on_worklist'
+                        if on_worklist[step.id]
+                        else 'health_orthanc.msg_order_outside_window'))
+        return '\n'.join(dict.fromkeys(found)) or None
 
     @property
     def worklist_template(self):

@@ -94,6 +94,11 @@ class ProcedureStep(metaclass=PoolMeta):
             for s in cls.browse(steps)}
 
     @classmethod
+    def _status_details(cls, step):
+        return super()._status_details(step) + (
+            [step.problem] if step.problem else [])
+
+    @classmethod
     def get_incomplete(cls, steps, name):
         return {
             id_: bool(problem)

@@ -6,7 +6,7 @@
 from trytond.i18n import gettext
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, fields
 from trytond.pool import Pool
-from trytond.transaction import without_check_access
+from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedMixin
 from ..common.exceptions import WorklistTemplateError
@@ -46,6 +46,12 @@ class WorklistTemplate(
             help="Attributes that DICOM requires and the template omits. They "
             "are added to each worklist item."),
         'get_completed')
+    preview = fields.Function(
+        fields.Text(
+            "Preview",
+            help="What the template makes of a sample order, or what is wrong "
+            "with it."),
+        'on_change_with_preview')
 
     @staticmethod
     def default_template_type():
@@ -64,6 +70,26 @@ class WorklistTemplate(
             return ', '.join(self._check_template())
         except (TemplateError, WorklistError):
             return None
+
+    @fields.depends('template', 'template_type', 'charset')
+    def on_change_with_preview(self, name=None):
+        """Return the item of a sample order, for those who edit templates.
+
+        A template is code: nobody else may have one rendered.
+        """
+        access = Pool().get('ir.model.access').get_access([self.__name__])
+        if not self.template or (
+                Transaction().user and not access[self.__name__]['write']):
+            return None
+        try:
+            self._check_template()
+            data = self._sample_data()
+            data.pop('reachable', None)
+            return worklist.render_sample(
+                self.template, self.template_type, self.charset,
+                data.keys() - worklist.VARIABLES)
+        except (TemplateError, WorklistError) as error:
+            return describe_problems(list_problems(error))
 
     @classmethod
     def validate_fields(cls, templates, field_names):

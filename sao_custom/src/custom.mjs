@@ -3,7 +3,8 @@
 
 /* The widget `binary_dicom` for Tryton's web client: it sends many files,
    folders and archives one by one to the upload routes of health_orthanc.
-   Images are opened with one click from lists, too.
+   Images are opened with one click from lists, too, some columns show
+   several lines, and templates are shown as code.
 
    The file lies beside the client's `index.html`; doc/uploads.md describes
    how to install it. */
@@ -12,6 +13,8 @@ import {Aborted, Connection, LoggedOut} from './connection.mjs';
 import {PACKED_LIMIT} from './sender.mjs';
 import {Upload} from './upload.mjs';
 import {make_widget} from './widget/binary_dicom.mjs';
+import {show_code} from './widget/code.mjs';
+import {show_lines} from './widget/lines.mjs';
 import {read_namespace} from './widget/namespace.mjs';
 import {view_with_one_click} from './widget/view_button.mjs';
 
@@ -22,6 +25,8 @@ if (typeof module !== 'undefined') {
 
 if (typeof Sao !== 'undefined') {
     read_namespace();
+    show_lines();
+    show_code();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =

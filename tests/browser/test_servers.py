@@ -152,5 +152,6 @@ def test_get_new_studies(clerk, clinic):
     clerk.press("Close")
     clerk.expect_no_dialog()
     clerk.menu("Health", "Medical Imaging", "Orthanc", "Studies")
+    clerk.filter("Unlinked")
     clerk.search("Gast Ida")
-    clerk.expect_column("Patient Name", "Gast, Ida")
+    clerk.expect_column("Patient", "Gast, Ida")

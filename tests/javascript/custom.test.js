@@ -252,10 +252,11 @@ test("a user who does not log in again sends nothing more", async() => {
 function load() {
     const Sao = {
         View: {
-            Form: {Widget: class {}},
+            Form: {Widget: class {}, Text: class {}},
             FormXMLViewParser: {WIDGETS: {binary: class {}}},
             XMLViewParser: class {},
             Tree: {ButtonColumn: class {}},
+            TreeXMLViewParser: {WIDGETS: {text: class {}}},
         },
         class_: (parent, methods) => ({parent: parent, methods: methods}),
     };
@@ -285,4 +286,17 @@ test("views name the widget in a namespace of their own", () => {
     assert.equal(widget('binary_dicom'), 'binary_dicom');
     assert.equal(widget('of_a_newer_module'), 'binary');
     assert.equal(widget(null), 'binary');
+});
+
+test("views mark lines and code in the namespace, too", () => {
+    const parser = new (load().Sao.View.XMLViewParser)();
+    const read = (...marked) => parser._node_attributes({
+        widget: 'text',
+        getAttributeNS: (namespace, name) =>
+            namespace === 'urn:health_orthanc:client' &&
+                marked.includes(name) ? '1' : null,
+    });
+    assert.deepEqual({...read('lines')}, {widget: 'text', lines: '1'});
+    assert.deepEqual({...read('code')}, {widget: 'text', code: '1'});
+    assert.deepEqual({...read()}, {widget: 'text'});
 });

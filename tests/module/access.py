@@ -82,8 +82,11 @@ def own_storages():
 
 
 def own_wizards():
+    "Yield the wizards of the module, not those that it goes on with"
     for name, Wizard in Pool().iterobject(type='wizard'):
-        if isregisteredby(Wizard, MODULE, type_='wizard'):
+        if isregisteredby(Wizard, MODULE, type_='wizard') and (
+                not isregisteredby(
+                    Wizard, 'health_imaging', type_='wizard')):
             yield name, Wizard
 
 

@@ -466,7 +466,7 @@ class MenusTestCase(AccessTestCase):
 
     FOR_PHYSICIANS = {
         'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked',
-        'menu_imaging_test_result_unreported',
+        'menu_imaging_test_result_unreported', 'menu_my_orders',
         'menu_wrong_patient_notice_form'}
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',

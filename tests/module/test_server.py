@@ -751,6 +751,13 @@ class AddServerTestCase(OrthancTestCase):
             self.assertFailure('timeout', domain=orthanc.url)
 
     @with_transaction()
+    def test_https_where_http_is_spoken(self):
+        with FakeOrthanc() as orthanc:
+            script_orthanc(orthanc)
+            self.assertFailure(
+                'plain_http', domain=orthanc.url.replace('http:', 'https:'))
+
+    @with_transaction()
     def test_certificate(self):
         certificate, key = self_signed()
         with FakeOrthanc(server_tls(certificate, key)) as orthanc:

@@ -370,6 +370,7 @@ class SearchTestCase(OrthancTestCase):
         linked = {'patient': patient.id}
         suggested = {**linked, 'link_status': 'auto_unsure'}
         decided = {**linked, 'link_status': 'manual'}
+        today = {**decided, 'date': dt.date.today()}
         studies = {
             create_study(server, **values): names for values, names in [
                 ({}, {"Unlinked"}),
@@ -380,17 +381,18 @@ class SearchTestCase(OrthancTestCase):
                 (decided, {"Linked"}),
                 ({**linked, 'link_status': 'auto_certain'}, {"Linked"}),
                 ({'link_status': 'dismissed'}, {"Dismissed"}),
-                ({'missing_since': MISSING}, {"Missing on Server"}),
-                ({**decided, 'missing_since': MISSING},
-                    {"Missing on Server"}),
+                ({'missing_since': MISSING}, {"Missing"}),
+                ({**decided, 'missing_since': MISSING}, {"Missing"}),
+                (today, {"Today", "Linked"}),
+                ({**today, 'missing_since': MISSING}, {"Missing"}),
                 ]}
         tabs = pool.get('ir.action.act_window.domain').search([
                 ('act_window.res_model', '=', STUDY),
                 ('act_window', '!=', record_id('act_study_linked'))])
         # Those of all studies and those of the queue
         self.assertEqual([t.name for t in tabs], [
-                "Unlinked", "To Review", "To Review", "Unlinked", "Linked",
-                "Missing on Server", "Dismissed", "All"])
+                "Today", "Unlinked", "To Review", "To Review", "Unlinked",
+                "Linked", "Missing", "Dismissed", "All"])
         found = {study: set() for study in studies}
         for tab in tabs:
             for study in search(STUDY, PYSONDecoder().decode(tab.domain)):

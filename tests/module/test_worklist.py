@@ -29,7 +29,7 @@ from trytond.transaction import Transaction
 from .test_order import CONFIGURATION, REQUEST, STEP, add_step
 from .tools import (
     EXTRAS, OrthancTestCase, create_order, create_patient, create_server,
-    create_study, create_test, record_id)
+    create_study, create_test, create_user, record_id)
 
 TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
 ENTRY = 'gnuhealth.imaging.worklist.entry'
@@ -1193,6 +1193,50 @@ def old_template():
     return literal.replace('\\\\', '\\')
 
 
+class TemplatePreviewTestCase(OrthancTestCase):
+    "What is shown beside a template while it is edited"
+
+    @with_transaction()
+    def test_the_item_of_a_sample(self):
+        Template = Pool().get(TEMPLATE)
+        template = Template(
+            template='(0010,0010) PN [$PatientName]',
+            template_type='dump2dcm', charset='ISO_IR 192')
+        self.assertIn(
+            '(0010,0010) PN [SAMPLE^ANNA', template.on_change_with_preview())
+        # With what DICOM requires
+        self.assertIn('(0020,000d)', template.on_change_with_preview())
+
+    @with_transaction()
+    def test_what_is_wrong_with_which_line(self):
+        Template = Pool().get(TEMPLATE)
+        for text, line in [
+                ('(0010,0010) PN [$PatientNane]', 1),
+                ('# A comment\n(0010,0010) PN [$PatientNane]', 2)]:
+            preview = Template(
+                template=text, template_type='dump2dcm',
+                charset='ISO_IR 192').on_change_with_preview()
+            self.assertIn('PatientNane', preview)
+            self.assertIn(f'{line}', preview)
+
+    @with_transaction()
+    def test_nobody_else_has_templates_rendered(self):
+        Template = Pool().get(TEMPLATE)
+        for group, allowed in [
+                ('health_orthanc.group_imaging_orthanc_admin', True),
+                ('health_orthanc.group_imaging_orthanc', False),
+                ('health.group_health_doctor', False)]:
+            user = create_user(group.partition('.')[2], group)
+            with self.subTest(group=group), \
+                    Transaction().set_user(user.id), \
+                    Transaction().set_context(_check_access=True):
+                preview = Template(
+                    template='(0010,0010) PN [$PatientName]',
+                    template_type='dump2dcm',
+                    charset='ISO_IR 192').on_change_with_preview()
+                self.assertEqual(bool(preview), allowed)
+
+
 class ViewsTestCase(OrthancTestCase):
     "With and without health_imaging_worklist"
 
@@ -1200,8 +1244,8 @@ class ViewsTestCase(OrthancTestCase):
     def test_each_field_is_shown_once(self):
         for model, names in [
                 (REQUEST, [
-                        'merge_id', 'worklist_status', 'show_worklist_text',
-                        'worklist_text', 'accession_number', 'steps']),
+                        'merge_id', 'worklist_status', 'worklist_text',
+                        'accession_number', 'steps']),
                 (TEST, [
                         'aetitle', 'imaging_worklist_template',
                         'orthanc_modality'])]:

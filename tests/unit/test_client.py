@@ -22,8 +22,8 @@ from trytond.modules.health_orthanc.core.orthanc.client import (
 from trytond.modules.health_orthanc.core.orthanc.errors import (
     CertificateRejected, ConnectionFailed, ConnectionRefused, Forbidden,
     InstanceRefused, InvalidAddress, InvalidCertificate, NoImage, NotFound,
-    NotOrthanc, OrthancError, Redirected, ServerFault, TimedOut, TooOld,
-    Unauthorized, UnexpectedAnswer)
+    NotOrthanc, OrthancError, PlainHttp, Redirected, ServerFault, TimedOut,
+    TooOld, Unauthorized, UnexpectedAnswer)
 from trytond.modules.health_orthanc.core.orthanc.server_info import (
     ServerInfo, has_known_vulnerabilities)
 from trytond.modules.health_orthanc.core.orthanc.upload import (
@@ -733,8 +733,9 @@ def test_client_certificate(authority, tmp_path, monkeypatch):
 
 def test_plain_server_asked_for_tls(peer):
     with OrthancClient(peer.url.replace('http:', 'https:')) as client:
-        with pytest.raises(ConnectionFailed):
+        with pytest.raises(PlainHttp) as info:
             client.system()
+    assert not info.value.transient
 
 
 def encrypted_key():

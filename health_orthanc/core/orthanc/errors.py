@@ -6,8 +6,8 @@ __all__ = [
     'CertificateRejected', 'ConnectionFailed', 'ConnectionRefused',
     'DatabaseCopied', 'Forbidden', 'InstanceRefused', 'InvalidAddress',
     'InvalidCertificate', 'JobFailed', 'NoImage', 'NoWorklists', 'NotFound',
-    'NotOrthanc', 'OrthancError', 'Redirected', 'ServerFault', 'TimedOut',
-    'TooOld', 'Unauthorized', 'UnexpectedAnswer']
+    'NotOrthanc', 'OrthancError', 'PlainHttp', 'Redirected', 'ServerFault',
+    'TimedOut', 'TooOld', 'Unauthorized', 'UnexpectedAnswer']
 
 
 class OrthancError(Exception):
@@ -61,6 +61,13 @@ class ConnectionFailed(OrthancError):
     kind = 'unreachable'
     summary = "no connection"
     transient = True
+
+
+class PlainHttp(ConnectionFailed):
+    """The server answers, but without TLS"""
+    kind = 'plain_http'
+    summary = "no TLS at this port"
+    transient = False
 
 
 class ConnectionRefused(OrthancError):

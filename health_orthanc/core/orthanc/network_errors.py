@@ -13,7 +13,7 @@ import urllib3
 
 from .errors import (
     CertificateRejected, ConnectionFailed, ConnectionRefused, InvalidAddress,
-    OrthancError, TimedOut, UnexpectedAnswer)
+    OrthancError, PlainHttp, TimedOut, UnexpectedAnswer)
 
 __all__ = ['NETWORK_ERRORS', 'translate_error']
 
@@ -52,12 +52,20 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         todo.extend(w for w in wrapped if isinstance(w, BaseException))
 
 
+# How versions of OpenSSL call an answer in plain text
+_NOT_TLS = {
+    'HTTP_REQUEST', 'UNKNOWN_PROTOCOL', 'WRONG_VERSION_NUMBER',
+    'RECORD_LAYER_FAILURE'}
+
+
 def _tls_error(error: Any, name: str) -> OrthancError:
     reason = str(getattr(error, 'reason', None) or '')
     if isinstance(error, ssl.SSLCertVerificationError):
         return CertificateRejected(error.verify_message, name)
     if re.search('CERT|UNKNOWN_CA', reason):
         return CertificateRejected(reason, name)
+    if reason in _NOT_TLS:
+        return PlainHttp(reason, name)
     return ConnectionFailed(reason, name)
 
 

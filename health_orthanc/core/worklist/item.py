@@ -34,7 +34,8 @@ __all__ = [
     'TemplateError', 'Unreachable', 'VARIABLES', 'WorklistError',
     'check_template', 'compile_template', 'count_stations', 'differences',
     'dump_bytes', 'local_start', 'patient_age', 'person_name', 'render',
-    'safe_text', 'safe_value', 'split_stations', 'to_file']
+    'render_sample', 'safe_text', 'safe_value', 'split_stations',
+    'to_file']
 
 _TITLE = 'ScheduledStationAETitle'
 
@@ -234,6 +235,35 @@ def check_template(
         completed.update(dict.fromkeys(
             _check_sample(template, kind, variables, Sample(is_full))))
     return tuple(completed)
+
+
+def render_sample(
+        source: str, kind: str, charset: str | None,
+        names: Iterable[str] = ()) -> str:
+    """Return what a template makes of a sample order that has all data.
+
+    Parameters
+    ----------
+    source : str
+    kind : str
+        One of `KINDS`.
+    charset : str or None
+    names : iterable of str
+        Variables of other modules.
+
+    Returns
+    -------
+    str
+        Of the same format as the items for modalities.
+
+    Raises
+    ------
+    TemplateError, WorklistError
+    """
+    variables = _safe_variables({**FULL, 'SpecificCharacterSet': charset})
+    variables.update(dict.fromkeys(names, UNKNOWN))
+    return _render(
+        compile_template(source), kind, variables, Sample(True)).text
 
 
 def _check_sample(

@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 health_orthanc contributors
    SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* The attribute of views that names a widget which not all clients have */
+/* The attributes of views that not all clients know */
 
 const CLIENT = 'urn:health_orthanc:client';
 
-/** Let SAO's parser of views read widgets named in our namespace, too. */
+/** Let SAO's parser of views read attributes in our namespace, too. */
 export function read_namespace() {
     const parser = Sao.View.XMLViewParser.prototype;
     const node_attributes = parser._node_attributes;
@@ -14,6 +14,12 @@ export function read_namespace() {
         const widget = node.getAttributeNS(CLIENT, 'widget');
         if (widget && (widget in Sao.View.FormXMLViewParser.WIDGETS)) {
             attributes.widget = widget;
+        }
+        for (const name of ['lines', 'code']) {
+            const value = node.getAttributeNS(CLIENT, name);
+            if (value) {
+                attributes[name] = value;
+            }
         }
         return attributes;
     };
