@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Patient, order and result of a study"""
 
-from sql import Null
+from sql import Literal, Null
 
 from trytond.model import Index, ModelView, fields
 from trytond.pool import PoolMeta
 from trytond.pyson import Bool, Eval, If
 
+from ..common.related import name_domain
 from .link import match_due
 from .review import ReviewMixin
 from .unconfirmed import acknowledge, find_withheld
@@ -85,9 +86,19 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                 Index(
                     table, (table.server, Index.Equality()),
                     where=table.matched_at == Null),
+                # The queues of the review, and what is in none
                 Index(
                     table, (table.link_status, Index.Equality()),
-                    where=table.link_status.in_(['auto_unsure', 'unlinked'])),
+                    *cls._listed(table),
+                    where=table.link_status.in_(['auto_unsure', 'unlinked'])
+                    & ((table.historical == Literal(False))
+                        | (table.historical == Null))
+                    & (table.missing_since == Null)),
+                Index(
+                    table, (table.link_status, Index.Equality()),
+                    *cls._listed(table),
+                    where=table.link_status.in_(
+                        ['auto_unsure', 'unlinked', 'dismissed'])),
                 })
 
     @classmethod
@@ -100,7 +111,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
 
     @classmethod
     def search_gnuhealth_patient_name(cls, name, clause):
-        return [('patient.rec_name', *clause[1:])]
+        return [name_domain('patient', 'gnuhealth.patient', *clause[1:])]
 
     @fields.depends(
         'patient', '_parent_patient.id', 'imaging_test',

@@ -19,6 +19,8 @@ from ..common.access import GuardedMixin
 from ..common.domains import boolean_domain
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
+from ..common.indexes import TextSearchMixin
+from ..common.related import name_domain
 from ..common.transaction import now
 from ..core.dicom.modalities import MODALITIES
 from ..core.dicom.values import is_ae_title, is_short_string
@@ -82,10 +84,12 @@ _FROM_REQUEST = {
     }
 
 
-class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
+class ProcedureStep(
+        GuardedMixin, TextSearchMixin, Workflow, ModelSQL, ModelView):
     "Scheduled Procedure Step"
     __name__ = 'gnuhealth.imaging.procedure.step'
     _rec_name = 'step_id'
+    _searched_columns = frozenset({'description', 'modality', 'step_id'})
     # Only written by the transitions
     _protected = frozenset({
             'state', 'step_id', 'number', 'started_at', 'ended_at',
@@ -213,7 +217,16 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
                 Index(table, (table.step_id, Index.Equality())),
                 Index(
                     table, (table.scheduled_at, Index.Range()),
+                    (table.id, Index.Range()),
                     where=table.state.in_(OPEN_STATES)),
+                # As the lists are ordered
+                Index(
+                    table, (table.scheduled_at, Index.Range()),
+                    (table.id, Index.Range())),
+                Index(
+                    table, (table.state, Index.Equality()),
+                    (table.scheduled_at, Index.Range()),
+                    (table.id, Index.Range())),
                 })
         cls._order = [('scheduled_at', 'ASC'), ('id', 'ASC')]
         cls._transitions |= {
@@ -362,10 +375,18 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     def search_rec_name(cls, name, clause):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
-        return [bool_op,
-            *((field, operator, value) for field in [
-                    'step_id', 'description', 'modality', 'accession_number',
-                    'order', 'patient.rec_name', 'patient.puid'])]
+        own = [
+            (field, operator, value)
+            for field in ['step_id', 'description', 'modality']]
+        if bool_op == 'OR':
+            return [bool_op, *own, name_domain(
+                    'request', 'gnuhealth.imaging.test.request', operator,
+                    value,
+                    ['accession_number', 'request', 'patient.rec_name'])]
+        return [bool_op, *own, *(
+                (field, operator, value) for field in [
+                    'accession_number', 'order', 'patient.rec_name',
+                    'patient.puid'])]
 
     # Dates
 
