@@ -146,6 +146,10 @@ class AuditEntry(GuardedMixin, TextSearchMixin, ModelSQL, ModelView):
                 Index(
                     table, (table.number, Index.Range()),
                     where=table.outcome != 'success'),
+                Index(
+                    table, (table.action, Index.Equality()),
+                    (table.number, Index.Range()),
+                    where=table.outcome == 'success'),
                 Index(table, (table.at, Index.Range())),
                 Index(
                     table, (table.patient_id, Index.Equality()),

@@ -212,6 +212,11 @@ class ProcedureStep(
             ('step_id_unique', Unique(table, table.step_id),
                 'health_orthanc.msg_step_id_unique'),
             ]
+        listed = [
+            (table.ended_at, Index.Range(order='DESC')),
+            (table.scheduled_at, Index.Range()),
+            (table.id, Index.Range()),
+            ]
         cls._sql_indexes.update({
                 Index(table, (table.request, Index.Equality())),
                 Index(table, (table.step_id, Index.Equality())),
@@ -223,10 +228,9 @@ class ProcedureStep(
                 Index(
                     table, (table.scheduled_at, Index.Range()),
                     (table.id, Index.Range())),
-                Index(
-                    table, (table.state, Index.Equality()),
-                    (table.scheduled_at, Index.Range()),
-                    (table.id, Index.Range())),
+                Index(table, *listed),
+                Index(table, *listed, where=table.state.in_(OPEN_STATES)),
+                Index(table, (table.state, Index.Equality()), *listed),
                 })
         cls._order = [('scheduled_at', 'ASC'), ('id', 'ASC')]
         cls._transitions |= {
