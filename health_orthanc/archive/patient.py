@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Patients as Orthanc holds them"""
 
+from sql import Null
+
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
@@ -9,6 +11,7 @@ from trytond.pyson import Bool, Eval
 
 from ..common.dates import date_clauses
 from ..common.exceptions import QuarantineError
+from ..common.indexes import TextSearchMixin
 from .quarantine import find_quarantined_patients
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
@@ -16,10 +19,12 @@ from .viewer import ViewableMixin
 __all__ = ['OrthancPatient']
 
 
-class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
+class OrthancPatient(
+        ResourceMixin, ViewableMixin, TextSearchMixin, ModelSQL, ModelView):
     "Orthanc Patient"
     __name__ = 'gnuhealth.orthanc.patient'
     _rec_name = 'display_name'
+    _searched_columns = frozenset({'display_name', 'ident', 'name'})
     viewer_level = 'patient'
 
     name = fields.Char(
@@ -68,7 +73,15 @@ class OrthancPatient(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
         cls._sql_indexes.update({
                 Index(table, (table.uuid, Index.Equality())),
                 Index(table, (table.ident, Index.Equality())),
-                Index(table, (table.display_name, Index.Similarity())),
+                Index(table, (table.bd, Index.Range())),
+                # As the lists are ordered
+                Index(
+                    table, (table.display_name, Index.Range()),
+                    (table.id, Index.Range())),
+                Index(
+                    table, (table.display_name, Index.Range()),
+                    (table.id, Index.Range()),
+                    where=table.missing_since != Null),
                 })
         cls._order = [('display_name', 'ASC'), ('id', 'ASC')]
 

@@ -15,6 +15,7 @@ from trytond.transaction import Transaction
 
 from ..common.access import HiddenFieldsMixin
 from ..common.dates import date_clauses
+from ..common.indexes import RepeatedChar, TextSearchMixin
 from .preview import get_thumbnail_problems, get_thumbnails
 from .quarantine import QuarantineMixin
 from .resource import ResourceMixin, person_name_domain
@@ -25,10 +26,13 @@ __all__ = ['Study']
 
 class Study(
         QuarantineMixin, ResourceMixin, HiddenFieldsMixin, ViewableMixin,
-        ModelSQL, ModelView):
+        TextSearchMixin, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _editable_fields = frozenset({'notes', 'series'})
+    _searched_columns = frozenset({
+            'accession_number', 'patient_display_name', 'patient_id',
+            'study_description', 'study_instance_UID'})
     viewer_level = 'study'
 
     notes = fields.Text("Notes")
@@ -65,7 +69,7 @@ class Study(
         "Requested Procedure", readonly=True)
     study_id = fields.Char("Study ID", readonly=True)
     accession_number = fields.Char("Accession Number", readonly=True)
-    modalities = fields.Char("Modalities", readonly=True)
+    modalities = RepeatedChar("Modalities", readonly=True)
     institution = fields.Char("Institution", readonly=True)
     referring_physician_name = fields.Char(
         "Referring Physician", readonly=True)
@@ -149,18 +153,32 @@ class Study(
         cls._sql_indexes.update({
                 Index(table, (table.orthanc_UID, Index.Equality())),
                 Index(table, (table.study_instance_UID, Index.Equality())),
-                Index(table, (table.patient_id, Index.Equality())),
-                Index(table, (table.accession_number, Index.Equality())),
-                Index(table, (table.patient_display_name,
-                        Index.Similarity())),
-                Index(table, (table.date, Index.Range(order='DESC'))),
+                Index(table, (table.patient_id, Index.Range())),
+                Index(table, (table.accession_number, Index.Range())),
+                Index(table, (table.patient_display_name, Index.Range())),
+                Index(table, (table.modalities, Index.Range())),
+                Index(table, (table.patient_birth_date, Index.Range())),
+                # As the lists are ordered
+                Index(table, *cls._listed(table)),
                 Index(
-                    table, (table.orthanc_patient, Index.Equality()),
+                    table, *cls._listed(table),
+                    where=table.missing_since != Null),
+                Index(
+                    table, (table.orthanc_patient, Index.Range()),
                     where=table.quarantined_at != Null),
                 })
         cls._order = [
             ('date', 'DESC NULLS LAST'), ('study_time', 'DESC NULLS LAST'),
             ('id', 'DESC')]
+
+    @staticmethod
+    def _listed(table):
+        "Return the expressions of an index in the order of the lists"
+        return [
+            (table.date, Index.Range(order='DESC NULLS LAST')),
+            (table.study_time, Index.Range(order='DESC NULLS LAST')),
+            (table.id, Index.Range(order='DESC')),
+            ]
 
     def get_rec_name(self, name):
         parts = [

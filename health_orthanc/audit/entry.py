@@ -14,6 +14,8 @@ from trytond.transaction import inactive_records, without_check_access
 
 from ..common.access import GuardedMixin
 from ..common.exceptions import DecisionAccessError
+from ..common.indexes import TextSearchMixin
+from ..common.related import any_of
 from ..common.rows import fetch_rows, insert_rows
 from ..core.audit.digests import CHAINED, Link, find_break, row_digest
 
@@ -90,7 +92,7 @@ def _slot(moment):
     return moment - (moment - _EPOCH) % ONCE_PER_SLOT
 
 
-class AuditEntry(GuardedMixin, ModelSQL, ModelView):
+class AuditEntry(GuardedMixin, TextSearchMixin, ModelSQL, ModelView):
     """Who Saw It
 
     Who has seen, changed or was refused which images.  Nobody can change it.
@@ -99,6 +101,7 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
     when a record is deleted or replaced.
     """
     __name__ = 'gnuhealth.imaging_orthanc.audit'
+    _searched_columns = frozenset({'puid', 'study_uid', 'address', 'detail'})
     # What a text in the search box is compared with
     _searched = [
         'user', 'patient_name', 'puid', 'study_uid', 'address', 'detail']
@@ -140,6 +143,13 @@ class AuditEntry(GuardedMixin, ModelSQL, ModelView):
         cls._order = [('number', 'DESC')]
         cls._sql_indexes.update({
                 Index(table, (table.number, Index.Range())),
+                Index(
+                    table, (table.number, Index.Range()),
+                    where=table.outcome != 'success'),
+                Index(
+                    table, (table.action, Index.Equality()),
+                    (table.number, Index.Range()),
+                    where=table.outcome == 'success'),
                 Index(table, (table.at, Index.Range())),
                 Index(
                     table, (table.patient_id, Index.Equality()),
@@ -399,9 +409,7 @@ def related_domain(column, model, clause):
     -------
     list
     """
-    Model = Pool().get(model)
     name, *rest = clause
     name = name.partition('.')[2] or 'rec_name'
     with inactive_records():
-        return [(column, 'in', Model.search(
-                    [(name, *rest)], order=[], query=True))]
+        return [any_of(column, model, [(name, *rest)])]

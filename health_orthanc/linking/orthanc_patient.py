@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Link between an Orthanc patient and its patient"""
 
+from sql import Null
+
 from trytond.i18n import gettext
-from trytond.model import fields
+from trytond.model import Index, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
@@ -29,6 +31,16 @@ class OrthancPatient(metaclass=PoolMeta):
         'res.user', "Decided By", readonly=True, ondelete='RESTRICT',
         states={'invisible': ~Bool(Eval('decided_by'))},
         help="The user who selected the patient.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(Index(
+                table, (table.display_name, Index.Range()),
+                (table.id, Index.Range()),
+                where=(table.patient == Null)
+                & (table.missing_since == Null)))
 
     @classmethod
     def write(cls, *args):

@@ -9,6 +9,8 @@ from trytond.pool import Pool, PoolMeta
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
+from ..common.indexes import TextSearchMixin
+
 __all__ = ['AlternativeID', 'Party', 'PersonName']
 
 
@@ -31,8 +33,10 @@ def _refresh_patients(parties):
         Patient.refresh_identity(ids)
 
 
-class Party(metaclass=PoolMeta):
+class Party(TextSearchMixin, metaclass=PoolMeta):
     __name__ = 'party.party'
+    _searched_columns = frozenset({
+            'federation_account', 'lastname', 'name', 'ref'})
 
     @classmethod
     def __setup__(cls):
@@ -95,12 +99,14 @@ class _PartyDetailMixin:
         return parties
 
 
-class PersonName(_PartyDetailMixin, metaclass=PoolMeta):
+class PersonName(_PartyDetailMixin, TextSearchMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.person_name'
+    _searched_columns = frozenset({'family', 'given'})
 
 
-class AlternativeID(_PartyDetailMixin, metaclass=PoolMeta):
+class AlternativeID(_PartyDetailMixin, TextSearchMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.person_alternative_identification'
+    _searched_columns = frozenset({'code'})
 
     @classmethod
     def __setup__(cls):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Patient, order and result of a study"""
 
-from sql import Null
+from sql import Literal, Null
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
@@ -10,6 +10,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import without_check_access
 
+from ..common.related import name_domain
 from .link import match_due
 from .review import ReviewMixin
 from .unconfirmed import acknowledge, find_withheld
@@ -99,9 +100,19 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                 Index(
                     table, (table.server, Index.Equality()),
                     where=table.matched_at == Null),
+                # The queues of the review, and what is in none
                 Index(
                     table, (table.link_status, Index.Equality()),
-                    where=table.link_status.in_(['auto_unsure', 'unlinked'])),
+                    *cls._listed(table),
+                    where=table.link_status.in_(['auto_unsure', 'unlinked'])
+                    & ((table.historical == Literal(False))
+                        | (table.historical == Null))
+                    & (table.missing_since == Null)),
+                Index(
+                    table, (table.link_status, Index.Equality()),
+                    *cls._listed(table),
+                    where=table.link_status.in_(
+                        ['auto_unsure', 'unlinked', 'dismissed'])),
                 })
 
     @classmethod
@@ -149,7 +160,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
 
     @classmethod
     def search_gnuhealth_patient_name(cls, name, clause):
-        return [('patient.rec_name', *clause[1:])]
+        return [name_domain('patient', 'gnuhealth.patient', *clause[1:])]
 
     @fields.depends(
         'patient', '_parent_patient.id', 'imaging_test',

@@ -5,6 +5,7 @@
 import datetime as dt
 from collections import Counter, defaultdict
 
+from sql import Literal
 from sql.aggregate import Count
 
 from trytond import backend
@@ -18,7 +19,9 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
+from ..common.indexes import TextSearchMixin
 from ..common.registration import LayeredMixin
+from ..common.related import name_domain
 from ..common.transaction import now
 from ..core.dicom.values import is_short_string, is_uid, new_uid
 from .states import OPEN_STATES
@@ -32,9 +35,10 @@ RECENT = dt.timedelta(days=7)
 
 class Request(
         LayeredMixin, HideDuplicatesMixin, GuardedSearchMixin,
-        HiddenFieldsMixin, metaclass=PoolMeta):
+        HiddenFieldsMixin, TextSearchMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
     _hidden_fields = frozenset({'steps'})
+    _searched_columns = frozenset({'accession_number', 'request'})
     _duplicate_elements = (
         "//group[@id='imaging_test_request_worklist_group']"
         " | /form/field[@name='worklist_text']")
@@ -92,12 +96,24 @@ class Request(
                 Unique(table, table.study_instance_uid),
                 'health_orthanc.msg_study_instance_uid_unique'),
             ]
+        listed = [
+            (table.date, Index.Range(order='DESC')),
+            (table.request, Index.Range(order='DESC')),
+            (table.id, Index.Range()),
+            ]
         cls._sql_indexes.update({
                 Index(table, (table.accession_number, Index.Equality())),
                 Index(table, (table.accession_alias, Index.Equality())),
                 Index(table, (table.study_instance_uid, Index.Equality())),
                 Index(table, (table.merge_id, Index.Equality())),
                 Index(table, (table.patient, Index.Equality())),
+                Index(table, (table.requested_test, Index.Equality())),
+                # As the lists are ordered
+                Index(table, *listed),
+                Index(table, (table.state, Index.Equality()), *listed),
+                Index(
+                    table, *listed,
+                    where=table.to_repeat == Literal(True)),
                 })
         cls.state.selection.append(('canceled', "Canceled"))
         cls._transitions.add(('canceled', 'done'))
@@ -145,9 +161,15 @@ class Request(
     def search_rec_name(cls, name, clause):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
-        return [bool_op, *((field, operator, value) for field in [
-                    'accession_number', 'requested_test.rec_name',
-                    'patient.rec_name'])]
+        own = ('accession_number', operator, value)
+        if bool_op == 'OR':
+            return [bool_op, own, *(
+                    name_domain(field, model, operator, value)
+                    for field, model in [
+                        ('requested_test', 'gnuhealth.imaging.test'),
+                        ('patient', 'gnuhealth.patient')])]
+        return [bool_op, own, *((field, operator, value) for field in [
+                    'requested_test.rec_name', 'patient.rec_name'])]
 
     # Storage
 

@@ -9,14 +9,16 @@ somebody writes the finding.
 from sql import Literal
 from sql.conditionals import Case
 
-from trytond.model import fields
+from trytond.model import Index, fields
 from trytond.modules.health.core import get_health_professional
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
+from ..common.indexes import TextSearchMixin
 from ..common.registration import inherited_names
+from ..common.related import name_domain
 from ..common.transaction import now
 
 __all__ = ['TestResult']
@@ -32,12 +34,14 @@ _ADMINISTRATIVE = {
 
 
 class TestResult(
-        GuardedSearchMixin, HiddenFieldsMixin, metaclass=PoolMeta):
+        GuardedSearchMixin, HiddenFieldsMixin, TextSearchMixin,
+        metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
     _hidden_fields = frozenset({
             'orthanc_unreported', 'orthanc_report_state',
             'orthanc_reported_by', 'orthanc_reported_at',
             'orthanc_accession_number', 'orthanc_urgent'})
+    _searched_columns = frozenset({'number'})
     # A user who writes only these fields has not written a report
     _technical_fields = frozenset()
 
@@ -71,17 +75,53 @@ class TestResult(
         super().__setup__()
         # Nobody has evaluated what nobody has read
         cls.doctor.required = False
+        table = cls.__table__()
+        listed = [
+            (table.date, Index.Range(order='DESC')),
+            (table.id, Index.Range()),
+            ]
+        cls._sql_indexes.update({
+                Index(table, (table.patient, Index.Range())),
+                Index(table, (table.request, Index.Range())),
+                # As the lists are ordered
+                Index(table, *listed),
+                Index(
+                    table, *listed,
+                    where=table.orthanc_unreported == Literal(True)),
+                })
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        domain = super().search_rec_name(name, clause)
+        if domain[0] != 'OR':
+            return domain
+        return ['OR', *(
+                name_domain('patient', 'gnuhealth.patient', *other)
+                if field == 'patient' else (field, *other)
+                for field, *other in domain[1:])]
 
     def get_report_state(self, name):
         return 'unreported' if self.orthanc_unreported else 'reported'
 
     @classmethod
     def search_report_state(cls, name, clause):
+        _, operator, value = clause
+        if operator in {'=', '!='}:
+            value = [value]
+        elif operator not in {'in', 'not in'}:
+            return cls._search_state_text(operator, value)
+        found = [
+            ('orthanc_unreported', '=', state == 'unreported')
+            for state, _ in REPORT_STATES
+            if (state in value) != (operator in {'!=', 'not in'})]
+        return ['OR', *found] if found else [('id', '=', None)]
+
+    @classmethod
+    def _search_state_text(cls, operator, value):
         table = cls.__table__()
         state = Case(
             (table.orthanc_unreported == Literal(True), 'unreported'),
             else_='reported')
-        _, operator, value = clause
         Operator = fields.SQL_OPERATORS[operator]
         return [('id', 'in', table.select(
                     table.id, where=Operator(state, value)))]

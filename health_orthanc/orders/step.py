@@ -20,6 +20,8 @@ from ..common.dates import date_clauses
 from ..common.domains import boolean_domain
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
+from ..common.indexes import TextSearchMixin
+from ..common.related import name_domain
 from ..common.transaction import now
 from ..core.dicom.modalities import MODALITIES
 from ..core.dicom.values import is_ae_title, is_short_string
@@ -83,10 +85,12 @@ _FROM_REQUEST = {
     }
 
 
-class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
+class ProcedureStep(
+        GuardedMixin, TextSearchMixin, Workflow, ModelSQL, ModelView):
     "Scheduled Procedure Step"
     __name__ = 'gnuhealth.imaging.procedure.step'
     _rec_name = 'step_id'
+    _searched_columns = frozenset({'description', 'modality', 'step_id'})
     # Only written by the transitions
     _protected = frozenset({
             'state', 'step_id', 'number', 'started_at', 'ended_at',
@@ -211,12 +215,25 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
             ('step_id_unique', Unique(table, table.step_id),
                 'health_orthanc.msg_step_id_unique'),
             ]
+        listed = [
+            (table.ended_at, Index.Range(order='DESC')),
+            (table.scheduled_at, Index.Range()),
+            (table.id, Index.Range()),
+            ]
         cls._sql_indexes.update({
                 Index(table, (table.request, Index.Equality())),
                 Index(table, (table.step_id, Index.Equality())),
                 Index(
                     table, (table.scheduled_at, Index.Range()),
+                    (table.id, Index.Range()),
                     where=table.state.in_(OPEN_STATES)),
+                # As the lists are ordered
+                Index(
+                    table, (table.scheduled_at, Index.Range()),
+                    (table.id, Index.Range())),
+                Index(table, *listed),
+                Index(table, *listed, where=table.state.in_(OPEN_STATES)),
+                Index(table, (table.state, Index.Equality()), *listed),
                 })
         cls._order = [('scheduled_at', 'ASC'), ('id', 'ASC')]
         cls._transitions |= {
@@ -365,11 +382,19 @@ class ProcedureStep(GuardedMixin, Workflow, ModelSQL, ModelView):
     def search_rec_name(cls, name, clause):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
-        return [bool_op,
-            *((field, operator, value) for field in [
-                    'step_id', 'description', 'modality', 'accession_number',
-                    'order', 'patient.rec_name', 'patient.puid']),
+        own = [
+            *((field, operator, value)
+                for field in ['step_id', 'description', 'modality']),
             *date_clauses(['patient.party.dob'], operator, value)]
+        if bool_op == 'OR':
+            return [bool_op, *own, name_domain(
+                    'request', 'gnuhealth.imaging.test.request', operator,
+                    value,
+                    ['accession_number', 'request', 'patient.rec_name'])]
+        return [bool_op, *own, *(
+                (field, operator, value) for field in [
+                    'accession_number', 'order', 'patient.rec_name',
+                    'patient.puid'])]
 
     # Dates
 

@@ -88,8 +88,10 @@ class ProcedureStep(metaclass=PoolMeta):
     def get_problem(cls, steps, name):
         Entry = Pool().get('gnuhealth.imaging.worklist.entry')
         rendered = Entry.problems(steps)
+        # Each label is a statement of its own
+        labels = {}
         return {
-            s.id: (s._describe_missing() or rendered.get(s.id))
+            s.id: (s._describe_missing(labels) or rendered.get(s.id))
             if s.state in OPEN_STATES else None
             for s in cls.browse(steps)}
 
@@ -118,17 +120,24 @@ class ProcedureStep(metaclass=PoolMeta):
                     ('id', 'in', Entry.failed()),
                     ]])
 
-    def _describe_missing(self):
-        "Return a message with the attributes that the step lacks, or None"
+    def _describe_missing(self, labels):
+        """Return a message with the attributes that the step lacks, or None
+
+        The labels of fields that were asked for are kept in `labels`.
+        """
         fields_ = [
             (self, 'modality'), (self, 'station_aetitle'),
             (self.request.patient, 'puid')]
-        names = [
-            record.__names__(name)['field'] for record, name in fields_
+        missing = [
+            (record, name) for record, name in fields_
             if not getattr(record, name)]
-        if names:
+        for record, name in missing:
+            if name not in labels:
+                labels[name] = record.__names__(name)['field']
+        if missing:
             return gettext(
-                'health_orthanc.msg_step_missing', fields=', '.join(names))
+                'health_orthanc.msg_step_missing',
+                fields=', '.join(labels[name] for _, name in missing))
 
     @classmethod
     def get_worklist(cls, since=0):

@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Indexes for searches by a part of a text
+
+PostgreSQL has them with its extension pg_trgm.  Without it a search finds the
+same records, but reads the whole table.
+"""
+
+import logging
+
+from sql import Literal, Null, With
+from sql.aggregate import Min
+
+from trytond import backend
+from trytond.model import Index, fields
+from trytond.transaction import Transaction
+
+from .registration import inherited_names
+
+__all__ = ['RepeatedChar', 'TextSearchMixin', 'has_trigrams']
+
+logger = logging.getLogger(__name__)
+
+_EXTENSION = 'pg_trgm'
+
+
+class TextSearchMixin:
+    """A model whose columns are searched by a part of their text
+
+    One index covers all columns in `_searched_columns`, so that a record is
+    added to one only.
+    """
+    __slots__ = ()
+    _searched_columns = frozenset()
+
+    @classmethod
+    def __register__(cls, module_name):
+        super().__register__(module_name)
+        _create_extension()
+
+    @classmethod
+    def _update_sql_indexes(cls):
+        # In a B-tree, as trytond has it without the extension, long texts do
+        # not fit, and a part of a text is not found
+        indexes = cls._sql_indexes
+        if has_trigrams():
+            cls._sql_indexes = indexes | {cls._text_index()}
+        try:
+            super()._update_sql_indexes()
+        finally:
+            cls._sql_indexes = indexes
+
+    @classmethod
+    def _text_index(cls):
+        table = cls.__table__()
+        return Index(table, *(
+                (Index.Unaccent(getattr(table, name)), Index.Similarity())
+                for name in sorted(inherited_names(cls, '_searched_columns'))))
+
+
+class RepeatedChar(fields.Char):
+    """A Char of which many records have the same text
+
+    A part of a text is searched in the different texts, and the records by
+    those that have it.  The column needs an index for ranges.
+    """
+
+    def convert_domain(self, domain, tables, Model):
+        name, operator, value = domain
+        if operator not in {'ilike', 'like'} or not isinstance(value, str):
+            return super().convert_domain(domain, tables, Model)
+        table, _ = tables[None]
+        found = self._find_texts(Model, operator, value)
+        return self.sql_column(table).in_(found) if found else Literal(False)
+
+    def _find_texts(self, Model, operator, value):
+        texts = self._different_texts(Model)
+        Operator = fields.SQL_OPERATORS[operator]
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*texts.select(
+                texts.text, with_=[texts], where=Operator(
+                    self._domain_column(operator, texts.text),
+                    self._domain_value(operator, value))))
+        return [text for text, in cursor]
+
+    def _different_texts(self, Model):
+        "Return a query that goes from each text to the next one"
+        table, following = Model.__table__(), Model.__table__()
+        texts = With('text', recursive=True)
+        texts.query = table.select(
+            Min(self.sql_column(table)).as_('text'))
+        column = self.sql_column(following)
+        texts.query |= texts.select(
+            following.select(Min(column), where=column > texts.text),
+            where=texts.text != Null)
+        return texts
+
+
+def has_trigrams():
+    """Return whether the database has indexes for parts of texts.
+
+    Returns
+    -------
+    bool
+    """
+    if backend.name != 'postgresql':
+        return False
+    database = Transaction().database
+    if database.has_extension(_EXTENSION):
+        return True
+    if not _exists('pg_extension', 'extname'):
+        return False
+    # trytond has asked before the extension was created
+    database._extensions[database.name].pop(_EXTENSION, None)
+    return database.has_extension(_EXTENSION)
+
+
+def _create_extension():
+    "Create the extension, if the server has it and the role may"
+    if (backend.name != 'postgresql' or _exists('pg_extension', 'extname')
+            or not _exists('pg_available_extensions', 'name')):
+        return
+    connection = Transaction().connection
+    cursor = connection.cursor()
+    cursor.execute('SAVEPOINT create_extension')
+    try:
+        cursor.execute(f'CREATE EXTENSION IF NOT EXISTS {_EXTENSION}')
+    except connection.Error as error:
+        cursor.execute('ROLLBACK TO SAVEPOINT create_extension')
+        logger.warning(
+            "Searches by a part of a text are slow, because the role of the "
+            "database may not create the extension %s (%s). A superuser may "
+            "create it; then update the module.", _EXTENSION, error.pgcode)
+    cursor.execute('RELEASE SAVEPOINT create_extension')
+
+
+def _exists(catalog, column):
+    cursor = Transaction().connection.cursor()
+    cursor.execute(
+        f'SELECT 1 FROM {catalog} WHERE {column} = %s', (_EXTENSION,))
+    return bool(cursor.fetchone())

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Searches by the names of related records
+
+A condition on several tables at once, joined by OR, cannot use the indexes of
+any of them.  So the related records are searched first, each table by itself:
+few are then named by their ids, which an index of the own table finds.
+"""
+
+from sql import Union
+
+from trytond.model import fields
+from trytond.model.exceptions import AccessError
+from trytond.pool import Pool
+from trytond.tools.domain_inversion import is_leaf
+from trytond.transaction import inactive_records
+
+from .rows import fetch_rows
+
+__all__ = ['alternatives', 'any_of', 'name_domain']
+
+# More are not named one by one
+_LIMIT = 5000
+_TEXT_OPERATORS = {'=', 'ilike', 'like'}
+
+
+def name_domain(field, model, operator, value, names=('rec_name',)):
+    """Return a domain that finds records by texts of a related one.
+
+    It finds the same as ``(f'{field}.{name}', operator, value)`` of each name,
+    joined by OR.
+
+    Parameters
+    ----------
+    field : str
+        The name of a Many2One.
+    model : str
+        The name of the related model.
+    operator : str
+    value : str
+    names : sequence of str
+        The fields of the related model.
+
+    Returns
+    -------
+    tuple or list
+    """
+    plain = ['OR', *((f'{field}.{name}', operator, value) for name in names)]
+    if operator not in _TEXT_OPERATORS or not isinstance(value, str):
+        return plain
+    try:
+        with inactive_records():
+            return any_of(
+                field, model, [(name, operator, value) for name in names])
+    except AccessError:
+        # It depends on the number of records whether trytond checks this
+        return plain
+
+
+def any_of(field, model, clauses):
+    """Return a domain for relations to records that fulfill a clause.
+
+    Parameters
+    ----------
+    field : str
+        The name of a Many2One.
+    model : str
+        The name of the related model.
+    clauses : list
+        Each is searched by itself.
+
+    Returns
+    -------
+    tuple
+    """
+    Model = Pool().get(model)
+    found = _union([
+            Model.search([clause], order=[], query=True)
+            for clause in alternatives(Model, clauses)])
+    ids = [id_ for id_, in fetch_rows(
+            found.select(found.id, limit=_LIMIT + 1))]
+    return (field, 'in', ids if len(ids) <= _LIMIT else found.select(found.id))
+
+
+def alternatives(Model, clauses):
+    """Return the clauses that searches by name consist of.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    clauses : list
+
+    Returns
+    -------
+    list
+        Each leads to one table as far as possible.
+    """
+    found = []
+    for clause in clauses:
+        if is_leaf(clause) and len(clause) == 3 and (
+                clause[1] in _TEXT_OPERATORS and isinstance(clause[2], str)):
+            found.extend(_expand(Model, *clause))
+        else:
+            found.append(clause)
+    return found
+
+
+def _expand(Model, name, operator, value):
+    if name == 'rec_name':
+        domain = Model.search_rec_name(name, (name, operator, value))
+        if domain and domain[0] == 'OR':
+            return alternatives(Model, domain[1:])
+        return [domain]
+    relation = name.removesuffix('.rec_name')
+    field = Model._fields.get(relation)
+    if isinstance(field, fields.Many2One):
+        with inactive_records():
+            return [any_of(
+                    relation, field.get_target().__name__,
+                    [('rec_name', operator, value)])]
+    return [(name, operator, value)]
+
+
+def _union(queries):
+    if len(queries) == 1:
+        query, = queries
+        return query
+    return Union(*queries)
