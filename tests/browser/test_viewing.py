@@ -186,4 +186,6 @@ def test_a_measurement_is_kept(physician, clinic, thumbnails):
         expect(series_list(viewer)).to_contain_text('S:3001')
         expect(viewer.locator('body')).not_to_contain_text(LENGTH)
         thumbnail(viewer, 'S:3001').dblclick()
+        # It asks whether one wants to go on with them
+        viewer.get_by_role('button', name="Yes").click()
         expect(viewer.locator('body')).to_contain_text(LENGTH)
