@@ -5,39 +5,25 @@ import io
 import json
 import os
 import re
-import socket
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from http.client import HTTPConnection
 from pathlib import Path
 
 import pydicom
 import pytest
-import requests
 
-from trytond.modules.health_orthanc.core.dicomweb.multipart import join_parts
 from trytond.modules.health_orthanc.viewing.memory import REMEMBERED
 
-from devtools.orthanc import Orthanc, to_bytes
 from devtools.process import wait_until
 from devtools.samples import Patient, make_dataset, make_study
-from devtools.tryton import MODULE
 
 from . import viewing_inside
-from .agent import Agent
-from .hospital import Hospital
+from .viewing_site import (
+    PATHS, STUDIES, TIMEOUT, Site, open_site, parts, paths)
 
-TIMEOUT = 60
-# Seconds after which a client is let go that sends nothing
-SILENCE = 5
 MIB = 2**20
 UID, SERIES, INSTANCE = '0020000D', '0020000E', '00080018'
 ROLES = list(viewing_inside.GROUPS)
-STUDIES = [
-    'own', 'earlier', 'stranger', 'unlinked', 'unconfirmed', 'dismissed',
-    'elsewhere']
 PHYSICIANS, STAFF = {'doctor'}, {'clerk', 'administrator'}
 VISIBLE = {
     'own': PHYSICIANS | STAFF, 'earlier': PHYSICIANS | STAFF,
@@ -45,112 +31,10 @@ VISIBLE = {
     'dismissed': STAFF, 'elsewhere': set()}
 
 
-class Site:
-    """GNU Health with two Orthancs, and studies of all kinds."""
-
-    def __init__(self, server, agent, archive, other):
-        self.server = server
-        self.archive = archive
-        self.hospital = Hospital(agent)
-        self.call = agent.call
-        self.users = self.call(viewing_inside.make_users)
-        self.keys = {
-            login: self.call(viewing_inside.log_in, user=id_)
-            for login, id_ in self.users.items()}
-        self.main = self.hospital.add_server(archive)
-        self.other = self.hospital.add_server(other)
-        self.patient, _ = self.hospital.add_patient()
-        self.stranger, _ = self.hospital.add_patient("Ejemplo", "Juan", 'm')
-        self.files = {
-            name: make_study(
-                'CT', Patient(id='SAME'), series=2, instances=2, rows=16,
-                StudyDescription=name) for name in STUDIES}
-        for name, files in self.files.items():
-            (other if name == 'elsewhere' else archive).upload(files)
-        self.ids = {}
-        self.import_studies()
-        self.link_studies()
-
-    def import_studies(self):
-        for server in [self.main, self.other]:
-            server.done()
-            for study in server.studies('study_instance_UID'):
-                for name in self.files:
-                    if self.uid(name) == study['study_instance_UID']:
-                        self.ids[name] = study['id']
-
-    def link_studies(self):
-        for name, patient, status in [
-                ('own', self.patient, 'manual'),
-                ('earlier', self.patient, 'manual'),
-                ('stranger', self.stranger, 'manual'),
-                ('unlinked', None, 'unlinked'),
-                ('unconfirmed', self.patient, 'auto_unsure'),
-                ('dismissed', None, 'dismissed'),
-                ('elsewhere', self.patient, 'manual')]:
-            self.call(viewing_inside.link, self.ids[name], patient, status)
-
-    def uid(self, name):
-        return str(self.files[name][0].StudyInstanceUID)
-
-    def file(self, name, number=0):
-        "Return the path of an instance"
-        dataset = self.files[name][number]
-        return (
-            f'studies/{dataset.StudyInstanceUID}/series/'
-            f'{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}')
-
-    @property
-    def own_address(self):
-        return f'{self.server.url}/{self.server.tryton.name}/orthanc'
-
-    @property
-    def root(self):
-        return f'{self.own_address}/dicomweb/{self.main.id}/dicom-web'
-
-    def open(self, login, *names, key=None):
-        "Return the browser of somebody who was let in with studies"
-        browser = requests.Session()
-        browser.trust_env = False
-        browser.headers['Sec-Fetch-Site'] = 'same-origin'
-        ticket = self.call(
-            viewing_inside.forge_ticket, key or self.keys[login],
-            [self.ids[n] for n in names or ['own']], user=self.users[login])
-        answer = browser.post(
-            f'{self.own_address}/viewer-session', data=ticket,
-            timeout=TIMEOUT)
-        assert answer.status_code == 200
-        return browser
-
-    def get(self, browser, path, **options):
-        return browser.get(
-            f'{self.root}/{path}', timeout=TIMEOUT, **options)
-
-    def store(self, browser, dataset, path='studies'):
-        type_, body = join_parts([to_bytes(dataset)])
-        return browser.post(
-            f'{self.root}/{path}', data=body, timeout=TIMEOUT,
-            headers={'Content-Type': type_, 'Accept': '*/*'})
-
-
 @pytest.fixture(scope='module')
 def site(prepared_tryton) -> Iterator[Site]:
-    tryton = prepared_tryton('sqlite', MODULE).copy('viewing')
-    tryton.sections[MODULE] = {'upload_timeout': f'{SILENCE}'}
-    with Orthanc(plugins=['dicomweb']) as archive, Orthanc(
-            plugins=['dicomweb']) as other, tryton.server() as server, (
-            Agent(tryton)) as agent:
-        yield Site(server, agent, archive, other)
-    tryton.drop()
-
-
-def parts(answer):
-    "Return the parts of an answer"
-    boundary = re.search(
-        r'boundary="?([^;"]+)', answer.headers['Content-Type'])[1].encode()
-    return [
-        part.partition(b'\r\n\r\n')[2].removesuffix(b'\r\n')
-        for part in answer.content.split(b'--' + boundary)[1:-1]]
+    with open_site(prepared_tryton) as site:
+        yield site
 
 
 def test_what_ohif_asks_for(site):
@@ -209,23 +93,6 @@ def test_whole_files_and_pictures(site):
     assert picture.content.startswith(b'\xff\xd8')
     assert len(site.get(
             browser, f"studies/{site.uid('own')}/instances").json()) == 4
-
-
-PATHS = [
-    'studies/{uid}/series', 'studies/{uid}', 'studies/{uid}/metadata',
-    'studies/{uid}/instances', '{series}', '{series}/metadata',
-    '{series}/instances', '{file}', '{file}/metadata', '{file}/frames/1',
-    '{file}/frames/1,1', '{file}/rendered', '{file}/frames/1/rendered',
-    '{file}/bulk/7fe00010', 'studies/{uid}/thumbnail', '{series}/thumbnail',
-    '{file}/thumbnail', '{file}/frames/1/thumbnail']
-
-
-def paths(site, name):
-    file = site.file(name)
-    return [
-        path.format(
-            uid=site.uid(name), file=file,
-            series=file.rpartition('/instances')[0]) for path in PATHS]
 
 
 def in_order(found):
@@ -340,27 +207,6 @@ def test_a_right_that_is_taken_away_ends_in_an_open_viewer(site):
         site.link_studies()
 
 
-def test_a_cookie_in_another_database(site):
-    "One whose records have the same numbers"
-    tryton = site.server.tryton
-    browser = site.open('doctor')
-    other = tryton.sqlite_file.with_name('other.sqlite')
-    path = f'{site.file("own")}/frames/1'
-    assert site.get(browser, path).status_code == 200
-    source = sqlite3.connect(tryton.sqlite_file)
-    with closing(source), closing(sqlite3.connect(other)) as target:
-        source.backup(target)
-        target.execute(
-            'DELETE FROM gnuhealth_imaging_orthanc_viewer_session')
-        target.commit()
-    cookie = browser.cookies.get_dict()['health_orthanc_viewer']
-    answer = requests.get(
-        site.root.replace(f'/{tryton.name}/', '/other/') + f'/{path}',
-        headers={'Cookie': f'health_orthanc_viewer={cookie}'},
-        timeout=TIMEOUT)
-    assert answer.status_code == 401
-
-
 def test_a_study_that_awaits_confirmation(site):
     path = paths(site, 'unconfirmed')[0]
     assert site.get(site.open('doctor'), path).status_code == 403
@@ -379,68 +225,6 @@ def test_logout_ends_it_at_once(site):
     answer = site.get(browser, path)
     assert answer.status_code == 401
     assert "Log in" in answer.json()['message']
-
-
-def mixed(own, other):
-    "Yield paths of the own study with UIDs of another one below it"
-    uid, series, instance = own.split('/')[1::2]
-    _, other_series, other_instance = other.split('/')[1::2]
-    ends = [
-        '', '/metadata', '/frames/1', '/rendered', '/thumbnail',
-        '/bulk/7fe00010']
-    for low, lower in [
-            (other_series, other_instance), (series, other_instance)]:
-        for end in ends:
-            yield f'studies/{uid}/series/{low}/instances/{lower}{end}'
-    for end in ['', '/metadata', '/instances', '/thumbnail']:
-        yield f'studies/{uid}/series/{other_series}{end}'
-
-
-def test_uids_of_another_study_in_a_path(site):
-    "Orthanc itself does not find them there"
-    browser = site.open('doctor')
-    for path in mixed(site.file('own'), site.file('unlinked')):
-        answer = site.get(browser, path)
-        assert answer.status_code in {404, 400} or (
-            answer.status_code in {200, 204} and not answer.content.strip(
-                b'[] \r\n')), path
-    uid = site.uid('own')
-    for level, tag, value in [
-            ('series', SERIES, site.files['unlinked'][0].SeriesInstanceUID),
-            ('instances', INSTANCE, site.files['unlinked'][0].SOPInstanceUID),
-            ]:
-        answer = site.get(
-            browser, f'studies/{uid}/{level}', params={tag: value})
-        assert not answer.content.strip(b'[] \r\n')
-
-
-def test_paths_that_browsers_would_not_send(site):
-    "Byte by byte, as they stand"
-    cookie = site.open('doctor').cookies.get_dict()['health_orthanc_viewer']
-    path = site.root.partition(site.server.url)[2]
-    uid = site.uid('own')
-    for end in [
-            '/studies/..%2f..%2fsystem', '/studies/%2e%2e/%2e%2e/system',
-            '/studies/../../../../../system', '/..;/system', '//system',
-            f'/studies/{uid}/..%2f..%2f..%2fsystem', '/studies/%00',
-            f'/studies/{uid}%5c{uid}', f'/studies/{uid},{uid}',
-            f'/studies/{uid}%2fseries', '/%68ttp://127.0.0.1/x',
-            f'/studies/{uid}/series/..', f'/studies/{uid}%0a']:
-        connection = HTTPConnection('127.0.0.1', site.server.port)
-        try:
-            connection.putrequest('GET', path + end, skip_host=True)
-            connection.putheader('Host', f'127.0.0.1:{site.server.port}')
-            connection.putheader('Cookie', f'health_orthanc_viewer={cookie}')
-            connection.endheaders()
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        # %2f is a slash: that path is the one of the series
-        expected = {200} if end.endswith('%2fseries') else {
-            308, 400, 404, 405}
-        assert answer.status in expected, end
-        assert b'ApiVersion' not in content
 
 
 def test_a_measurement(site):
@@ -484,37 +268,6 @@ def test_a_measurement_that_is_not_stored(site):
         assert site.store(
             site.open(login), report).status_code == code
     assert len(site.archive.get('/instances')) == before
-
-
-def begin_to_store(site, browser, size):
-    "Return a connection that has sent the beginning of a file"
-    cookie = browser.cookies.get_dict()['health_orthanc_viewer']
-    path = site.root.partition(site.server.url)[2]
-    connection = socket.create_connection(
-        ('127.0.0.1', site.server.port), timeout=TIMEOUT)
-    connection.sendall((
-            f'POST {path}/studies HTTP/1.1\r\n'
-            f'Host: 127.0.0.1:{site.server.port}\r\n'
-            f'Cookie: health_orthanc_viewer={cookie}\r\n'
-            'Sec-Fetch-Site: same-origin\r\n'
-            'Content-Type: multipart/related; boundary=x\r\n'
-            f'Content-Length: {size}\r\n\r\n--x\r\n').encode())
-    connection.sendall(bytes(size // 2))
-    return connection
-
-
-def test_slow_clients_keep_nobody_waiting(site):
-    browser = site.open('doctor')
-    with ExitStack() as stack:
-        slow = [
-            stack.enter_context(begin_to_store(site, browser, size))
-            for size in [2**10, 2**10, 2**10, 2**22]]
-        report = make_dataset(
-            'SR', StudyInstanceUID=site.uid('own'), PatientID='SAME')
-        assert site.store(browser, report).status_code == 200
-        # They are let go
-        for connection in slow:
-            assert b' 400 ' in connection.recv(2**12).splitlines()[0]
 
 
 def test_who_saw_it(site):
