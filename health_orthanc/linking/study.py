@@ -3,6 +3,8 @@
 """Patient, order and result of a study"""
 
 from sql import Literal, Null
+from sql.conditionals import Coalesce
+from sql.operators import Concat
 
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
@@ -155,8 +157,22 @@ class Study(ReviewMixin, metaclass=PoolMeta):
 
     @staticmethod
     def order_patient_lines(tables):
+        "Order by the first line: the linked patient, or who is in the images"
+        pool = Pool()
         table, _ = tables[None]
-        return [table.patient_display_name]
+        if 'patient' not in tables:
+            patient = pool.get('gnuhealth.patient').__table__()
+            tables['patient'] = {
+                None: (patient, table.patient == patient.id)}
+        patient, _ = tables['patient'][None]
+        if 'party' not in tables['patient']:
+            party = pool.get('party.party').__table__()
+            tables['patient']['party'] = {
+                None: (party, patient.party == party.id)}
+        party, _ = tables['patient']['party'][None]
+        family = Coalesce(Concat(party.lastname, ', '), '')
+        return [Coalesce(
+                Concat(family, party.name), table.patient_display_name)]
 
     @classmethod
     def search_gnuhealth_patient_name(cls, name, clause):

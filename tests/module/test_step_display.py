@@ -163,6 +163,22 @@ class StudyTestCase(OrthancTestCase):
             f'{patient.rec_name}\nImages: Mustér, Erika\n{linked}')
 
     @with_transaction()
+    def test_sorted_by_who_is_shown(self):
+        server = create_server()
+        # The images name her differently
+        first = create_study(
+            server, patient_display_name="Zzz, Ada",
+            patient=create_patient("Aaa", "Ada").id)
+        second = create_study(server, patient_display_name="Bbb, Ben")
+        third = create_study(
+            server, patient_display_name="Aaa, Cleo",
+            patient=create_patient("Ccc", "Cleo").id)
+        Study = Pool().get(STUDY)
+        self.assertEqual(
+            Study.search([], order=[('patient_lines', 'ASC')]),
+            [first, second, third])
+
+    @with_transaction()
     def test_a_bare_date_finds(self):
         Study = Pool().get(STUDY)
         server = create_server()
