@@ -9,18 +9,19 @@ few are then named by their ids, which an index of the own table finds.
 
 from sql import Union
 
+from trytond import backend
 from trytond.model import fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
 from trytond.tools.domain_inversion import is_leaf
-from trytond.transaction import inactive_records
+from trytond.transaction import Transaction, inactive_records
 
 from .rows import fetch_rows
 
 __all__ = ['alternatives', 'any_of', 'name_domain']
 
 # More are not named one by one
-_LIMIT = 5000
+_LIMIT = 10_000
 _TEXT_OPERATORS = {'=', 'ilike', 'like'}
 
 
@@ -77,9 +78,13 @@ def any_of(field, model, clauses):
     found = _union([
             Model.search([clause], order=[], query=True)
             for clause in alternatives(Model, clauses)])
+    limit = _LIMIT
+    if backend.name == 'sqlite':
+        # It takes fewer parameters
+        limit = min(limit, Transaction().database.IN_MAX)
     ids = [id_ for id_, in fetch_rows(
-            found.select(found.id, limit=_LIMIT + 1))]
-    return (field, 'in', ids if len(ids) <= _LIMIT else found.select(found.id))
+            found.select(found.id, limit=limit + 1))]
+    return (field, 'in', ids if len(ids) <= limit else found.select(found.id))
 
 
 def alternatives(Model, clauses):

@@ -114,6 +114,10 @@ class Request(
                 Index(
                     table, *listed,
                     where=table.to_repeat == Literal(True)),
+                # Urgent results come first
+                Index(
+                    table, (table.id, Index.Range()),
+                    where=table.urgent == Literal(True)),
                 })
         cls.state.selection.append(('canceled', "Canceled"))
         cls._transitions.add(('canceled', 'done'))

@@ -176,15 +176,13 @@ class TestResult(
         "Order urgent ones that are not yet reported before the others"
         Request = Pool().get('gnuhealth.imaging.test.request')
         table, _ = tables[None]
-        if 'request' not in tables:
-            request = Request.__table__()
-            tables['request'] = {
-                None: (request, table.request == request.id),
-                }
-        request, _ = tables['request'][None]
+        request = Request.__table__()
+        # A join would read the orders of all results
+        urgent = request.select(
+            request.id, where=request.urgent == Literal(True))
         waits = (
-            (request.urgent == Literal(True))
-            & (table.orthanc_unreported == Literal(True)))
+            (table.orthanc_unreported == Literal(True))
+            & table.request.in_(urgent))
         return [Case((waits, 1), else_=0)]
 
     @classmethod

@@ -1,0 +1,178 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Searches that use indexes find the same as those that read all."""
+
+from unittest.mock import patch
+
+from trytond import backend
+from trytond.modules.health_orthanc.common import indexes, related
+from trytond.pool import Pool
+from trytond.tests.test_tryton import with_transaction
+from trytond.transaction import Transaction
+
+from .access import HEALTH_PATIENT, REQUEST, RESULT, STEP
+from .tools import (
+    STUDY, OrthancTestCase, create_order, create_patient, create_result,
+    create_server, create_study)
+
+LOGGER = 'trytond.modules.health_orthanc.common.indexes'
+EXTENSION = "SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'"
+
+
+class TextSearchTestCase(OrthancTestCase):
+
+    def found(self, model, *domain):
+        return set(map(int, Pool().get(model).search(list(domain))))
+
+    def records_of(self, patient):
+        "Return the ids of new records of a patient, by their models"
+        order = create_order(patient)
+        step, = order.steps
+        return {
+            STUDY: create_study(
+                create_server(), patient=patient.id, link_status='manual',
+                patient_display_name="Other, Name").id,
+            REQUEST: order.id,
+            RESULT: create_result(patient).id,
+            STEP: step.id,
+            }
+
+    @with_transaction()
+    def test_records_of_a_patient_are_found_by_all_that_names_the_person(self):
+        pool = Pool()
+        patient, other = create_patient("Muster", "Erika"), create_patient(
+            "Ejemplo", "Juan")
+        party = patient.party
+        pool.get('gnuhealth.person_name').create([{
+                    'party': party.id, 'family': "Geborene", 'given': "Rika",
+                    'use': 'maiden'}])
+        pool.get('gnuhealth.person_alternative_identification').create([{
+                    'party': party.id, 'code': 'PASS-77',
+                    'alternative_id_type': 'passport'}])
+        records, others = (
+            self.records_of(patient), self.records_of(other))
+        for text in [
+                "Muster", "uste", "Erika", party.ref, "geborene", "Rika",
+                "PASS-77"]:
+            clause = ('rec_name', 'ilike', f'%{text}%')
+            for model, id_ in records.items():
+                with self.subTest(text=text, model=model):
+                    self.assertEqual(
+                        self.found(model, clause) & {id_, others[model]},
+                        {id_})
+        for model in [STUDY, REQUEST, RESULT, STEP]:
+            self.assertEqual(
+                self.found(model, ('rec_name', 'ilike', '%Zzyzx%')), set())
+
+    @with_transaction()
+    def test_many_patients_are_not_named_one_by_one(self):
+        patients = [create_patient("Muster", f"Erika {i}") for i in range(3)]
+        studies = {
+            create_study(
+                create_server(), patient=p.id, link_status='manual').id
+            for p in patients}
+        steps = {s.id for p in patients for s in create_order(p).steps}
+        for limit in [1, 2, 3]:
+            with patch.object(related, '_LIMIT', limit):
+                for model, expected in [(STUDY, studies), (STEP, steps)]:
+                    with self.subTest(limit=limit, model=model):
+                        self.assertEqual(
+                            self.found(
+                                model, ('rec_name', 'ilike', '%Muster%')),
+                            expected)
+
+    @with_transaction()
+    def test_patients_who_are_not_active_are_found(self):
+        patient = create_patient("Muster", "Erika")
+        study = create_study(
+            create_server(), patient=patient.id, link_status='manual')
+        Pool().get(HEALTH_PATIENT).write([patient], {'active': False})
+        for field in ['rec_name', 'gnuhealth_patient_name', 'patient']:
+            with self.subTest(field=field):
+                self.assertEqual(
+                    self.found(STUDY, (field, 'ilike', '%Muster%')),
+                    {study.id})
+
+    @with_transaction()
+    def test_what_does_not_have_a_name_is_found_by_the_others(self):
+        patient = create_patient("Muster", "Erika")
+        named = create_study(
+            create_server(), patient=patient.id, link_status='manual')
+        other = create_study(
+            create_server(), patient=create_patient("Ejemplo", "Juan").id,
+            link_status='manual')
+        for operator in ['not ilike', '!=']:
+            with self.subTest(operator=operator):
+                found = self.found(STUDY, (
+                        'gnuhealth_patient_name', operator,
+                        patient.rec_name if operator == '!='
+                        else '%Muster%'))
+                self.assertIn(other.id, found)
+                if operator == 'not ilike':
+                    self.assertNotIn(named.id, found)
+
+    @with_transaction()
+    def test_a_part_of_the_modalities(self):
+        server = create_server()
+        studies = {
+            text: create_study(server, modalities=text).id
+            for text in ['CT', 'CR, SR', 'MR', 'CR', None]}
+        create_study(server, modalities='US')
+
+        def expected(*texts):
+            return {studies[text] for text in texts}
+        for operator, value, texts in [
+                ('ilike', '%cr%', ['CR, SR', 'CR']),
+                ('ilike', '%R%', ['CR, SR', 'CR', 'MR']),
+                ('like', '%, SR', ['CR, SR']),
+                ('ilike', 'C_', ['CT', 'CR']),
+                ('=', 'CR', ['CR']),
+                ('in', ['CT', 'MR'], ['CT', 'MR']),
+                ('=', None, [None]),
+                ('ilike', '%XX%', [])]:
+            with self.subTest(operator=operator, value=value):
+                self.assertEqual(
+                    self.found(STUDY, ('modalities', operator, value)),
+                    expected(*texts))
+        self.assertEqual(
+            self.found(STUDY, ('modalities', 'not ilike', '%R%'))
+            & set(studies.values()), expected('CT'))
+
+    @with_transaction()
+    def test_modalities_where_there_are_none(self):
+        self.assertEqual(
+            self.found(STUDY, ('modalities', 'ilike', '%CT%')), set())
+
+    @with_transaction()
+    def test_an_extension_that_the_role_may_not_create(self):
+        if backend.name != 'postgresql':
+            indexes._create_extension()
+            self.assertFalse(indexes.has_trigrams())
+            return
+        cursor = Transaction().connection.cursor()
+        cursor.execute('DROP EXTENSION IF EXISTS pg_trgm CASCADE')
+        cursor.execute('CREATE ROLE plain')
+        cursor.execute('SET LOCAL ROLE plain')
+        with self.assertLogs(LOGGER, 'WARNING') as logs:
+            indexes._create_extension()
+        self.assertIn('pg_trgm', logs.output[0])
+        cursor.execute('RESET ROLE')
+        cursor.execute(EXTENSION)
+        self.assertIsNone(cursor.fetchone())
+        indexes._create_extension()
+        cursor.execute(EXTENSION)
+        self.assertIsNotNone(cursor.fetchone())
+
+    @with_transaction()
+    def test_without_the_extension_there_is_no_index_for_texts(self):
+        Study = Pool().get(STUDY)
+        handler = backend.TableHandler
+        for available in [True, False]:
+            with patch.object(
+                    indexes, 'has_trigrams', return_value=available), \
+                    patch.object(handler, 'set_indexes') as set_indexes:
+                Study._update_sql_indexes()
+            (created,), _ = set_indexes.call_args
+            self.assertEqual(
+                Study._text_index() in list(created), available)
+        self.assertNotIn(Study._text_index(), Study._sql_indexes)
