@@ -43,6 +43,9 @@ FILLED = {
     'a date of no value': '(0010,0030) DA []',
     'no name': '(0010,0010) PN []',
     'in another order': STEP + '(0010,0020) LO [$PatientID]',
+    'for one type':
+        "{% if template_type == 'json' %}{ {% end %}"
+        "(0010,0020) LO [$PatientID]",
     }
 NOT_FILLED = {
     'a condition': '{% if PatientState %}(0038,0500) LO [x]{% end %}',
