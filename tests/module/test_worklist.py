@@ -780,6 +780,12 @@ class EntryTestCase(OrthancTestCase):
     def refresh(self):
         self.do(lambda: Pool().get(ENTRY).refresh())
 
+    def find_stale(self):
+        return self.do(lambda: Pool().get(ENTRY)._find_stale())
+
+    def render(self, stamps, known):
+        self.do(lambda: Pool().get(ENTRY)._render_steps(stamps, known))
+
     def page(self, since=0, texts=False, etag=None, refresh=True):
         if refresh:
             self.refresh()
@@ -1091,6 +1097,29 @@ class EntryTestCase(OrthancTestCase):
             self.assertEqual(len(page['entries']), number)
             self.assertEqual(
                 [e.partition('.')[0] for e in page['open']], [str(id_)])
+
+    def test_a_step_that_is_deleted_while_others_are_rendered(self):
+        gone, kept = [self.step_of(self.order()) for _ in range(2)]
+        stale = self.find_stale()
+        self.do(lambda: Pool().get(STEP).delete([Pool().get(STEP)(gone)]))
+        self.render(stale, worklist_data.Known())
+        page = self.page(refresh=False)
+        self.assertEqual(
+            [e['id'].partition('.')[0] for e in page['entries']], [str(kept)])
+
+    def test_what_changes_while_it_is_rendered_is_rendered_again(self):
+        patient = self.do(create_patient, "Muster", "Erika")
+        ids = [self.step_of(self.order(patient=patient)) for _ in range(2)]
+        known = worklist_data.Known()
+        stale = self.find_stale()
+        self.render({ids[0]: stale[ids[0]]}, known)
+        self.do(lambda: Pool().get('party.party').write(
+                [Pool().get('gnuhealth.patient')(patient.id).party],
+                {'name': "Erna"}))
+        self.render({ids[1]: stale[ids[1]]}, known)
+        self.assertEqual(
+            {str(d.PatientName) for d in self.datasets().values()},
+            {'Muster^Erna'})
 
     def test_a_refresh_goes_on_where_it_stopped(self):
         ids = {self.step_of(self.order()) for _ in range(5)}
