@@ -2111,6 +2111,41 @@ def read_item(data: object, decoder: Decoder) -> WorklistItem:
     ListError
         If the object is not a worklist item.
     """
+    identifier, index, dicom = _read_parts(data)
+    return WorklistItem(identifier, index, dicom, _read_keys(dicom, decoder))
+
+
+def restore_item(data: object) -> WorklistItem:
+    """Return the item that `store_item` has made an object of.
+
+    Raises
+    ------
+    ListError
+        If the object is not such an item.
+    """
+    identifier, index, dicom = _read_parts(data)
+    keys = data.get('keys', '') if isinstance(data, dict) else ''
+    if keys is not None and not isinstance(keys, dict):
+        raise ListError("an item has no keys")
+    return WorklistItem(identifier, index, dicom, keys)
+
+
+def store_item(item: WorklistItem) -> dict[str, object]:
+    """Return an item as an object for JSON.
+
+    It includes the keys, as Orthanc takes long to read them from thousands of
+    files.
+    """
+    return {
+        'id': item.id,
+        'index': item.index,
+        'dicom': base64.b64encode(item.dicom).decode(),
+        'keys': item.keys,
+        }
+
+
+def _read_parts(data: object) -> tuple[str, int, bytes]:
+    """Return id, index and file of an item."""
     if not isinstance(data, dict):
         raise ListError("an item is not an object")
     identifier, index = data.get('id'), data.get('index')
@@ -2123,7 +2158,7 @@ def read_item(data: object, decoder: Decoder) -> WorklistItem:
         dicom = base64.b64decode(data['dicom'], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise ListError("an item has no file") from None
-    return WorklistItem(identifier, index, dicom, _read_keys(dicom, decoder))
+    return identifier, index, dicom
 
 
 def _read_keys(dicom: bytes, decoder: Decoder) -> dict[str, Any] | None:
@@ -2152,7 +2187,9 @@ def is_index(value: object) -> bool:
 # --- worklist_cache ---------------------------------------------------
 # The file that stores the worklist while Orthanc is stopped.
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
+# Of files without the keys of the items
+VERSION_WITHOUT_KEYS = 1
 CACHE_PAUSE = 5  # seconds between two writings of the file
 
 
@@ -2199,15 +2236,15 @@ class Cache:
         try:
             with open(self._path, encoding='ascii') as file:
                 data = json.load(file)
-            if (data['version'] != CACHE_VERSION
-                    or data['source'] != self._source):
+            read = self._reader(data['version'])
+            if not read or data['source'] != self._source:
                 return None
             age = time.time() - data['confirmed']
             if not age >= 0 or not is_index(data['index']):
                 raise ListError("the file is of the future")
             return Snapshot(
-                [read_item(entry, self._decoder) for entry in data['entries']],
-                data['index'], time.monotonic() - age)
+                list(map(read, data['entries'])), data['index'],
+                time.monotonic() - age)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, ListError,
@@ -2215,6 +2252,15 @@ class Cache:
             log.warning(
                 "the cache file cannot be used (%s)", type(error).__name__)
             return None
+
+    def _reader(
+            self, version: object) -> Callable[[object], WorklistItem] | None:
+        """Return what reads an item of a version of the file."""
+        if version == CACHE_VERSION:
+            return restore_item
+        if version == VERSION_WITHOUT_KEYS:
+            return lambda entry: read_item(entry, self._decoder)
+        return None
 
     def save_if_due(self, snapshot: Snapshot, changed: bool) -> None:
         """Write the file if it differs too much from the worklist."""
@@ -2236,12 +2282,7 @@ class Cache:
                         'source': self._source,
                         'confirmed': time.time() - snapshot.age,
                         'index': snapshot.index,
-                        'entries': [{
-                                'id': item.id,
-                                'index': item.index,
-                                'dicom': base64.b64encode(
-                                    item.dicom).decode(),
-                                } for item in snapshot.items],
+                        'entries': list(map(store_item, snapshot.items)),
                         }))
         except OSError as error:
             if not self._failed:

@@ -19,6 +19,7 @@ from trytond.transaction import Transaction
 
 from ..common.diagnostics import log_unexpected
 from ..common.locks import named_lock
+from ..common.rows import fetch_rows, insert_rows
 from ..common.transaction import in_transaction
 from ..core.worklist import item as worklist
 from ..core.worklist.element_values import WorklistError
@@ -31,9 +32,15 @@ __all__ = ['WorklistEntry']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.worklist_entry')
 
-# Entries that are rendered in one transaction, or sent in one response
-RENDER_LIMIT = 200
-PAGE_LIMIT = 1000
+# Entries that are rendered in one transaction, read in one statement, or sent
+# in one response
+RENDER_LIMIT = 1000
+READ_LIMIT = 500
+PAGE_LIMIT = 4000
+# The highest version, of an integer in PostgreSQL
+_LAST = 2**31 - 1
+# After as many bytes of content, no more entries are added to a response
+PAGE_BYTES = 16 * 1024 * 1024
 # Seconds after which a refresh stops; the next one continues
 REFRESH_SECONDS = 10
 # The lock that the rendering process holds
@@ -133,8 +140,15 @@ class WorklistEntry(ModelSQL):
             for r in rendered)
 
     @classmethod
-    def _served(cls):
-        "Return version, id, step and stations of entries, oldest first"
+    def _served(cls, since=0, limit=None):
+        """Return version, id, step and stations of entries, oldest first.
+
+        Parameters
+        ----------
+        since : int
+            Only later versions are returned.
+        limit : int, optional
+        """
         pool = Pool()
         step = pool.get('gnuhealth.imaging.procedure.step').__table__()
         request = pool.get('gnuhealth.imaging.test.request').__table__()
@@ -146,8 +160,9 @@ class WorklistEntry(ModelSQL):
             .select(
                 entry.version, entry.id, entry.step,
                 Coalesce(entry.stations, 1),
-                where=_is_served(step, request) & (entry.kind != Null),
-                order_by=entry.version))
+                where=_is_served(step, request) & (entry.kind != Null)
+                & (entry.version > max(0, min(since, _LAST))),
+                order_by=entry.version, limit=limit))
         return cursor.fetchall()
 
     @classmethod
@@ -202,45 +217,70 @@ class WorklistEntry(ModelSQL):
 
     @classmethod
     def _page(cls, since, texts, etag):
-        served = cls._served()
-        current = hashlib.sha256(repr(served).encode()).hexdigest()[:32]
-        if current == etag:
+        served = cls._served() if etag else None
+        if served is not None and _etag(served) == etag:
             return None
-        changed = [row for row in served if row[0] > since]
-        included = changed[:PAGE_LIMIT]
-        more = len(changed) > len(included)
+        changed = [row for row in served or [] if row[0] > since]
+        if served is None:
+            # Only the last page names all
+            changed = cls._served(since, PAGE_LIMIT + 1)
+        entries, count = cls._read_entries(changed[:PAGE_LIMIT], texts)
+        more = len(changed) > count
         page = {
             'since': since,
-            'index': included[-1][0] if included else since,
+            'index': changed[count - 1][0] if count else since,
             'more': more,
-            'entries': cls._contents(included, texts),
+            'entries': entries,
             }
         if not more:
+            served = cls._served() if served is None else served
             page['open'] = [
                 id_ for version, _, step, stations in served
                 for id_ in _item_ids(step, version, stations, texts)]
-            page['etag'] = current
+            page['etag'] = _etag(served)
         return page
 
     @classmethod
-    def _contents(cls, rows, texts):
+    def _read_entries(cls, rows, texts):
+        "Return the entries of a page, and from how many rows they are"
+        read = cls._read_texts if texts else cls._read_files
+        entries, count, size = [], 0, 0
+        for part in map(list, grouped_slice(rows, READ_LIMIT)):
+            found = read(part)
+            entries.extend(found)
+            count += len(part)
+            size += sum(
+                len(e['dicom']) + len(e.get('text', '')) for e in found)
+            if size > PAGE_BYTES:
+                break
+        return entries, count
+
+    @classmethod
+    def _read_files(cls, rows):
+        "Return what the plugin needs of entries"
+        table = cls.__table__()
+        files = dict(fetch_rows(table.select(
+                    table.id, table.dicom,
+                    where=reduce_ids(table.id, [id_ for _, id_, *_ in rows]))))
+        return [{
+                'id': f'{step}.{version}',
+                'index': version,
+                'dicom': bytes(files[id_]),
+                } for version, id_, step, _ in rows]
+
+    @classmethod
+    def _read_texts(cls, rows):
+        "Return what scripts need of entries"
         return [
             values for entry in cls.browse([id_ for _, id_, *_ in rows])
-            for values in entry._list_items(texts)]
+            for values in entry._list_items()]
 
-    def _list_items(self, texts):
-        "Yield the content of the item, for scripts one of each station"
-        if not texts:
-            yield {
-                'id': f'{self.step.id}.{self.version}',
-                'index': self.version,
-                'dicom': self.dicom,
-                }
-            return
+    def _list_items(self):
+        "Yield the content of the item of each station"
         items = [(self.dicom, self.text)]
         if (self.stations or 1) > 1:
             items = worklist.split_stations(self.dicom, self.kind)
-        ids = _item_ids(self.step.id, self.version, len(items), texts)
+        ids = _item_ids(self.step.id, self.version, len(items), True)
         for number, (id_, (dicom, text)) in enumerate(zip(ids, items)):
             name = f'gnuhealth-{self.step.id}'
             yield {
@@ -276,17 +316,32 @@ class WorklistEntry(ModelSQL):
         "Render unless another process does; return whether it was possible"
         deadline = time.monotonic() + REFRESH_SECONDS
         with named_lock(RENDERING) as taken:
-            while (taken and time.monotonic() < deadline
-                    and in_transaction(cls._refresh_some)):
-                pass
+            if taken:
+                stamps = in_transaction(cls._find_stale)
+                known = worklist_data.Known()
+                for batch in _batches(stamps):
+                    in_transaction(cls._render_steps, batch, known)
+                    if time.monotonic() > deadline:
+                        break
         return taken
 
     @classmethod
-    def _refresh_some(cls):
-        "Render some entries, and return whether there are more"
+    def _find_stale(cls):
+        """Return the stamps of the steps to render, and delete old entries.
+
+        They are read before what is rendered.  So if that changes meanwhile,
+        the next refresh finds another stamp, and renders the step again.
+        """
         with _as_system():
             cls._delete_closed()
-            return cls._render_stale()
+            stamps = cls._stamps()
+            table = cls.__table__()
+            cursor = Transaction().connection.cursor()
+            cursor.execute(*table.select(table.step, table.stamp))
+            known = dict(cursor)
+            return {
+                id_: stamp for id_, stamp in stamps.items()
+                if known.get(id_) != stamp}
 
     @classmethod
     def _delete_closed(cls):
@@ -304,45 +359,30 @@ class WorklistEntry(ModelSQL):
         cls.delete(cls.browse([id_ for id_, in cursor]))
 
     @classmethod
-    def _render_stale(cls):
-        stamps = cls._stamps()
-        table = cls.__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(table.step, table.stamp))
-        known = dict(cursor)
-        stale = [
-            id_ for id_, stamp in stamps.items() if known.get(id_) != stamp]
-        cls._render_steps({id_: stamps[id_] for id_ in stale[:RENDER_LIMIT]})
-        return len(stale) > RENDER_LIMIT
-
-    @classmethod
-    def _render_steps(cls, stamps):
-        pool = Pool()
-        Step = pool.get('gnuhealth.imaging.procedure.step')
-        Institution = pool.get('gnuhealth.institution')
-        entries = {
-            e.step.id: e for e in cls.search([('step', 'in', list(stamps))])}
-        version = cls._last_version()
-        created, written = [], []
-        steps = Step.browse(list(stamps))
-        zones = Institution.zones(
-            {s.institution for s in steps if s.institution})
-        for step in steps:
-            values = {
-                'stamp': stamps[step.id], **cls._entry_values(step, zones)}
-            entry = entries.get(step.id)
-            if not entry or any(
-                    getattr(entry, name) != value
-                    for name, value in values.items() if name != 'stamp'):
-                version = max(version + 1, int(time.time()) - _EPOCH)
-                values['version'] = version
-            if entry:
-                written.extend(([entry], values))
-            else:
-                created.append({'step': step.id, **values})
-        cls.create(created)
-        if written:
-            cls.write(*written)
+    def _render_steps(cls, stamps, known):
+        "Render the steps of stamps"
+        with _as_system():
+            entries = {
+                e.step.id: e
+                for e in cls.search([('step', 'in', list(stamps))])}
+            version = cls._last_version()
+            created, written = [], []
+            for step in _find_steps(stamps, known):
+                values = {
+                    'stamp': stamps[step.id], **cls._entry_values(step, known)}
+                entry = entries.get(step.id)
+                if not entry or any(
+                        getattr(entry, name) != value
+                        for name, value in values.items() if name != 'stamp'):
+                    version = max(version + 1, int(time.time()) - _EPOCH)
+                    values['version'] = version
+                if entry:
+                    written.extend(([entry], values))
+                else:
+                    created.append({'step': step.id, **values})
+            insert_rows(cls, created)
+            if written:
+                cls.write(*written)
 
     @classmethod
     def _last_version(cls):
@@ -353,20 +393,19 @@ class WorklistEntry(ModelSQL):
         return version or 0
 
     @classmethod
-    def _entry_values(cls, step, zones=None):
+    def _entry_values(cls, step, known=None):
         "Return the field values of the entry of a step"
         nothing = dict.fromkeys(
             ['dicom', 'text', 'kind', 'charset', 'stations', 'problem'])
         try:
-            rendered = cls._render(step, zones)
-            template = step.request.worklist_template
+            kind, item = cls._render(step, known)
             return {
                 **nothing,
-                'dicom': worklist.to_file(rendered.dataset),
-                'text': rendered.text,
-                'kind': template.template_type if template else 'dump2dcm',
-                'charset': _charset(rendered.dataset),
-                'stations': worklist.count_stations(rendered.dataset),
+                'dicom': item.file,
+                'text': item.text,
+                'kind': kind,
+                'charset': item.charset,
+                'stations': item.stations,
                 }
         except (TemplateError, WorklistError) as error:
             problems = list_problems(error)
@@ -379,8 +418,8 @@ class WorklistEntry(ModelSQL):
         return {**nothing, 'problem': json.dumps(problems)}
 
     @classmethod
-    def _render(cls, step, zones=None):
-        """Render the item of a step.
+    def _render(cls, step, known=None):
+        """Return the type of the template of a step, and its item.
 
         Raises
         ------
@@ -389,13 +428,13 @@ class WorklistEntry(ModelSQL):
         template = step.request.worklist_template
         kind = template.template_type if template else 'dump2dcm'
         source = template.template if template else worklist.DEFAULT_TEMPLATE
-        with worklist_data.rendering(step, zones):
+        with worklist_data.rendering(step, known):
             data = step.request.get_worklist_template_data()
         data['template_type'] = kind
         readable = worklist_data.reachable(data.pop('reachable', None))
         my = worklist_data.RecordView(
             data.pop('my', step.request), kind, readable)
-        return worklist.render(source, kind, data, my=my)
+        return kind, worklist.make_item(source, kind, data, my=my)
 
     @classmethod
     def _stamps(cls):
@@ -506,6 +545,26 @@ def _as_system():
         yield
 
 
+def _batches(stamps):
+    "Yield the stamps that are rendered in one transaction"
+    for ids in grouped_slice(list(stamps), RENDER_LIMIT):
+        yield {id_: stamps[id_] for id_ in ids}
+
+
+def _find_steps(ids, known):
+    "Return the steps that have not been deleted meanwhile"
+    Step = Pool().get('gnuhealth.imaging.procedure.step')
+    found = {s.id for s in Step.search([('id', 'in', list(ids))], order=[])}
+    steps = Step.browse([id_ for id_ in ids if id_ in found])
+    known.read(steps)
+    return steps
+
+
+def _etag(served):
+    "Return a digest of what is served"
+    return hashlib.sha256(repr(served).encode()).hexdigest()[:32]
+
+
 def _item_ids(step, version, stations, texts):
     """Return the ids of the items of a step.
 
@@ -545,8 +604,3 @@ def _child_states(model, column, ids):
                 where=reduce_ids(owner, sub_ids), group_by=owner))
         found.update((id_, state) for id_, *state in cursor)
     return found
-
-
-def _charset(dataset):
-    value = dataset.get('SpecificCharacterSet') or ''
-    return value if isinstance(value, str) else '\\'.join(value)

@@ -6,8 +6,12 @@ import datetime as dt
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from sql import Window
+from sql.functions import RowNumber
+
 from trytond.model import Model
 from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from ..core.dicom.values import split_ae_titles
@@ -18,7 +22,7 @@ __all__ = [
     'REACHABLE', 'RecordView', 'party_name', 'patient_identity', 'reach',
     'reachable', 'rendering', 'template_data']
 
-# The step that is being rendered and the time zones of institutions
+# The step that is being rendered, and what is known of other records
 _current = ContextVar('worklist_current', default=(None, None))
 
 # Scheduled Procedure Step Status by state (PS3.3 C.4.10)
@@ -27,17 +31,68 @@ _SEXES = {'m': 'M', 'f': 'F', 'nb': 'O', 'other': 'O', 'nd': 'O'}
 _MAY_BE_PREGNANT, _UNKNOWN_PREGNANCY = '3', '4'
 
 
+class Known:
+    """What several steps have in common: it is read once for all of them.
+
+    It holds plain values, no records, and stays valid between transactions as
+    long as an older state of the records may be rendered.
+    """
+
+    def __init__(self):
+        self._values = {}
+        self._weights = {}
+        self._zones = {}
+
+    def read(self, steps):
+        """Read what is faster to read for several steps at once.
+
+        Parameters
+        ----------
+        steps : list of ProcedureStep
+        """
+        self._read_zones({s.institution for s in steps if s.institution})
+        self._read_weights({s.request.patient.id for s in steps})
+
+    def _read_zones(self, institutions):
+        Institution = Pool().get('gnuhealth.institution')
+        self._zones.update(Institution.zones(institutions))
+
+    def _read_weights(self, ids):
+        ids -= self._weights.keys()
+        if ids:
+            self._weights.update(_weights(ids))
+
+    def zone(self, institution):
+        "Return the time zone of an institution, or of none"
+        id_ = institution.id if institution else None
+        if id_ not in self._zones:
+            self._read_zones([institution] if institution else [])
+        return self._zones[id_]
+
+    def weight(self, patient):
+        "Return the last weight of a patient, None if it is unknown"
+        self._read_weights({patient.id})
+        return self._weights[patient.id]
+
+    def get(self, function, record):
+        "Return what a function returns for a record, which is called once"
+        key = function, record.__name__, record.id
+        if key not in self._values:
+            self._values[key] = function(record)
+        return self._values[key]
+
+
 @contextmanager
-def rendering(step, zones=None):
+def rendering(step, known=None):
     """Use a certain step for the variables of its order.
 
     Parameters
     ----------
     step : ProcedureStep
-    zones : dict, optional
-        Time zones, from `Institution.zones`.
+    known : Known, optional
+        It has read the step.
     """
-    token = _current.set((step, zones))
+    token = _current.set((step, known))
     try:
         yield
     finally:
@@ -190,23 +245,25 @@ def template_data(request):
     dict
         By DICOM keyword; ``my`` is the order.
     """
-    step, zones = _current.get()
+    step, known = _current.get()
     if step is None or step.request != request:
-        step = next(
-            (s for s in request.steps if s.state in OPEN_STATES), None)
+        step, known = next(
+            (s for s in request.steps if s.state in OPEN_STATES), None), None
+    known = known or Known()
     return {
         'my': request,
-        **_order_data(request),
-        **_patient_data(request.patient),
-        **(_step_data(step, request.patient, zones) if step else {}),
+        **_order_data(request, known),
+        **_copy(known.get(_patient_data, request.patient)),
+        'PatientWeight': known.weight(request.patient),
+        **(_step_data(step, request.patient, known) if step else {}),
         }
 
 
-def _order_data(request):
+def _order_data(request, known):
     doctor = request.doctor
     template = request.worklist_template
-    physician = party_name(doctor.party) if doctor else ''
-    specialty = doctor.main_specialty if doctor else None
+    physician, service = (
+        known.get(_doctor_data, doctor) if doctor else ('', None))
     line = request.request_line or ''
     return {
         'template_type': template.template_type if template else 'dump2dcm',
@@ -217,15 +274,33 @@ def _order_data(request):
         'StudyInstanceUID': request.study_instance_uid,
         'RequestedProcedureID': (
             line if 0 < len(line) <= 16 else request.accession_number),
-        'RequestedProcedureDescription': request.requested_test.rec_name,
+        'RequestedProcedureDescription': known.get(
+            _name, request.requested_test),
         'RequestedProcedurePriority': 'STAT' if request.urgent else 'ROUTINE',
         'RequestedProcedureComments': request.comment,
         'ReasonForTheRequestedProcedure': (
             request.context.rec_name if request.context else None),
         'RequestingPhysician': physician,
         'ReferringPhysicianName': physician,
-        'RequestingService': specialty.rec_name if specialty else None,
+        'RequestingService': service,
         }
+
+
+def _doctor_data(doctor):
+    "Return the PN of a health professional, and the main specialty"
+    specialty = doctor.main_specialty
+    return party_name(doctor.party), specialty.rec_name if specialty else None
+
+
+def _name(record):
+    return record.rec_name
+
+
+def _copy(data):
+    "Return variables that modules may change"
+    return {
+        name: list(value) if isinstance(value, list) else value
+        for name, value in data.items()}
 
 
 def patient_identity(patient):
@@ -255,7 +330,6 @@ def _patient_data(patient):
     identity = patient_identity(patient)
     return {
         **identity,
-        'PatientWeight': _weight(patient),
         'PregnancyStatus': _pregnancy(patient, identity['PatientSex']),
         'Allergies': sorted({
                 d.pathology.rec_name for d in patient.diseases
@@ -266,27 +340,26 @@ def _patient_data(patient):
         }
 
 
-def _step_data(step, patient, zones):
+def _step_data(step, patient, known):
     institution = step.institution
-    if zones is None:
-        Institution = Pool().get('gnuhealth.institution')
-        zones = Institution.zones([institution] if institution else [])
+    performer = step.performing_physician
     start = worklist.local_start(
-        step.scheduled_at, zones[institution.id if institution else None])
+        step.scheduled_at, known.zone(institution))
     day = dt.datetime.strptime(start.date, '%Y%m%d').date()
     return {
         'ScheduledProcedureStepStartDate': start.date,
         'ScheduledProcedureStepStartTime': start.time,
         'TimezoneOffsetFromUTC': start.offset,
         'PatientAge': worklist.patient_age(patient.party.dob, day),
-        'InstitutionName': institution.rec_name if institution else None,
+        'InstitutionName': (
+            known.get(_name, institution) if institution else None),
         'ScheduledProcedureStepID': step.step_id,
         'ScheduledProcedureStepDescription': (
-            step.description or step.request.requested_test.rec_name),
+            step.description
+            or known.get(_name, step.request.requested_test)),
         'ScheduledProcedureStepStatus': _STATUSES.get(step.state),
         'ScheduledPerformingPhysicianName': (
-            party_name(step.performing_physician.party)
-            if step.performing_physician else None),
+            known.get(_doctor_data, performer)[0] if performer else None),
         'ScheduledStationName': step.station_name,
         'ScheduledStationAETitle': _station(step),
         'ScheduledProcedureStepLocation': step.location,
@@ -314,17 +387,23 @@ def party_name(party):
     return worklist.person_name(party.name or '', '')
 
 
-def _weight(patient):
-    "Return the last weight of the patient in kg"
-    Evaluation = Pool().get('gnuhealth.patient.evaluation')
-    table = Evaluation.__table__()
+def _weights(ids):
+    "Return the last weight in kg, or None, by the id of each patient"
+    table = Pool().get('gnuhealth.patient.evaluation').__table__()
     cursor = Transaction().connection.cursor()
-    cursor.execute(*table.select(
-            table.weight,
-            where=(table.patient == patient.id) & (table.weight > 0),
-            order_by=table.evaluation_start.desc, limit=1))
-    row = cursor.fetchone()
-    return f'{row[0]:g}' if row else None
+    found = dict.fromkeys(ids)
+    for sub_ids in grouped_slice(sorted(ids)):
+        latest = table.select(
+            table.patient, table.weight,
+            RowNumber(window=Window(
+                    [table.patient],
+                    order_by=[table.evaluation_start.desc])).as_('number'),
+            where=reduce_ids(table.patient, list(sub_ids))
+            & (table.weight > 0))
+        cursor.execute(*latest.select(
+                latest.patient, latest.weight, where=latest.number == 1))
+        found.update((id_, f'{weight:g}') for id_, weight in cursor)
+    return found
 
 
 def _pregnancy(patient, sex):

@@ -3,22 +3,24 @@
 """The file that stores the worklist while Orthanc is stopped."""
 from __future__ import annotations
 
-import base64
 import json
 import math
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .errors import describe_error
 from .log import log
 from .settings import Settings
 from .worklist_item import (
-    Decoder, ListError, WorklistItem, is_index, read_item)
+    Decoder, ListError, WorklistItem, is_index, read_item, restore_item,
+    store_item)
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
+# Of files without the keys of the items
+VERSION_WITHOUT_KEYS = 1
 CACHE_PAUSE = 5  # seconds between two writings of the file
 
 
@@ -65,15 +67,15 @@ class Cache:
         try:
             with open(self._path, encoding='ascii') as file:
                 data = json.load(file)
-            if (data['version'] != CACHE_VERSION
-                    or data['source'] != self._source):
+            read = self._reader(data['version'])
+            if not read or data['source'] != self._source:
                 return None
             age = time.time() - data['confirmed']
             if not age >= 0 or not is_index(data['index']):
                 raise ListError("the file is of the future")
             return Snapshot(
-                [read_item(entry, self._decoder) for entry in data['entries']],
-                data['index'], time.monotonic() - age)
+                list(map(read, data['entries'])), data['index'],
+                time.monotonic() - age)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, ListError,
@@ -81,6 +83,15 @@ class Cache:
             log.warning(
                 "the cache file cannot be used (%s)", type(error).__name__)
             return None
+
+    def _reader(
+            self, version: object) -> Callable[[object], WorklistItem] | None:
+        """Return what reads an item of a version of the file."""
+        if version == CACHE_VERSION:
+            return restore_item
+        if version == VERSION_WITHOUT_KEYS:
+            return lambda entry: read_item(entry, self._decoder)
+        return None
 
     def save_if_due(self, snapshot: Snapshot, changed: bool) -> None:
         """Write the file if it differs too much from the worklist."""
@@ -102,12 +113,7 @@ class Cache:
                         'source': self._source,
                         'confirmed': time.time() - snapshot.age,
                         'index': snapshot.index,
-                        'entries': [{
-                                'id': item.id,
-                                'index': item.index,
-                                'dicom': base64.b64encode(
-                                    item.dicom).decode(),
-                                } for item in snapshot.items],
+                        'entries': list(map(store_item, snapshot.items)),
                         }))
         except OSError as error:
             if not self._failed:

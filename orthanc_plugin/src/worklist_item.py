@@ -68,6 +68,41 @@ def read_item(data: object, decoder: Decoder) -> WorklistItem:
     ListError
         If the object is not a worklist item.
     """
+    identifier, index, dicom = _read_parts(data)
+    return WorklistItem(identifier, index, dicom, _read_keys(dicom, decoder))
+
+
+def restore_item(data: object) -> WorklistItem:
+    """Return the item that `store_item` has made an object of.
+
+    Raises
+    ------
+    ListError
+        If the object is not such an item.
+    """
+    identifier, index, dicom = _read_parts(data)
+    keys = data.get('keys', '') if isinstance(data, dict) else ''
+    if keys is not None and not isinstance(keys, dict):
+        raise ListError("an item has no keys")
+    return WorklistItem(identifier, index, dicom, keys)
+
+
+def store_item(item: WorklistItem) -> dict[str, object]:
+    """Return an item as an object for JSON.
+
+    It includes the keys, as Orthanc takes long to read them from thousands of
+    files.
+    """
+    return {
+        'id': item.id,
+        'index': item.index,
+        'dicom': base64.b64encode(item.dicom).decode(),
+        'keys': item.keys,
+        }
+
+
+def _read_parts(data: object) -> tuple[str, int, bytes]:
+    """Return id, index and file of an item."""
     if not isinstance(data, dict):
         raise ListError("an item is not an object")
     identifier, index = data.get('id'), data.get('index')
@@ -80,7 +115,7 @@ def read_item(data: object, decoder: Decoder) -> WorklistItem:
         dicom = base64.b64decode(data['dicom'], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise ListError("an item has no file") from None
-    return WorklistItem(identifier, index, dicom, _read_keys(dicom, decoder))
+    return identifier, index, dicom
 
 
 def _read_keys(dicom: bytes, decoder: Decoder) -> dict[str, Any] | None:

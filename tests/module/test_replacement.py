@@ -136,14 +136,13 @@ class ReplacementTestCase(OrthancTestCase):
 
     @with_transaction()
     def test_the_worklist_has_the_data_of_the_replacement(self):
-        from trytond.modules.health_orthanc.worklist.item import _as_system
+        from trytond.modules.health_orthanc.worklist.variables import Known
         duplicate, patient = self.patients(name="Hanna")
         order = create_order(duplicate, requested=True)
         Entry = Pool().get(ENTRY)
 
         def item():
-            with _as_system():
-                Entry._refresh_some()
+            Entry._render_steps(Entry._find_stale(), Known())
             entry, = Entry.search([('step', '=', order.steps[0].id)])
             return entry.text
         self.assertIn(duplicate.party.ref, item())

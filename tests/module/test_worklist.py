@@ -506,6 +506,17 @@ class VariablesTestCase(OrthancTestCase):
         self.assertVariables(order, PatientWeight='71.5')
 
     @with_transaction()
+    def test_modules_may_change_the_variables_of_one_order(self):
+        patient = create_patient()
+        orders = [create_order(patient) for _ in range(2)]
+        known = worklist_data.Known()
+        for order in orders:
+            with worklist_data.rendering(order.steps[0], known):
+                data = order.get_worklist_template_data()
+            self.assertEqual(data['Allergies'], [])
+            data['Allergies'].append("Latex")
+
+    @with_transaction()
     def test_allergies_and_alerts(self):
         pool = Pool()
         Pathology = pool.get('gnuhealth.pathology')
@@ -767,8 +778,13 @@ class EntryTestCase(OrthancTestCase):
         return self.do(create_order, requested=True, **values)
 
     def refresh(self):
-        while self.do(lambda: Pool().get(ENTRY)._refresh_some()):
-            pass
+        self.do(lambda: Pool().get(ENTRY).refresh())
+
+    def find_stale(self):
+        return self.do(lambda: Pool().get(ENTRY)._find_stale())
+
+    def render(self, stamps, known):
+        self.do(lambda: Pool().get(ENTRY)._render_steps(stamps, known))
 
     def page(self, since=0, texts=False, etag=None, refresh=True):
         if refresh:
@@ -1059,13 +1075,61 @@ class EntryTestCase(OrthancTestCase):
         self.assertEqual(
             set(pages[-1]['open']), {e['id'] for e in seen})
 
+    def test_a_page_ends_when_it_is_long_enough(self):
+        for _ in range(3):
+            self.order()
+        self.refresh()
+        with patch.object(worklist_entry, 'READ_LIMIT', 2), \
+                patch.object(worklist_entry, 'PAGE_BYTES', 1):
+            for texts in [False, True]:
+                first = self.page(0, texts, refresh=False)
+                last = self.page(first['index'], texts, refresh=False)
+                self.assertEqual(
+                    [(len(p['entries']), p['more']) for p in [first, last]],
+                    [(2, True), (1, False)])
+                self.assertEqual(len(last['open']), 3)
+
+    def test_an_index_that_no_version_can_have(self):
+        id_ = self.step_of(self.order())
+        for since, number in [(10**30, 0), (-10**30, 1)]:
+            page = self.page(since)
+            self.assertEqual(page['index'] == since, not number)
+            self.assertEqual(len(page['entries']), number)
+            self.assertEqual(
+                [e.partition('.')[0] for e in page['open']], [str(id_)])
+
+    def test_a_step_that_is_deleted_while_others_are_rendered(self):
+        gone, kept = [self.step_of(self.order()) for _ in range(2)]
+        stale = self.find_stale()
+        self.do(lambda: Pool().get(STEP).delete([Pool().get(STEP)(gone)]))
+        self.render(stale, worklist_data.Known())
+        page = self.page(refresh=False)
+        self.assertEqual(
+            [e['id'].partition('.')[0] for e in page['entries']], [str(kept)])
+
+    def test_what_changes_while_it_is_rendered_is_rendered_again(self):
+        patient = self.do(create_patient, "Muster", "Erika")
+        ids = [self.step_of(self.order(patient=patient)) for _ in range(2)]
+        known = worklist_data.Known()
+        stale = self.find_stale()
+        self.render({ids[0]: stale[ids[0]]}, known)
+        self.do(lambda: Pool().get('party.party').write(
+                [Pool().get('gnuhealth.patient')(patient.id).party],
+                {'name': "Erna"}))
+        self.render({ids[1]: stale[ids[1]]}, known)
+        self.assertEqual(
+            {str(d.PatientName) for d in self.datasets().values()},
+            {'Muster^Erna'})
+
     def test_a_refresh_goes_on_where_it_stopped(self):
         ids = {self.step_of(self.order()) for _ in range(5)}
-        with patch.object(worklist_entry, 'RENDER_LIMIT', 2):
-            more = [
-                self.do(lambda: Pool().get(ENTRY)._refresh_some())
-                for _ in range(3)]
-        self.assertEqual(more, [True, True, False])
+        served = []
+        with patch.object(worklist_entry, 'RENDER_LIMIT', 2), \
+                patch.object(worklist_entry, 'REFRESH_SECONDS', -1):
+            for _ in range(3):
+                self.refresh()
+                served.append(len(self.page(refresh=False)['open']))
+        self.assertEqual(served, [2, 4, 5])
         self.assertEqual(set(self.datasets()), ids)
 
     def test_versions_are_unique_and_grow(self):
@@ -1112,7 +1176,7 @@ class EntryTestCase(OrthancTestCase):
         self.do(self.translate, id_)
         with Transaction().start(
                 self.db_name, 1, context={'language': 'de'}) as transaction:
-            Pool().get(ENTRY)._refresh_some()
+            Pool().get(ENTRY).refresh()
             transaction.commit()
         dataset = self.datasets()[id_]
         self.assertIn('Study', dataset.RequestedProcedureDescription)

@@ -396,6 +396,37 @@ def test_the_file_keeps_the_list(make_worklist, his, tmp_path):
     assert found(second) == ['2']
 
 
+def refuse(dicom: bytes) -> str:
+    raise AssertionError("A file is read again")
+
+
+def test_the_file_keeps_what_orthanc_has_read(
+        make_worklist, make_settings, his):
+    first = make_worklist()
+    his.put(1, entry_file(PatientName='Иванов^Пётр'))
+    his.put(2, entry_file())
+    his.put(3, b'not DICOM')
+    first.refresh()
+    second = Worklist(make_settings(), refuse)
+    second.load()
+    assert found(second) == found(first) == ['1', '2']
+    assert found(second, {'0010,0010': 'ИВАНОВ*'}) == ['1']
+    assert found(second, step(_0001='CT1')) == found(first, step(_0001='CT1'))
+
+
+def test_a_file_of_an_earlier_plugin_is_used(make_worklist, his, tmp_path):
+    his.put(1, entry_file())
+    make_worklist().refresh()
+    file = tmp_path / 'cache.json'
+    data = json.loads(file.read_text())
+    for entry in data['entries']:
+        del entry['keys']
+    file.write_text(json.dumps({**data, 'version': 1}))
+    worklist = make_worklist()
+    worklist.load()
+    assert found(worklist, step(_0001='CT1')) == ['1']
+
+
 def test_the_file_keeps_the_age(make_worklist, his, monkeypatch):
     first = make_worklist(maximum_age=100)
     his.put(1, entry_file())
@@ -425,9 +456,11 @@ def test_a_file_that_others_could_read_is_made_private(
 
 
 @pytest.mark.parametrize('change', [
-        {'version': 2}, {'source': 'http://other/hospital'},
+        {'version': 3}, {'source': 'http://other/hospital'},
         {'confirmed': 1e12}, {'confirmed': 'x'}, {'confirmed': float('nan')},
         {'index': None}, {'entries': None}, {'entries': [{'id': '1'}]},
+        {'entries': [{'id': '1', 'index': 1, 'dicom': ''}]},
+        {'entries': [{'id': '1', 'index': 1, 'dicom': '', 'keys': []}]},
         ], ids=repr)
 def test_a_file_of_other_kind_is_not_used(
         make_worklist, his, tmp_path, change):

@@ -14,7 +14,9 @@ from pydicom.tag import BaseTag
 from .dump import EMPTY_SEQUENCES, STEP, texts_of
 from .element_values import WorklistError, representation
 
-__all__ = ['ROOT_KEYS', 'STEP_KEYS', 'complete', 'set_value', 'text_of']
+__all__ = [
+    'IDENTITY', 'ROOT_KEYS', 'STEP_KEYS', 'allowed_identities', 'complete',
+    'new_element', 'set_value', 'text_of']
 
 # Return key types (PS3.4 Table K.6-1)
 ROOT_KEYS = {
@@ -63,7 +65,7 @@ _CODES = {
     'RequestedProcedureDescription': 'RequestedProcedureCodeSequence',
     'ScheduledProcedureStepDescription': 'ScheduledProtocolCodeSequence'}
 # Images are matched by these: a template must not change them
-_IDENTITY = (
+IDENTITY = (
     'PatientID', 'StudyInstanceUID', 'AccessionNumber',
     'ScheduledProcedureStepID')
 
@@ -106,16 +108,17 @@ def complete(
         # Some consoles read it there
         set_value(step, 'RequestedProcedureDescription', text_of(
                 dataset, 'RequestedProcedureDescription'))
-    for keyword in _IDENTITY:
+    for keyword in IDENTITY:
         part = step if keyword in STEP_KEYS else dataset
-        if text_of(part, keyword) not in _identities(keyword, variables):
+        if text_of(part, keyword) not in allowed_identities(
+                keyword, variables):
             problems.append(('differs', keyword))
     if problems:
         raise WorklistError(*problems)
     return tuple(completed)
 
 
-def _identities(
+def allowed_identities(
         keyword: str, variables: Mapping[str, str]) -> set[str]:
     """Return the allowed values of an element that identifies."""
     own = {variables[keyword]}
@@ -188,10 +191,14 @@ def set_value(
     value : str or list of Dataset
         Safe text, or the items of a sequence.
     """
+    part[_tag(keyword)] = new_element(keyword, value)
+
+
+def new_element(keyword: str, value: str | list[Dataset]) -> DataElement:
+    """Return an element, with a value as for `set_value`."""
     vr, _ = representation(keyword)
-    tag = _tag(keyword)
-    part[tag] = DataElement(
-        tag, vr, _number(value) if vr == 'US' else value,
+    return DataElement(
+        _tag(keyword), vr, _number(value) if vr == 'US' else value,
         validation_mode=config.IGNORE)
 
 

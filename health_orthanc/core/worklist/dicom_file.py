@@ -17,7 +17,9 @@ from pydicom.dataset import Dataset
 from ..dicom.charsets import UNICODE, Charset, find_charset
 from .dump import texts_of
 
-__all__ = ['differences', 'encode_text', 'to_file']
+__all__ = [
+    'differences', 'encode_elements', 'encode_sequence', 'encode_text',
+    'to_file', 'wrap_content']
 
 _WORKLIST_FIND = '1.2.840.10008.5.1.4.31'
 _EXPLICIT_LITTLE = '1.2.840.10008.1.2.1'
@@ -52,15 +54,16 @@ def to_file(dataset: Dataset) -> bytes:
     UnicodeEncodeError
         A value is not in the character set of the dataset.
     """
-    content = _dataset(dataset, _charset_of(dataset))
+    return wrap_content(encode_elements(dataset, _charset_of(dataset)))
+
+
+def wrap_content(content: bytes) -> bytes:
+    """Return a file with the bytes of a dataset."""
     instance = f'2.25.{uuid.uuid5(_NAMESPACE, content.hex()).int}'
     meta = b''.join([
-            _element(0x00020001, b'OB', b'\0\1', long=True),
-            _element(0x00020002, b'UI', _padded(_WORKLIST_FIND, b'\0')),
+            _META_BEFORE,
             _element(0x00020003, b'UI', _padded(instance, b'\0')),
-            _element(0x00020010, b'UI', _padded(_EXPLICIT_LITTLE, b'\0')),
-            _element(0x00020012, b'UI', _padded(_IMPLEMENTATION, b'\0')),
-            _element(0x00020013, b'SH', b'HEALTH_ORTHANC')])
+            _META_AFTER])
     length = _element(0x00020000, b'UL', struct.pack('<I', len(meta)))
     return b''.join([b'\0' * 128, b'DICM', length, meta, content])
 
@@ -77,21 +80,42 @@ def _padded(text: str, padding: bytes) -> bytes:
     return value + padding if len(value) % 2 else value
 
 
-def _dataset(dataset: Iterable[DataElement], charset: Charset) -> bytes:
+# Equal in all files
+_META_BEFORE = (
+    _element(0x00020001, b'OB', b'\0\1', long=True)
+    + _element(0x00020002, b'UI', _padded(_WORKLIST_FIND, b'\0')))
+_META_AFTER = (
+    _element(0x00020010, b'UI', _padded(_EXPLICIT_LITTLE, b'\0'))
+    + _element(0x00020012, b'UI', _padded(_IMPLEMENTATION, b'\0'))
+    + _element(0x00020013, b'SH', b'HEALTH_ORTHANC'))
+
+
+def encode_elements(
+        elements: Iterable[DataElement], charset: Charset) -> bytes:
+    """Return the bytes of elements, in their order."""
     return b''.join(
         _element(
             element.tag, element.VR.encode(), _value(element, charset),
             element.VR in _LONG)
-        for element in dataset)
+        for element in elements)
+
+
+def encode_sequence(tag: int, items: Iterable[bytes]) -> bytes:
+    """Return the bytes of a sequence, from those of its items."""
+    return _element(tag, b'SQ', _join_items(items), long=True)
+
+
+def _join_items(items: Iterable[bytes]) -> bytes:
+    return b''.join(
+        struct.pack('<HHI', 0xfffe, 0xe000, len(item)) + item
+        for item in items)
 
 
 def _value(element: DataElement, charset: Charset) -> bytes:
     vr = element.VR
     if vr == 'SQ':
-        items = [_dataset(item, charset) for item in element.value]
-        return b''.join(
-            struct.pack('<HHI', 0xfffe, 0xe000, len(item)) + item
-            for item in items)
+        return _join_items(
+            encode_elements(item, charset) for item in element.value)
     texts = texts_of(element)
     if vr in _FORMATS:
         return b''.join(

@@ -11,7 +11,7 @@ texts that are written here without change; long values need its options
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -28,8 +28,9 @@ from .element_values import LENGTHS, WorklistError, safe_value
 from .template import UNKNOWN, TemplateError, unmask
 
 __all__ = [
-    'EMPTY_SEQUENCES', 'parse_dump', 'parse_json', 'texts_of', 'to_dump',
-    'to_json']
+    'DUMP_COMMENT', 'DUMP_LINE', 'EMPTY_SEQUENCES', 'ITEM', 'ITEM_END', 'Key',
+    'SEQUENCE_END', 'STEP', 'dump_lines', 'find_key', 'parse_dump',
+    'parse_json', 'read_element', 'texts_of', 'to_dump', 'to_json']
 
 STEP = 'ScheduledProcedureStepSequence'
 # Of return key type 2, and always empty: a server returns only attributes that
@@ -55,16 +56,16 @@ _DEEPEST = 8
 _MOST = 2000
 
 # Of a line without white space at its ends
-_LINE = re.compile(
+DUMP_LINE = re.compile(
     r'\(([0-9a-fA-F]{4}),([0-9a-fA-F]{4})\)\s*([A-Za-z?]{2})?(?=\W|$)\s*'
     r'(.*)')
 # A second bracket would make it a part of the value
-_COMMENT = re.compile(r'\]\s*#.*\]')
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xfffee000, 0xfffee00d, 0xfffee0dd
+DUMP_COMMENT = re.compile(r'\]\s*#.*\]')
+ITEM, ITEM_END, SEQUENCE_END = 0xfffee000, 0xfffee00d, 0xfffee0dd
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
     """An element as the standard defines it"""
     tag: BaseTag
     vr: str
@@ -79,7 +80,7 @@ _Elements = MutableMapping[BaseTag, DataElement | RawDataElement]
 class _Level:
     """A dataset that is being read, and the open sequence in it"""
     elements: _Elements = field(default_factory=dict)
-    open: _Key | None = None
+    open: Key | None = None
     items: list[Dataset] = field(default_factory=list)
 
 
@@ -112,7 +113,7 @@ def parse_dump(text: str, masked: bool = False) -> Dataset:
         count += 1
         if count > _MOST:
             raise TemplateError('result_length', number)
-        if masked and _COMMENT.search(line):
+        if masked and DUMP_COMMENT.search(line):
             raise TemplateError('result_comment', number)
         _read_line(levels, line, number)
     if len(levels) > 1 or levels[0].open:
@@ -121,35 +122,35 @@ def parse_dump(text: str, masked: bool = False) -> Dataset:
 
 
 def _read_line(levels: list[_Level], line: str, number: int) -> None:
-    match = _LINE.fullmatch(line.strip())
+    match = DUMP_LINE.fullmatch(line.strip())
     if not match:
         raise TemplateError('result_syntax', number)
     group, element, vr, rest = match.groups()
     tag = int(group + element, 16)
-    if tag in {_ITEM, _ITEM_END, _SEQUENCE_END}:
+    if tag in {ITEM, ITEM_END, SEQUENCE_END}:
         _read_delimiter(levels, tag, number)
         return
     level = levels[-1]
     if level.open:
         raise TemplateError('result_sequence', number)
-    key = _find_key(tag, vr or '', number)
+    key = find_key(tag, vr or '', number)
     if key.tag in level.elements:
         raise TemplateError('result_twice', number, key.keyword)
     if key.vr == 'SQ':
         level.open = key
     else:
-        level.elements[key.tag] = _element(key, _value_text(rest, number))
+        level.elements[key.tag] = read_element(key, rest, number)
 
 
 def _read_delimiter(levels: list[_Level], tag: int, number: int) -> None:
     level = levels[-1]
-    if tag == _ITEM and level.open and len(levels) < _DEEPEST:
+    if tag == ITEM and level.open and len(levels) < _DEEPEST:
         levels.append(_Level())
-    elif tag == _ITEM_END and not level.open and len(levels) > 1:
+    elif tag == ITEM_END and not level.open and len(levels) > 1:
         levels.pop()
         if level.elements:
             levels[-1].items.append(Dataset(level.elements))
-    elif tag == _SEQUENCE_END and level.open:
+    elif tag == SEQUENCE_END and level.open:
         if level.items or level.open.keyword in EMPTY_SEQUENCES:
             level.elements[level.open.tag] = _new(level.open, level.items)
         level.open, level.items = None, []
@@ -157,7 +158,7 @@ def _read_delimiter(levels: list[_Level], tag: int, number: int) -> None:
         raise TemplateError('result_sequence', number)
 
 
-def _find_key(tag: int, vr: str, number: int | None) -> _Key:
+def find_key(tag: int, vr: str, number: int | None) -> Key:
     try:
         return _key(tag, vr)
     except TemplateError as error:
@@ -165,7 +166,7 @@ def _find_key(tag: int, vr: str, number: int | None) -> _Key:
 
 
 @lru_cache(maxsize=4096)
-def _key(tag: int, vr: str) -> _Key:
+def _key(tag: int, vr: str) -> Key:
     name = f'({tag >> 16:04x},{tag & 0xffff:04x})'
     if tag >> 16 & 1:
         raise TemplateError('result_private', None, name)
@@ -177,10 +178,16 @@ def _key(tag: int, vr: str) -> _Key:
         many = dictionary_VM(tag) != '1'
     if vr != 'SQ' and vr not in LENGTHS and vr not in _NUMBERS:
         raise TemplateError('result_vr', None, name)
-    return _Key(BaseTag(tag), vr, keyword_for_tag(tag), many)
+    return Key(BaseTag(tag), vr, keyword_for_tag(tag), many)
 
 
-def _value_text(rest: str, number: int) -> str:
+def read_element(
+        key: Key, rest: str, number: int | None = None) -> DataElement:
+    """Return the element of a line, from what follows its VR."""
+    return _element(key, _value_text(rest, number))
+
+
+def _value_text(rest: str, number: int | None) -> str:
     if rest.startswith('['):
         inside, bracket, after = rest[1:].rpartition(']')
         if not bracket or after.strip() and not after.strip().startswith('#'):
@@ -193,7 +200,7 @@ def _value_text(rest: str, number: int) -> str:
     return unmask(rest.partition('#')[0])
 
 
-def _element(key: _Key, text: str) -> DataElement:
+def _element(key: Key, text: str) -> DataElement:
     if UNKNOWN in text:
         text = ''
     if key.tag != _CHARSET:
@@ -203,7 +210,7 @@ def _element(key: _Key, text: str) -> DataElement:
     return _new(key, text)
 
 
-def _safe(key: _Key, text: str) -> str:
+def _safe(key: Key, text: str) -> str:
     name = key.keyword or key.vr
     if '\\' not in text or key.vr in _PLAIN:
         return safe_value(name, text)
@@ -213,7 +220,7 @@ def _safe(key: _Key, text: str) -> str:
 
 
 def _new(
-        key: _Key,
+        key: Key,
         value: str | Sequence[int] | Sequence[Dataset]) -> DataElement:
     return DataElement(
         key.tag, key.vr, value if value or key.vr not in _NUMBERS else None,
@@ -289,7 +296,7 @@ def _read_object(content: dict[str, object], depth: int) -> Dataset:
         tag = tag_for_keyword(name)
         if tag is None:
             raise TemplateError('result_keyword', None, name)
-        key = _find_key(tag, '', None)
+        key = find_key(tag, '', None)
         if key.vr == 'SQ':
             value = _read_items(name, value, depth)
             if value or name in EMPTY_SEQUENCES:
@@ -325,18 +332,20 @@ def texts_of(element: DataElement) -> list[str]:
 
 def to_dump(dataset: Dataset) -> str:
     """Return the text of a dataset for dump2dcm."""
-    return '\n'.join(_dump_lines(dataset, '')) + '\n'
+    return '\n'.join(dump_lines(dataset)) + '\n'
 
 
-def _dump_lines(dataset: Dataset, indent: str) -> Iterator[str]:
-    for element in dataset:
+def dump_lines(
+        elements: Iterable[DataElement], indent: str = '') -> Iterator[str]:
+    """Yield the lines of elements for dump2dcm."""
+    for element in elements:
         tag = f'({element.tag.group:04x},{element.tag.element:04x})'
         head = f'{indent}{tag} {element.VR}'
         if element.VR == 'SQ':
             yield f'{head} (Sequence with undefined length)'
             for item in element.value:
                 yield f'{indent}  (fffe,e000) na (Item with undefined length)'
-                yield from _dump_lines(item, indent + '    ')
+                yield from dump_lines(item, indent + '    ')
                 yield f'{indent}  (fffe,e00d) na (ItemDelimitationItem)'
             yield f'{indent}(fffe,e0dd) na (SequenceDelimitationItem)'
             continue

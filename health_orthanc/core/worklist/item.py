@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -22,6 +23,7 @@ from .dicom_file import differences, encode_text, to_file
 from .dump import STEP, parse_dump, parse_json, to_dump, to_json
 from .element_values import (
     Problem, WorklistError, person_name, safe_text, safe_value)
+from .layout import Filled, find_layout
 from .reach import Reach, check_reach
 from .samples import FULL, SPARSE, Sample
 from .template import (
@@ -30,16 +32,18 @@ from .template_error import Unreachable
 from .times import LocalStart, local_start, patient_age
 
 __all__ = [
-    'DEFAULT_TEMPLATE', 'KINDS', 'LocalStart', 'Reach', 'Rendered',
+    'DEFAULT_TEMPLATE', 'KINDS', 'Item', 'LocalStart', 'Reach', 'Rendered',
     'TemplateError', 'Unreachable', 'VARIABLES', 'WorklistError',
     'check_template', 'compile_template', 'count_stations', 'differences',
-    'dump_bytes', 'local_start', 'patient_age', 'person_name', 'render',
-    'render_sample', 'safe_text', 'safe_value', 'split_stations',
+    'dump_bytes', 'local_start', 'make_item', 'patient_age', 'person_name',
+    'render', 'render_sample', 'safe_text', 'safe_value', 'split_stations',
     'to_file']
 
 _TITLE = 'ScheduledStationAETitle'
 
 KINDS = ('dump2dcm', 'json')
+# Longer values are not remembered
+_LONGEST = 500
 
 VARIABLES = frozenset({
         *ROOT_KEYS, *STEP_KEYS, 'Laterality', 'MergeID', 'PatientAge',
@@ -102,17 +106,90 @@ def render(
     return _render(template, kind, _safe_variables(variables), my)
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A worklist item as it is stored
+
+    Attributes
+    ----------
+    file : bytes
+    text : str
+        As of `Rendered`.
+    charset : str
+        Several terms are separated by backslashes.
+    stations : int
+        The number of AE titles, at least 1.
+    """
+    file: bytes
+    text: str
+    charset: str
+    stations: int
+
+
+def make_item(
+        template: Template | str, kind: str, variables: Mapping[str, Value],
+        my: object = None) -> Item:
+    """Return the worklist item of a step, ready to be stored.
+
+    It is the same as from `render`, but made in a shorter time if the
+    template has a layout (see `layout`).
+
+    Parameters
+    ----------
+    template, kind, variables, my
+        As of `render`.
+
+    Returns
+    -------
+    Item
+
+    Raises
+    ------
+    TemplateError, WorklistError
+        As of `render`.
+    """
+    if isinstance(template, str):
+        template = compile_template(template)
+    safe = {**_safe_variables(variables), 'template_type': kind}
+    filled = _fill(template, kind, safe)
+    if filled:
+        return Item(
+            filled.file, filled.text, filled.charset,
+            len(_split_titles(filled.titles)) or 1)
+    rendered = _render(template, kind, safe, my)
+    dataset = rendered.dataset
+    return Item(
+        to_file(dataset), rendered.text,
+        text_of(dataset, 'SpecificCharacterSet'), count_stations(dataset))
+
+
+def _fill(
+        template: Template, kind: str,
+        variables: dict[str, str]) -> Filled | None:
+    layout = find_layout(template) if kind == 'dump2dcm' else None
+    return layout.fill(variables) if layout else None
+
+
 def _safe_variables(variables: Mapping[str, Value]) -> dict[str, str]:
     problems: list[Problem] = []
     safe = {**dict.fromkeys(VARIABLES, ''), 'SpecificCharacterSet': UNICODE}
     for name, value in variables.items():
         try:
-            safe[name] = _safe_variable(name, value)
+            # Most values are those of other items, too
+            if isinstance(value, str) and len(value) <= _LONGEST:
+                safe[name] = _remembered_variable(name, value)
+            else:
+                safe[name] = _safe_variable(name, value)
         except WorklistError as error:
             problems.extend(error.problems)
     if problems:
         raise WorklistError(*problems)
     return safe
+
+
+@lru_cache(maxsize=4096)
+def _remembered_variable(name: str, value: str) -> str:
+    return _safe_variable(name, value)
 
 
 def _safe_variable(name: str, value: Value) -> str:
@@ -346,5 +423,8 @@ def split_stations(file: bytes, kind: str) -> list[tuple[bytes, str]]:
 
 
 def _titles(dataset: Dataset) -> list[str]:
-    text = text_of(dataset[STEP].value[0], _TITLE)
+    return _split_titles(text_of(dataset[STEP].value[0], _TITLE))
+
+
+def _split_titles(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, text.split('\\'))))

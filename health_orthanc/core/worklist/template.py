@@ -34,8 +34,8 @@ from .expressions import MAX_VALUE, Budget, Exceeded, evaluate, read_names
 from .template_error import TemplateError, Unreachable
 
 __all__ = [
-    'Template', 'TemplateError', 'UNKNOWN', 'compile_template',
-    'render_text', 'unmask']
+    'BUDGET', 'Template', 'TemplateError', 'UNKNOWN', 'compile_template',
+    'mask', 'render_text', 'unmask']
 
 # A value that only a record has, where a template is checked without one
 UNKNOWN = '\ufdef'
@@ -385,7 +385,7 @@ def compile_template(source: str) -> Template:
 # These stand in Genshi's stream in place of its own expressions.
 
 # The variable with the budget; no template can read it
-_BUDGET = '_budget'
+BUDGET = '_budget'
 # What expressions raise when a value is not as they expect
 _FAILURES = (
     ArithmeticError, AttributeError, LookupError, TemplateRuntimeError,
@@ -408,7 +408,7 @@ class _Condition:
 
     def evaluate(self, context: Context) -> Any:
         try:
-            return evaluate(self.tree, context.get, context[_BUDGET])
+            return evaluate(self.tree, context.get, context[BUDGET])
         except Exceeded as error:
             raise self._error(error.kind) from None
         except _TOO_MUCH:
@@ -437,7 +437,7 @@ class _Loop(_Condition):
         values = super().evaluate(context)
         if not isinstance(values, str | list | tuple):
             raise self._error('template_value')
-        return self._count(values, context[_BUDGET])
+        return self._count(values, context[BUDGET])
 
     def _count(
             self, values: Iterable[object],
@@ -461,7 +461,7 @@ class _Insertion(_Condition):
             raise self._error('template_value')
         if len(text) > MAX_VALUE:
             raise self._error('template_length')
-        return text.translate(_INSERTED)
+        return mask(text)
 
 
 def _to_text(value: object) -> str | None:
@@ -525,7 +525,7 @@ def _generate(
         template: Template, variables: Mapping[str, object],
         budget: Budget) -> Iterator[str]:
     context = Context()
-    context.push({**variables, _BUDGET: budget})
+    context.push({**variables, BUDGET: budget})
     try:
         for _, text, _ in template.text.generate(context):
             budget.charge(1 + len(text))
@@ -538,6 +538,11 @@ def _generate(
         raise TemplateError('template_length') from None
     except _FAILURES:
         raise TemplateError('template_value') from None
+
+
+def mask(text: str) -> str:
+    """Return text as it is inserted into the result of a template."""
+    return text.translate(_INSERTED)
 
 
 def unmask(text: str) -> str:
