@@ -159,6 +159,21 @@ def _read_delimiter(levels: list[_Level], tag: int, number: int) -> None:
 
 
 def find_key(tag: int, vr: str, number: int | None) -> Key:
+    """Return what is known of an element (DICOM PS3.6).
+
+    Parameters
+    ----------
+    tag : int
+    vr : str
+        Of an element that is not in the data dictionary.
+    number : int or None
+        The line of the template, for an error.
+
+    Raises
+    ------
+    TemplateError
+        A worklist item cannot have the element.
+    """
     try:
         return _key(tag, vr)
     except TemplateError as error:

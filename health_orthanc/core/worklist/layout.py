@@ -35,7 +35,7 @@ from .element_values import WorklistError
 from .expressions import Budget, read_names
 from .template import BUDGET, Template, TemplateError, mask
 
-__all__ = ['Filled', 'find_layout']
+__all__ = ['Filled', 'Layout', 'find_layout']
 
 KIND = 'dump2dcm'
 # Stands for a variable: a noncharacter that no template may hold
