@@ -356,7 +356,7 @@ class Walk:
         """View what was uploaded"""
         with self._site.session() as session:
             root = _persist(lambda: self._open_viewer(session))
-            frames = list(self._frames(session, root))
+            frames = list(self._frame_urls(session, root))
             start = time.monotonic()
             for frame in frames:
                 answer = session.get(frame, headers=FRAME, timeout=TIMEOUT)
@@ -386,7 +386,7 @@ class Walk:
             f'{self._site.url}/{DATABASE}/orthanc/dicomweb/'
             f"{answer.json()['server']}/dicom-web")
 
-    def _frames(
+    def _frame_urls(
             self, session: requests.Session, root: str) -> Iterator[str]:
         study = f'{root}/studies/{self._study_uid}'
         for series in session.get(f'{study}/series', timeout=TIMEOUT).json():
