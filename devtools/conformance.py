@@ -30,7 +30,8 @@ _BLOCK = r'(<!-- devtools/conformance\.py: {} -->\n).*?(<!-- end -->)'
 # The functions that make variables, and which record they read
 _READ = {
     '_order_data': "order", 'patient_identity': "patient",
-    '_patient_data': "patient", '_step_data': "step"}
+    '_patient_data': "patient", 'template_data': "patient",
+    '_step_data': "step"}
 # What a template of the hospital may add, by the keyword of its sequence
 _CODES = ['RequestedProcedureCodeSequence', 'ScheduledProtocolCodeSequence']
 _CODE = {

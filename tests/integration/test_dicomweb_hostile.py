@@ -17,7 +17,7 @@ import requests
 from devtools.process import wait_until
 from devtools.samples import make_dataset
 
-from .viewing_site import TIMEOUT, Site, open_site
+from .viewing_site import TIMEOUT, Site, mixed, open_site
 
 # Requests at a time
 AT_ONCE = 6
@@ -49,21 +49,6 @@ def test_a_cookie_in_another_database(site):
         headers={'Cookie': f'health_orthanc_viewer={cookie}'},
         timeout=TIMEOUT)
     assert answer.status_code == 401
-
-
-def mixed(own, other):
-    "Yield paths of the own study with UIDs of another one below it"
-    uid, series, instance = own.split('/')[1::2]
-    _, other_series, other_instance = other.split('/')[1::2]
-    ends = [
-        '', '/metadata', '/frames/1', '/rendered', '/thumbnail',
-        '/bulk/7fe00010']
-    for low, lower in [
-            (other_series, other_instance), (series, other_instance)]:
-        for end in ends:
-            yield f'studies/{uid}/series/{low}/instances/{lower}{end}'
-    for end in ['', '/metadata', '/instances', '/thumbnail']:
-        yield f'studies/{uid}/series/{other_series}{end}'
 
 
 def test_uids_of_another_study_in_a_path(site):

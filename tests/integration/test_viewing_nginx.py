@@ -14,7 +14,7 @@ from devtools.tryton import MODULE
 
 from . import viewing_inside
 from .agent import Agent
-from .test_dicomweb import Site, mixed, parts
+from .viewing_site import Site, mixed, parts
 
 TIMEOUT = 60
 COOKIE = 'health_orthanc_viewer'

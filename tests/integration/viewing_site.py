@@ -18,7 +18,8 @@ from .agent import Agent
 from .hospital import Hospital
 
 __all__ = [
-    'PATHS', 'STUDIES', 'TIMEOUT', 'Site', 'open_site', 'parts', 'paths']
+    'PATHS', 'STUDIES', 'TIMEOUT', 'Site', 'mixed', 'open_site', 'parts',
+    'paths']
 
 TIMEOUT = 60
 # Seconds after which a client is let go that sends nothing
@@ -150,3 +151,18 @@ def paths(site, name):
         path.format(
             uid=site.uid(name), file=file,
             series=file.rpartition('/instances')[0]) for path in PATHS]
+
+
+def mixed(own, other):
+    "Yield paths of the own study with UIDs of another one below it"
+    uid, series, instance = own.split('/')[1::2]
+    _, other_series, other_instance = other.split('/')[1::2]
+    ends = [
+        '', '/metadata', '/frames/1', '/rendered', '/thumbnail',
+        '/bulk/7fe00010']
+    for low, lower in [
+            (other_series, other_instance), (series, other_instance)]:
+        for end in ends:
+            yield f'studies/{uid}/series/{low}/instances/{lower}{end}'
+    for end in ['', '/metadata', '/instances', '/thumbnail']:
+        yield f'studies/{uid}/series/{other_series}{end}'
