@@ -120,12 +120,26 @@ class MatchingConfiguration(
         list of Decision
             One for each study.
         """
+        return cls.decide(cls.assessments(studies))
+
+    @classmethod
+    @without_check_access
+    def decide(cls, assessments):
+        """Decide on the links of studies that were assessed.
+
+        Parameters
+        ----------
+        assessments : list of list of Assessment
+            From `assessments`.
+
+        Returns
+        -------
+        list of Decision
+        """
         configuration = cls(1)
         thresholds = Thresholds(**{
                 name: getattr(configuration, name) for name in BOUNDS})
-        return [
-            decide(assessments, thresholds)
-            for assessments in cls.assessments(studies)]
+        return [decide(found, thresholds) for found in assessments]
 
     @classmethod
     @without_check_access
