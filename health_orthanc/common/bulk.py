@@ -20,7 +20,8 @@ from trytond.transaction import Transaction
 
 from .registration import is_ours
 
-__all__ = ['create_rows', 'insert_values', 'may_bypass', 'update_rows']
+__all__ = [
+    'create_rows', 'insert_values', 'is_extended', 'may_bypass', 'update_rows']
 
 _TRYTOND = 'trytond.model.'
 _WRITE_LIMIT = 1000
@@ -47,15 +48,25 @@ def may_bypass(Model, *actions):
     Trigger = Pool().get('ir.trigger')
     return not any(
         Trigger.get_triggers(Model.__name__, action)
-        or _is_extended(Model, action) for action in actions)
+        or is_extended(Model, action, 'validate', 'validate_fields')
+        for action in actions)
 
 
-def _is_extended(Model, name):
-    "Return whether a module other than ours extends a method"
+def is_extended(Model, *names):
+    """Return whether a module other than ours extends methods.
+
+    Parameters
+    ----------
+    Model : type
+    *names : str
+
+    Returns
+    -------
+    bool
+    """
     return any(
         not (is_ours(base) or base.__module__.startswith(_TRYTOND))
-        for base in Model.__mro__
-        if not {name, 'validate', 'validate_fields'}.isdisjoint(vars(base)))
+        for base in Model.__mro__ if not vars(base).keys().isdisjoint(names))
 
 
 def create_rows(Model, vlist):

@@ -129,8 +129,8 @@ class MatchingConfiguration(
 
         Parameters
         ----------
-        assessments : list of list of Assessment
-            From `assessments`.
+        assessments : iterable of list of Assessment
+            From `assessments` or `iter_assessments`.
 
         Returns
         -------
@@ -157,12 +157,32 @@ class MatchingConfiguration(
         list of list of Assessment
             For each study, the best first.
         """
+        return list(cls.iter_assessments(studies, chosen))
+
+    @classmethod
+    @without_check_access
+    def iter_assessments(cls, studies, chosen=()):
+        """Assess the candidates of one study after the other.
+
+        They are searched at once.  That takes little memory; all of the
+        assessments of a thousand studies take much.
+
+        Parameters
+        ----------
+        studies : list of StudyAttributes
+        chosen : iterable of Candidate, optional
+            Candidates to assess in addition to those that are found.
+
+        Returns
+        -------
+        iterator of list of Assessment
+            As from `assessments`.
+        """
         configuration = cls(1)
         issuers = frozenset(filter(None, map(
                     str.strip, (configuration.issuers or '').splitlines())))
         found = find_candidates(studies, issuers, configuration.order_window)
-        return [
-            assess(
-                study, [*candidates, *chosen], configuration.date_window,
-                issuers)
-            for study, candidates in zip(studies, found)]
+        window = configuration.date_window
+        return (
+            assess(study, [*candidates, *chosen], window, issuers)
+            for study, candidates in zip(studies, found))

@@ -17,7 +17,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.bulk import create_rows, may_bypass, update_rows
+from ..common.bulk import create_rows, is_extended, may_bypass, update_rows
 from ..common.rows import fetch_rows
 from ..common.transaction import now
 from ..core.matching.attributes import StudyAttributes
@@ -43,6 +43,12 @@ _SUGGESTION = ['patient', 'link_status', 'score', 'candidate', 'doubt']
 _EMPTY = [
     'request', 'imaging_test', 'settled_result', 'key_image', 'decided_by',
     'quarantined_at']
+# What `link` calls and this does not
+_BYPASSED = {
+    'gnuhealth.orthanc.matching.configuration': ['decisions', 'assessments'],
+    'gnuhealth.imaging_orthanc.dismissal_rule': ['dismiss'],
+    HISTORY: ['record', 'snapshot'],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,33 +106,52 @@ def match_plain(ids):
     list of int
         The other studies, in the same order.
     """
-    pool = Pool()
-    Configuration = pool.get('gnuhealth.orthanc.matching.configuration')
-    if not (may_bypass(pool.get(STUDY), 'write')
-            and may_bypass(pool.get(ORTHANC_PATIENT), 'write')):
+    if not _may_match_in_sets():
         return ids
-    rows = _load_studies(ids)
-    rows, patients = _without_decided(rows)
-    concerned = _concerned(list(rows))
-    possible = [
-        row for id_, row in rows.items()
-        if id_ not in concerned and _may_be_plain(row)]
-    series = _load_series([row.id for row in possible])
-    attributes = [make_attributes(row, series[row.id]) for row in possible]
-    assessments = Configuration.assessments(attributes)
+    loaded = _load_studies(ids)
+    concerned = _concerned(list(loaded))
+    # Those of users' patients may have orders, too
     ordered = {
-        row.patient for row in rows.values()
+        row.patient for row in loaded.values()
         if row.request or row.settled_result or row.id in concerned}
-    outcomes = [
-        _Outcome(*one) for one, found in zip(
-            zip(possible, attributes, Configuration.decide(assessments)),
-            assessments)
-        if not _has_orders(found, ordered)]
-    outcomes = list(filter(_is_plain, outcomes))
-    outcomes = _without_mixed(ids, rows, patients, outcomes)
+    rows, patients = _without_decided(loaded)
+    outcomes = list(filter(_is_plain, _decide([
+                    row for id_, row in rows.items()
+                    if id_ not in concerned and _may_be_plain(row)],
+                ordered)))
+    outcomes = _without_mixed(rows, patients, outcomes)
     _store(outcomes, patients)
     plain = {outcome.row.id for outcome in outcomes}
     return [id_ for id_ in ids if id_ not in plain]
+
+
+def _may_match_in_sets():
+    "Return whether no other module has a part in what is bypassed"
+    pool = Pool()
+    return may_bypass(pool.get(STUDY), 'write') and may_bypass(
+        pool.get(ORTHANC_PATIENT), 'write') and not any(
+        is_extended(pool.get(name), *methods)
+        for name, methods in _BYPASSED.items())
+
+
+def _decide(rows, ordered):
+    "Return the outcomes of studies, without those that orders concern"
+    Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
+    series = _load_series([row.id for row in rows])
+    attributes = [make_attributes(row, series[row.id]) for row in rows]
+    decided = []
+
+    def assessed():
+        # One after the other: a study may have hundreds of candidates
+        for *one, found in zip(
+                rows, attributes, Configuration.iter_assessments(attributes)):
+            if not _has_orders(found, ordered):
+                decided.append(one)
+                yield found
+    decisions = Configuration.decide(assessed())
+    return [
+        _Outcome(*one, decision)
+        for one, decision in zip(decided, decisions)]
 
 
 # Which studies are plain
@@ -201,7 +226,7 @@ def _concerned(ids):
     return found
 
 
-def _without_mixed(ids, rows, patients, outcomes):
+def _without_mixed(rows, patients, outcomes):
     """Leave out studies that share an Orthanc patient with others.
 
     An Orthanc patient is linked if all of its certain studies are of one

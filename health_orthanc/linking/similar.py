@@ -20,7 +20,7 @@ __all__ = ['can_search_sets', 'find_born_at', 'find_near', 'find_same_keys']
 # Separates texts that hold no control characters
 _SEPARATOR = '\x1f'
 # Identifiers that are looked for in one statement
-_NEAR_LIMIT = 200000
+_NEAR_LIMIT = 50000
 
 
 def can_search_sets():
@@ -45,18 +45,18 @@ def find_near(patient_ids):
     dict of set of str
         The PatientIDs, by the PUID.
     """
-    rest = {id_: near_identifiers(id_) for id_ in patient_ids}
+    rest = set(patient_ids)
     found = defaultdict(set)
     while rest:
         some, values = {}, set()
         while rest and len(values) < _NEAR_LIMIT:
-            id_, neighbors = rest.popitem()
-            some[id_] = neighbors
-            values |= neighbors
-        for puid in _existing(values):
-            for id_, neighbors in some.items():
-                if puid in neighbors:
-                    found[puid].add(id_)
+            id_ = rest.pop()
+            some[id_] = near_identifiers(id_)
+            values |= some[id_]
+        existing = _existing(values)
+        for id_, neighbors in some.items():
+            for puid in neighbors & existing:
+                found[puid].add(id_)
     return found
 
 
@@ -68,7 +68,7 @@ def _existing(puids):
         'SELECT DISTINCT o.ref FROM unnest(string_to_array(%s, %s)) AS w (ref)'
         f' JOIN "{table}" o ON o.ref = w.ref',
         (_SEPARATOR.join(puids), _SEPARATOR))
-    return [puid for puid, in cursor]
+    return {puid for puid, in cursor}
 
 
 def find_same_keys(studies, limit):

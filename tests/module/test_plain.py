@@ -6,6 +6,7 @@ of them does, row by row."""
 import datetime as dt
 import json
 import random
+from unittest import mock
 
 from sql import Null, Table
 
@@ -24,8 +25,9 @@ from benchmarks.people import PeopleRates, Population
 from benchmarks.slips import make
 
 from .tools import (
-    PATIENT, SERIES, STUDY, OrthancTestCase, create_order, create_patient,
-    create_server, create_test, create_user)
+    PATIENT, SERIES, STUDY, OrthancTestCase, create_order,
+    create_orthanc_patient, create_patient, create_series, create_server,
+    create_study, create_test, create_user)
 
 PATIENTS = 150
 STUDIES = 150
@@ -36,9 +38,11 @@ NOON = dt.time(12)
 CHANGED = {
     'gnuhealth.imaging.test.request', 'gnuhealth.imaging.test.result',
     'gnuhealth.patient', 'ir.queue'}
-# Times differ, and so do the ids and numbers of new records: no sequence of
-# PostgreSQL is rolled back
-LEFT_OUT = {'id', 'create_date', 'write_date', 'enqueued_at', 'number'}
+# Times differ, and so do the ids of new records: no sequence of PostgreSQL is
+# rolled back
+LEFT_OUT = {'id', 'create_date', 'write_date', 'enqueued_at'}
+# From a sequence as well: compared by their order
+NUMBERS = {'gnuhealth.imaging.test.result': 'number'}
 
 
 class _Population:
@@ -234,9 +238,15 @@ class PlainTestCase(OrthancTestCase):
             if issubclass(Model, ModelSQL) and not Model.table_query
             and (is_own(Model) or name in CHANGED)}
         ids = {name: self.ids(Model) for name, Model in models.items()}
-        return {
-            name: sorted(self.read(Model, ids), key=repr)
+        found = {
+            name: list(self.read(Model, ids))
             for name, Model in models.items()}
+        for model, name in NUMBERS.items():
+            rank = {value: place for place, value in enumerate(sorted(
+                        row[name] for row in found[model]))}
+            for row in found[model]:
+                row[name] = rank[row[name]]
+        return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
     @staticmethod
     def ids(Model):
@@ -276,6 +286,8 @@ class PopulationsTestCase(PlainTestCase):
 
     def changes(self):
         "Return what happens between two matchings of all studies"
+        # Only one: in both ways the decisions are of the same user
+        self.decider = create_user('decider').id
         return [self.rename, self.decide, self.queue]
 
     def queue(self, where=None):
@@ -308,7 +320,7 @@ class PopulationsTestCase(PlainTestCase):
         pool = Pool()
         patient = pool.get(PATIENT).__table__()
         study = pool.get(STUDY).__table__()
-        user = create_user('decider').id
+        user = self.decider
         self.execute(patient.update(
                 [patient.decided_by], [user], where=patient.id % 9 == 1))
         self.execute(study.update(
@@ -335,3 +347,173 @@ class PopulationsTestCase(PlainTestCase):
     @with_transaction()
     def test_numbers_in_sequence_and_families(self):
         self.assertCompared(make(5, PATIENTS, STUDIES), 5)
+
+
+BORN = dt.date(1980, 5, 17)
+CONFIGURATION = 'gnuhealth.orthanc.matching.configuration'
+
+
+class CasesTestCase(PlainTestCase):
+    "Cases that a made-up hospital seldom has"
+
+    def setUp(self):
+        super().setUp()
+        self.server = None
+
+    def create_person(self, puid, family="Muster", **values):
+        return create_patient(family, ref=puid, dob=BORN, **values)
+
+    def create_images(self, puid, family="Muster", known=None, **values):
+        "Create a study of a person, in the Orthanc patient of its own or not"
+        self.server = self.server or create_server()
+        return create_study(self.server, **{
+                'patient_id': puid,
+                'patient_name': f'{family}^Erika',
+                'patient_birth_date': BORN,
+                'patient_sex': 'F',
+                'orthanc_patient': known or create_orthanc_patient(
+                    self.server, ident=puid).id,
+                **values})
+
+    def assertCompared(self, count, others, *changes):
+        self.assertEqual(self.compare(*changes)[-1], (count, others))
+
+    @with_transaction()
+    def test_one_orthanc_patient_of_two_patients(self):
+        self.create_person('P1')
+        self.create_person('P2')
+        known = create_orthanc_patient(create_server(), ident='P1').id
+        self.create_images('P1', known=known)
+        self.create_images('P2', known=known)
+        self.assertCompared(2, 2)
+
+    @with_transaction()
+    def test_one_orthanc_patient_with_a_study_in_doubt(self):
+        self.create_person('P1')
+        known = create_orthanc_patient(create_server(), ident='P1').id
+        self.create_images('P1', known=known)
+        # Uncertain: an order may be meant
+        self.create_images('P1', known=known, patient_sex='M')
+        self.assertCompared(2, 2)
+
+    @with_transaction()
+    def test_one_orthanc_patient_of_one(self):
+        patient = self.create_person('P1')
+        known = create_orthanc_patient(create_server(), ident='P1').id
+        studies = [self.create_images('P1', known=known) for _ in range(3)]
+        self.assertCompared(3, 0)
+        self.forget()
+        self.assertEqual(
+            {s.patient for s in Pool().get(STUDY).browse(studies)}, {patient})
+        self.assertEqual(
+            Pool().get(PATIENT)(known).patient, patient)
+
+    @with_transaction()
+    def test_two_patients_of_one_name(self):
+        self.create_person('P1')
+        self.create_person('P2')
+        for puid in ['P1', 'P2', 'P3', '', 'p1', 'P1 ']:
+            self.create_images(puid)
+        self.compare()
+
+    @with_transaction()
+    def test_replaced_inactive_and_dead(self):
+        kept = self.create_person('KEPT')
+        gone = self.create_person('GONE')
+        self.execute_on(
+            'party.party', gone.party.id, replaced_by=kept.party.id)
+        self.execute_on('gnuhealth.patient', gone.id, active=False)
+        self.execute_on(
+            'gnuhealth.patient', self.create_person('OFF').id, active=False)
+        dead = self.create_person('DEAD')
+        self.execute_on('party.party', dead.party.id, deceased=True)
+        for puid in ['KEPT', 'GONE', 'OFF', 'DEAD']:
+            for historical in [False, True]:
+                self.create_images(puid, historical=historical)
+        self.compare(self.queue)
+
+    @with_transaction()
+    def test_issuers_and_other_ids(self):
+        Configuration = Pool().get(CONFIGURATION)
+        Configuration.write([Configuration(1)], {'issuers': 'HOSPITAL'})
+        patient = self.create_person('P1')
+        Pool().get('gnuhealth.person_alternative_identification').create([{
+                    'party': patient.party.id, 'code': 'OLD1',
+                    'alternative_id_type': 'other'}])
+        for issuer in [None, 'HOSPITAL', 'ELSEWHERE']:
+            for puid in ['P1', 'OLD1']:
+                self.create_images(puid, issuer_of_patient_id=issuer)
+                self.create_images(
+                    'X', issuer_of_patient_id=issuer, other_patient_ids=puid)
+        self.compare(self.queue)
+
+    @with_transaction()
+    def test_rules_and_decisions(self):
+        pool = Pool()
+        pool.get('gnuhealth.imaging_orthanc.dismissal_rule').create([
+                {'patient_id': 'PHANTOM*', 'reason': "Phantom"},
+                {'station': 'TESTBENCH*', 'reason': "Bench"}])
+        user = create_user('decider').id
+        other = self.create_person('P2', "Anders")
+        self.create_person('P1')
+        self.create_person('PHANTOM1')
+        self.create_images('PHANTOM1')
+        self.create_images('PHANTOM2')
+        create_series(
+            self.create_images('Z'), station_name='TESTBENCH1')
+        for values in [
+                {'decided_by': user, 'link_status': 'manual',
+                    'patient': other.id},
+                {'decided_by': user, 'link_status': 'unlinked'},
+                {'link_status': 'auto_unsure', 'patient': other.id},
+                {'link_status': 'auto_certain', 'patient': other.id}]:
+            self.create_images('P1', **values)
+        for chosen in [None, other.id]:
+            known = create_orthanc_patient(
+                self.server, ident='P1', patient=chosen, decided_by=user)
+            self.create_images('P1', known=known.id)
+        self.compare(self.queue)
+
+    @with_transaction()
+    def test_orders(self):
+        for state in [False, True]:
+            patient = self.create_person(f'P{state}')
+            order = create_order(patient, requested=state)
+            self.create_images(f'P{state}')
+            self.create_images(f'P{state}', date=dt.date.today())
+            self.create_images(f'P{state}', accession_number='X')
+            self.create_images(
+                f'P{state}', study_instance_UID=order.study_instance_uid)
+        self.compare(self.queue)
+
+    @with_transaction()
+    def test_another_module_decides(self):
+        self.create_person('P1')
+        study = self.create_images('P1')
+        pool = Pool()
+        for name, method in [
+                (CONFIGURATION, 'decisions'),
+                ('gnuhealth.imaging_orthanc.dismissal_rule', 'dismiss'),
+                ('gnuhealth.imaging_orthanc.study.decision', 'record'),
+                (STUDY, 'write'), (PATIENT, 'write')]:
+            extended = type('Extended', (pool.get(name),), {
+                    '__module__': 'trytond.modules.hospital.link',
+                    '__slots__': (), method: None})
+            models = Pool._pool[pool.database_name]['model']
+            with self.subTest(name=name), mock.patch.dict(
+                    models, {name: extended}):
+                self.assertEqual(match_plain([study.id]), [study.id])
+        self.assertEqual(match_plain([study.id]), [])
+
+    @staticmethod
+    def execute_on(model, id_, **values):
+        table = Pool().get(model).__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [getattr(table, name) for name in values],
+                list(values.values()), where=table.id == id_))
+
+    @staticmethod
+    def queue():
+        table = Pool().get(STUDY).__table__()
+        Transaction().connection.cursor().execute(
+            *table.update([table.matched_at], [Null]))
