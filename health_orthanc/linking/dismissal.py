@@ -150,7 +150,8 @@ class DismissalRule(
             The first rule that matches, by the id of the study.
         """
         if rules is None:
-            rules = cls.search([])
+            # Deactivated ones are found, too, by whatever matches all records
+            rules = cls.search([('active', '=', True)])
         found = {}
         for sub_ids in grouped_slice(list(ids)) if rules else []:
             for id_, tags in _load_tags(list(sub_ids), rules).items():

@@ -475,6 +475,20 @@ class CasesTestCase(PlainTestCase):
         self.compare(self.queue)
 
     @with_transaction()
+    def test_a_deactivated_rule(self):
+        Pool().get('gnuhealth.imaging_orthanc.dismissal_rule').create([{
+                    'patient_id': 'PHANTOM*', 'reason': "Phantom",
+                    'active': False}])
+        study = self.create_images('PHANTOM1')
+        # As the synchronization and the task queue match
+        with Transaction().set_context(active_test=False):
+            match_orders([study.id])
+            self.assertEqual(match_plain([study.id]), [])
+        self.forget()
+        self.assertEqual(
+            Pool().get(STUDY)(study.id).link_status, 'unlinked')
+
+    @with_transaction()
     def test_orders(self):
         for state in [False, True]:
             patient = self.create_person(f'P{state}')
