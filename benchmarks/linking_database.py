@@ -57,7 +57,8 @@ class DatabaseIndex:
             self._shift = _Filling(pool, connection).run(hospital)
         start = time.perf_counter()
         with self._transaction() as (pool, connection):
-            pool.get('gnuhealth.imaging_orthanc.patient_key').complete()
+            pool.get(
+                'gnuhealth.imaging_orthanc.patient_key').create_missing()
         self.seconds = time.perf_counter() - start
         with self._transaction() as (_, connection):
             connection.cursor().execute('ANALYZE')

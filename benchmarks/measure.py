@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -262,12 +262,15 @@ class Copy:
         How many were executed.
     """
 
-    def __init__(self, connection, folder: Path):
+    def __init__(
+            self, connection, folder: Path,
+            tables: Mapping[str, str] = TABLES):
         self.statements = 0
         self._connection = connection
         self._cursor = connection.cursor()
         self._folder = folder
-        for table in TABLES.values():
+        self._tables = list(tables.values())
+        for table in self._tables:
             with self._file(table).open('wb') as stream:
                 self._cursor.copy_expert(f'COPY {table} TO STDOUT', stream)
             self._cursor.execute(
@@ -278,11 +281,17 @@ class Copy:
         return self._folder / table
 
     def run(self) -> None:
-        for table in TABLES.values():
+        for table in self._tables:
             with self._file(table).open('rb') as stream:
                 self.statements += 1
                 self._cursor.copy_expert(
                     f'COPY floor_{table} FROM STDIN', stream)
+        self._connection.commit()
+
+    def drop(self) -> None:
+        """Drop the copies."""
+        for table in self._tables:
+            self._cursor.execute(f'DROP TABLE floor_{table}')
         self._connection.commit()
 
 

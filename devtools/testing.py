@@ -93,7 +93,8 @@ _ORDERS = frozenset({'test_module', 'test_order', 'test_public_names'})
 _SQL = frozenset({
         'test_access_search', 'test_audit', 'test_candidates',
         'test_historical',
-        'test_matching', 'test_patient', 'test_study', 'test_queue'})
+        'test_matching', 'test_patient', 'test_plain', 'test_study',
+        'test_queue'})
 # Locks and concurrency are a matter of tests/integration.  Who may do what,
 # what is shown and in which language is the same on all databases.
 CONFIGURATIONS = [

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from trytond.pool import Pool
 
 __all__ = [
-    'LayeredMixin', 'around_registration', 'inherited_names', 'is_own']
+    'LayeredMixin', 'around_registration', 'inherited_names', 'is_ours',
+    'is_own']
 
 _PACKAGE = __name__.removesuffix('common.registration')
 _adaptations = defaultdict(list)
@@ -83,7 +84,21 @@ def is_own(cls):
     -------
     bool
     """
-    return _lowest(cls).__module__.startswith(_PACKAGE)
+    return is_ours(_lowest(cls))
+
+
+def is_ours(cls):
+    """Return whether this module defines a class, or a layer of a model.
+
+    Parameters
+    ----------
+    cls : type
+
+    Returns
+    -------
+    bool
+    """
+    return cls.__module__.startswith(_PACKAGE)
 
 
 def _lowest(cls):

@@ -21,8 +21,9 @@ from ..core.matching.names import compare_names
 from ..core.matching.search_keys import near_identifiers
 from ..core.matching.verdicts import Verdict
 from .attributes import order_attributes, patient_attributes
+from .similar import can_search_sets, find_near
 
-__all__ = ['find_candidates', 'study_attributes']
+__all__ = ['find_candidates', 'make_attributes', 'study_attributes']
 
 # The longest time between a study and an order that its numbers do not name
 ORDER_WINDOW = dt.timedelta(days=31)
@@ -42,6 +43,24 @@ def study_attributes(study):
     -------
     StudyAttributes
     """
+    return make_attributes(
+        study, study.series, {order.id for order in study.linked_orders})
+
+
+def make_attributes(study, recorded, linked_orders=()):
+    """Return the attributes of a study, from records or rows.
+
+    Parameters
+    ----------
+    study : Study
+    recorded : iterable of Series
+        Its series, those that are missing included.
+    linked_orders : iterable of int
+
+    Returns
+    -------
+    StudyAttributes
+    """
     notified = json.loads(study.notified_facts) if study.notified_facts else {}
     series = [s for s in notified.get('Series') or [] if isinstance(s, dict)]
     attributes = [
@@ -49,8 +68,7 @@ def study_attributes(study):
         if isinstance(a, dict)]
     # Orthanc 1.11 lists them itself
     attributes += [
-        a for s in study.series
-        if s.request_attributes and not s.missing_since
+        a for s in recorded if s.request_attributes and not s.missing_since
         for a in json.loads(s.request_attributes)]
     return StudyAttributes(
         study_uid=study.study_instance_UID or '',
@@ -73,8 +91,7 @@ def study_attributes(study):
         birth_date=study.patient_birth_date,
         birth_date_text=_malformed(study, 'PatientBirthDate'),
         sex=study.patient_sex or '',
-        modalities=frozenset(
-            s.modality for s in study.series if s.modality),
+        modalities=frozenset(s.modality for s in recorded if s.modality),
         description=study.study_description or '',
         date=study.date,
         station_aetitles=_texts(series, 'PerformedStationAETitle'),
@@ -82,7 +99,7 @@ def study_attributes(study):
         texts=frozenset(
             text for text in notified.get('Texts') or []
             if isinstance(text, str)) | _own_texts(study),
-        linked_orders=frozenset(order.id for order in study.linked_orders))
+        linked_orders=frozenset(linked_orders))
 
 
 def _malformed(study, keyword):
@@ -234,17 +251,24 @@ _NEAR_LIMIT = 8000
 
 def _assign_near(searches):
     "Add the patients to each study whose PUID is one typing error away"
-    by_value = defaultdict(list)
+    by_id = defaultdict(list)
     for search in searches:
-        for value in near_identifiers(search.study.patient_id):
-            by_value[value].append(search)
+        by_id[search.study.patient_id].append(search)
+    if can_search_sets():
+        near = find_near(by_id)
+    else:
+        near = defaultdict(set)
+        for id_ in by_id:
+            for value in near_identifiers(id_):
+                near[value].add(id_)
     query = _key_queries()['puid']
-    for values in grouped_slice(sorted(by_value), _NEAR_LIMIT):
+    for values in grouped_slice(sorted(near), _NEAR_LIMIT):
         for _, value, _, patient in _fetch_unions([
                     query('puid', list(some))
                     for some in grouped_slice(list(values))]):
-            for search in by_value[value]:
-                search.patients.add(patient)
+            for id_ in near[value]:
+                for search in by_id[id_]:
+                    search.patients.add(patient)
 
 
 def _key_queries():

@@ -120,12 +120,26 @@ class MatchingConfiguration(
         list of Decision
             One for each study.
         """
+        return cls.decide(cls.assessments(studies))
+
+    @classmethod
+    @without_check_access
+    def decide(cls, assessments):
+        """Decide on the links of studies that were assessed.
+
+        Parameters
+        ----------
+        assessments : iterable of list of Assessment
+            From `assessments` or `iter_assessments`.
+
+        Returns
+        -------
+        list of Decision
+        """
         configuration = cls(1)
         thresholds = Thresholds(**{
                 name: getattr(configuration, name) for name in BOUNDS})
-        return [
-            decide(assessments, thresholds)
-            for assessments in cls.assessments(studies)]
+        return [decide(found, thresholds) for found in assessments]
 
     @classmethod
     @without_check_access
@@ -143,12 +157,32 @@ class MatchingConfiguration(
         list of list of Assessment
             For each study, the best first.
         """
+        return list(cls.iter_assessments(studies, chosen))
+
+    @classmethod
+    @without_check_access
+    def iter_assessments(cls, studies, chosen=()):
+        """Assess the candidates of one study after the other.
+
+        They are searched at once.  That takes little memory; all of the
+        assessments of a thousand studies take much.
+
+        Parameters
+        ----------
+        studies : list of StudyAttributes
+        chosen : iterable of Candidate, optional
+            Candidates to assess in addition to those that are found.
+
+        Returns
+        -------
+        iterator of list of Assessment
+            As from `assessments`.
+        """
         configuration = cls(1)
         issuers = frozenset(filter(None, map(
                     str.strip, (configuration.issuers or '').splitlines())))
         found = find_candidates(studies, issuers, configuration.order_window)
-        return [
-            assess(
-                study, [*candidates, *chosen], configuration.date_window,
-                issuers)
-            for study, candidates in zip(studies, found)]
+        window = configuration.date_window
+        return (
+            assess(study, [*candidates, *chosen], window, issuers)
+            for study, candidates in zip(studies, found))

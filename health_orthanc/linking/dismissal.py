@@ -124,18 +124,41 @@ class DismissalRule(
             By default all.
         """
         Study = Pool().get('gnuhealth.imaging_orthanc.study')
-        if rules is None:
-            rules = cls.search([])
         found = defaultdict(list)
-        for sub_ids in grouped_slice(list(ids)) if rules else []:
-            for id_, tags in _load_tags(list(sub_ids), rules).items():
-                rule = next((r for r in rules if r.matches(*tags)), None)
-                if rule:
-                    found[rule].append(id_)
+        for id_, rule in cls.find_matching(ids, rules).items():
+            found[rule].append(id_)
         for rule, matching in found.items():
             studies = [
                 s for s in Study.browse(matching) if not has_match(s)]
             Study.dismiss_by_rule(studies, rule.reason)
+
+    @classmethod
+    @without_check_access
+    def find_matching(cls, ids, rules=None):
+        """Return which undecided studies have the tags of a rule.
+
+        Parameters
+        ----------
+        ids : iterable of int
+            Of studies.
+        rules : list of DismissalRule, optional
+            By default all.
+
+        Returns
+        -------
+        dict of DismissalRule
+            The first rule that matches, by the id of the study.
+        """
+        if rules is None:
+            # Deactivated ones are found, too, by whatever matches all records
+            rules = cls.search([('active', '=', True)])
+        found = {}
+        for sub_ids in grouped_slice(list(ids)) if rules else []:
+            for id_, tags in _load_tags(list(sub_ids), rules).items():
+                rule = next((r for r in rules if r.matches(*tags)), None)
+                if rule:
+                    found[id_] = rule
+        return found
 
 
 def _is_undecided(table):

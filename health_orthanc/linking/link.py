@@ -6,7 +6,6 @@ Studies that a user has decided on are not changed, and no study is linked
 against a contradiction.
 """
 
-import hashlib
 import logging
 from collections import defaultdict
 
@@ -29,8 +28,9 @@ from .attributes import order_attributes, patient_attributes
 from .candidates import study_attributes
 from .fulfilment import fulfil_orders
 from .history import is_held, serialize_comparisons
+from .plain import match_plain
 from .queue import due_studies, mark_arrived, mark_matched
-from .search_keys import digest_keys, study_keys
+from .search_keys import attributes_digest, digest_keys, study_keys
 
 __all__ = [
     'assess_choice', 'assess_choices', 'evaluate', 'find_studies', 'has_match',
@@ -248,7 +248,7 @@ def _link_studies(studies, attributes):
     for study, decision in zip(studies, Configuration.decisions(
                 [attributes[s.id] for s in studies])):
         if _has_chosen_result(study, decision) or (
-                known.get(study.id) == _digest(attributes[study.id])
+                known.get(study.id) == attributes_digest(attributes[study.id])
                 and _keeps_link(study, decision)):
             continue
         values = _link_values(study, decision, study in found)
@@ -332,20 +332,6 @@ def _keeps_link(study, decision):
         and best.candidate.patient.key == study.patient.id)
 
 
-def _digest(attributes):
-    "Return a digest of the identity and the numbers in the images"
-    texts = [
-        attributes.study_uid, attributes.accession_number,
-        attributes.patient_name, attributes.patient_id, attributes.issuer,
-        *sorted(attributes.other_patient_ids), str(attributes.birth_date),
-        attributes.sex]
-    # Studies from before have a digest without them
-    texts += sorted(
-        attributes.requested_accession_numbers
-        | attributes.requested_study_uids)
-    return hashlib.sha256('\0'.join(texts).encode()).hexdigest()[:32]
-
-
 def _with_orders(ids):
     "Return the studies that have an order, or had one"
     pool = Pool()
@@ -368,7 +354,7 @@ def _keys(study, attributes):
     if not _is_automatic(study):
         return set()
     if study.link_status == 'auto_certain':
-        return digest_keys(_digest(attributes))
+        return digest_keys(attributes_digest(attributes))
     return study_keys(attributes)
 
 
@@ -494,7 +480,7 @@ def match_notified(server_id, orthanc_id, facts):
     match_orders([s.id for s in studies])
 
 
-def match_due(server=None, ids=None):
+def match_due(server=None, ids=None, in_sets=True):
     """Match the studies in the queue, in separate transactions.
 
     Parameters
@@ -503,12 +489,26 @@ def match_due(server=None, ids=None):
         Only match studies of this server.
     ids : list of int, optional
         Only match these studies.
+    in_sets : bool
+        Whether those with a plain outcome are matched all at once.  The
+        result is the same.
     """
     due = in_transaction(due_studies, server, ids, DUE_LIMIT)
     while due:
-        for start in range(0, len(due), BATCH):
-            _match_separately(due[start:start + BATCH])
+        others = _match_in_set(due) if in_sets else due
+        for start in range(0, len(others), BATCH):
+            _match_separately(others[start:start + BATCH])
         due = in_transaction(due_studies, server, ids, DUE_LIMIT, due[-1])
+
+
+def _match_in_set(ids):
+    "Match studies with a plain outcome; return the others"
+    try:
+        return in_transaction(match_plain, ids)
+    except Exception as error:
+        # Smaller batches meet fewer conflicts, and one study blocks no others
+        log_unexpected(logger, error, "Studies not matched at once")
+        return ids
 
 
 def _match_separately(ids):

@@ -5,6 +5,8 @@
 Similar names share a key; see `core.matching.search_keys`.
 """
 
+import hashlib
+
 from sql import Literal, Null, Union
 from sql.aggregate import Count, Max
 from sql.conditionals import Case
@@ -14,13 +16,15 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.rows import insert_rows
+from ..common.bulk import insert_values
 from ..core.matching.names import name_groups
 from ..core.matching.search_keys import birth_date_variants, name_keys
 from .attributes import patient_attributes
+from .similar import can_search_sets, find_born_at, find_same_keys
 
 __all__ = [
-    'MARK', 'PatientKey', 'StudyKey', 'digest_keys', 'study_keys']
+    'MARK', 'PatientKey', 'StudyKey', 'attributes_digest', 'digest_keys',
+    'study_keys']
 
 # A key that all records with keys have, for the search by birth date alone.
 # With another number, all keys are created again.
@@ -29,6 +33,8 @@ _DIGEST = '='
 # The most patients found by name, and by birth date alone
 NAME_LIMIT = 100
 BIRTH_DATE_LIMIT = 200
+# Studies from which on patients are searched for all of them together
+_LEAST_SET = 20
 # Patients whose keys are created at once
 _BATCH = 1000
 
@@ -86,9 +92,8 @@ class _KeyMixin:
                     stale.append(id_)
         for ids in grouped_slice(stale):
             cursor.execute(*table.delete(where=reduce_ids(table.id, ids)))
-        insert_rows(cls, [
-                {cls._owner: id_, 'key': key, 'birth_date': birth_date}
-                for id_, keys in missing.items() for key, birth_date in keys])
+        insert_values(cls, [cls._owner, 'key', 'birth_date'], (
+                [id_, *key] for id_, keys in missing.items() for key in keys))
         return {id_ for id_, keys in missing.items() if keys}
 
 
@@ -167,6 +172,25 @@ class PatientKey(_KeyMixin, ModelSQL):
         list of set of int
             The ids of patients for each study.
         """
+        in_set = [
+            s for s in studies if s.birth_date] if can_search_sets() else []
+        if len(in_set) < _LEAST_SET:
+            return cls.find_similar_singly(studies)
+        names = find_same_keys([
+                (name_groups(s.patient_name), s.birth_date)
+                for s in in_set], NAME_LIMIT)
+        born = find_born_at(
+            {s.birth_date for s in in_set}, MARK, BIRTH_DATE_LIMIT)
+        others = iter(cls.find_similar_singly([
+                    s for s in studies if not s.birth_date]))
+        return [
+            names.get((name_groups(s.patient_name), s.birth_date), set())
+            | born[s.birth_date] if s.birth_date else next(others)
+            for s in studies]
+
+    @classmethod
+    def find_similar_singly(cls, studies):
+        """Return the same as `find_similar`, by a search for each study."""
         queries = []
         for number, study in enumerate(studies):
             for query in cls._queries(study):
@@ -250,6 +274,29 @@ class StudyKey(_KeyMixin, ModelSQL):
             found.update(
                 (id_, key.removeprefix(_DIGEST)) for id_, key in cursor)
         return found
+
+
+def attributes_digest(attributes):
+    """Return a digest of the identity and the numbers in the images.
+
+    Parameters
+    ----------
+    attributes : StudyAttributes
+
+    Returns
+    -------
+    str
+    """
+    texts = [
+        attributes.study_uid, attributes.accession_number,
+        attributes.patient_name, attributes.patient_id, attributes.issuer,
+        *sorted(attributes.other_patient_ids), str(attributes.birth_date),
+        attributes.sex]
+    # Studies from before have a digest without them
+    texts += sorted(
+        attributes.requested_accession_numbers
+        | attributes.requested_study_uids)
+    return hashlib.sha256('\0'.join(texts).encode()).hexdigest()[:32]
 
 
 def digest_keys(digest):

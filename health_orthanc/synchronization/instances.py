@@ -12,7 +12,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
-from ..common.rows import insert_rows, write_column
+from ..common.bulk import insert_values
+from ..common.rows import write_column
 from .lookup import ids_by_orthanc_id
 
 __all__ = [
@@ -158,9 +159,9 @@ def store_instances(server, resources):
     found = [
         known[id_][0] for id_, row in rows.items()
         if id_ in known and known[id_][1:-1] == row and known[id_][-1]]
-    insert_rows(
+    insert_values(
         Pool().get('gnuhealth.imaging_orthanc.series_instances'),
-        [dict(zip(_INSTANCE_COLUMNS, row)) for row in created])
+        _INSTANCE_COLUMNS, created)
     _update_instances(changed)
     _unmark_instances(found)
     return Counter(

@@ -16,8 +16,9 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from ..common.bulk import create_rows
 from ..common.rows import (
-    insert_rows, load_rows, partition_changes, write_column, write_rows)
+    load_rows, partition_changes, write_column, write_rows)
 from ..common.transaction import now
 from ..linking.queue import requeue_changed
 from .damaged_names import with_read_name
@@ -49,7 +50,7 @@ def store_patients(server, resources):
     created, updated = partition_changes(
         known, resources, lambda r: _with_read_name(
             known.get(r.orthanc_id), r.tags.name, _patient_values(r)))
-    Patient.create([
+    create_rows(Patient, [
             {'server': server.id, 'uuid': r.orthanc_id, **values}
             for r, values in created])
     write_rows(Patient, updated)
@@ -113,7 +114,7 @@ def store_studies(server, resources, historical=False):
     _find_additions(known, values)
     created, updated = partition_changes(
         known, resources, lambda r: values[r.orthanc_id])
-    Study.create([{
+    create_rows(Study, [{
                 'server': server.id, 'orthanc_UID': r.orthanc_id,
                 'historical': historical, **values}
             for r, values in created])
@@ -252,8 +253,7 @@ def store_series(server, resources):
     created, updated = partition_changes(
         known, resources,
         lambda r: _series_values(r, studies[r.study_orthanc_id]))
-    # New series have no values of users: SQL is enough
-    insert_rows(Series, [
+    create_rows(Series, [
             {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
     write_rows(Series, updated)
     update_modalities(studies.values())

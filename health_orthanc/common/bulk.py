@@ -1,0 +1,215 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing of many records by SQL, as the ORM would write them
+
+The ORM needs milliseconds for a record.  What bypasses it must not bypass what
+others have added: see `may_bypass`.
+"""
+
+import datetime as dt
+import io
+
+from sql import Column, Literal
+from sql.functions import CurrentTimestamp
+
+from trytond import backend
+from trytond.model import fields
+from trytond.pool import Pool
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction
+
+from .registration import is_ours
+
+__all__ = [
+    'create_rows', 'insert_values', 'is_extended', 'may_bypass', 'update_rows']
+
+_TRYTOND = 'trytond.model.'
+_WRITE_LIMIT = 1000
+# Columns that the database access itself sets
+_OWN = {'create_uid', 'create_date', 'write_uid', 'write_date', 'id'}
+
+
+def may_bypass(Model, *actions):
+    """Return whether records may be created or written by SQL.
+
+    They may not if a trigger of the administrator wants to know of them, or
+    if another module extends the method.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    *actions : str
+        ``'create'`` or ``'write'``.
+
+    Returns
+    -------
+    bool
+    """
+    Trigger = Pool().get('ir.trigger')
+    return not any(
+        Trigger.get_triggers(Model.__name__, action)
+        or is_extended(Model, action, 'validate', 'validate_fields')
+        for action in actions)
+
+
+def is_extended(Model, *names):
+    """Return whether a module other than ours extends methods.
+
+    Parameters
+    ----------
+    Model : type
+    *names : str
+
+    Returns
+    -------
+    bool
+    """
+    return any(
+        not (is_ours(base) or base.__module__.startswith(_TRYTOND))
+        for base in Model.__mro__ if not vars(base).keys().isdisjoint(names))
+
+
+def create_rows(Model, vlist):
+    """Create records with their default values, as `Model.create` does.
+
+    Where that has to be called, it is.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    vlist : list of dict
+        The values; all for the same fields.
+    """
+    if not vlist:
+        return
+    if not may_bypass(Model, 'create'):
+        Model.create(vlist)
+        return
+    defaults = _defaults(Model, vlist[0])
+    names = [*vlist[0], *defaults]
+    formats = [Model._fields[name].sql_format for name in names]
+    insert_values(Model, names, (
+            [convert(value) for convert, value in zip(
+                    formats, [*values.values(), *defaults.values()])]
+            for values in vlist), Transaction().user)
+
+
+def _defaults(Model, values):
+    "Return the default values of the columns that are not given"
+    names = [
+        name for name, field in Model._fields.items()
+        if name not in {*values, *_OWN} and name in Model._defaults
+        and not isinstance(field, fields.Function) and field.sql_type()]
+    found = Model.default_get(names, with_rec_name=False)
+    return {name: found[name] for name in names if name in found}
+
+
+def insert_values(Model, names, rows, user=0):
+    """Insert rows, in one statement where the database can.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    names : list of str
+        The columns.
+    rows : iterable of list
+        Values as `Field.sql_format` returns them.
+    user : int
+        Who has created them.
+    """
+    table = Model.__table__()
+    cursor = Transaction().connection.cursor()
+    if backend.name == 'postgresql':
+        _copy(cursor, Model._table, names, rows, user)
+        return
+    columns = [table.create_uid, table.create_date]
+    columns += [Column(table, name) for name in names]
+    for some in grouped_slice(list(rows)):
+        cursor.execute(*table.insert(columns, [
+                    [user, CurrentTimestamp(), *row] for row in some]))
+
+
+def _copy(cursor, table, names, rows, user):
+    "Copy rows to a table of PostgreSQL; the server sets the time of creation"
+    cursor.execute('SELECT CAST(CURRENT_TIMESTAMP AS TIMESTAMP(6))')
+    at, = cursor.fetchone()
+    start = f'{user}\t{at.isoformat()}'
+    lines = [
+        '\t'.join([start, *map(_text, row)]) for row in rows]
+    if not lines:
+        return
+    columns = ', '.join(
+        f'"{name}"' for name in ['create_uid', 'create_date', *names])
+    cursor.copy_expert(
+        f'COPY "{table}" ({columns}) FROM STDIN',
+        io.StringIO('\n'.join(lines) + '\n'))
+
+
+_ESCAPED = str.maketrans({
+        '\\': r'\\', '\t': r'\t', '\n': r'\n', '\r': r'\r'})
+
+
+def _text(value):
+    "Return a value as the text format of COPY has it"
+    if value is None:
+        return r'\N'
+    if isinstance(value, str):
+        return value.translate(_ESCAPED) if not value.isalnum() else value
+    if value is True or value is False:
+        return 't' if value else 'f'
+    if isinstance(value, (int, dt.date, dt.time)):
+        return str(value)
+    raise TypeError(f"{type(value)} cannot be copied")
+
+
+def update_rows(Model, names, rows, user=0):
+    """Write values to records, in few statements.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    names : list of str
+        The fields.
+    rows : list of tuple
+        The id of each record, and its values.
+    user : int
+        Who has written them.
+    """
+    formats = [Model._fields[name].sql_format for name in names]
+    rows = [
+        (id_, *(convert(value) for convert, value in zip(formats, values)))
+        for id_, *values in rows]
+    if backend.name == 'postgresql':
+        for some in grouped_slice(rows, _WRITE_LIMIT):
+            _update_from_values(Model, names, list(some), user)
+    else:
+        _update_each(Model, names, rows, user)
+
+
+def _update_from_values(Model, names, rows, user):
+    cursor = Transaction().connection.cursor()
+    # Columns of nothing but NULL have no type of their own
+    types = [Model._fields[name].sql_type().type for name in names]
+    assigned = ', '.join(
+        f'"{name}" = CAST(v."{name}" AS {type_})'
+        for name, type_ in zip(names, types))
+    columns = ', '.join(f'"{name}"' for name in ['id', *names])
+    place = f"({', '.join(['%s'] * (len(names) + 1))})"
+    values = b', '.join(cursor.mogrify(place, row) for row in rows).decode()
+    # The values are literals by now, in which % is no placeholder
+    cursor.execute(
+        f'UPDATE "{Model._table}" SET write_uid = {int(user)}, '
+        f'write_date = CURRENT_TIMESTAMP, {assigned} '
+        f'FROM (VALUES {values}) AS v ({columns}) '
+        f'WHERE "{Model._table}".id = v.id')
+
+
+def _update_each(Model, names, rows, user):
+    table = Model.__table__()
+    cursor = Transaction().connection.cursor()
+    columns = [Column(table, name) for name in names]
+    for id_, *values in rows:
+        cursor.execute(*table.update(
+                [table.write_uid, table.write_date, *columns],
+                [user, CurrentTimestamp(), *values],
+                where=table.id == Literal(id_)))

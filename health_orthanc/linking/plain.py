@@ -1,0 +1,330 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Matching of thousands of studies at once, where the outcome is plain
+
+A study is plain if it gets no patient, or one for certain without an order,
+and if nothing but this link follows from it.  The decision is the same as in
+`link`; it is read and stored by SQL, without a record.  Every other study is
+left to `link`.
+"""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from trytond.pool import Pool
+from trytond.tools import grouped_slice, reduce_ids
+from trytond.transaction import Transaction, without_check_access
+
+from ..common.bulk import create_rows, is_extended, may_bypass, update_rows
+from ..common.rows import fetch_rows
+from ..common.transaction import now
+from ..core.matching.attributes import StudyAttributes
+from ..core.matching.decisions import Decision, Status
+from .candidates import make_attributes
+from .history import serialize_comparisons
+from .queue import mark_matched
+from .search_keys import attributes_digest, digest_keys, study_keys
+
+__all__ = ['match_plain']
+
+STUDY = 'gnuhealth.imaging_orthanc.study'
+ORTHANC_PATIENT = 'gnuhealth.orthanc.patient'
+HISTORY = 'gnuhealth.imaging_orthanc.study.decision'
+
+_ATTRIBUTES = [
+    'notified_facts', 'study_instance_UID', 'accession_number',
+    'patient_name', 'letters_lost', 'patient_id', 'issuer_of_patient_id',
+    'other_patient_ids', 'patient_birth_date', 'malformed_tags',
+    'patient_sex', 'study_description', 'date', 'study_id']
+_SUGGESTION = ['patient', 'link_status', 'score', 'candidate', 'doubt']
+# Where one of these is set, more than a link is concerned
+_EMPTY = [
+    'request', 'imaging_test', 'settled_result', 'key_image', 'decided_by',
+    'quarantined_at']
+# What `link` calls and this does not
+_BYPASSED = {
+    'gnuhealth.orthanc.matching.configuration': ['decisions', 'assessments'],
+    'gnuhealth.imaging_orthanc.dismissal_rule': ['dismiss'],
+    HISTORY: ['record', 'snapshot'],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    "What is decided on a study, and its row before"
+    row: SimpleNamespace
+    attributes: StudyAttributes
+    decision: Decision
+
+    @property
+    def patient(self):
+        best = self.decision.best
+        return best.candidate.patient.key if best else None
+
+    @property
+    def values(self):
+        "The values of `_SUGGESTION`"
+        if self.decision.best:
+            return (
+                self.patient, 'auto_certain', self.decision.best.score,
+                None, None)
+        first = next(iter(self.decision.candidates), None)
+        return (
+            None, 'unlinked', first.score if first else None,
+            first.candidate.patient.key if first else None,
+            self.decision.doubt.value if self.decision.doubt else None)
+
+    @property
+    def is_changed(self):
+        return self.values != tuple(
+            getattr(self.row, name) for name in _SUGGESTION)
+
+    @property
+    def is_linked(self):
+        "Whether the link itself changes"
+        return self.values[:2] != (self.row.patient, self.row.link_status)
+
+    @property
+    def keys(self):
+        if self.decision.best:
+            return digest_keys(attributes_digest(self.attributes))
+        return study_keys(self.attributes)
+
+
+@without_check_access
+def match_plain(ids):
+    """Match the studies whose outcome is plain.
+
+    Parameters
+    ----------
+    ids : list of int
+
+    Returns
+    -------
+    list of int
+        The other studies, in the same order.
+    """
+    if not _may_match_in_sets():
+        return ids
+    loaded = _load_studies(ids)
+    concerned = _concerned(list(loaded))
+    # Those of users' patients may have orders, too
+    ordered = {
+        row.patient for row in loaded.values()
+        if row.request or row.settled_result or row.id in concerned}
+    rows, patients = _without_decided(loaded)
+    outcomes = list(filter(_is_plain, _decide([
+                    row for id_, row in rows.items()
+                    if id_ not in concerned and _may_be_plain(row)],
+                ordered)))
+    outcomes = _without_mixed(rows, patients, outcomes)
+    _store(outcomes, patients)
+    plain = {outcome.row.id for outcome in outcomes}
+    return [id_ for id_ in ids if id_ not in plain]
+
+
+def _may_match_in_sets():
+    "Return whether no other module has a part in what is bypassed"
+    pool = Pool()
+    return may_bypass(pool.get(STUDY), 'write') and may_bypass(
+        pool.get(ORTHANC_PATIENT), 'write') and not any(
+        is_extended(pool.get(name), *methods)
+        for name, methods in _BYPASSED.items())
+
+
+def _decide(rows, ordered):
+    "Return the outcomes of studies, without those that orders concern"
+    Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
+    series = _load_series([row.id for row in rows])
+    attributes = [make_attributes(row, series[row.id]) for row in rows]
+    decided = []
+
+    def assessed():
+        # One after the other: a study may have hundreds of candidates
+        for *one, found in zip(
+                rows, attributes, Configuration.iter_assessments(attributes)):
+            if not _has_orders(found, ordered):
+                decided.append(one)
+                yield found
+    decisions = Configuration.decide(assessed())
+    return [
+        _Outcome(*one, decision)
+        for one, decision in zip(decided, decisions)]
+
+
+# Which studies are plain
+
+
+def _may_be_plain(row):
+    return not any(getattr(row, name) for name in _EMPTY) and (
+        row.link_status == 'unlinked' and row.patient is None
+        or row.link_status == 'auto_certain' and row.patient is not None)
+
+
+def _is_plain(outcome):
+    decision, row = outcome.decision, outcome.row
+    if not decision.best:
+        return row.patient is None
+    return (
+        decision.status is Status.CERTAIN and not decision.orders
+        and row.patient in {None, outcome.patient})
+
+
+def _has_orders(assessments, ordered):
+    """Return whether orders of the candidates may be concerned.
+
+    Another study may complete or reopen them before this one is matched.
+
+    Parameters
+    ----------
+    assessments : list of Assessment
+    ordered : set of int
+        Patients of studies that have an order.
+    """
+    return any(
+        a.candidate.order or a.candidate.patient.key in ordered
+        for a in assessments)
+
+
+def _without_decided(rows):
+    """Leave out the studies of Orthanc patients that a user has linked.
+
+    Returns
+    -------
+    tuple of dict
+        The other rows, and the patients of their Orthanc patients, by id.
+    """
+    table = Pool().get(ORTHANC_PATIENT).__table__()
+    known, decided = {None: None}, set()
+    ids = {row.orthanc_patient for row in rows.values()} - {None}
+    for sub_ids in grouped_slice(sorted(ids)):
+        for id_, patient, user in fetch_rows(table.select(
+                    table.id, table.patient, table.decided_by,
+                    where=reduce_ids(table.id, sub_ids))):
+            known[id_] = patient
+            if user is not None:
+                decided.add(id_)
+    return {
+        id_: row for id_, row in rows.items()
+        if row.orthanc_patient not in decided}, known
+
+
+def _concerned(ids):
+    "Return the studies with further orders, with steps, or to be dismissed"
+    pool = Pool()
+    found = set(pool.get(
+            'gnuhealth.imaging_orthanc.dismissal_rule').find_matching(ids))
+    for model in [
+            'gnuhealth.imaging_orthanc.study.order',
+            'gnuhealth.imaging.procedure.step']:
+        table = pool.get(model).__table__()
+        for sub_ids in grouped_slice(ids):
+            found |= {id_ for id_, in fetch_rows(table.select(
+                        table.study, where=reduce_ids(table.study, sub_ids)))}
+    return found
+
+
+def _without_mixed(rows, patients, outcomes):
+    """Leave out studies that share an Orthanc patient with others.
+
+    An Orthanc patient is linked if all of its certain studies are of one
+    patient: it takes all of them to know.
+    """
+    plain = {outcome.row.id for outcome in outcomes}
+    mixed = {
+        row.orthanc_patient for row in rows.values() if row.id not in plain}
+    linked = {}
+    for outcome in outcomes:
+        if outcome.decision.best:
+            known = outcome.row.orthanc_patient
+            if linked.setdefault(known, outcome.patient) != outcome.patient:
+                mixed.add(known)
+    mixed = {id_ for id_ in mixed if id_ and patients[id_] is None}
+    return [o for o in outcomes if not (
+            o.decision.best and o.row.orthanc_patient in mixed)]
+
+
+# Reading
+
+
+def _load_studies(ids):
+    "Return the rows of studies by their ids, in the same order"
+    table = Pool().get(STUDY).__table__()
+    names = ['id', 'orthanc_patient', *_ATTRIBUTES, *_SUGGESTION, *_EMPTY]
+    columns = [getattr(table, name) for name in names]
+    found = {}
+    for sub_ids in grouped_slice(ids):
+        for values in fetch_rows(table.select(
+                    *columns, where=reduce_ids(table.id, sub_ids))):
+            found[values[0]] = SimpleNamespace(**dict(zip(names, values)))
+    return {id_: found[id_] for id_ in ids if id_ in found}
+
+
+def _load_series(study_ids):
+    "Return the rows of series, by the ids of their studies"
+    table = Pool().get(
+        'gnuhealth.imaging_orthanc.study_series').__table__()
+    names = ['study', 'modality', 'request_attributes', 'missing_since']
+    columns = [getattr(table, name) for name in names]
+    found = defaultdict(list)
+    for sub_ids in grouped_slice(study_ids):
+        for values in fetch_rows(table.select(
+                    *columns, where=reduce_ids(table.study, sub_ids))):
+            found[values[0]].append(
+                SimpleNamespace(**dict(zip(names, values))))
+    return found
+
+
+# Writing
+
+
+def _store(outcomes, patients):
+    pool = Pool()
+    user = Transaction().user
+    at = now()
+    changed = [o for o in outcomes if o.is_changed]
+    update_rows(
+        pool.get(STUDY), [*_SUGGESTION, 'matched_at'],
+        [(o.row.id, *o.values, at) for o in changed], user)
+    mark_matched([o.row.id for o in outcomes if not o.is_changed])
+    _link_orthanc_patients(changed, patients, user)
+    create_rows(pool.get(HISTORY), [
+            _history_values(o, at) for o in changed if o.is_linked])
+    pool.get('gnuhealth.imaging_orthanc.study_key').replace_keys(
+        {o.row.id: o.keys for o in outcomes})
+
+
+def _link_orthanc_patients(changed, patients, user):
+    "Link Orthanc patients to the one patient of their certain studies"
+    found = {
+        o.row.orthanc_patient: o.patient for o in changed
+        if o.decision.best and patients[o.row.orthanc_patient] is None}
+    found.pop(None, None)
+    update_rows(
+        Pool().get(ORTHANC_PATIENT), ['patient', 'decided_by'],
+        [(id_, patient, None) for id_, patient in found.items()], user)
+
+
+def _history_values(outcome, at):
+    row, decision = outcome.row, outcome.decision
+    best = decision.best
+    patient, status, *_ = outcome.values
+    return {
+        'study': row.id,
+        'at': at,
+        'user': None,
+        'status_from': row.link_status,
+        'status_to': status,
+        'patient_from': row.patient,
+        'patient_to': patient,
+        'request_from': None,
+        'request_to': None,
+        'further_from': None,
+        'further_to': None,
+        'score': best.score if best else None,
+        'doubt': decision.doubt.value if decision.doubt else None,
+        'comparisons': json.dumps(
+            serialize_comparisons(best)) if best else None,
+        }
