@@ -111,5 +111,6 @@ def drive(
         finally:
             process.stop()
         text = log.read_text(errors='replace')
-        assert process.returncode == 0, text
+        assert process.returncode == 0, (
+            f"The client ended with {process.returncode}:\n{text}")
         return text

@@ -18,6 +18,8 @@ from devtools.tryton import MODULE, PASSWORD, Server
 
 from .client import add_server
 
+pytestmark = pytest.mark.release
+
 SCRIPT = Path(__file__).with_name('gtk_view.py')
 STUDY = 'gnuhealth.imaging_orthanc.study'
 TIMEOUT = 300
