@@ -511,7 +511,7 @@ class WorklistEntry(ModelSQL):
                             doctor_party, performer, performer_party,
                             template, institution, place])),
                 where=_is_served(step, request),
-                order_by=step.scheduled_at))
+                order_by=[step.scheduled_at, step.id]))
         return list(cursor_dict(cursor))
 
     @classmethod
