@@ -72,7 +72,12 @@ def test_all_walks_are_described():
             range(1, len(walk) + 1))
 
 
-@pytest.mark.parametrize('name', WALKS)
+@pytest.mark.parametrize('name', [
+        # Whether Orthanc reports the study before or after it is stable
+        # changes the order, more often than not on a quiet machine
+        pytest.param(
+            name, marks=[pytest.mark.release] * (name == 'notification'))
+        for name in WALKS])
 def test_a_walk_is_as_described(recordings, name):
     described = [function for _, function in WALKS[name]]
     if sys.version_info < (3, 11):
