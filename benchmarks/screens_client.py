@@ -157,9 +157,10 @@ class Screens:
             yield from self._patient()
 
     def _may_read(self, model: str) -> bool:
+        from trytond.model.exceptions import AccessError
         try:
             self._client.call(model, 'search', [], 0, 1)
-        except Exception:
+        except AccessError:
             return False
         return True
 
