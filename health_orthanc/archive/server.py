@@ -162,6 +162,10 @@ class Server(
     version = fields.Char("Version", readonly=True)
     # JSON, as Orthanc's option ExtraMainDicomTags
     unlisted_tags = fields.Text("Tags Not Listed", readonly=True)
+    unprotected = fields.Boolean(
+        "Unprotected", readonly=True,
+        help="At the last check, it listed its studies without user and "
+        "password.")
     version_note = fields.Function(
         fields.Text("Version Note"), 'get_version_note')
     aetitle = fields.Char("AE Title", readonly=True)
@@ -269,10 +273,10 @@ class Server(
 
     def get_version_note(self, name):
         return self.describe_version(
-            self.version, self.unlisted_tags) or None
+            self.version, self.unlisted_tags, self.unprotected) or None
 
     @staticmethod
-    def describe_version(version, unlisted_tags=None):
+    def describe_version(version, unlisted_tags=None, unprotected=False):
         """Return what to know about an Orthanc, in the user's words.
 
         Parameters
@@ -280,6 +284,7 @@ class Server(
         version : str or None
         unlisted_tags : str or None
             As in the field.
+        unprotected : bool
 
         Returns
         -------
@@ -287,6 +292,8 @@ class Server(
             Empty if there is nothing to know.
         """
         notes = []
+        if unprotected:
+            notes.append(gettext('health_orthanc.msg_server_unprotected'))
         if version and has_known_vulnerabilities(version):
             notes.append(gettext(
                     'health_orthanc.msg_server_vulnerable', version=version,
@@ -681,6 +688,7 @@ class Server(
             'unlisted_tags': (
                 json.dumps(info.unlisted_tags) if info.unlisted_tags
                 else None),
+            'unprotected': info.unprotected,
             'validated': True,
             'check_error_kind': None,
             'last_check': now(),

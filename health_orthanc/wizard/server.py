@@ -152,7 +152,8 @@ class AddServer(RestrictedWizardMixin, Wizard):
                     name=info.name or info.dicom_aet,
                     plugins=', '.join(sorted(info.plugins)) or '–'),
                 Server.describe_version(
-                    server.version, server.unlisted_tags)]))
+                    server.version, server.unlisted_tags,
+                    server.unprotected)]))
 
     def default_success(self, fields):
         "Show what was found: name, version and plugins"

@@ -120,11 +120,20 @@ def client(orthanc) -> Iterator[OrthancClient]:
         yield client
 
 
+@pytest.mark.parametrize('version', VERSIONS)
+def test_an_orthanc_without_passwords_is_noticed(version):
+    configuration = {'AuthenticationEnabled': False}
+    with Orthanc(version=version, configuration=configuration) as open_to_all:
+        with OrthancClient(open_to_all.url, 'anybody', 'any') as client:
+            assert client.probe().unprotected
+
+
 def test_the_client_reads(client, tried):
     tried.orthanc.upload(make_archive())
     info = client.probe()
     assert f'{info.version}.'.startswith(f'{tried.version}.')
     assert 'python' in info.plugins
+    assert not info.unprotected
     assert not info.worklists
     assert info.last_change == client.last_change().last > 0
     with pytest.raises(NoWorklists):

@@ -137,6 +137,23 @@ def test_probe(peer, client):
         database_plugin='', storage_plugin='')
 
 
+@pytest.mark.parametrize('answer, unprotected', [
+        (reply_json([]), True), (reply_json(['a']), True),
+        (status(401), False), (status(403), False),
+        (reply_json({}), False), (reply(b'Log in'), False)])
+def test_probe_tries_without_credentials(peer, client, answer, unprotected):
+    peer.script('/system', reply_json(SYSTEM))
+    peer.script('/plugins', reply_json([]))
+    peer.script('/studies', answer)
+    assert client.probe().unprotected is unprotected
+    assert [
+        'Authorization' in request.headers for request in peer.received
+        if request.path.startswith('/studies')] == [False]
+    assert all(
+        'Authorization' in request.headers for request in peer.received
+        if not request.path.startswith('/studies'))
+
+
 def test_credentials_are_sent_in_utf_8(peer, client):
     peer.script('/system', reply_json(SYSTEM))
     client.system()

@@ -119,6 +119,7 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
         if self.url.startswith('https:'):
             context = tls_context(
                 ca_certificates, client_certificate, client_key)
+        self._has_certificate = bool(client_certificate)
         self._session = _session(Adapter(context), user, password)
         self._wire = Wire(self.url, context, user, password, self._timeouts)
 
@@ -171,7 +172,26 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
         info = ServerInfo.from_json(system, self.plugins())
         if info.may_have_worklists:
             info = replace(info, worklists=self._has_worklists())
-        return replace(info, last_change=self._last_position())
+        return replace(
+            info, last_change=self._last_position(),
+            unprotected=self._is_unprotected())
+
+    def _is_unprotected(self) -> bool:
+        """Return whether studies are listed without user and password.
+
+        Not `/system`, which an authorization plugin may leave open.
+        """
+        if self._has_certificate:
+            # It is shown with every request
+            return False
+        try:
+            body = self._call(
+                'GET', ['studies'], query='since=0&limit=1', repeat=False,
+                anonymous=True)
+            parse_json(list, body, call_name('GET', ['studies']))
+        except OrthancError:
+            return False
+        return True
 
     def _last_position(self) -> int | None:
         try:
@@ -516,10 +536,12 @@ class OrthancClient(Listings, WorklistItems, DicomWeb):
             self, method: str, path: Sequence[str], *, query: str = '',
             body: bytes | InstanceContent | None = None, accept: str = _JSON,
             repeat: bool = True, patience: float = 0,
-            most: int = SHORT) -> bytes:
+            most: int = SHORT, anonymous: bool = False) -> bytes:
         request = requests.Request(
             method, self._address(method, path), params=query, data=body,
-            headers={'Accept': accept})
+            headers={'Accept': accept},
+            # In place of that of the session
+            auth=_leave_alone if anonymous else None)
         name = call_name(method, path)
         end = time.monotonic() + sum(self._timeouts) + patience
         # Not urllib3's Retry: it has no deadline for all attempts together,
@@ -586,6 +608,12 @@ def _session(
         session.auth = HTTPBasicAuth(
             user.encode(), (password or '').encode())
     return session
+
+
+def _leave_alone(
+        request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Send a request as it is: without credentials."""
+    return request
 
 
 # Of a client error, these concern the call and not the instance

@@ -44,6 +44,8 @@ class ServerInfo:
         The position at the end of its change log.
     unlisted_tags : dict of list of str
         By level, the tags that it should list besides those that it does.
+    unprotected : bool
+        Whether it lists its studies for whoever reaches it.
     """
     version: str
     api_version: int | None
@@ -56,6 +58,7 @@ class ServerInfo:
     worklists: bool = False
     last_change: int | None = None
     unlisted_tags: Mapping[str, list[str]] = field(default_factory=dict)
+    unprotected: bool = False
 
     @classmethod
     def from_json(cls, system: Any, plugins: Iterable[Any]) -> 'ServerInfo':
