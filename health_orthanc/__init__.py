@@ -140,6 +140,7 @@ def register():
         wizard.viewer.OpenViewerChoose,
         wizard.order.OrderPlaced,
         wizard.step.RejectStepReason,
+        wizard.daily_schedule.PrintDailyScheduleStart,
         wizard.dismissal.DismissStudiesReason,
         wizard.review.ReviewComparison,
         wizard.review.ReviewShow,
@@ -162,6 +163,8 @@ def register():
         module='health_orthanc', type_='model')
     Pool.register(
         orders.result_report.ImagingResultReport,
+        viewing.result_report.ImagingResultReport,
+        orders.daily_schedule.DailySchedule,
         module='health_orthanc', type_='report')
     Pool.register(
         wizard.server.AddServer,
@@ -176,6 +179,7 @@ def register():
         wizard.view_images.AllImages,
         wizard.order.NewOrder,
         wizard.step.RejectStep,
+        wizard.daily_schedule.PrintDailySchedule,
         wizard.dismissal.DismissStudies,
         wizard.review.Review,
         wizard.confirmation.ConfirmSuggestions,
