@@ -19,6 +19,7 @@ def register():
         common.attachments.Email,
         common.attachments.Avatar,
         common.attachments.Log,
+        common.languages.Lang,
         common.cron.Cron,
         audit.cron.Cron,
         archive.cron.Cron,

@@ -25,7 +25,7 @@ class PrintDailyScheduleStart(RestrictedFormMixin, ModelView):
 
     day = fields.Date("Day", required=True)
     device = fields.Selection(
-        'get_devices', "Device", selection_change_with=['day'],
+        'get_devices', "Device",
         help="The AE title of a device. Leave empty to print a page for each "
         "device.")
     closed = fields.Boolean(
