@@ -86,7 +86,9 @@ class DailySchedule(PrintMixin, Report):
         devices = _find_devices(day, device, bool(data.get('closed')))
         context.update(
             gettext=gettext,
-            devices=[devices[key] for key in sorted(devices)],
+            # Those without an AE title last
+            devices=[devices[key] for key in sorted(
+                    devices, key=lambda key: (not key, key))],
             day=lang.strftime(day, f'%A, {lang.date}'),
             printed_at=lang.strftime(
                 dt.datetime.now(user_zone()), f'{lang.date} %H:%M'))
