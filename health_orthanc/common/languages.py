@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Portuguese (Brazil), which Tryton 7.0 does not know
 
-GNU Health and this module are translated into it.  Tryton's own texts are those
-of its parent, Portuguese, which Brazilians have translated.
+GNU Health and this module are translated into it.  Tryton's own texts are
+those of its parent, Portuguese, which Brazilians have translated.
 """
 
 from trytond.pool import PoolMeta

@@ -4,6 +4,7 @@
 
 import datetime as dt
 import io
+import re
 import subprocess
 import zipfile
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from devtools.translations import LANGUAGES
 from .access import AccessTestCase
 from .test_step_display import add_condition
 from .test_translations import load
+from .test_worklist import counted
 from .tools import (
     STUDY, OrthancTestCase, Refused, Told, create_order, create_patient,
     create_series, create_server, create_study, create_test, create_user,
@@ -56,45 +58,6 @@ def print_schedule(**data):
         _, content, _, name = Report.execute([], {'day': DAY, **data})
     assert name == "Daily Schedule"
     return read_odt(content)[0]
-
-
-class _Statements:
-    "Counts the statements of a block"
-
-    def __enter__(self):
-        self.count = 0
-        connection = Transaction().connection
-        make = connection.cursor
-
-        def cursor(*args, **kwargs):
-            found = make(*args, **kwargs)
-            counted = self
-
-            class Counted:
-                def execute(self, *args, **kwargs):
-                    counted.count += 1
-                    return found.execute(*args, **kwargs)
-
-                def __iter__(self):
-                    return iter(found)
-
-                def __getattr__(self, name):
-                    return getattr(found, name)
-            return Counted()
-
-        class Connection:
-            def cursor(self, *args, **kwargs):
-                return cursor(*args, **kwargs)
-
-            def __getattr__(self, name):
-                return getattr(connection, name)
-        self._patch = patch.object(
-            Transaction(), 'connection', Connection())
-        self._patch.__enter__()
-        return self
-
-    def __exit__(self, *exc_info):
-        self._patch.__exit__(*exc_info)
 
 
 class DailyScheduleTestCase(OrthancTestCase):
@@ -201,8 +164,9 @@ class DailyScheduleTestCase(OrthancTestCase):
                 for word in [
                         "Urgent<", "Clinical Information", "Birth Date",
                         "No steps", "Wednesday", "03/04/2026"]:
-                    self.assertNotIn(word, text)
-                self.assertRegex(text, r'04.03.2026')
+                    # It may be long
+                    self.assertFalse(word in text, word)
+                self.assertTrue(re.search('04.03.2026', text))
             found.add(text)
         self.assertEqual(len(found), len(LANGUAGES))
 
@@ -213,9 +177,9 @@ class DailyScheduleTestCase(OrthancTestCase):
             for _ in range(number):
                 self.order(urgent=True, comment="Text")
             Transaction().counter += 1
-            with _Statements() as statements:
+            with counted() as count:
                 text = print_schedule()
-            counts.append(statements.count)
+                counts.append(count())
         self.assertEqual(text.count('12:00'), 23)
         self.assertGreater(counts[0], 0)
         self.assertLessEqual(counts[1], counts[0] + 2)
@@ -360,10 +324,10 @@ class ResultStudiesTestCase(OrthancTestCase):
                 (text, styles), _ = self.print_as(doctor, result)
             with self.subTest(language=language):
                 for word in [
-                        "Not yet reported", "Number of Images", "PUID:<",
-                        "Requested by", "Imaging Study Report"]:
-                    if word != "PUID:<":
-                        self.assertNotIn(word, text + styles)
+                        "Not yet reported", "Number of images",
+                        "Requested by", "Imaging study report"]:
+                    # They may be long
+                    self.assertFalse(word in text + styles, word)
 
 
 class PrintingAccessTestCase(AccessTestCase):
@@ -410,13 +374,12 @@ class PrintingAccessTestCase(AccessTestCase):
         self.assertEqual(
             view['view']['defaults']['day'],
             scheduled['scheduled_at'].date())
-        action, _, data = session.wizard(
-            WIZARD, 'execute', id_, {'start': {
-                    'day': DAY, 'device': 'CT1', 'closed': False}},
-            'print_')['actions'][0], None, None
-        self.assertEqual(action[0]['report_name'], SCHEDULE)
-        self.assertEqual(
-            action[1], {'day': DAY, 'device': 'CT1', 'closed': False})
+        values = {'day': DAY, 'device': 'CT1', 'closed': False}
+        result = session.wizard(
+            WIZARD, 'execute', id_, {'start': values}, 'print_')
+        (action, data), = result['actions']
+        self.assertEqual(action['report_name'], SCHEDULE)
+        self.assertEqual(data, values)
 
 
 del AccessTestCase
