@@ -5,6 +5,7 @@
 ``python -m devtools.terms`` prints the texts that GNU Health translates in
 another way, and the words that stand for two things on one screen.
 """
+import os
 import re
 import sys
 from collections import defaultdict
@@ -21,6 +22,8 @@ __all__ = [
     'split_terms']
 
 MODULES = ['health', 'health_imaging']
+# What gender and number leave of a word
+LIKENESS = 0.6
 # What has one name in all texts of a language
 TERMS = {
     'de': {
@@ -70,8 +73,10 @@ OWN_WORDS = {
     'Sex', 'Notes',
     # A network address
     'Address',
-    # The column of studies, where GNU Health names series
-    'Study:',
+    # In German GNU Health's print names series
+    'Study:', 'Study ID:',
+    # The print keeps the English word that the forms translate
+    'PUID:',
     }
 # GNU Health's German has one word, Anforderung, for the order and the request
 OWN_WORDS_BY_LANGUAGE = {'de': {'Order', 'Order:'}}
@@ -98,18 +103,20 @@ def differences(language: str) -> Iterator[str]:
     own = OWN_WORDS | OWN_WORDS_BY_LANGUAGE.get(language, set())
     for entry in read(language):
         theirs = words.get(entry.msgid)
-        if theirs and entry.msgid not in own and (
-                _stem(entry.msgstr) not in set(map(_stem, theirs))):
+        if theirs and entry.msgid not in own and not any(
+                _alike(entry.msgstr, other) for other in theirs):
             yield (
                 f'{entry.msgctxt} {entry.msgid!r}: {entry.msgstr!r}, '
                 f'not {sorted(theirs)}')
 
 
-def _stem(text: str) -> str:
-    """Return a text without what gender and number change."""
-    return re.sub(
-        r'(es|as|os|ée?s?|és|s|e|a|o|n)$', '',
-        text.strip().rstrip(':').strip().casefold())
+def _alike(text: str, other: str) -> bool:
+    """Return whether texts differ in nothing but their ends."""
+    first, second = (
+        t.strip().rstrip(':').strip().casefold() for t in [text, other])
+    shorter = min(len(first), len(second))
+    return first == second or (
+        len(os.path.commonprefix([first, second])) >= LIKENESS * shorter)
 
 
 def split_terms(language: str) -> Iterator[str]:

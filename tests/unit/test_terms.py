@@ -45,8 +45,9 @@ def test_what_is_found(monkeypatch):
         ('field:example,study:', "Study", "Studie"),
         ('field:example,day:', "Day", "Datum"),
         ('field:other,done:', "Done", "Erledigte")))
-    assert [text.partition(': ')[0] for text in differences('de')] == [
-        "field:example,patient: 'Patient'", "field:example,study: 'Study'"]
+    assert list(differences('de')) == [
+        "field:example,patient: 'Patient': 'Kranker', not ['Patient']",
+        "field:example,study: 'Study': 'Studie', not ['Untersuchung']"]
     assert list(split_terms('de')) == ["study: field:example,study: 'Studie'"]
     assert list(ambiguous('de')) == ["example: 'datum' for ['date', 'day']"]
 
