@@ -378,14 +378,18 @@ def _compare_links(demo: Demo) -> dict[str, int]:
         }
 
 
-def take_screenshot(demo: Demo, path: Path) -> int:
-    """Photograph the list of studies and return the number of its rows."""
+def take_screenshot(demo: Demo, path: Path) -> dict[str, object]:
+    """Photograph the list of studies; return its rows and its language."""
     with chromium() as browser:
         page = new_page(browser)
         try:
             log_in(page, demo.server.url, DATABASE, 'admin', PASSWORD)
             open_list(page, DATABASE, STUDY)
-            return page.locator(ROWS).count()
+            return {
+                'path': str(path),
+                'rows': page.locator(ROWS).count(),
+                'language': page.locator('html').get_attribute('lang'),
+                }
         finally:
             # Of a failure, too
             page.screenshot(path=path)
@@ -404,9 +408,8 @@ def check(use_postgresql: bool, screenshot: Path, language: str) -> int:
             result = compare(demo)
             say("Screenshot")
             screenshot.parent.mkdir(parents=True, exist_ok=True)
-            rows = take_screenshot(demo, screenshot)
-            result['screenshot'] = {'path': str(screenshot), 'rows': rows}
-            result['ok'] = bool(result['ok'] and rows)
+            result['screenshot'] = shot = take_screenshot(demo, screenshot)
+            result['ok'] = bool(result['ok'] and shot['rows'])
     except Exception as error:
         # The last line is for a machine to read, whatever happens.
         result['error'] = f'{type(error).__name__}: {error}'

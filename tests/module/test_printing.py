@@ -56,7 +56,10 @@ def read_odt(content):
 def print_schedule(**data):
     with unconverted(SCHEDULE) as Report:
         _, content, _, name = Report.execute([], {'day': DAY, **data})
-    assert name == "Daily Schedule"
+    action = Pool().get('ir.action.report')(
+        record_id('report_daily_schedule'))
+    # Nothing else is in the name of the file
+    assert name == action.name
     return read_odt(content)[0]
 
 
