@@ -81,9 +81,9 @@ class DailySchedule(PrintMixin, Report):
     @classmethod
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
-        day, device = _read_day(data.get('day')), data.get('device')
+        day, device = _read_day(data.get('day')), data.get('device') or ''
         lang = Pool().get('ir.lang').get()
-        devices = _find_devices(day, device, bool(data.get('closed')))
+        devices = _find_devices(day, str(device), bool(data.get('closed')))
         context.update(
             gettext=gettext,
             # Those without an AE title last
@@ -198,7 +198,7 @@ def _find_devices(day, chosen, closed):
             device.modalities.update(filter(None, [step.modality]))
             device.steps.append(step)
     if chosen:
-        return {chosen: devices.get(chosen) or _Device(str(chosen))}
+        return {chosen: devices.get(chosen) or _Device(chosen)}
     return devices
 
 
