@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 
 from proteus import Model, Wizard
 
-from . import hospital, samples, sao, viewer
+from . import demo_languages, hospital, samples, sao, viewer
 from .browser import ROWS, chromium, log_in, new_page, open_list
 from .orthanc import Orthanc
 from .orthanc_releases import ORTHANC_VARIABLE
@@ -62,6 +62,7 @@ class State:
             'fernet_key': Fernet.generate_key().decode(),
             'sources': None,
             'filled': False,
+            'language': 'en',
             'expected': {},
             }
         if self._path.exists():
@@ -84,9 +85,13 @@ class Demo:
     As a context manager it stops what was started, in reverse order.
     """
 
-    def __init__(self, folder: Path, use_postgresql: bool):
+    def __init__(
+            self, folder: Path, use_postgresql: bool, language: str = 'en'):
         self.folder = folder
         self.state = State(folder)
+        if not self.state['filled']:
+            self.state.update(language=language)
+        demo_languages.use(self.state['language'])
         self._use_postgresql = use_postgresql
         self._stack = ExitStack()
         self.orthanc: Orthanc | None = None
@@ -223,8 +228,15 @@ class Demo:
         hospital.place_orders()
         self._connect()
         self._connect_plugin()
+        self._load_language()
         self.state.update(
             filled=True, orthanc_port=self.orthanc.port)
+
+    def _load_language(self) -> None:
+        if self.state['language'] != 'en':
+            say(f"Texts in {self.state['language']}")
+            self._connect()
+            demo_languages.load(self.state['language'])
 
     def _set_start_page(self) -> None:
         """Let the physician begin with the own orders, and their drafts."""
@@ -366,35 +378,38 @@ def _compare_links(demo: Demo) -> dict[str, int]:
         }
 
 
-def take_screenshot(demo: Demo, path: Path) -> int:
-    """Photograph the list of studies and return the number of its rows."""
+def take_screenshot(demo: Demo, path: Path) -> dict[str, object]:
+    """Photograph the list of studies; return its rows and its language."""
     with chromium() as browser:
         page = new_page(browser)
         try:
             log_in(page, demo.server.url, DATABASE, 'admin', PASSWORD)
             open_list(page, DATABASE, STUDY)
-            return page.locator(ROWS).count()
+            return {
+                'path': str(path),
+                'rows': page.locator(ROWS).count(),
+                'language': page.locator('html').get_attribute('lang'),
+                }
         finally:
             # Of a failure, too
             page.screenshot(path=path)
 
 
-def check(use_postgresql: bool, screenshot: Path) -> int:
+def check(use_postgresql: bool, screenshot: Path, language: str) -> int:
     """Run a demo from scratch and print what it came to, as JSON."""
     folder = Path(tempfile.mkdtemp(prefix='demo-'))
     # PostgreSQL's system user must pass through.
     folder.chmod(0o711)
     result: dict[str, object] = {'ok': False}
     try:
-        with Demo(folder, use_postgresql) as demo:
+        with Demo(folder, use_postgresql, language) as demo:
             demo.start()
             say("Comparison")
             result = compare(demo)
             say("Screenshot")
             screenshot.parent.mkdir(parents=True, exist_ok=True)
-            rows = take_screenshot(demo, screenshot)
-            result['screenshot'] = {'path': str(screenshot), 'rows': rows}
-            result['ok'] = bool(result['ok'] and rows)
+            result['screenshot'] = shot = take_screenshot(demo, screenshot)
+            result['ok'] = bool(result['ok'] and shot['rows'])
     except Exception as error:
         # The last line is for a machine to read, whatever happens.
         result['error'] = f'{type(error).__name__}: {error}'
@@ -415,14 +430,16 @@ def _exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def run(folder: Path, use_postgresql: bool, reset: bool) -> int:
+def run(
+        folder: Path, use_postgresql: bool, reset: bool, language: str
+        ) -> int:
     """Run the demo until Ctrl-C."""
     folder.mkdir(parents=True, exist_ok=True)
     with _exclusive(folder):
         if reset:
             _empty(folder)
         try:
-            with Demo(folder, use_postgresql) as demo:
+            with Demo(folder, use_postgresql, language) as demo:
                 demo.start()
                 print(demo.describe(), flush=True)
                 demo.wait()
@@ -455,16 +472,22 @@ def main() -> int:
         '--screenshot', type=Path,
         default=cache_folder() / 'demo-studies.png',
         help="where --check puts its screenshot (default: %(default)s)")
+    parser.add_argument(
+        '--language', choices=sorted(demo_languages.LANGUAGES), default='en',
+        help="of people, orders and screens (default: %(default)s)")
     options = parser.parse_args()
     if options.check:
-        return check(options.postgresql, options.screenshot)
+        return check(
+            options.postgresql, options.screenshot, options.language)
     name = 'postgresql' if options.postgresql else 'sqlite'
+    if options.language != 'en':
+        name = f'{name}-{options.language}'
     if version := os.environ.get(ORTHANC_VARIABLE):
         # What one has stored, an older one may be unable to read
         name = f'{name}-orthanc-{version}'
     return run(
         options.folder or ROOT / '.demo' / name, options.postgresql,
-        options.reset)
+        options.reset, options.language)
 
 
 if __name__ == '__main__':

@@ -13,11 +13,23 @@ from proteus.config import get_config
 from . import samples
 
 __all__ = [
-    'PATIENTS', 'Person', 'STUDY_TYPES', 'SampleStudy', 'StudyType', 'fill',
-    'make_study_type', 'place_order', 'place_orders',
-    'sample_studies']
+    'COMMENTS', 'DESCRIPTIONS', 'PATIENTS', 'Person', 'STUDY_TYPES',
+    'SampleStudy', 'StudyType', 'fill', 'make_study_type', 'place_order',
+    'place_orders', 'sample_studies']
 
 INSTITUTION = "Clínica de Ejemplo"
+# Given and family name
+PHYSICIAN = "Cora", "Musterfrau"
+# Of studies, by modality: those that differ from the samples'
+DESCRIPTIONS: dict[str, str] = {}
+# Clinical information of orders, by study type
+COMMENTS = {
+    'CT-HEAD': "Fell on ice, headache since then.\n"
+        "Bleeding? Takes anticoagulants.",
+    'MR-KNEE': "Twisted playing football, swollen. Meniscus?",
+    'XR-CHEST': "Cough for three weeks, fever. Pneumonia?",
+    'US-ABDOMEN': "Pain in the right upper abdomen. Gallstones?",
+    }
 
 
 @dataclass(frozen=True)
@@ -129,9 +141,16 @@ def _at(day: dt.date, hour: int) -> dt.datetime:
 def _study(
         modality: str, person: Person, day: dt.date, hour: int,
         **options: int) -> SampleStudy:
+    charset = person.charset.split('\\')
+    tags = {}
+    # Greek or Cyrillic letters and accents are not in one character set
+    if modality in DESCRIPTIONS and charset[0] in {
+            'ISO_IR 100', 'ISO_IR 192'}:
+        tags['StudyDescription'] = DESCRIPTIONS[modality]
     datasets = samples.make_study(
-        modality, person.in_dicom(), charset=person.charset.split('\\'),
-        date=_at(day, hour), InstitutionName="Clinica de Ejemplo", **options)
+        modality, person.in_dicom(), charset=charset,
+        date=_at(day, hour), InstitutionName="Clinica de Ejemplo", **tags,
+        **options)
     return SampleStudy(datasets, person.puid)
 
 
@@ -258,7 +277,8 @@ def _join(user, groups: tuple[str, ...], company) -> None:
 
 
 def _make_physician(institution) -> None:
-    party = Model.get('party.party')(name="Cora", lastname="Musterfrau")
+    given, family = PHYSICIAN
+    party = Model.get('party.party')(name=given, lastname=family)
     party.create_target = False
     party.is_healthprof = True
     party.is_person = True
@@ -341,6 +361,9 @@ def place_orders() -> None:
         orders += place_order(
             person, codes, start + dt.timedelta(hours=hour),
             urgent=hour == 0)
+    for order in orders:
+        order.comment = COMMENTS.get(order.requested_test.code)
+        order.save()
     # The last one stays a draft: devices do not see it
     for order in orders[:-1]:
         order.click('requested')

@@ -30,7 +30,7 @@ __all__ = [
     'read', 'write']
 
 FOLDER = ROOT / MODULE / 'locale'
-LANGUAGES = ['de', 'es', 'fr']
+LANGUAGES = ['de', 'es', 'fr', 'pt_BR']
 SOURCE_LANGUAGE = 'en'
 HEADER = '''\
 SPDX-FileCopyrightText: 2026 health_orthanc contributors

@@ -19,6 +19,7 @@ def register():
         common.attachments.Email,
         common.attachments.Avatar,
         common.attachments.Log,
+        common.languages.Lang,
         common.cron.Cron,
         audit.cron.Cron,
         archive.cron.Cron,
@@ -140,6 +141,7 @@ def register():
         wizard.viewer.OpenViewerChoose,
         wizard.order.OrderPlaced,
         wizard.step.RejectStepReason,
+        wizard.daily_schedule.PrintDailyScheduleStart,
         wizard.dismissal.DismissStudiesReason,
         wizard.review.ReviewComparison,
         wizard.review.ReviewShow,
@@ -162,6 +164,8 @@ def register():
         module='health_orthanc', type_='model')
     Pool.register(
         orders.result_report.ImagingResultReport,
+        viewing.result_report.ImagingResultReport,
+        orders.daily_schedule.DailySchedule,
         module='health_orthanc', type_='report')
     Pool.register(
         wizard.server.AddServer,
@@ -176,6 +180,7 @@ def register():
         wizard.view_images.AllImages,
         wizard.order.NewOrder,
         wizard.step.RejectStep,
+        wizard.daily_schedule.PrintDailySchedule,
         wizard.dismissal.DismissStudies,
         wizard.review.Review,
         wizard.confirmation.ConfirmSuggestions,

@@ -6,20 +6,15 @@ It takes the place of GNU Health's, which fails if nobody has evaluated the
 study yet.
 """
 
-import logging
-import subprocess
-
 from trytond.i18n import gettext
 from trytond.report import Report
 
-from ..common.exceptions import ReportError
+from ..common.printing import PrintMixin
 
 __all__ = ['ImagingResultReport']
 
-logger = logging.getLogger('trytond.modules.health_orthanc.report')
 
-
-class ImagingResultReport(Report):
+class ImagingResultReport(PrintMixin, Report):
     "Medical Imaging Study"
     __name__ = 'patient.imaging_report_results'
 
@@ -29,31 +24,6 @@ class ImagingResultReport(Report):
         context['records'] = [_Result(r) for r in records]
         context['record'] = context['records'][0] if records else None
         return context
-
-    @classmethod
-    def convert(cls, report, data, **kwargs):
-        """Convert a print, for instance to PDF.
-
-        Raises
-        ------
-        ReportError
-            There is no converter, or it has failed.
-        """
-        try:
-            extension, content = super().convert(report, data, **kwargs)
-        except (FileNotFoundError, PermissionError) as error:
-            logger.error("Report not converted: %s", type(error).__name__)
-            raise ReportError(
-                gettext('health_orthanc.msg_report_no_converter')) from error
-        except subprocess.TimeoutExpired as error:
-            raise ReportError(
-                gettext('health_orthanc.msg_report_not_converted')) from error
-        # trytond returns the template's format after a failure
-        if extension != (report.extension or report.template_extension) and (
-                extension == report.template_extension):
-            raise ReportError(
-                gettext('health_orthanc.msg_report_not_converted'))
-        return extension, content
 
 
 def describe_reader(result):

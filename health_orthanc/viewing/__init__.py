@@ -4,11 +4,11 @@
 
 from . import (
     authorization, authorization_routes, cron, dicomweb_routes, memory, ohif,
-    ohif_routes, rights, routes, search, server, session, thumbnail, timeline,
-    viewable, viewer_access, viewer_token)
+    ohif_routes, result_report, rights, routes, search, server, session,
+    thumbnail, timeline, viewable, viewer_access, viewer_token)
 
 __all__ = [
     'authorization', 'authorization_routes', 'cron', 'dicomweb_routes',
-    'memory', 'ohif', 'ohif_routes', 'rights', 'routes', 'search', 'server',
-    'session', 'thumbnail', 'timeline', 'viewable', 'viewer_access',
-    'viewer_token']
+    'memory', 'ohif', 'ohif_routes', 'result_report', 'rights', 'routes',
+    'search', 'server', 'session', 'thumbnail', 'timeline', 'viewable',
+    'viewer_access', 'viewer_token']

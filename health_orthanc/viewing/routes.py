@@ -97,7 +97,7 @@ def view(request, pool):
         abort(HTTPStatus.NOT_FOUND)
     language = browser_language(request, pool)
     with Transaction().set_context(language=language):
-        page = _PAGE.format(language=language, **{
+        page = _PAGE.format(language=language.replace('_', '-'), **{
                 name: escape(gettext(f'health_orthanc.msg_viewing_{name}'))
                 for name in ['title', 'opening', 'ticket', 'script']})
     return Response(page, content_type='text/html; charset=utf-8', headers={

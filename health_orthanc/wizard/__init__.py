@@ -3,12 +3,13 @@
 """Wizards of the clients"""
 
 from . import (
-    confirmation, connect_authorization, database, deletion, dismissal,
-    download, historical, order, plugin, preview, reconciliation, review,
-    server, step, synchronization, upload, view_images, viewer, wrong_patient)
+    confirmation, connect_authorization, daily_schedule, database, deletion,
+    dismissal, download, historical, order, plugin, preview, reconciliation,
+    review, server, step, synchronization, upload, view_images, viewer,
+    wrong_patient)
 
 __all__ = [
-    'confirmation', 'connect_authorization', 'database', 'deletion',
-    'dismissal', 'download', 'historical', 'order', 'plugin', 'preview',
-    'reconciliation', 'review', 'server', 'step', 'synchronization', 'upload',
-    'view_images', 'viewer', 'wrong_patient']
+    'confirmation', 'connect_authorization', 'daily_schedule', 'database',
+    'deletion', 'dismissal', 'download', 'historical', 'order', 'plugin',
+    'preview', 'reconciliation', 'review', 'server', 'step',
+    'synchronization', 'upload', 'view_images', 'viewer', 'wrong_patient']

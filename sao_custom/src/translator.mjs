@@ -7,8 +7,9 @@ import {DE} from './texts/de.mjs';
 import {EN} from './texts/en.mjs';
 import {ES} from './texts/es.mjs';
 import {FR} from './texts/fr.mjs';
+import {PT} from './texts/pt.mjs';
 
-export const TEXTS = {en: EN, de: DE, es: ES, fr: FR};
+export const TEXTS = {en: EN, de: DE, es: ES, fr: FR, pt: PT};
 
 /**
  * Return a function that looks up texts.

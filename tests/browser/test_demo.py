@@ -15,6 +15,7 @@ import requests
 from devtools import hospital
 from devtools.demo import MODELS
 from devtools.process import wait_until
+from devtools.translations import LANGUAGES
 from devtools.tryton import ROOT
 
 TIMEOUT = 600
@@ -25,7 +26,9 @@ def _demo(*options: object) -> list[str]:
 
 
 @pytest.mark.parametrize('options', [
-        [], pytest.param(['--postgresql'], marks=pytest.mark.release)],
+        [], *(pytest.param(options, marks=pytest.mark.release) for options in [
+                ['--postgresql'],
+                *(['--language', language] for language in LANGUAGES)])],
     ids=str)
 def test_check_finds_the_same_on_both_sides(options, tmp_path):
     screenshot = tmp_path / 'studies.png'
@@ -43,6 +46,9 @@ def test_check_finds_the_same_on_both_sides(options, tmp_path):
         'expected': len(hospital.PATIENTS), 'found': len(hospital.PATIENTS),
         'wrong': 0}
     assert screenshot.read_bytes().startswith(b'\x89PNG')
+    language = options[1] if '--language' in options else 'en'
+    # The web client has pt for pt_BR
+    assert found['screenshot']['language'] == language.partition('_')[0]
 
 
 @pytest.fixture

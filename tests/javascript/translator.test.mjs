@@ -11,7 +11,7 @@ import {TEXTS, translator} from '../../sao_custom/src/translator.mjs';
 test("all texts are there in each language", () => {
     const placeholders = text => (text.match(/\{\w+\}/g) || []).sort();
     const {en} = TEXTS;
-    assert.deepEqual(Object.keys(TEXTS), ['en', 'de', 'es', 'fr']);
+    assert.deepEqual(Object.keys(TEXTS), ['en', 'de', 'es', 'fr', 'pt']);
     for (const found of Object.values(TEXTS)) {
         assert.deepEqual(Object.keys(found), Object.keys(en));
         for (const key in en) {
@@ -21,5 +21,6 @@ test("all texts are there in each language", () => {
     assert.equal(
         translator('de_AT')('more', {count: 3}),
         "Nicht aufgeführte Dateien: 3");
+    assert.equal(translator('pt_BR')('cancel'), "Parar");
     assert.equal(translator('xx')('cancel'), "Stop");
 });

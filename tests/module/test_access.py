@@ -471,12 +471,14 @@ class MenusTestCase(AccessTestCase):
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
         'menu_study_review', 'menu_review', 'menu_step_form',
-        'menu_step_calendar', 'menu_upload_image_data',
+        'menu_step_calendar', 'menu_print_daily_schedule',
+        'menu_upload_image_data',
         'menu_get_new_studies', 'menu_imaging_test_result_unreported',
         'menu_wrong_patient_form', 'menu_wrong_patient_notice_form'}
     FOR_PRIVACY = {'orthanc_config_menu', 'menu_audit_form'}
     FOR_RADIOGRAPHERS = {
-        'orthanc_menu', 'menu_step_form', 'menu_step_calendar'}
+        'orthanc_menu', 'menu_step_form', 'menu_step_calendar',
+        'menu_print_daily_schedule'}
 
     @with_transaction()
     def menus(self):

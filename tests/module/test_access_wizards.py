@@ -32,6 +32,8 @@ class WizardsTestCase(AccessTestCase):
             'administrator', 'clerk', 'doctor'},
         'gnuhealth.imaging.procedure.step.reject': {
             'administrator', 'radiographer', 'head'},
+        'gnuhealth.imaging.print_daily_schedule': {
+            'administrator', 'clerk', 'radiographer', 'head'},
         'gnuhealth.orthanc.connect_plugin': {'administrator'},
         'gnuhealth.orthanc.connect_authorization': {'administrator'},
         'gnuhealth.imaging_orthanc.study.dismiss': {

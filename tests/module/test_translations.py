@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What people read in their language."""
 
+import datetime as dt
+
 from lxml import etree
 
 from trytond.i18n import gettext
+from trytond.ir.lang import get_parent_language
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -18,10 +21,16 @@ LABELS = {
     'de': "Geburtsdatum",
     'es': "Fecha de nacimiento",
     'fr': "Date de naissance",
+    'pt_BR': "Data de nascimento",
     }
-STATUSES = {'de': "Nicht verknüpft", 'es': "Sin vincular", 'fr': "Sans lien"}
-MENUS = {'de': "Untersuchungen", 'es': "Estudios", 'fr': "Examens"}
-PAGES = {'de': "Details", 'es': "Detalles", 'fr': "Détails"}
+STATUSES = {
+    'de': "Nicht verknüpft", 'es': "Sin vincular", 'fr': "Sans lien",
+    'pt_BR': "Não vinculado"}
+MENUS = {
+    'de': "Untersuchungen", 'es': "Estudios", 'fr': "Examens",
+    'pt_BR': "Estudos"}
+PAGES = {
+    'de': "Details", 'es': "Detalles", 'fr': "Détails", 'pt_BR': "Detalhes"}
 MESSAGES = {
     'de': "Sie können den Server „PACS“ nicht löschen, weil er Untersuchungen "
     "enthält. Deaktivieren Sie ihn stattdessen.",
@@ -29,6 +38,8 @@ MESSAGES = {
     "Desactívelo en su lugar.",
     'fr': "Vous ne pouvez pas supprimer le serveur «\xa0PACS\xa0» parce qu'il "
     "contient des examens. Désactivez-le à la place.",
+    'pt_BR': "Você não pode excluir o servidor \"PACS\", porque ele tem "
+    "estudos. Desative-o em vez disso.",
     }
 
 
@@ -65,6 +76,24 @@ class TranslationsTestCase(OrthancTestCase):
                         if not problem.startswith("stale")], [])
                 if complete:
                     self.assertEqual(list(problems(strings, known)), [])
+
+    @with_transaction()
+    def test_brazil_is_a_language(self):
+        "Tryton 7.0 knows Portuguese only, which it takes the rest from"
+        lang, = Pool().get('ir.lang').search([('code', '=', 'pt_BR')])
+        self.assertEqual(lang.name, "Portuguese (Brazil)")
+        self.assertEqual(get_parent_language('pt_BR'), 'pt')
+        self.assertEqual(lang.strftime(dt.date(2026, 3, 4)), '04/03/2026')
+        self.assertEqual(lang.format('%d', 1234, grouping=True), '1.234')
+
+    @with_transaction()
+    def test_a_language_that_the_hospital_has_made(self):
+        Lang = Pool().get('ir.lang')
+        lang, = Lang.search([('code', '=', 'pt_BR')])
+        Lang.write([lang], {'name': "Brasil", 'date': '%d.%m.%Y'})
+        Lang.__register__(MODULE)
+        lang, = Lang.search([('code', '=', 'pt_BR')])
+        self.assertEqual((lang.name, lang.date), ("Brasil", '%d.%m.%Y'))
 
     @staticmethod
     def _subject(entry):

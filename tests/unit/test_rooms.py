@@ -304,7 +304,7 @@ LAYERED = {
     'request', 'result', 'routes', 'search_keys', 'series', 'server', 'step',
     'study', 'study_type', 'template', 'deletion', 'dismissal', 'download',
     'preview', 'review', 'synchronization', 'upload', 'viewer',
-    'wrong_patient', '__init__'}
+    'wrong_patient', 'daily_schedule', 'result_report', '__init__'}
 
 
 def test_one_basename_one_concept():

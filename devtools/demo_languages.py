@@ -1,0 +1,237 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo in a language: its people, studies, orders and users.
+
+The people keep their identifiers and birth dates, so that all else of the
+hospital stays as it is.  Some keep their names: patients come from everywhere.
+"""
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proteus import Model
+
+from . import hospital
+
+__all__ = ['LANGUAGES', 'Words', 'load', 'use']
+
+LATIN_1 = 'ISO_IR 100'
+UTF_8 = 'ISO_IR 192'
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the demo's hospital is called, and what is in it.
+
+    Attributes
+    ----------
+    names
+        Family name, given name and character set of patients, by PUID.
+    physician
+        Given and family name.
+    study_types, comments
+        Names of study types, and clinical information of their orders, by
+        code.
+    descriptions
+        Of studies, by modality.
+    roles
+        Names of users, by login.
+    """
+    institution: str
+    names: Mapping[str, tuple[str, str, str]]
+    physician: tuple[str, str]
+    study_types: Mapping[str, str]
+    comments: Mapping[str, str]
+    descriptions: Mapping[str, str]
+    roles: Mapping[str, str]
+
+
+GERMAN = Words(
+    institution="Beispielklinik Süd",
+    names={
+        'MUS310ERI': ("Muster", "Erika", LATIN_1),
+        'EJE482JUA': ("Beispiel-Größer", "Jürgen", LATIN_1),
+        'EXE105ZOE': ("Müsterchen", "Zoë", UTF_8),
+        'PRI268IVA': ("Probst von Beispielhausen", "Götz", LATIN_1),
+        'SAM017KOF': ("Mustermann", "Björn", UTF_8),
+        'ESI649AKI': ("Vorbild", "Käthe", LATIN_1),
+        },
+    physician=("Cora", "Musterfrau"),
+    study_types={
+        'CT-HEAD': "CT Schädel",
+        'MR-KNEE': "MRT Knie",
+        'XR-CHEST': "Röntgen Thorax",
+        'US-ABDOMEN': "Sonographie Abdomen",
+        },
+    comments={
+        'CT-HEAD': "Sturz auf Glatteis, seither Kopfschmerzen.\n"
+            "Blutung? Nimmt Gerinnungshemmer.",
+        'MR-KNEE': "Beim Fußball verdreht, Schwellung. Meniskusriss?",
+        'XR-CHEST': "Husten seit drei Wochen, Fieber. Infiltrat?",
+        'US-ABDOMEN': "Schmerzen im rechten Oberbauch. Gallensteine?",
+        },
+    descriptions={
+        'CT': "CT Schädel nativ", 'MR': "MRT Schädel",
+        'CR': "Röntgen Thorax", 'US': "Sonographie Abdomen",
+        'SR': "Befundbericht"},
+    roles={
+        'physician': "Dr. Cora Musterfrau",
+        'radiographer': "Medizinische Technologin für Radiologie",
+        'clerk': "Bildverwaltung",
+        'administrator': "Administrator der Bildgebung",
+        'privacy': "Datenschutzbeauftragte",
+        })
+
+SPANISH = Words(
+    institution="Clínica de Ejemplo",
+    names={
+        'MUS310ERI': ("Muestra Peña", "Begoña", LATIN_1),
+        'EJE482JUA': ("Ejemplo Núñez", "Juan José", LATIN_1),
+        'EXE105ZOE': ("Ejemplo Ibáñez", "Zoé", UTF_8),
+        'PRI268IVA': ("Modelo Güell", "Íñigo", LATIN_1),
+        'SAM017KOF': ("Muestra", "Ramón", UTF_8),
+        'ESI649AKI': ("Prueba Ordóñez", "Nicolás", LATIN_1),
+        },
+    physician=("Cora", "Muestra Señal"),
+    study_types={
+        'CT-HEAD': "TC de cráneo",
+        'MR-KNEE': "RM de rodilla",
+        'XR-CHEST': "Radiografía de tórax",
+        'US-ABDOMEN': "Ecografía de abdomen",
+        },
+    comments={
+        'CT-HEAD': "Caída en la calle, cefalea desde entonces.\n"
+            "¿Hemorragia? Toma anticoagulantes.",
+        'MR-KNEE': "Torsión jugando al fútbol, inflamación. ¿Menisco?",
+        'XR-CHEST': "Tos desde hace tres semanas, fiebre. ¿Neumonía?",
+        'US-ABDOMEN': "Dolor en el hipocondrio derecho. ¿Cálculos?",
+        },
+    descriptions={
+        'CT': "TC de cráneo", 'MR': "RM de cráneo",
+        'CR': "Radiografía de tórax", 'US': "Ecografía de abdomen",
+        'SR': "Informe"},
+    roles={
+        'physician': "Dra. Cora Muestra",
+        'radiographer': "Técnica en radiología",
+        'clerk': "Gestión de imágenes",
+        'administrator': "Administración de imágenes",
+        'privacy': "Delegada de protección de datos",
+        })
+
+FRENCH = Words(
+    institution="Clinique de l'Exemple",
+    names={
+        'MUS310ERI': ("Échantillon", "Hélène", LATIN_1),
+        'EJE482JUA': ("Exemple-Lefèvre", "François", LATIN_1),
+        'EXE105ZOE': ("Exemple", "Zoé", UTF_8),
+        'PRI268IVA': ("Modèle", "Noël", LATIN_1),
+        'SAM017KOF': ("d'Essai", "Gaël", UTF_8),
+        'ESI649AKI': ("Témoin", "Anaïs", LATIN_1),
+        },
+    physician=("Cora", "Échantillon"),
+    study_types={
+        'CT-HEAD': "Scanner cérébral",
+        'MR-KNEE': "IRM du genou",
+        'XR-CHEST': "Radiographie du thorax",
+        'US-ABDOMEN': "Échographie de l'abdomen",
+        },
+    comments={
+        'CT-HEAD': "Chute sur le verglas, céphalées depuis.\n"
+            "Hémorragie ? Sous anticoagulants.",
+        'MR-KNEE': "Entorse au football, épanchement. Ménisque ?",
+        'XR-CHEST': "Toux depuis trois semaines, fièvre. Pneumonie ?",
+        'US-ABDOMEN': "Douleur de l'hypocondre droit. Lithiase ?",
+        },
+    descriptions={
+        'CT': "Scanner cérébral", 'MR': "IRM cérébrale",
+        'CR': "Radiographie du thorax", 'US': "Échographie abdominale",
+        'SR': "Compte rendu"},
+    roles={
+        'physician': "Dr Cora Échantillon",
+        'radiographer': "Manipulatrice radio",
+        'clerk': "Gestion des images",
+        'administrator': "Administration de l'imagerie",
+        'privacy': "Déléguée à la protection des données",
+        })
+
+PORTUGUESE = Words(
+    institution="Clínica do Exemplo",
+    names={
+        'MUS310ERI': ("Amostra da Conceição", "Luzia", LATIN_1),
+        'EJE482JUA': ("Exemplo Gonçalves", "João", LATIN_1),
+        'EXE105ZOE': ("Exemplo", "Zoé", UTF_8),
+        'PRI268IVA': ("Modelo Guimarães", "Antônio", LATIN_1),
+        'SAM017KOF': ("Amostra", "Sebastião", UTF_8),
+        'ESI649AKI': ("Padrão", "Inês", LATIN_1),
+        },
+    physician=("Cora", "Amostra"),
+    study_types={
+        'CT-HEAD': "TC de crânio",
+        'MR-KNEE': "RM do joelho",
+        'XR-CHEST': "Radiografia de tórax",
+        'US-ABDOMEN': "Ultrassonografia do abdome",
+        },
+    comments={
+        'CT-HEAD': "Queda na rua, cefaleia desde então.\n"
+            "Hemorragia? Em uso de anticoagulante.",
+        'MR-KNEE': "Torção no futebol, edema. Lesão do menisco?",
+        'XR-CHEST': "Tosse há três semanas, febre. Pneumonia?",
+        'US-ABDOMEN': "Dor no hipocôndrio direito. Cálculos?",
+        },
+    descriptions={
+        'CT': "TC de crânio", 'MR': "RM de crânio",
+        'CR': "Radiografia de tórax", 'US': "Ultrassonografia do abdome",
+        'SR': "Laudo"},
+    roles={
+        'physician': "Dra. Cora Amostra",
+        'radiographer': "Técnica em radiologia",
+        'clerk': "Gestão de imagens",
+        'administrator': "Administração de imagens",
+        'privacy': "Encarregada da proteção de dados",
+        })
+
+# English is what the hospital is made of
+LANGUAGES: dict[str, Words | None] = {
+    'en': None, 'de': GERMAN, 'es': SPANISH, 'fr': FRENCH,
+    'pt_BR': PORTUGUESE}
+
+
+def use(language: str) -> None:
+    """Put what is of a language into `hospital`, for this process."""
+    words = LANGUAGES[language]
+    if words is None:
+        return
+    hospital.INSTITUTION = words.institution
+    hospital.PHYSICIAN = words.physician
+    hospital.COMMENTS.update(words.comments)
+    hospital.DESCRIPTIONS.update(words.descriptions)
+    hospital.PATIENTS[:] = [
+        _renamed(person, words) for person in hospital.PATIENTS]
+    hospital.STUDY_TYPES[:] = [
+        dataclasses.replace(
+            kind, name=words.study_types.get(kind.code, kind.name))
+        for kind in hospital.STUDY_TYPES]
+    hospital.ROLES[:] = [
+        dataclasses.replace(
+            role, name=words.roles.get(role.login, role.name))
+        for role in hospital.ROLES]
+
+
+def _renamed(person: hospital.Person, words: Words) -> hospital.Person:
+    if person.puid not in words.names:
+        return person
+    family, given, charset = words.names[person.puid]
+    return dataclasses.replace(
+        person, family=family, given=given, pn=f'{family}^{given}',
+        charset=charset)
+
+
+def load(language: str) -> None:
+    """Have all users work in a language; proteus is connected as admin."""
+    Lang = Model.get('ir.lang')
+    lang, = Lang.find([('code', '=', language)])
+    if language != 'en':
+        lang.click('load_translations')
+    for user in Model.get('res.user').find([]):
+        user.language = lang
+        user.save()
