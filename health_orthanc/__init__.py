@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    archive, audit, common, exchange, linking, migration, operation, orders,
-    synchronization, viewing, wizard, worklist)
+    archive, audit, common, dashboard, exchange, linking, migration, operation,
+    orders, synchronization, viewing, wizard, worklist)
 
 __all__ = ['register']
 
@@ -28,6 +28,7 @@ def register():
         viewing.cron.Cron,
         operation.cron.Cron,
         exchange.view.View,
+        dashboard.board.View,
         exchange.wrong_patient_notice.Rule,
         # What the others note while they are registered
         migration.note.UpgradeNote,
@@ -56,6 +57,7 @@ def register():
         synchronization.study.Study,
         exchange.deletion.Study,
         exchange.wrong_patient.Study,
+        exchange.uploaded.Study,
         viewing.thumbnail.Study,
         viewing.viewable.Study,
         viewing.timeline.Study,
@@ -103,6 +105,8 @@ def register():
         linking.moves.ReplacementMove,
         orders.step.ProcedureStep,
         orders.step_display.ProcedureStep,
+        orders.step_calendar.ProcedureStep,
+        orders.step_calendar.ActWindow,
         worklist.step.ProcedureStep,
         exchange.wrong_patient.ProcedureStep,
         viewing.viewable.ProcedureStep,
@@ -121,6 +125,13 @@ def register():
         orders.result.TestResult,
         linking.result.TestResult,
         viewing.viewable.TestResult,
+        dashboard.steps.StepDevice,
+        dashboard.steps.StepTurnaround,
+        dashboard.steps.StepRejection,
+        dashboard.studies.StudyDay,
+        dashboard.studies.StudyAge,
+        dashboard.orders.OrderState,
+        dashboard.servers.ServerLag,
         wizard.server.AddServerStart,
         wizard.server.AddServerSuccess,
         wizard.server.AddServerFailure,

@@ -4,7 +4,7 @@
 
 from . import (
     access, access_log, application, attachments, cron, dates, diagnostics,
-    domains, exceptions, locks, registration, routes, rows, transaction)
+    domains, exceptions, locks, registration, routes, rows, transaction, views)
 
 # Loggers have explicit names, some of which differ from the name of their
 # file: they date from before the files were moved into rooms, and hospitals
@@ -13,4 +13,4 @@ from . import (
 __all__ = [
     'access', 'access_log', 'application', 'attachments', 'cron', 'dates',
     'diagnostics', 'domains', 'exceptions', 'locks', 'registration', 'routes',
-    'rows', 'transaction']
+    'rows', 'transaction', 'views']

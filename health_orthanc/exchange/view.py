@@ -6,11 +6,11 @@ from lxml import etree
 
 from trytond.pool import PoolMeta
 
+from ..common.views import CLIENT
+
 __all__ = ['View']
 
 _RELAX_NG = 'http://relaxng.org/ns/structure/1.0'
-# The namespace of attributes that only some clients know
-CLIENT = 'urn:health_orthanc:client'
 # `lines`: a column of a list that shows all lines of its text;
 # `code`: a text in a font of fixed width, with the numbers of its lines
 _ATTRIBUTES = ['widget', 'lines', 'code']

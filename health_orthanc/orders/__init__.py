@@ -3,9 +3,9 @@
 """Orders, their procedure steps and results"""
 
 from . import (
-    institution, request, result, result_report, states, step, step_display,
-    study_type, worklist_configuration)
+    institution, request, result, result_report, states, step, step_calendar,
+    step_display, study_type, worklist_configuration)
 
 __all__ = [
     'institution', 'request', 'result', 'result_report', 'states', 'step',
-    'step_display', 'study_type', 'worklist_configuration']
+    'step_calendar', 'step_display', 'study_type', 'worklist_configuration']

@@ -13,6 +13,7 @@ import {Aborted, Connection, LoggedOut} from './connection.mjs';
 import {PACKED_LIMIT} from './sender.mjs';
 import {Upload} from './upload.mjs';
 import {make_widget} from './widget/binary_dicom.mjs';
+import {open_at_working_hours} from './widget/calendar.mjs';
 import {show_code} from './widget/code.mjs';
 import {show_lines} from './widget/lines.mjs';
 import {read_namespace} from './widget/namespace.mjs';
@@ -27,6 +28,7 @@ if (typeof Sao !== 'undefined') {
     read_namespace();
     show_lines();
     show_code();
+    open_at_working_hours();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
