@@ -28,6 +28,7 @@ def register():
         viewing.cron.Cron,
         operation.cron.Cron,
         exchange.view.View,
+        common.empty_lists.View,
         dashboard.board.View,
         exchange.wrong_patient_notice.Rule,
         # What the others note while they are registered

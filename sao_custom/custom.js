@@ -1609,7 +1609,8 @@ const STYLE = `
     font-size: 11px; height: 16px; line-height: 1; }
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-content {
     font-size: 12px; line-height: 1.2; white-space: normal; }
-.${CALENDAR_CLASS} .fc-today { background: #f4f9f9; }
+.${CALENDAR_CLASS} .fc-today {
+    background: #f4f9f9 !important; color: inherit; }
 .${CALENDAR_CLASS} .fc-nonbusiness { background: #9e9e9e; }
 .${CALENDAR_CLASS} .fc-toolbar h2 { font-size: 20px; line-height: 1.6; }
 .${CALENDAR_CLASS} .fc-toolbar.fc-header-toolbar { margin-bottom: 4px; }`;
@@ -1779,6 +1780,94 @@ function add_numbers(widget) {
     widget.input.on('input', widget.number_lines).on('scroll', follow);
 }
 
+// --- widget/empty_list.mjs
+
+/* Empty lists say what would be here, and what to do */
+
+const EMPTY_CLASS = 'health-orthanc-empty';
+
+/**
+ * Return what an empty list says.
+ *
+ * @param {Object} texts - from the view: `titles` by tabs and panels, `list`,
+ *     `search`
+ * @param {string} title - of the tab or panel, if there is one
+ * @param {boolean} searched - whether something is entered in the search
+ * @returns {string} empty if there is nothing to say
+ */
+function choose_text(texts, title, searched) {
+    if (searched) {
+        return texts.search;
+    }
+    return texts.titles[title] || texts.list || '';
+}
+
+/** Let lists whose view has texts say them while they are empty. */
+function explain_empty_lists() {
+    const parser = Sao.View.TreeXMLViewParser.prototype;
+    const parse_tree = parser._parse_tree;
+    parser._parse_tree = function(node, attributes) {
+        if (attributes.empty) {
+            this.view.empty_texts = JSON.parse(attributes.empty);
+        }
+        parse_tree.call(this, node, attributes);
+    };
+    const tree = Sao.View.Tree.prototype;
+    const display = tree.display;
+    tree.display = function(...args) {
+        const displayed = display.apply(this, args);
+        if (this.empty_texts) {
+            jQuery.when(displayed).then(() => show_text(this));
+        }
+        return displayed;
+    };
+    const screen = Sao.Screen.prototype;
+    const search_filter = screen.search_filter;
+    screen.search_filter = function(search_string, only_ids) {
+        return search_filter.call(this, search_string, only_ids).then(
+            result => {
+                if (!only_ids) {
+                    // Before, nobody knows whether it is empty
+                    this.has_searched = true;
+                    const view = this.current_view;
+                    if (view && view.empty_texts) {
+                        show_text(view);
+                    }
+                }
+                return result;
+            });
+    };
+}
+
+function show_text(view) {
+    const {screen, treeview} = view;
+    const known = screen.group.parent || screen.has_searched;
+    const text = known && !screen.group.length ? choose_text(
+        view.empty_texts, find_title(view), !screen.group.parent &&
+            Boolean(screen.screen_container.get_text())) : '';
+    let shown = treeview.children('.' + EMPTY_CLASS);
+    if (!shown.length) {
+        shown = jQuery('<p/>', {
+            'class': 'help-block text-center ' + EMPTY_CLASS,
+            'role': 'status',
+        }).css('padding', '0 16px').appendTo(treeview);
+    }
+    if (shown.text() !== text) {
+        shown.text(text);
+    }
+    shown.toggle(Boolean(text));
+}
+
+/** Return the name of the tab, or of the panel of a board. */
+function find_title({screen, el}) {
+    const {screen_container} = screen;
+    const index = screen_container.get_tab_index();
+    if (index >= 0) {
+        return screen_container.tab_domain[index][0];
+    }
+    return el.closest('.board-action').children('.panel-heading').text();
+}
+
 // --- widget/lines.mjs
 
 /* Columns of lists that show all lines of a text */
@@ -1874,6 +1963,7 @@ if (typeof Sao !== 'undefined') {
     show_lines();
     show_code();
     open_at_working_hours();
+    explain_empty_lists();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =

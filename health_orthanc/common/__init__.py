@@ -4,7 +4,8 @@
 
 from . import (
     access, access_log, application, attachments, cron, dates, diagnostics,
-    domains, exceptions, locks, registration, routes, rows, transaction, views)
+    domains, empty_lists, exceptions, locks, registration, routes, rows,
+    transaction, views)
 
 # Loggers have explicit names, some of which differ from the name of their
 # file: they date from before the files were moved into rooms, and hospitals
@@ -12,5 +13,5 @@ from . import (
 
 __all__ = [
     'access', 'access_log', 'application', 'attachments', 'cron', 'dates',
-    'diagnostics', 'domains', 'exceptions', 'locks', 'registration', 'routes',
-    'rows', 'transaction', 'views']
+    'diagnostics', 'domains', 'empty_lists', 'exceptions', 'locks',
+    'registration', 'routes', 'rows', 'transaction', 'views']

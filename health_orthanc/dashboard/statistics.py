@@ -7,7 +7,7 @@ import datetime as dt
 from sql import Literal, Null
 from sql.functions import CurrentTimestamp
 
-from trytond.model import ModelSQL, ModelView, fields
+from trytond.model import ModelSQL, ModelView
 from trytond.transaction import Transaction
 
 from ..common.access import GuardedMixin
@@ -38,8 +38,8 @@ class StatisticsMixin(GuardedMixin, ModelSQL, ModelView):
         return [
             Literal(0).as_('create_uid'),
             CurrentTimestamp().as_('create_date'),
-            fields.Integer('').sql_cast(Literal(Null)).as_('write_uid'),
-            fields.DateTime('').sql_cast(Literal(Null)).as_('write_date'),
+            cls.write_uid.sql_cast(Literal(Null)).as_('write_uid'),
+            cls.write_date.sql_cast(Literal(Null)).as_('write_date'),
             *(expression.as_(name)
                 for name, expression in expressions.items()),
             ]

@@ -90,7 +90,7 @@ class StepTurnaround(StatisticsMixin):
         modality = Coalesce(step.modality, '–')
         query.columns = cls._columns(
             id=Min(step.id), modality=modality, steps=Count(step.id),
-            hours=fields.Float('').sql_cast(Avg(seconds) / _HOUR))
+            hours=cls.hours.sql_cast(Avg(seconds) / _HOUR))
         query.group_by = [modality]
         return query
 
@@ -127,7 +127,7 @@ class StepRejection(StatisticsMixin):
             Trim(Coalesce(step.rejection_reason, '–')), 1, _REASON_LENGTH)
         query.columns = cls._columns(
             id=Min(step.id), reason=Min(text), steps=Count(step.id),
-            rate=fields.Float('').sql_cast(
+            rate=cls.rate.sql_cast(
                 Count(step.id) * Literal(100.0) / performed))
         query.group_by = [Lower(text)]
         return query

@@ -15,6 +15,7 @@ import {Upload} from './upload.mjs';
 import {make_widget} from './widget/binary_dicom.mjs';
 import {open_at_working_hours} from './widget/calendar.mjs';
 import {show_code} from './widget/code.mjs';
+import {explain_empty_lists} from './widget/empty_list.mjs';
 import {show_lines} from './widget/lines.mjs';
 import {read_namespace} from './widget/namespace.mjs';
 import {view_with_one_click} from './widget/view_button.mjs';
@@ -29,6 +30,7 @@ if (typeof Sao !== 'undefined') {
     show_lines();
     show_code();
     open_at_working_hours();
+    explain_empty_lists();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =

@@ -136,6 +136,7 @@ def test_it_asks_before_it_moves_what_is_in_progress(radiographer, add_step):
     radiographer.press("No")
     radiographer.expect_no_dialog()
     # It goes back to where it was
+    expect(shown).to_have_count(1)
     assert wait_until(lambda: shown.bounding_box() == place, TIMEOUT)
     step.reload()
     assert step.scheduled_at == start
@@ -165,8 +166,12 @@ def test_what_is_completed_cannot_be_dragged(radiographer, add_step):
 
 def test_shots(radiographer):
     open_calendar(radiographer)
+    event(radiographer, "Scheduled").first.wait_for()
     radiographer.settle()
     radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/cal1.png')
     radiographer.within('.fc-agendaWeek-button').click()
+    radiographer.settle()
+    radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/cal2.png')
+    event(radiographer, "Scheduled").first.wait_for()
     radiographer.settle()
     radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/cal2.png')

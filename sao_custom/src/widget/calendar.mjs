@@ -12,7 +12,8 @@ const STYLE = `
     font-size: 11px; height: 16px; line-height: 1; }
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-content {
     font-size: 12px; line-height: 1.2; white-space: normal; }
-.${CALENDAR_CLASS} .fc-today { background: #f4f9f9; }
+.${CALENDAR_CLASS} .fc-today {
+    background: #f4f9f9 !important; color: inherit; }
 .${CALENDAR_CLASS} .fc-nonbusiness { background: #9e9e9e; }
 .${CALENDAR_CLASS} .fc-toolbar h2 { font-size: 20px; line-height: 1.6; }
 .${CALENDAR_CLASS} .fc-toolbar.fc-header-toolbar { margin-bottom: 4px; }`;
