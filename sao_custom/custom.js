@@ -1596,6 +1596,88 @@ function make_widget() {
     return BinaryDicom;
 }
 
+// --- widget/style.mjs
+
+/* Styles, for there is no custom.css */
+
+const added = new Set();
+
+/** Add a style to the page, once. */
+function add_style(name, text) {
+    if (!added.has(name)) {
+        added.add(name);
+        jQuery('<style/>').text(text).appendTo(document.head);
+    }
+}
+
+// --- widget/board.mjs
+
+/* Our boards, of two rows of panels, fit a screen */
+
+const MODULE_PREFIX = 'health_orthanc.';
+const PANEL_CLASS = 'health-orthanc-panel';
+// Pixels above the panels, and in each panel above its content
+const ABOVE = 160;
+const HEADING = 46;
+const TABS = 110;
+const PANEL = `.${PANEL_CLASS}`;
+const PANEL_STYLE = `
+${PANEL} { height: calc((100vh - ${ABOVE}px) / 2); margin-bottom: 4px; }
+${PANEL} .panel-body { padding: 4px 8px; }
+${PANEL} .filter-box { display: none; }
+${PANEL} .treeview {
+    height: calc((100vh - ${ABOVE}px) / 2 - ${TABS}px) !important; }`;
+
+/** Return the height of a graph in a panel. */
+function graph_height(window_height) {
+    return Math.max((window_height - ABOVE) / 2 - HEADING, 120);
+}
+
+/** Return the label of a value at the axis: no fraction of a count. */
+function tick_label(value, whole) {
+    return whole && !Number.isInteger(value) ? '' : String(
+        Math.round(value * 10) / 10);
+}
+
+/** Return whether all values of a graph are counts. */
+function are_whole(columns) {
+    return columns.slice(1).every(([, ...values]) => values.every(
+        value => !value || Number.isInteger(value)));
+}
+
+/** Let our boards fit the screen. */
+function fit_boards() {
+    const {Board, Graph} = Sao.View;
+    const panel = Board.Action.prototype;
+    const init = panel.init;
+    panel.init = function(view, attributes) {
+        init.call(this, view, attributes);
+        if (attributes.name.startsWith(MODULE_PREFIX)) {
+            add_style('board', PANEL_STYLE);
+            this.el.addClass(PANEL_CLASS);
+        }
+    };
+    const chart = Graph.Chart.prototype;
+    const make_config = chart._c3_config;
+    chart._c3_config = function(data) {
+        const config = make_config.call(this, data);
+        return this.el.closest(PANEL).length ?
+            fit_graph(config, data.columns) : config;
+    };
+}
+
+function fit_graph(config, columns) {
+    const whole = are_whole(columns);
+    config.size = {'height': graph_height(window.innerHeight)};
+    config.padding = {'right': 24};
+    config.axis.y = {
+        'min': 0,
+        'padding': {'bottom': 0},
+        'tick': {'format': value => tick_label(value, whole)},
+    };
+    return config;
+}
+
 // --- widget/calendar.mjs
 
 /* Calendars whose view tells the working hours */
@@ -1607,8 +1689,11 @@ const CALENDAR_CLASS = 'health-orthanc-calendar';
 const STYLE = `
 .${CALENDAR_CLASS} .fc-time-grid .fc-slats td {
     font-size: 11px; height: 16px; line-height: 1; }
-.${CALENDAR_CLASS} .fc-time-grid-event .fc-content {
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-content,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-time,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-title {
     font-size: 12px; line-height: 1.2; white-space: normal; }
+.${CALENDAR_CLASS} .fc-event .fc-bg { display: none; }
 .${CALENDAR_CLASS} .fc-today {
     background: #f4f9f9 !important; color: inherit; }
 .${CALENDAR_CLASS} .fc-nonbusiness { background: #9e9e9e; }
@@ -1652,7 +1737,6 @@ function each_record_once(events) {
 
 /** Open such calendars at the working hours, and undo what is not saved. */
 function open_at_working_hours() {
-    jQuery('<style/>').text(STYLE).appendTo(document.head);
     add_options(Sao.View.CalendarXMLViewParser.prototype);
     const calendar = Sao.View.Calendar.prototype;
     const get_events = calendar.get_events;
@@ -1662,11 +1746,11 @@ function open_at_working_hours() {
     };
     for (const name of ['event_drop', 'event_resize']) {
         const moved = calendar[name];
-        calendar[name] = function(event, delta, revert, ...rest) {
+        calendar[name] = function(event, ...rest) {
             if (this.attributes.day_start) {
-                undo_unless_saved(event.record, revert);
+                undo_unless_saved(event.record, this.el);
             }
-            moved.call(this, event, delta, revert, ...rest);
+            moved.call(this, event, ...rest);
         };
     }
 }
@@ -1681,6 +1765,7 @@ function add_options(parser) {
         }
         // SAO only knows it by its name with a prefix
         view.attributes.day_start = attributes.day_start;
+        add_style('calendar', STYLE);
         const el = view.el.addClass(CALENDAR_CLASS);
         el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
             ...options, ...calendar_options(attributes),
@@ -1713,13 +1798,15 @@ function scroll_once(view, {name, start}) {
     scroller.scrollTop(row.offsetTop);
 }
 
-/** Let a record that the server does not accept be as it was. */
-function undo_unless_saved(record, revert) {
+/** Let a record that the server does not accept be as it was.
+
+    The calendar's own way to take it back would show it twice. */
+function undo_unless_saved(record, el) {
     record.save = (...args) => {
         delete record.save;
         return record.save(...args).fail(() => {
             record.cancel();
-            revert();
+            el.fullCalendar('refetchEvents');
         });
     };
 }
@@ -1861,11 +1948,10 @@ function show_text(view) {
 /** Return the name of the tab, or of the panel of a board. */
 function find_title({screen, el}) {
     const {screen_container} = screen;
+    const panel = el.closest('.board-action').children('.panel-heading');
     const index = screen_container.get_tab_index();
-    if (index >= 0) {
-        return screen_container.tab_domain[index][0];
-    }
-    return el.closest('.board-action').children('.panel-heading').text();
+    return panel.text() ||
+        (index >= 0 ? screen_container.tab_domain[index][0] : '');
 }
 
 // --- widget/lines.mjs
@@ -1963,6 +2049,7 @@ if (typeof Sao !== 'undefined') {
     show_lines();
     show_code();
     open_at_working_hours();
+    fit_boards();
     explain_empty_lists();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();

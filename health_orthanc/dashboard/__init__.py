@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Dashboards of the roles, and the statistics on them"""
 
-from . import board, orders, servers, statistics, steps, studies
+from . import (
+    board, order_statistics, server_statistics, statistics, step_statistics,
+    study_statistics)
 
-__all__ = ['board', 'orders', 'servers', 'statistics', 'steps', 'studies']
+__all__ = [
+    'board', 'order_statistics', 'server_statistics', 'statistics',
+    'step_statistics', 'study_statistics']

@@ -42,8 +42,8 @@ def test_it_fits(log_in_as, clinic, login):
     client = log_in_as(login)
     open_board(client, BOARDS[login])
     expect(client.within('.board-action')).to_have_count(4)
-    if client.within('.board .graph').count():
-        expect(client.within('.board .graph svg')).to_be_visible()
+    for graph in client.within('.board .graph').all():
+        expect(graph.locator('svg')).to_be_visible()
     client.page.screenshot(path=f'/tmp/wt/calendar/.cache/board-{login}.png')
     assert client.within('.board').evaluate(_CUT) == []
 
@@ -68,7 +68,38 @@ def test_each_role_has_its_own(log_in_as, login, names):
     assert log_in_as(login).entries(*DASHBOARDS) == names
 
 
-def test_empty_lists_say_what_to_do(radiographer):
-    radiographer.menu("Health", "Medical Imaging", "Orthanc", "Scheduled Steps")
-    radiographer.filter("Rejected")
-    radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/empty.png')
+def panel(client, title):
+    return client.within('.board-action').filter(
+        has=client.page.locator('.panel-heading', has_text=title))
+
+
+def test_panels_show_what_they_are_for(physician, clinic):
+    step = clinic.add_order(EJEMPLO, 'CT-HEAD')
+    open_board(physician, "Physician")
+    waiting = panel(physician, "My Orders That Wait")
+    expect(waiting.locator('tbody tr')).not_to_have_count(0)
+    expect(waiting).to_contain_text("CT of the Head")
+    # The state of a new order is another
+    drafts = panel(physician, "My Drafts")
+    expect(drafts).to_contain_text("You have no drafts")
+    expect(drafts.locator('tbody tr')).to_have_count(0)
+    waiting.locator('tbody tr').filter(
+        has_text="CT of the Head").first.dblclick()
+    expect(physician.dialog()).to_contain_text("Ejemplo")
+    assert step.state == 'scheduled'
+
+
+def test_empty_lists_say_what_would_be_here(radiographer):
+    radiographer.menu(*DASHBOARDS[:-1], "Orthanc", "Scheduled Steps")
+    radiographer.filter("Overdue")
+    empty = radiographer.within('.treeview [role=status]')
+    expect(empty).to_have_text(
+        "No step is overdue. Steps that were not performed in time appear "
+        "here.")
+    radiographer.search("Nobody of this name")
+    expect(empty).to_have_text(
+        "Nothing fits the search. Clear it to see the whole list.")
+    radiographer.search("")
+    radiographer.filter("All")
+    radiographer.within('table.tree tbody tr').first.wait_for()
+    expect(empty).to_be_hidden()

@@ -100,23 +100,24 @@ test('what was not saved goes back to where it was', () => {
         const told = [];
         const record = Object.create(prototype);
         record.cancel = () => told.push('cancel');
-        new Calendar({'day_start': '07:00:00'})[name](
-            {record}, null, () => told.push('revert'));
-        assert.deepEqual(told, ['cancel', 'revert']);
+        const calendar = new Calendar({'day_start': '07:00:00'});
+        calendar.el = {fullCalendar: method => told.push(method)};
+        calendar[name]({record});
+        assert.deepEqual(told, ['cancel', 'refetchEvents']);
         assert.equal(record.save, prototype.save);
     }
 });
 
 test('what was saved stays', () => {
     const record = Object.create({save: () => settled(true)});
-    new Calendar({'day_start': '07:00:00'}).event_drop(
-        {record}, null, () => assert.fail());
+    record.cancel = () => assert.fail();
+    new Calendar({'day_start': '07:00:00'}).event_drop({record});
 });
 
 test('calendars of others move as SAO does it', () => {
     const record = Object.create({save: () => settled(false)});
     record.cancel = () => assert.fail();
-    new Calendar({}).event_drop({record}, null, () => assert.fail());
+    new Calendar({}).event_drop({record});
 });
 
 test('the row of a time is the one that begins before it', () => {

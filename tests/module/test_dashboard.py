@@ -287,7 +287,7 @@ class ReadersTestCase(AccessTestCase):
         self.restrict(SERVER, f'[["id", "=", {self.server.id}]]')
         self.assertEqual(
             self.counted('administrator', 'server', 'server'),
-            [(self.server.label,)])
+            [("Archive",)])
 
     def test_who_may_not_read_the_rows_reads_no_count(self):
         "Even if an administrator gives the statistics away"

@@ -3,6 +3,8 @@
 
 /* Calendars whose view tells the working hours */
 
+import {add_style} from './style.mjs';
+
 // As the client shows times in all languages
 const TIME = 'HH:mm';
 const CALENDAR_CLASS = 'health-orthanc-calendar';
@@ -10,8 +12,11 @@ const CALENDAR_CLASS = 'health-orthanc-calendar';
 const STYLE = `
 .${CALENDAR_CLASS} .fc-time-grid .fc-slats td {
     font-size: 11px; height: 16px; line-height: 1; }
-.${CALENDAR_CLASS} .fc-time-grid-event .fc-content {
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-content,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-time,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-title {
     font-size: 12px; line-height: 1.2; white-space: normal; }
+.${CALENDAR_CLASS} .fc-event .fc-bg { display: none; }
 .${CALENDAR_CLASS} .fc-today {
     background: #f4f9f9 !important; color: inherit; }
 .${CALENDAR_CLASS} .fc-nonbusiness { background: #9e9e9e; }
@@ -55,7 +60,6 @@ export function each_record_once(events) {
 
 /** Open such calendars at the working hours, and undo what is not saved. */
 export function open_at_working_hours() {
-    jQuery('<style/>').text(STYLE).appendTo(document.head);
     add_options(Sao.View.CalendarXMLViewParser.prototype);
     const calendar = Sao.View.Calendar.prototype;
     const get_events = calendar.get_events;
@@ -65,11 +69,11 @@ export function open_at_working_hours() {
     };
     for (const name of ['event_drop', 'event_resize']) {
         const moved = calendar[name];
-        calendar[name] = function(event, delta, revert, ...rest) {
+        calendar[name] = function(event, ...rest) {
             if (this.attributes.day_start) {
-                undo_unless_saved(event.record, revert);
+                undo_unless_saved(event.record, this.el);
             }
-            moved.call(this, event, delta, revert, ...rest);
+            moved.call(this, event, ...rest);
         };
     }
 }
@@ -84,6 +88,7 @@ function add_options(parser) {
         }
         // SAO only knows it by its name with a prefix
         view.attributes.day_start = attributes.day_start;
+        add_style('calendar', STYLE);
         const el = view.el.addClass(CALENDAR_CLASS);
         el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
             ...options, ...calendar_options(attributes),
@@ -116,13 +121,15 @@ function scroll_once(view, {name, start}) {
     scroller.scrollTop(row.offsetTop);
 }
 
-/** Let a record that the server does not accept be as it was. */
-function undo_unless_saved(record, revert) {
+/** Let a record that the server does not accept be as it was.
+
+    The calendar's own way to take it back would show it twice. */
+function undo_unless_saved(record, el) {
     record.save = (...args) => {
         delete record.save;
         return record.save(...args).fail(() => {
             record.cancel();
-            revert();
+            el.fullCalendar('refetchEvents');
         });
     };
 }

@@ -80,9 +80,8 @@ function show_text(view) {
 /** Return the name of the tab, or of the panel of a board. */
 function find_title({screen, el}) {
     const {screen_container} = screen;
+    const panel = el.closest('.board-action').children('.panel-heading');
     const index = screen_container.get_tab_index();
-    if (index >= 0) {
-        return screen_container.tab_domain[index][0];
-    }
-    return el.closest('.board-action').children('.panel-heading').text();
+    return panel.text() ||
+        (index >= 0 ? screen_container.tab_domain[index][0] : '');
 }
