@@ -1622,9 +1622,12 @@ const HEADING = 46;
 const TABS = 110;
 const PANEL = `.${PANEL_CLASS}`;
 const PANEL_STYLE = `
-${PANEL} { height: calc((100vh - ${ABOVE}px) / 2); margin-bottom: 4px; }
+${PANEL} {
+    height: calc((100vh - ${ABOVE}px) / 2) !important; margin-bottom: 4px;
+    overflow: hidden; }
 ${PANEL} .panel-body { padding: 4px 8px; }
-${PANEL} .filter-box { display: none; }
+${PANEL} .filter-box { display: none !important; }
+${PANEL} .graph { min-height: 0; }
 ${PANEL} .treeview {
     height: calc((100vh - ${ABOVE}px) / 2 - ${TABS}px) !important; }`;
 
