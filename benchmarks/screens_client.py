@@ -20,12 +20,16 @@ RESULT = 'gnuhealth.imaging.test.result'
 STEP = 'gnuhealth.imaging.procedure.step'
 AUDIT = 'gnuhealth.imaging_orthanc.audit'
 SERIES = 'gnuhealth.imaging_orthanc.study_series'
+_STATISTICS = 'gnuhealth.imaging_orthanc.statistics.'
 LISTED = [
     STUDY, ORTHANC_PATIENT, REQUEST, RESULT, STEP, AUDIT,
     'gnuhealth.imaging_orthanc.deletion',
     'gnuhealth.imaging_orthanc.wrong_patient',
     'gnuhealth.orthanc.notification',
     'gnuhealth.orthanc.synchronization.failure',
+    *(_STATISTICS + name for name in [
+            'device', 'order', 'rejection', 'server', 'study_age',
+            'study_day', 'turnaround']),
     ]
 
 
@@ -152,7 +156,8 @@ class Screens:
                     self._actions(model)):
                 yield from self._lists(
                     model, title, domain, order, view, tabs)
-            yield from self._searches(model)
+            if not model.startswith(_STATISTICS):
+                yield from self._searches(model)
         if self._may_read(STUDY):
             yield from self._patient()
 
@@ -173,10 +178,11 @@ class Screens:
                 context={**self._client.context, '_check_access': True}):
             decode = PYSONDecoder({
                     'context': self._client.context,
+                    '_user': self._client._user,
                     **self._client.context}).decode
             for action in Pool().get('ir.action.act_window').search([
                         ('res_model', '=', model)]):
-                if not self._is_in_menu(action):
+                if not (self._is_panel(action) or self._is_in_menu(action)):
                     continue
                 domain = decode(action.pyson_domain)
                 view = next((
@@ -188,6 +194,19 @@ class Screens:
                 yield (
                     action.name, domain, decode(action.pyson_order or 'null'),
                     view, tabs)
+
+    @staticmethod
+    def _is_panel(action: Any) -> bool:
+        "Return whether an action is shown on boards"
+        from trytond.pool import Pool
+        names = {
+            data.fs_id for data in Pool().get('ir.model.data').search([
+                    ('model', '=', action.__name__),
+                    ('db_id', '=', action.id),
+                    ('module', '=', MODULE)])}
+        return any(
+            name.startswith(('act_board_', 'act_statistics_'))
+            for name in names)
 
     @staticmethod
     def _is_in_menu(action: Any) -> bool:

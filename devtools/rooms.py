@@ -15,7 +15,7 @@ from .tryton import ROOT
 __all__ = ['DRAWING', 'ROOMS', 'draw', 'reduced']
 
 DRAWING = ROOT / 'doc' / 'rooms.svg'
-SIZE = 760, 950
+SIZE = 760, 1050
 BOX = 220, 56
 LEFT, CENTER, RIGHT = 20, 270, 520
 TITLE = "Rooms of health_orthanc. Imports and calls follow the arrows."
@@ -35,21 +35,22 @@ class Room:
 
 ROOMS = {
     'top': Room(CENTER, 60, "wizard/, routes", "dialogs, HTTP routes"),
-    'operation': Room(LEFT, 160, "operation/", "health, warnings, metrics"),
+    'dashboard': Room(LEFT, 160, "dashboard/", "boards, statistics"),
+    'operation': Room(LEFT, 260, "operation/", "health, warnings, metrics"),
     'exchange': Room(
-        CENTER, 160, "exchange/", "upload, download, deletion"),
+        CENTER, 260, "exchange/", "upload, download, deletion"),
     'migration': Room(RIGHT, 160, "migration/", "upgrade from 4.x and 5.0"),
     'synchronization': Room(
-        LEFT, 260, "synchronization/", "change log, notifications"),
-    'viewing': Room(RIGHT, 260, "viewing/", "images on the screen"),
-    'linking': Room(LEFT, 360, "linking/", "candidates, review, history"),
-    'worklist': Room(RIGHT, 360, "worklist/", "templates, worklist items"),
-    'orders': Room(CENTER, 460, "orders/", "orders, steps, results"),
-    'archive': Room(CENTER, 560, "archive/", "servers, studies, viewers"),
-    'audit': Room(CENTER, 660, "audit/", "who saw it"),
-    'common': Room(CENTER, 760, "common/", "access, locks, transactions"),
+        LEFT, 360, "synchronization/", "change log, notifications"),
+    'viewing': Room(RIGHT, 360, "viewing/", "images on the screen"),
+    'linking': Room(LEFT, 460, "linking/", "candidates, review, history"),
+    'worklist': Room(RIGHT, 460, "worklist/", "templates, worklist items"),
+    'orders': Room(CENTER, 560, "orders/", "orders, steps, results"),
+    'archive': Room(CENTER, 660, "archive/", "servers, studies, viewers"),
+    'audit': Room(CENTER, 760, "audit/", "who saw it"),
+    'common': Room(CENTER, 860, "common/", "access, locks, transactions"),
     'core': Room(
-        CENTER, 860, "core/", "Orthanc, DICOM: no Tryton"),
+        CENTER, 960, "core/", "Orthanc, DICOM: no Tryton"),
     }
 STYLE = """\
     text { font-family: sans-serif; font-size: 13px; fill: #222; }

@@ -4,8 +4,8 @@
 from trytond.pool import Pool
 
 from . import (
-    archive, audit, common, exchange, linking, migration, operation, orders,
-    synchronization, viewing, wizard, worklist)
+    archive, audit, common, dashboard, exchange, linking, migration, operation,
+    orders, synchronization, viewing, wizard, worklist)
 
 __all__ = ['register']
 
@@ -29,6 +29,8 @@ def register():
         viewing.cron.Cron,
         operation.cron.Cron,
         exchange.view.View,
+        common.empty_lists.View,
+        dashboard.board.View,
         exchange.wrong_patient_notice.Rule,
         # What the others note while they are registered
         migration.note.UpgradeNote,
@@ -57,6 +59,7 @@ def register():
         synchronization.study.Study,
         exchange.deletion.Study,
         exchange.wrong_patient.Study,
+        exchange.uploaded.Study,
         viewing.thumbnail.Study,
         viewing.viewable.Study,
         viewing.timeline.Study,
@@ -104,6 +107,8 @@ def register():
         linking.moves.ReplacementMove,
         orders.step.ProcedureStep,
         orders.step_display.ProcedureStep,
+        orders.step_calendar.ProcedureStep,
+        orders.step_calendar.ActWindow,
         worklist.step.ProcedureStep,
         exchange.wrong_patient.ProcedureStep,
         viewing.viewable.ProcedureStep,
@@ -122,6 +127,13 @@ def register():
         orders.result.TestResult,
         linking.result.TestResult,
         viewing.viewable.TestResult,
+        dashboard.step_statistics.StepDevice,
+        dashboard.step_statistics.StepTurnaround,
+        dashboard.step_statistics.StepRejection,
+        dashboard.study_statistics.StudyDay,
+        dashboard.study_statistics.StudyAge,
+        dashboard.order_statistics.OrderState,
+        dashboard.server_statistics.ServerLag,
         wizard.server.AddServerStart,
         wizard.server.AddServerSuccess,
         wizard.server.AddServerFailure,

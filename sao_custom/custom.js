@@ -1648,6 +1648,224 @@ function make_widget() {
     return BinaryDicom;
 }
 
+// --- widget/style.mjs
+
+/* Styles, for there is no custom.css */
+
+const added = new Set();
+
+/** Add a style to the page, once. */
+function add_style(name, text) {
+    if (!added.has(name)) {
+        added.add(name);
+        jQuery('<style/>').text(text).appendTo(document.head);
+    }
+}
+
+// --- widget/board.mjs
+
+/* Our boards, of two rows of panels, fit a screen */
+
+const MODULE_PREFIX = 'health_orthanc.';
+const PANEL_CLASS = 'health-orthanc-panel';
+// Pixels above the panels, and in each panel above its content
+const ABOVE = 160;
+const HEADING = 46;
+const TABS = 110;
+const PANEL = `.${PANEL_CLASS}`;
+const PANEL_STYLE = `
+${PANEL} {
+    height: calc((100vh - ${ABOVE}px) / 2) !important; margin-bottom: 4px;
+    overflow: hidden; }
+${PANEL} .panel-body { padding: 4px 8px; }
+${PANEL} .filter-box { display: none !important; }
+${PANEL} .graph { min-height: 0; }
+${PANEL} .treeview {
+    height: calc((100vh - ${ABOVE}px) / 2 - ${TABS}px) !important; }`;
+
+/** Return the height of a graph in a panel. */
+function graph_height(window_height) {
+    return Math.max((window_height - ABOVE) / 2 - HEADING, 120);
+}
+
+/** Return the label of a value at the axis: no fraction of a count. */
+function tick_label(value, whole) {
+    return whole && !Number.isInteger(value) ? '' : String(
+        Math.round(value * 10) / 10);
+}
+
+/** Return whether all values of a graph are counts. */
+function are_whole(columns) {
+    return columns.slice(1).every(([, ...values]) => values.every(
+        value => !value || Number.isInteger(value)));
+}
+
+/** Let our boards fit the screen. */
+function fit_boards() {
+    const {Board, Graph} = Sao.View;
+    const panel = Board.Action.prototype;
+    const init = panel.init;
+    panel.init = function(view, attributes) {
+        init.call(this, view, attributes);
+        if (attributes.name.startsWith(MODULE_PREFIX)) {
+            add_style('board', PANEL_STYLE);
+            this.el.addClass(PANEL_CLASS);
+        }
+    };
+    const chart = Graph.Chart.prototype;
+    const make_config = chart._c3_config;
+    chart._c3_config = function(data) {
+        const config = make_config.call(this, data);
+        return this.el.closest(PANEL).length ?
+            fit_graph(config, data.columns) : config;
+    };
+}
+
+function fit_graph(config, columns) {
+    const whole = are_whole(columns);
+    config.size = {'height': graph_height(window.innerHeight)};
+    config.padding = {'right': 24};
+    config.axis.y = {
+        'min': 0,
+        'padding': {'bottom': 0},
+        'tick': {'format': value => tick_label(value, whole)},
+    };
+    return config;
+}
+
+// --- widget/calendar.mjs
+
+/* Calendars whose view tells the working hours */
+
+// As the client shows times in all languages
+const TIME = 'HH:mm';
+const CALENDAR_CLASS = 'health-orthanc-calendar';
+// A day fits on a small screen, and steps stand out from today's background
+const STYLE = `
+.${CALENDAR_CLASS} .fc-time-grid .fc-slats td {
+    font-size: 11px; height: 16px; line-height: 1; }
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-content,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-time,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-title {
+    font-size: 12px; line-height: 1.2; white-space: normal; }
+.${CALENDAR_CLASS} .fc-event .fc-bg { display: none; }
+.${CALENDAR_CLASS} .fc-today {
+    background: #f4f9f9 !important; color: inherit; }
+.${CALENDAR_CLASS} .fc-nonbusiness { background: #9e9e9e; }
+.${CALENDAR_CLASS} .fc-toolbar h2 { font-size: 20px; line-height: 1.6; }
+.${CALENDAR_CLASS} .fc-toolbar.fc-header-toolbar { margin-bottom: 4px; }`;
+
+/** Return what a calendar is to be made with, beside what SAO passes. */
+function calendar_options({day_start, day_end}) {
+    return {
+        'allDaySlot': false,
+        'businessHours': {
+            'dow': [0, 1, 2, 3, 4, 5, 6],
+            'start': day_start,
+            'end': day_end,
+        },
+        'nowIndicator': true,
+        'scrollTime': day_start,
+        'slotEventOverlap': false,
+        'slotLabelFormat': TIME,
+        'snapDuration': '00:05:00',
+        'timeFormat': TIME,
+    };
+}
+
+/** Return the last of the times of rows that is not after a time. */
+function row_before(times, time) {
+    return times.filter(other => other <= time).pop() || times[0];
+}
+
+/** Return the events without those that SAO has added twice.
+
+    It does so when it loads them again before it has got them. */
+function each_record_once(events) {
+    const seen = new Set();
+    return events.filter(({record}) => {
+        const known = seen.has(record.id);
+        seen.add(record.id);
+        return !known;
+    });
+}
+
+/** Open such calendars at the working hours, and undo what is not saved. */
+function open_at_working_hours() {
+    add_options(Sao.View.CalendarXMLViewParser.prototype);
+    const calendar = Sao.View.Calendar.prototype;
+    const get_events = calendar.get_events;
+    calendar.get_events = function(start, end, timezone, callback) {
+        get_events.call(this, start, end, timezone, events => callback(
+            this.attributes.day_start ? each_record_once(events) : events));
+    };
+    for (const name of ['event_drop', 'event_resize']) {
+        const moved = calendar[name];
+        calendar[name] = function(event, ...rest) {
+            if (this.attributes.day_start) {
+                undo_unless_saved(event.record, this.el);
+            }
+            moved.call(this, event, ...rest);
+        };
+    }
+}
+
+function add_options(parser) {
+    const parse_calendar = parser._parse_calendar;
+    parser._parse_calendar = function(node, attributes) {
+        const {view} = this;
+        if (!attributes.day_start) {
+            parse_calendar.call(this, node, attributes);
+            return;
+        }
+        // SAO only knows it by its name with a prefix
+        view.attributes.day_start = attributes.day_start;
+        add_style('calendar', STYLE);
+        const el = view.el.addClass(CALENDAR_CLASS);
+        el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
+            ...options, ...calendar_options(attributes),
+            'eventAfterAllRender': shown => scroll_once(view, shown),
+        });
+        try {
+            parse_calendar.call(this, node, attributes);
+        } finally {
+            // Only SAO's first call was meant
+            delete el.fullCalendar;
+        }
+    };
+}
+
+/** Scroll to the working hours when other days are shown.
+
+    SAO makes the calendar before it can be seen, so that it stays at
+    midnight. */
+function scroll_once(view, {name, start}) {
+    const scroller = view.el.find('.fc-time-grid-container');
+    const period = `${name} ${start.format()}`;
+    if ((view.scrolled_to === period) || !scroller.is(':visible')) {
+        return;
+    }
+    view.scrolled_to = period;
+    const rows = scroller.find('.fc-slats tr').toArray();
+    const time = row_before(
+        rows.map(row => row.dataset.time), view.attributes.day_start);
+    const row = rows.find(other => other.dataset.time === time);
+    scroller.scrollTop(row.offsetTop);
+}
+
+/** Let a record that the server does not accept be as it was.
+
+    The calendar's own way to take it back would show it twice. */
+function undo_unless_saved(record, el) {
+    record.save = (...args) => {
+        delete record.save;
+        return record.save(...args).fail(() => {
+            record.cancel();
+            el.fullCalendar('refetchEvents');
+        });
+    };
+}
+
 // --- widget/code.mjs
 
 /* Texts that are code: a font of fixed width, and numbers of lines */
@@ -1704,6 +1922,93 @@ function add_numbers(widget) {
     widget.input.on('input', widget.number_lines).on('scroll', follow);
 }
 
+// --- widget/empty_list.mjs
+
+/* Empty lists say what would be here, and what to do */
+
+const EMPTY_CLASS = 'health-orthanc-empty';
+
+/**
+ * Return what an empty list says.
+ *
+ * @param {Object} texts - from the view: `titles` by tabs and panels, `list`,
+ *     `search`
+ * @param {string} title - of the tab or panel, if there is one
+ * @param {boolean} searched - whether something is entered in the search
+ * @returns {string} empty if there is nothing to say
+ */
+function choose_text(texts, title, searched) {
+    if (searched) {
+        return texts.search;
+    }
+    return texts.titles[title] || texts.list || '';
+}
+
+/** Let lists whose view has texts say them while they are empty. */
+function explain_empty_lists() {
+    const parser = Sao.View.TreeXMLViewParser.prototype;
+    const parse_tree = parser._parse_tree;
+    parser._parse_tree = function(node, attributes) {
+        if (attributes.empty) {
+            this.view.empty_texts = JSON.parse(attributes.empty);
+        }
+        parse_tree.call(this, node, attributes);
+    };
+    const tree = Sao.View.Tree.prototype;
+    const display = tree.display;
+    tree.display = function(...args) {
+        const displayed = display.apply(this, args);
+        if (this.empty_texts) {
+            jQuery.when(displayed).then(() => show_text(this));
+        }
+        return displayed;
+    };
+    const screen = Sao.Screen.prototype;
+    const search_filter = screen.search_filter;
+    screen.search_filter = function(search_string, only_ids) {
+        return search_filter.call(this, search_string, only_ids).then(
+            result => {
+                if (!only_ids) {
+                    // Before, nobody knows whether it is empty
+                    this.has_searched = true;
+                    const view = this.current_view;
+                    if (view && view.empty_texts) {
+                        show_text(view);
+                    }
+                }
+                return result;
+            });
+    };
+}
+
+function show_text(view) {
+    const {screen, treeview} = view;
+    const known = screen.group.parent || screen.has_searched;
+    const text = known && !screen.group.length ? choose_text(
+        view.empty_texts, find_title(view), !screen.group.parent &&
+            Boolean(screen.screen_container.get_text())) : '';
+    let shown = treeview.children('.' + EMPTY_CLASS);
+    if (!shown.length) {
+        shown = jQuery('<p/>', {
+            'class': 'help-block text-center ' + EMPTY_CLASS,
+            'role': 'status',
+        }).css('padding', '0 16px').appendTo(treeview);
+    }
+    if (shown.text() !== text) {
+        shown.text(text);
+    }
+    shown.toggle(Boolean(text));
+}
+
+/** Return the name of the tab, or of the panel of a board. */
+function find_title({screen, el}) {
+    const {screen_container} = screen;
+    const panel = el.closest('.board-action').children('.panel-heading');
+    const index = screen_container.get_tab_index();
+    return panel.text() ||
+        (index >= 0 ? screen_container.tab_domain[index][0] : '');
+}
+
 // --- widget/lines.mjs
 
 /* Columns of lists that show all lines of a text */
@@ -1729,6 +2034,7 @@ function show_lines() {
 
 /* The attributes of views that not all clients know */
 
+const ATTRIBUTES = ['lines', 'code', 'day_start', 'day_end', 'empty'];
 const CLIENT = 'urn:health_orthanc:client';
 
 /** Let SAO's parser of views read attributes in our namespace, too. */
@@ -1741,7 +2047,7 @@ function read_namespace() {
         if (widget && (widget in Sao.View.FormXMLViewParser.WIDGETS)) {
             attributes.widget = widget;
         }
-        for (const name of ['lines', 'code']) {
+        for (const name of ATTRIBUTES) {
             const value = node.getAttributeNS(CLIENT, name);
             if (value) {
                 attributes[name] = value;
@@ -1797,6 +2103,9 @@ if (typeof Sao !== 'undefined') {
     read_namespace();
     show_lines();
     show_code();
+    open_at_working_hours();
+    fit_boards();
+    explain_empty_lists();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =

@@ -4,8 +4,8 @@
 
 from . import (
     access, access_log, application, attachments, cron, dates, diagnostics,
-    domains, exceptions, languages, locks, printing, registration, routes,
-    rows, transaction)
+    domains, empty_lists, exceptions, languages, locks, printing, registration,
+    routes, rows, transaction, views)
 
 # Loggers have explicit names, some of which differ from the name of their
 # file: they date from before the files were moved into rooms, and hospitals
@@ -13,5 +13,6 @@ from . import (
 
 __all__ = [
     'access', 'access_log', 'application', 'attachments', 'cron', 'dates',
-    'diagnostics', 'domains', 'exceptions', 'languages', 'locks', 'printing',
-    'registration', 'routes', 'rows', 'transaction']
+    'diagnostics', 'domains', 'empty_lists', 'exceptions', 'languages',
+    'locks', 'printing', 'registration', 'routes', 'rows', 'transaction',
+    'views']

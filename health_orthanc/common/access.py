@@ -9,7 +9,7 @@ from trytond.model import fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
 from trytond.tools.domain_inversion import is_leaf
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import DecisionAccessError
 from .registration import inherited_names
@@ -18,7 +18,8 @@ __all__ = [
     'GuardedMixin', 'GuardedRecordsMixin', 'GuardedSearchMixin',
     'HiddenButtonsMixin', 'HiddenFieldsMixin', 'ReadonlyMixin',
     'RestrictedFormMixin', 'RestrictedWizardMixin', 'SealedChar', 'SealedText',
-    'check_references', 'check_write', 'may_press']
+    'check_references', 'check_write', 'may_press', 'may_read',
+    'must_ask', 'warning_name']
 
 # RPC methods that return values of the record which the client names
 _UNCHECKED_CALLS = {
@@ -240,6 +241,55 @@ def may_press(Model, name):
         return not groups.isdisjoint(pool.get('res.user').get_groups())
     return pool.get('ir.model.access').get_access(
         [Model.__name__])[Model.__name__]['write']
+
+
+def may_read(model):
+    """Return whether the user may read a model, whoever asks.
+
+    Parameters
+    ----------
+    model : str
+
+    Returns
+    -------
+    bool
+    """
+    ModelAccess = Pool().get('ir.model.access')
+    return ModelAccess.get_access([model])[model]['read']
+
+
+def warning_name(kind, records):
+    """Return the name under which users agree to a warning on records.
+
+    Parameters
+    ----------
+    kind : str
+    records : list of Model
+
+    Returns
+    -------
+    str
+    """
+    return Pool().get('res.user.warning').format(kind, records)
+
+
+@without_check_access
+def must_ask(name):
+    """Return whether the current user has yet to agree to a warning.
+
+    An agreement is used up.  trytond does this with the rights of the user,
+    who may not delete it.
+
+    Parameters
+    ----------
+    name : str
+        Returned by `warning_name`.
+
+    Returns
+    -------
+    bool
+    """
+    return Pool().get('res.user.warning').check(name)
 
 
 class GuardedMixin(

@@ -17,11 +17,11 @@ __all__ = [
     'ModuleDeactivationError', 'OperationValidationError', 'OrthancUserError',
     'QuarantineError', 'ReasonRequiredError', 'ReplacementError',
     'ReportError', 'ResourceAccessError', 'ServerDeleteError',
-    'ServerValidationError', 'StepAccessError', 'StepValidationError',
-    'StepWorkflowError', 'StudyTypeWarning', 'SynchronizationError',
-    'UnconfirmedStudyWarning', 'UploadError', 'ViewerValidationError',
-    'WorklistTemplateError', 'WrongPatientError', 'describe',
-    'orthanc_errors']
+    'ServerValidationError', 'StepAccessError', 'StepMoveWarning',
+    'StepValidationError', 'StepWorkflowError', 'StudyTypeWarning',
+    'SynchronizationError', 'UnconfirmedStudyWarning', 'UploadError',
+    'ViewerValidationError', 'WorklistTemplateError', 'WrongPatientError',
+    'describe', 'orthanc_errors']
 
 
 class OrthancUserError(UserError):
@@ -107,6 +107,10 @@ class ReportError(UserError):
 
 class StepAccessError(AccessError):
     "A user may not change an order or step in this way"
+
+
+class StepMoveWarning(UserWarning):
+    "A step that is urgent or in progress is moved to another time"
 
 
 class StepValidationError(ValidationError):

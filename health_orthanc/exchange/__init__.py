@@ -4,11 +4,11 @@
 
 from . import (
     attachment, cron, deletion, download, download_routes, move, reception,
-    reconciliation, relink, routes, upload, upload_session, view, withholding,
-    wrong_patient, wrong_patient_notice)
+    reconciliation, relink, routes, upload, upload_session, uploaded, view,
+    withholding, wrong_patient, wrong_patient_notice)
 
 __all__ = [
     'attachment', 'cron', 'deletion', 'download', 'download_routes', 'move',
     'reception', 'reconciliation', 'relink', 'routes', 'upload',
-    'upload_session', 'view', 'withholding', 'wrong_patient',
+    'upload_session', 'uploaded', 'view', 'withholding', 'wrong_patient',
     'wrong_patient_notice']

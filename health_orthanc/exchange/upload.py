@@ -28,8 +28,8 @@ from ..synchronization.engine import Engine
 
 __all__ = [
     'Outcome', 'compare_headers', 'describe_reason', 'header_identity',
-    'import_studies', 'link_studies', 'record_uploads', 'send_file',
-    'send_item', 'send_items']
+    'import_studies', 'link_studies', 'mark_uploaded', 'record_uploads',
+    'send_file', 'send_item', 'send_items']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.upload')
 
@@ -235,6 +235,25 @@ def import_studies(server_id, client, with_instances, orthanc_ids):
     """
     Engine(server_id, None, client, with_instances).studies(orthanc_ids)
     in_transaction(match_received, server_id, orthanc_ids)
+
+
+def mark_uploaded(server_id, orthanc_ids):
+    """Record on studies that the current user has uploaded images of them.
+
+    Parameters
+    ----------
+    server_id : int
+    orthanc_ids : list of str
+        Those that are not imported yet are passed over.
+    """
+    in_transaction(
+        _mark_uploaded, Transaction().user, server_id, orthanc_ids)
+
+
+def _mark_uploaded(user, server_id, orthanc_ids):
+    Study = Pool().get('gnuhealth.imaging_orthanc.study')
+    with Transaction().set_user(user):
+        Study.mark_uploaded(find_studies(server_id, orthanc_ids))
 
 
 @without_check_access

@@ -6,14 +6,20 @@ from lxml import etree
 
 from trytond.pool import PoolMeta
 
+from ..common.views import CLIENT
+
 __all__ = ['View']
 
 _RELAX_NG = 'http://relaxng.org/ns/structure/1.0'
-# The namespace of attributes that only some clients know
-CLIENT = 'urn:health_orthanc:client'
-# `lines`: a column of a list that shows all lines of its text;
-# `code`: a text in a font of fixed width, with the numbers of its lines
-_ATTRIBUTES = ['widget', 'lines', 'code']
+_ATTRIBUTES = {
+    # `lines`: a column of a list that shows all lines of its text;
+    # `code`: a text in a font of fixed width, with the numbers of its lines
+    'field': ['widget', 'lines', 'code'],
+    # What the list says while it is empty
+    'tree': ['empty'],
+    # The working hours, at which the calendar opens
+    'calendar': ['day_start', 'day_end'],
+    }
 
 
 class View(metaclass=PoolMeta):
@@ -29,14 +35,15 @@ class View(metaclass=PoolMeta):
         """
         rng = super().get_rng(type_)
         names = {'rng': _RELAX_NG}
-        for fields in rng.xpath(
-                '//rng:define[@name="field"]/rng:element'
-                '[not(rng:optional/rng:attribute[@ns=$ns])]',
-                namespaces=names, ns=CLIENT):
-            for name in _ATTRIBUTES:
-                optional = etree.Element(f'{{{_RELAX_NG}}}optional')
-                etree.SubElement(
-                    optional, f'{{{_RELAX_NG}}}attribute', name=name,
-                    ns=CLIENT)
-                fields.insert(1, optional)
+        for element, attributes in _ATTRIBUTES.items():
+            for found in rng.xpath(
+                    f'//rng:define[@name="{element}"]/rng:element'
+                    '[not(rng:optional/rng:attribute[@ns=$ns])]',
+                    namespaces=names, ns=CLIENT):
+                for name in attributes:
+                    optional = etree.Element(f'{{{_RELAX_NG}}}optional')
+                    etree.SubElement(
+                        optional, f'{{{_RELAX_NG}}}attribute', name=name,
+                        ns=CLIENT)
+                    found.insert(1, optional)
         return rng

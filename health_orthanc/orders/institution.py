@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The user's institution, and time zones"""
 
+import datetime as dt
+
 from sql import Null
 
 from trytond.pool import Pool, PoolMeta
+from trytond.tools import timezone as tz
 from trytond.transaction import Transaction, without_check_access
 
 __all__ = ['Institution']
@@ -74,3 +77,19 @@ class Institution(metaclass=PoolMeta):
             return Company(company).timezone
         id_ = cls.of_user()
         return cls.zones([id_] if id_ else [])[id_]
+
+    @classmethod
+    def today(cls):
+        """Return start and end of today in the user's time zone.
+
+        Returns
+        -------
+        tuple of datetime
+            In UTC.
+        """
+        zone = tz.get_tzinfo(cls.zone_of_user())
+        start = dt.datetime.now(tz.UTC).astimezone(zone).replace(
+            hour=0, minute=0, second=0, microsecond=0)
+        return tuple(
+            day.astimezone(tz.UTC).replace(tzinfo=None)
+            for day in [start, start + dt.timedelta(days=1)])

@@ -12,7 +12,6 @@ from trytond.model import Index, ModelSQL, ModelView, Unique, Workflow, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, reduce_ids
-from trytond.tools import timezone as tz
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedMixin
@@ -44,11 +43,6 @@ _OPEN = Eval('state').in_(OPEN_STATES)
 _STATES = {'readonly': ~_OPEN}
 
 
-def _calendar_duration(duration):
-    "Return the duration of a step in the calendar: at least 30 minutes"
-    return max(duration or dt.timedelta(), dt.timedelta(minutes=30))
-
-
 def check_ae_titles(records, name):
     r"""Check that a field of the records holds AE titles (PS3.5 §6.2).
 
@@ -72,13 +66,6 @@ def check_ae_titles(records, name):
                     gettext('health_orthanc.msg_ae_title', title=value))
 
 
-_COLORS = {
-    'scheduled': '#267f82',
-    'in_progress': '#b26a00',
-    'completed': '#2e7d32',
-    'rejected': '#757575',
-    'canceled': '#757575',
-    }
 _FROM_REQUEST = {
     'getter': 'get_from_request',
     'searcher': 'search_from_request',
@@ -122,13 +109,6 @@ class ProcedureStep(
         "Duration", states=_STATES,
         domain=['OR', ('duration', '=', None),
             ('duration', '>=', dt.timedelta())])
-    scheduled_end = fields.Function(
-        fields.DateTime(
-            "End", states=_STATES,
-            help="The end shown in the calendar, at least half an hour after "
-            "the start."),
-        'get_scheduled_end', setter='set_scheduled_end',
-        searcher='search_scheduled_end')
     performing_physician = fields.Many2One(
         'gnuhealth.healthprofessional', "Performing Physician",
         states=_STATES)
@@ -199,11 +179,6 @@ class ProcedureStep(
             help="The step was not performed in time and has left the "
             "worklist. Reschedule or cancel it."),
         'get_overdue', searcher='search_overdue')
-    calendar_title = fields.Function(
-        fields.Char("Title"), 'get_calendar_title')
-    calendar_color = fields.Function(
-        fields.Char("Color"), 'get_calendar_color')
-
     # Fields of the order that have another name there
     _request_fields = {'order': 'request', 'request_state': 'state'}
 
@@ -305,53 +280,6 @@ class ProcedureStep(
             for name, value in test.step_defaults().items():
                 setattr(self, name, value)
 
-    def get_scheduled_end(self, name):
-        return self.scheduled_at + _calendar_duration(self.duration)
-
-    @classmethod
-    def set_scheduled_end(cls, steps, name, value):
-        "Change the duration, as when the end is dragged in the calendar"
-        for step in steps:
-            if value and value != step.scheduled_end:
-                cls.write([step], {'duration': value - step.scheduled_at})
-
-    @classmethod
-    def search_scheduled_end(cls, name, clause):
-        _, operator, value = clause
-        if value is None:
-            # The end is never empty
-            return [] if operator == '!=' else [('id', '=', None)]
-        values = value if isinstance(value, (list, tuple)) else [value]
-        domain = ['OR']
-        # Databases differ in how they add an interval to a timestamp
-        for duration in cls._durations():
-            starts = [end - _calendar_duration(duration) for end in values]
-            domain.append([
-                    ('duration', '=', duration),
-                    ('scheduled_at', operator,
-                        starts if values is value else starts[0]),
-                    ])
-        return domain
-
-    @classmethod
-    def _durations(cls):
-        "Return the distinct durations of all steps"
-        table = cls.__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(table.duration, group_by=table.duration))
-        return [duration for duration, in cursor] or [None]
-
-    def get_calendar_title(self, name):
-        return ' '.join(filter(None, [
-                    self.modality, self.request.patient.rec_name]))
-
-    @classmethod
-    def get_calendar_color(cls, steps, name):
-        overdue = cls.get_overdue(steps, 'overdue')
-        return {
-            s.id: '#c62828' if overdue[s.id] else _COLORS[s.state]
-            for s in steps}
-
     @classmethod
     def get_from_request(cls, steps, names):
         found = {name: {} for name in names}
@@ -401,14 +329,7 @@ class ProcedureStep(
     @classmethod
     def _today(cls):
         "Return start and end, in UTC, of today in the user's time zone"
-        pool = Pool()
-        zone = tz.get_tzinfo(
-            pool.get('gnuhealth.institution').zone_of_user())
-        start = dt.datetime.now(tz.UTC).astimezone(zone).replace(
-            hour=0, minute=0, second=0, microsecond=0)
-        return tuple(
-            day.astimezone(tz.UTC).replace(tzinfo=None)
-            for day in [start, start + dt.timedelta(days=1)])
+        return Pool().get('gnuhealth.institution').today()
 
     @classmethod
     def get_today(cls, steps, name):

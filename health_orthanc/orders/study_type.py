@@ -4,11 +4,15 @@
 
 import datetime as dt
 
+from sql import Literal, Null
+
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
+from trytond.transaction import Transaction
 
-from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
+from ..common.access import (
+    GuardedSearchMixin, HiddenFieldsMixin, must_ask, warning_name)
 from ..common.exceptions import StudyTypeWarning
 from ..common.registration import LayeredMixin
 from ..core.dicom.modalities import from_type_code
@@ -82,6 +86,39 @@ class ImagingTest(
             }
 
     @classmethod
+    def device_titles(cls):
+        """Return the AE titles of all devices that study types name.
+
+        Returns
+        -------
+        list of str
+        """
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.aetitle, group_by=table.aetitle,
+                where=(table.active == Literal(True))
+                & (table.aetitle != Null)))
+        return sorted({
+                title for titles, in cursor for title in titles.split('\\')
+                if title})
+
+    @classmethod
+    def create(cls, vlist):
+        tests = super().create(vlist)
+        cls._clear_device_tabs()
+        return tests
+
+    @classmethod
+    def delete(cls, tests):
+        super().delete(tests)
+        cls._clear_device_tabs()
+
+    @staticmethod
+    def _clear_device_tabs():
+        Pool().get('ir.action.act_window').clear_device_tabs()
+
+    @classmethod
     def write(cls, *args):
         before = {
             test: set(test.missing_defaults())
@@ -89,6 +126,7 @@ class ImagingTest(
             if values.keys() & {'aetitle', 'orthanc_modality', 'test_type'}
             for test in tests}
         super().write(*args)
+        cls._clear_device_tabs()
         for test in cls.browse(list(before)):
             cleared = [
                 name for name in test.missing_defaults()
@@ -112,9 +150,8 @@ class ImagingTest(
             if not value]
 
     def _warn_of_missing(self, names):
-        Warning = Pool().get('res.user.warning')
-        key = Warning.format(f'study_type_{"_".join(names)}', [self])
-        if Warning.check(key):
+        key = warning_name(f'study_type_{"_".join(names)}', [self])
+        if must_ask(key):
             raise StudyTypeWarning(key, gettext(
                     'health_orthanc.msg_study_type_incomplete',
                     study=self.rec_name,

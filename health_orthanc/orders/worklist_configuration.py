@@ -7,12 +7,13 @@ import datetime as dt
 from trytond.i18n import gettext
 from trytond.model import ModelSingleton, ModelSQL, ModelView, fields
 from trytond.pool import Pool
-from trytond.pyson import Id
+from trytond.pyson import Eval, Id
 from trytond.transaction import without_check_access
 
 from ..common.access import GuardedMixin
 from ..common.exceptions import StepValidationError
 from ..core.dicom.values import is_short_string
+from .step_calendar import clear_calendar_views
 
 __all__ = ['WorklistConfiguration']
 
@@ -44,6 +45,15 @@ class WorklistConfiguration(
         help="An open step stays on the worklist for this time after its "
         "start. Then it is overdue.")
 
+    day_start = fields.Time(
+        "Start of Day", required=True, format='%H:%M',
+        help="The calendar of steps opens at this time.")
+    day_end = fields.Time(
+        "End of Day", required=True, format='%H:%M',
+        domain=[('day_end', '>', Eval('day_start', None))],
+        help="What is outside these hours has a darker background in the "
+        "calendar of steps.")
+
     @classmethod
     def default_accession_sequence(cls):
         return cls._xml_id('sequence_accession_number')
@@ -66,6 +76,34 @@ class WorklistConfiguration(
     @staticmethod
     def default_window_after():
         return dt.timedelta(days=7)
+
+    @staticmethod
+    def default_day_start():
+        return dt.time(7)
+
+    @staticmethod
+    def default_day_end():
+        return dt.time(19)
+
+    @classmethod
+    def write(cls, *args):
+        super().write(*args)
+        clear_calendar_views()
+
+    @classmethod
+    @without_check_access
+    def working_hours(cls):
+        """Return the hours at which the calendar of steps opens.
+
+        Returns
+        -------
+        dict of time
+            `day_start` and `day_end`.
+        """
+        configuration = cls(1)
+        return {
+            name: getattr(configuration, name)
+            for name in ['day_start', 'day_end']}
 
     @classmethod
     def create(cls, vlist):

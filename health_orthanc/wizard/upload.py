@@ -22,7 +22,7 @@ from ..exchange import upload_session
 from ..exchange.reception import receive, send_session, take_back
 from ..exchange.upload import (
     compare_headers, describe_reason, header_identity, import_studies,
-    link_studies, record_uploads)
+    link_studies, mark_uploaded, record_uploads)
 from ..exchange.upload_session import UploadFull, UploadLost
 from ..linking.explanations import describe_patient, describe_vetoes
 from ..linking.link import find_studies
@@ -353,6 +353,7 @@ class UploadImageData(RestrictedWizardMixin, Wizard):
             studies = _study_ids(files)
             notes = self._import_studies(
                 client, server.id, with_instances, studies)
+        mark_uploaded(server.id, studies)
         record_uploads(server.id, files)
         notes += self._link(server.id, studies)
         states = self._count_states(files)

@@ -13,7 +13,10 @@ import {Aborted, Connection, LoggedOut} from './connection.mjs';
 import {PACKED_LIMIT} from './sender.mjs';
 import {Upload} from './upload.mjs';
 import {make_widget} from './widget/binary_dicom.mjs';
+import {fit_boards} from './widget/board.mjs';
+import {open_at_working_hours} from './widget/calendar.mjs';
 import {show_code} from './widget/code.mjs';
+import {explain_empty_lists} from './widget/empty_list.mjs';
 import {show_lines} from './widget/lines.mjs';
 import {read_namespace} from './widget/namespace.mjs';
 import {view_with_one_click} from './widget/view_button.mjs';
@@ -27,6 +30,9 @@ if (typeof Sao !== 'undefined') {
     read_namespace();
     show_lines();
     show_code();
+    open_at_working_hours();
+    fit_boards();
+    explain_empty_lists();
     view_with_one_click();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =

@@ -1,19 +1,13 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orders, from the physician to the device and back."""
-import datetime as dt
-
-import pytest
 from playwright.sync_api import expect
 
-from devtools.process import wait_until
-
 from .client import ATTEMPTS
-from .clinic import EJEMPLO, GREEK, JAPANESE, REVIEWER
+from .clinic import GREEK, REVIEWER
 
 IMAGING = ["Health", "Medical Imaging"]
 CONFIGURATION = ["Health", "Configuration", "Medical Imaging", "Orthanc"]
-TIMEOUT = 20
 
 
 def order(client, patient, study):
@@ -39,28 +33,6 @@ def order(client, patient, study):
 
 def open_steps(client):
     client.menu(*IMAGING, "Orthanc", "Scheduled Steps")
-
-
-def open_calendar(client):
-    client.menu(*IMAGING, "Orthanc", "Step Calendar")
-
-
-def event(client, text):
-    """Return what the calendar shows of a step."""
-    return client.within('.fc-event').filter(has_text=text)
-
-
-def drag(client, element, days):
-    """Drag something in the calendar of the week."""
-    # It shows the hours from midnight on
-    element.scroll_into_view_if_needed()
-    day = client.within('.fc-day-header').first.bounding_box()['width']
-    box = element.bounding_box()
-    mouse = client.page.mouse
-    mouse.move(box['x'] + 5, box['y'] + 5)
-    mouse.down()
-    mouse.move(box['x'] + 5 + days * day, box['y'] + 5, steps=10)
-    mouse.up()
 
 
 def test_rejected_study_is_ordered_again(
@@ -106,39 +78,6 @@ def test_rejected_study_is_ordered_again(
 
     physician.reload()
     physician.expect_selected('state', "Done")
-
-
-@pytest.mark.release
-def test_calendar(radiographer, clinic):
-    clinic.add_order(EJEMPLO, 'MR-KNEE')
-    open_calendar(radiographer)
-    shown = event(radiographer, "MR Ejemplo Núñez, Juan José")
-    expect(shown).to_contain_text("MRI of the Knee")
-    shown.click()
-    radiographer.expect_value('patient', "Ejemplo Núñez, Juan José")
-
-
-def test_step_is_dragged_to_another_day(radiographer, clinic):
-    step = clinic.add_order(JAPANESE, 'XR-CHEST')
-    open_calendar(radiographer)
-    shown = event(radiographer, "見本, 花子")
-    shown.wait_for()
-    radiographer.settle()
-    # Not out of the week that is shown
-    days = -1 if step.scheduled_at.weekday() == 5 else 1
-    start, duration = step.scheduled_at, step.duration
-
-    def moved():
-        step.reload()
-        return step.scheduled_at.date() == (
-            start + dt.timedelta(days=days)).date()
-
-    def dragged():
-        # A mouse that is too quick for the calendar drags nothing
-        drag(radiographer, shown, days)
-        return wait_until(moved, TIMEOUT / 2)
-    assert any(dragged() for _ in range(3))
-    assert step.duration == duration
 
 
 def test_reviewer_sees_steps_and_starts_none(log_in_as, clinic):

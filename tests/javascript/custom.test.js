@@ -255,11 +255,18 @@ function load() {
             Form: {Widget: class {}, Text: class {}},
             FormXMLViewParser: {WIDGETS: {binary: class {}}},
             XMLViewParser: class {},
-            Tree: {ButtonColumn: class {}},
-            TreeXMLViewParser: {WIDGETS: {text: class {}}},
+            Board: {Action: class {}},
+            Calendar: class {},
+            CalendarXMLViewParser: class {},
+            Graph: {Chart: class {}},
+            Tree: class {},
+            TreeXMLViewParser: class {},
         },
+        Screen: class {},
         class_: (parent, methods) => ({parent: parent, methods: methods}),
     };
+    Sao.View.Tree.ButtonColumn = class {};
+    Sao.View.TreeXMLViewParser.WIDGETS = {text: class {}};
     Sao.View.XMLViewParser.prototype._node_attributes = node => ({
         widget: node.widget});
     const page = vm.createContext({Sao: Sao});

@@ -266,9 +266,26 @@ class ClerkTestCase(AccessTestCase):
                         with self.assertRaises(Told):
                             session.model(model, method, *arguments)
 
-    def test_runs_and_failures_are_for_administrators(self):
+    def test_clerks_see_what_was_not_imported_and_change_nothing(self):
+        session = self.as_('clerk')
+        for login in ['doctor', 'radiographer', 'head', 'nobody']:
+            with self.subTest(user=login):
+                with self.assertRaises(Refused):
+                    self.as_(login).model(FAILURE, 'search', [])
+        row, = session.model(FAILURE, 'search_read', [
+                ('id', '=', self.failure.id)], 0, None, None, ['level'])
+        self.assertEqual(row['level'], 'study')
+        for method, arguments in [
+                ('write', [[self.failure.id], {'reason': "x"}]),
+                ('delete', [[self.failure.id]]),
+                ('retry', [[self.failure.id]])]:
+            with self.subTest(method=method):
+                with self.assertRaises(Refused):
+                    session.model(FAILURE, method, *arguments)
+
+    def test_runs_are_for_administrators(self):
         for model in [
-                RUN, FAILURE, SERVER, PLACEMENT, UPGRADE_NOTE, DATABASE]:
+                RUN, SERVER, PLACEMENT, UPGRADE_NOTE, DATABASE]:
             with self.subTest(model=model):
                 with self.assertRaises(Refused):
                     self.as_('clerk').model(model, 'search', [])

@@ -506,6 +506,23 @@ class UploadWizardTestCase(UploadTestCase):
         self.assertIn("GNU777ORG", study['place'])
         self.assertIn("2026-03-04", study['study'])
 
+    def test_who_uploaded_a_study_is_recorded(self):
+        self.upload_of(self.patient)
+        with Transaction().start(self.db_name, 1):
+            Study = Pool().get(STUDY)
+            study, = Study.search(
+                [('uploaded_today', '=', True)], order=[('id', 'DESC')],
+                limit=1)
+            self.assertEqual(study.uploaded_by.id, self.clerk)
+            self.assertTrue(study.uploaded_today)
+            Study.write([study], {
+                    'uploaded_at': study.uploaded_at - dt.timedelta(days=2)})
+            self.assertFalse(Study(study.id).uploaded_today)
+            self.assertNotIn(
+                study, Study.search([('uploaded_today', '=', True)]))
+            self.assertIn(
+                study, Study.search([('uploaded_today', '=', False)]))
+
     def test_studies_are_not_linked_against_a_contradiction(self):
         page, patient, link, user = self.upload_of(self.other)
         self.assertNotEqual(patient, self.other)

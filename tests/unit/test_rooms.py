@@ -29,7 +29,8 @@ HTTP = {'http', 'requests', 'urllib3', 'socket', 'ssl', 'werkzeug'}
 # From the ground up; what people and machines call is on top
 ROOMS = [
     'core', 'common', 'audit', 'archive', 'orders', 'worklist', 'linking',
-    'synchronization', 'exchange', 'viewing', 'operation', 'top']
+    'synchronization', 'exchange', 'viewing', 'operation', 'dashboard',
+    'top']
 CORE_ROOMS = {
     'installed_viewer': set(),
     'secrets': set(),

@@ -3,6 +3,7 @@
 
 /* The attributes of views that not all clients know */
 
+const ATTRIBUTES = ['lines', 'code', 'day_start', 'day_end', 'empty'];
 const CLIENT = 'urn:health_orthanc:client';
 
 /** Let SAO's parser of views read attributes in our namespace, too. */
@@ -15,7 +16,7 @@ export function read_namespace() {
         if (widget && (widget in Sao.View.FormXMLViewParser.WIDGETS)) {
             attributes.widget = widget;
         }
-        for (const name of ['lines', 'code']) {
+        for (const name of ATTRIBUTES) {
             const value = node.getAttributeNS(CLIENT, name);
             if (value) {
                 attributes[name] = value;

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Statistics of the user's own orders"""
+
+from sql.aggregate import Count, Min
+
+from trytond.model import fields
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from .statistics import DAYS, StatisticsMixin, days_ago, readable
+
+__all__ = ['OrderState']
+
+REQUEST = 'gnuhealth.imaging.test.request'
+
+
+class OrderState(StatisticsMixin):
+    "My Orders by State"
+    __name__ = 'gnuhealth.imaging_orthanc.statistics.order'
+    _counted_models = (REQUEST,)
+
+    state = fields.Selection('get_states', "State")
+    orders = fields.Integer("Orders")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._order = [('orders', 'DESC'), ('id', 'ASC')]
+
+    @staticmethod
+    def get_states():
+        Request = Pool().get(REQUEST)
+        return Request.fields_get(['state'])['state']['selection']
+
+    @classmethod
+    def table_query(cls):
+        query, request = readable(Pool().get(REQUEST), [
+                ('date', '>=', days_ago(DAYS)),
+                ['OR',
+                    ('create_uid', '=', Transaction().user),
+                    ('doctor.party.internal_user', '=', Transaction().user)],
+                ])
+        query.columns = cls._columns(
+            id=Min(request.id), state=request.state,
+            orders=Count(request.id))
+        query.group_by = [request.state]
+        return query

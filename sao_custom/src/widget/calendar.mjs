@@ -1,0 +1,135 @@
+/* SPDX-FileCopyrightText: 2026 health_orthanc contributors
+   SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Calendars whose view tells the working hours */
+
+import {add_style} from './style.mjs';
+
+// As the client shows times in all languages
+const TIME = 'HH:mm';
+const CALENDAR_CLASS = 'health-orthanc-calendar';
+// A day fits on a small screen, and steps stand out from today's background
+const STYLE = `
+.${CALENDAR_CLASS} .fc-time-grid .fc-slats td {
+    font-size: 11px; height: 16px; line-height: 1; }
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-content,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-time,
+.${CALENDAR_CLASS} .fc-time-grid-event .fc-title {
+    font-size: 12px; line-height: 1.2; white-space: normal; }
+.${CALENDAR_CLASS} .fc-event .fc-bg { display: none; }
+.${CALENDAR_CLASS} .fc-today {
+    background: #f4f9f9 !important; color: inherit; }
+.${CALENDAR_CLASS} .fc-nonbusiness { background: #9e9e9e; }
+.${CALENDAR_CLASS} .fc-toolbar h2 { font-size: 20px; line-height: 1.6; }
+.${CALENDAR_CLASS} .fc-toolbar.fc-header-toolbar { margin-bottom: 4px; }`;
+
+/** Return what a calendar is to be made with, beside what SAO passes. */
+export function calendar_options({day_start, day_end}) {
+    return {
+        'allDaySlot': false,
+        'businessHours': {
+            'dow': [0, 1, 2, 3, 4, 5, 6],
+            'start': day_start,
+            'end': day_end,
+        },
+        'nowIndicator': true,
+        'scrollTime': day_start,
+        'slotEventOverlap': false,
+        'slotLabelFormat': TIME,
+        'snapDuration': '00:05:00',
+        'timeFormat': TIME,
+    };
+}
+
+/** Return the last of the times of rows that is not after a time. */
+export function row_before(times, time) {
+    return times.filter(other => other <= time).pop() || times[0];
+}
+
+/** Return the events without those that SAO has added twice.
+
+    It does so when it loads them again before it has got them. */
+export function each_record_once(events) {
+    const seen = new Set();
+    return events.filter(({record}) => {
+        const known = seen.has(record.id);
+        seen.add(record.id);
+        return !known;
+    });
+}
+
+/** Open such calendars at the working hours, and undo what is not saved. */
+export function open_at_working_hours() {
+    add_options(Sao.View.CalendarXMLViewParser.prototype);
+    const calendar = Sao.View.Calendar.prototype;
+    const get_events = calendar.get_events;
+    calendar.get_events = function(start, end, timezone, callback) {
+        get_events.call(this, start, end, timezone, events => callback(
+            this.attributes.day_start ? each_record_once(events) : events));
+    };
+    for (const name of ['event_drop', 'event_resize']) {
+        const moved = calendar[name];
+        calendar[name] = function(event, ...rest) {
+            if (this.attributes.day_start) {
+                undo_unless_saved(event.record, this.el);
+            }
+            moved.call(this, event, ...rest);
+        };
+    }
+}
+
+function add_options(parser) {
+    const parse_calendar = parser._parse_calendar;
+    parser._parse_calendar = function(node, attributes) {
+        const {view} = this;
+        if (!attributes.day_start) {
+            parse_calendar.call(this, node, attributes);
+            return;
+        }
+        // SAO only knows it by its name with a prefix
+        view.attributes.day_start = attributes.day_start;
+        add_style('calendar', STYLE);
+        const el = view.el.addClass(CALENDAR_CLASS);
+        el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
+            ...options, ...calendar_options(attributes),
+            'eventAfterAllRender': shown => scroll_once(view, shown),
+        });
+        try {
+            parse_calendar.call(this, node, attributes);
+        } finally {
+            // Only SAO's first call was meant
+            delete el.fullCalendar;
+        }
+    };
+}
+
+/** Scroll to the working hours when other days are shown.
+
+    SAO makes the calendar before it can be seen, so that it stays at
+    midnight. */
+function scroll_once(view, {name, start}) {
+    const scroller = view.el.find('.fc-time-grid-container');
+    const period = `${name} ${start.format()}`;
+    if ((view.scrolled_to === period) || !scroller.is(':visible')) {
+        return;
+    }
+    view.scrolled_to = period;
+    const rows = scroller.find('.fc-slats tr').toArray();
+    const time = row_before(
+        rows.map(row => row.dataset.time), view.attributes.day_start);
+    const row = rows.find(other => other.dataset.time === time);
+    scroller.scrollTop(row.offsetTop);
+}
+
+/** Let a record that the server does not accept be as it was.
+
+    The calendar's own way to take it back would show it twice. */
+function undo_unless_saved(record, el) {
+    record.save = (...args) => {
+        delete record.save;
+        return record.save(...args).fail(() => {
+            record.cancel();
+            el.fullCalendar('refetchEvents');
+        });
+    };
+}

@@ -1,0 +1,176 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The calendar of steps: its day, its devices, and what is dragged."""
+import datetime as dt
+
+import pytest
+from playwright.sync_api import expect
+
+from devtools.process import wait_until
+
+from .client import ACTIVE
+from .clinic import EJEMPLO, GREEK, JAPANESE, KOFI
+
+ORTHANC = ["Health", "Medical Imaging", "Orthanc"]
+TIMEOUT = 20
+# Which hours are in sight
+_HOURS = '''scroller => {
+    const frame = scroller.getBoundingClientRect();
+    const cells = scroller.querySelectorAll('.fc-slats .fc-time');
+    return [...cells].filter(cell => {
+        const {top, bottom} = cell.getBoundingClientRect();
+        return top >= frame.top - 1 && bottom <= frame.bottom + 1;
+    }).map(cell => cell.innerText.trim()).filter(Boolean);
+}'''
+
+
+@pytest.fixture
+def add_step(clinic):
+    """A function that adds a step at a time of today."""
+    def add(person, code, hour, **values):
+        step = clinic.add_order(person, code)
+        step.scheduled_at = dt.datetime.combine(
+            dt.date.today(), dt.time(hour))
+        for name, value in values.items():
+            setattr(step, name, value)
+        step.save()
+        return step
+    return add
+
+
+def open_calendar(client):
+    client.menu(*ORTHANC, "Step Calendar")
+    client.within('.fc-view').wait_for()
+
+
+def event(client, text):
+    """Return what the calendar shows of a step."""
+    return client.within('.fc-event').filter(has_text=text)
+
+
+def drag(client, element, *, days=0, hours=0):
+    """Drag something in the calendar."""
+    element.scroll_into_view_if_needed()
+    day = client.within('.fc-day-header').first.bounding_box()['width']
+    half_hour = client.within('.fc-slats tr').first.bounding_box()['height']
+    box = element.bounding_box()
+    mouse = client.page.mouse
+    mouse.move(box['x'] + 5, box['y'] + 5)
+    mouse.down()
+    mouse.move(
+        box['x'] + 5 + days * day, box['y'] + 5 + hours * 2 * half_hour,
+        steps=10)
+    mouse.up()
+
+
+def drag_until(client, element, happened, **distance):
+    """Drag again if the mouse was too quick for the calendar."""
+    def dragged():
+        drag(client, element, **distance)
+        return wait_until(happened, TIMEOUT / 2)
+    assert any(dragged() for _ in range(3))
+
+
+def test_it_opens_at_the_working_hours(radiographer, add_step):
+    add_step(EJEMPLO, 'MR-KNEE', 9)
+    open_calendar(radiographer)
+    shown = event(radiographer, "Ejemplo Núñez, Juan José")
+    expect(shown).to_contain_text("MR · MRI of the Knee · Scheduled")
+    expect(shown).to_be_in_viewport()
+    hours = radiographer.within('.fc-scroller').evaluate(_HOURS)
+    assert hours[0] == '07:00'
+    assert '16:00' in hours
+    expect(radiographer.within('.fc-agendaDay-view')).to_be_visible()
+    shown.click()
+    radiographer.expect_value('patient', "Ejemplo Núñez, Juan José")
+
+
+def test_each_device_has_a_tab(radiographer, add_step):
+    add_step(GREEK, 'XR-CHEST', 10)
+    add_step(GREEK, 'US-ABDOMEN', 12)
+    open_calendar(radiographer)
+    assert radiographer.filter_names() == [
+        "All", "DEMO-CT", "DEMO-MR", "DEMO-US", "DEMO-XR", "Other Devices"]
+    chest = event(radiographer, "Chest X-ray").first
+    abdomen = event(radiographer, "Ultrasound of the Abdomen").first
+    expect(chest).to_be_visible()
+    expect(abdomen).to_be_visible()
+    radiographer.filter("DEMO-XR")
+    expect(chest).to_be_visible()
+    expect(abdomen).to_have_count(0)
+    radiographer.filter("Other Devices")
+    expect(chest).to_have_count(0)
+
+
+def test_step_is_dragged_to_another_day(radiographer, add_step):
+    step = add_step(JAPANESE, 'XR-CHEST', 11)
+    open_calendar(radiographer)
+    radiographer.within('.fc-agendaWeek-button').click()
+    shown = event(radiographer, "見本, 花子")
+    shown.wait_for()
+    radiographer.settle()
+    # Not out of the week that is shown
+    days = -1 if step.scheduled_at.weekday() == 5 else 1
+    start, duration = step.scheduled_at, step.duration
+
+    def moved():
+        step.reload()
+        return step.scheduled_at.date() == (
+            start + dt.timedelta(days=days)).date()
+    drag_until(radiographer, shown, moved, days=days)
+    assert step.duration == duration
+
+
+def test_it_asks_before_it_moves_what_is_in_progress(radiographer, add_step):
+    step = add_step(KOFI, 'CT-HEAD', 14)
+    step.click('start')
+    start = step.scheduled_at
+    open_calendar(radiographer)
+    shown = event(radiographer, "In Progress")
+    shown.wait_for()
+    radiographer.settle()
+    dialogs = radiographer.page.locator('.modal:visible')
+    drag_until(radiographer, shown, dialogs.count, hours=2)
+    expect(radiographer.dialog()).to_contain_text("is in progress")
+    radiographer.press("No")
+    radiographer.expect_no_dialog()
+    # It goes back to where it was
+    expect(shown).to_have_count(1)
+    expect(shown.locator('.fc-time')).to_contain_text('14:00')
+    step.reload()
+    assert step.scheduled_at == start
+    drag_until(radiographer, shown, dialogs.count, hours=2)
+    radiographer.press("Yes")
+    radiographer.expect_no_dialog()
+
+    def moved():
+        step.reload()
+        return step.scheduled_at == start + dt.timedelta(hours=2)
+    assert wait_until(moved, TIMEOUT)
+
+
+def test_what_is_completed_cannot_be_dragged(radiographer, add_step):
+    step = add_step(KOFI, 'US-ABDOMEN', 16)
+    add_step(KOFI, 'MR-KNEE', 17)
+    step.click('complete')
+    open_calendar(radiographer)
+    event(radiographer, "Completed").first.wait_for()
+    expect(radiographer.page.locator(
+            f'{ACTIVE} .fc-event.fc-draggable', has_text="Completed")
+        ).to_have_count(0)
+    expect(radiographer.page.locator(
+            f'{ACTIVE} .fc-event.fc-draggable', has_text="Scheduled")
+        ).not_to_have_count(0)
+
+
+def test_shots(radiographer):
+    open_calendar(radiographer)
+    event(radiographer, "Scheduled").first.wait_for()
+    radiographer.settle()
+    radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/cal1.png')
+    radiographer.within('.fc-agendaWeek-button').click()
+    radiographer.settle()
+    radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/cal2.png')
+    event(radiographer, "Scheduled").first.wait_for()
+    radiographer.settle()
+    radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/cal2.png')
