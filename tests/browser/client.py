@@ -64,6 +64,12 @@ _IDLE = '''patience => {
     return !jQuery.active && now - window.idleSince >= patience;
 }'''
 IDLE = 60
+# Whether the dialog in front, if any, has taken the focus
+_INSIDE = '''() => {
+    const front = [...document.querySelectorAll('.modal')].filter(
+        modal => getComputedStyle(modal).display !== 'none').pop();
+    return !front || front.contains(document.activeElement);
+}'''
 
 
 class Client:
@@ -247,6 +253,10 @@ class Client:
         """
         self.page.evaluate('delete window.idleSince')
         self.page.wait_for_function(_IDLE, arg=IDLE, polling=POLLING)
+
+    def expect_focus(self) -> None:
+        """Wait until the dialog in front, if any, has taken the focus."""
+        self.page.wait_for_function(_INSIDE)
 
     def press(self, name: str) -> None:
         self.settle()
