@@ -1652,6 +1652,50 @@ function add_numbers(widget) {
     widget.input.on('input', widget.number_lines).on('scroll', follow);
 }
 
+// --- widget/focus.mjs
+
+/* Where the keyboard was before a dialog opened */
+
+/** Give the focus back when the dialog of a wizard closes.
+
+    SAO leaves it nowhere: whoever uses the keyboard alone would have to
+    begin at the top of the page. */
+function return_focus() {
+    const dialog = Sao.Wizard.Dialog.prototype;
+    const {init, destroy} = dialog;
+    dialog.init = function(...args) {
+        this.opener = document.activeElement;
+        init.apply(this, args);
+    };
+    dialog.destroy = function(...args) {
+        const closed = () => window.setTimeout(() => give_back(this.opener));
+        if ((this.dialog.data('bs.modal') || {}).isShown) {
+            this.dialog.one('hidden.bs.modal', closed);
+        } else {
+            closed();
+        }
+        destroy.apply(this, args);
+    };
+}
+
+function give_back(opener) {
+    const focused = document.activeElement;
+    if (focused && (focused !== document.body)) {
+        // What the wizard has opened has it
+        return;
+    }
+    if (opener && (opener !== document.body) &&
+            jQuery(opener).is(':visible') && !opener.disabled) {
+        opener.focus();
+        return;
+    }
+    // Its form or list was shown anew
+    const tab = Sao.Tab.tabs.get_current();
+    if (tab && tab.screen) {
+        tab.screen.set_cursor(false, false);
+    }
+}
+
 // --- widget/lines.mjs
 
 /* Columns of lists that show all lines of a text */
@@ -1666,11 +1710,24 @@ function show_lines() {
         column.prototype.get_cell = function(...args) {
             const cell = get_cell.apply(this, args);
             if (this.attributes.lines) {
-                cell.css('white-space', 'pre-line');
+                cell.css({
+                    'overflow-wrap': 'anywhere', 'white-space': 'pre-line'});
             }
             return cell;
         };
     }
+}
+
+// --- widget/menu.mjs
+
+/* The menu at the left */
+
+// SAO cuts long names, which are those of German and French first of all
+const WHOLE = '#menu .treeview .column-char { white-space: normal; }';
+
+/** Break long names in the menu, so that they can be read. */
+function show_whole_menu() {
+    jQuery('<style/>').text(WHOLE).appendTo('head');
 }
 
 // --- widget/namespace.mjs
@@ -1731,7 +1788,8 @@ function view_with_one_click() {
 /* The widget `binary_dicom` for Tryton's web client: it sends many files,
    folders and archives one by one to the upload routes of health_orthanc.
    Images are opened with one click from lists, too, some columns show
-   several lines, and templates are shown as code.
+   several lines, templates are shown as code, the names in the menu are
+   whole, and a dialog that closes gives the keyboard back to where it was.
 
    The file lies beside the client's `index.html`; doc/uploads.md describes
    how to install it. */
@@ -1746,6 +1804,8 @@ if (typeof Sao !== 'undefined') {
     show_lines();
     show_code();
     view_with_one_click();
+    return_focus();
+    show_whole_menu();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
         Sao.View.Form.BinaryDicom;

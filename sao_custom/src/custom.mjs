@@ -4,7 +4,8 @@
 /* The widget `binary_dicom` for Tryton's web client: it sends many files,
    folders and archives one by one to the upload routes of health_orthanc.
    Images are opened with one click from lists, too, some columns show
-   several lines, and templates are shown as code.
+   several lines, templates are shown as code, the names in the menu are
+   whole, and a dialog that closes gives the keyboard back to where it was.
 
    The file lies beside the client's `index.html`; doc/uploads.md describes
    how to install it. */
@@ -14,7 +15,9 @@ import {PACKED_LIMIT} from './sender.mjs';
 import {Upload} from './upload.mjs';
 import {make_widget} from './widget/binary_dicom.mjs';
 import {show_code} from './widget/code.mjs';
+import {return_focus} from './widget/focus.mjs';
 import {show_lines} from './widget/lines.mjs';
+import {show_whole_menu} from './widget/menu.mjs';
 import {read_namespace} from './widget/namespace.mjs';
 import {view_with_one_click} from './widget/view_button.mjs';
 
@@ -28,6 +31,8 @@ if (typeof Sao !== 'undefined') {
     show_lines();
     show_code();
     view_with_one_click();
+    return_focus();
+    show_whole_menu();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
         Sao.View.Form.BinaryDicom;

@@ -72,6 +72,16 @@ class Wizard:
     model: str = ''
     domain: tuple = ()
 
+    def path(self, server: Server) -> str:
+        """Return what the client opens it by, on a record that fits."""
+        path = f'wizard/{self.name}'
+        if self.model:
+            id_, = getattr(server.rpc(self.role).model, self.model).search(
+                list(self.domain), 0, 1, None, {})
+            data = {'model': self.model, 'id': id_, 'ids': [id_]}
+            path += f';data={json.dumps(data)}'
+        return path
+
 
 _LINKED = (('link_status', 'in', ['auto_secure', 'auto_unsure', 'manual']),)
 WIZARDS = [
@@ -102,14 +112,7 @@ WIZARDS = [
         (('link_status', '=', 'auto_unsure'),)),
     Wizard('gnuhealth.imaging_orthanc.confirm_suggestions', 'clerk', STUDY,
         (('link_status', '=', 'auto_unsure'),)),
-    Wizard('gnuhealth.imaging_orthanc.open_viewer', 'clerk', STUDY),
     ]
-
-
-def _search(server: Server, model: str, domain: Sequence, login='admin'
-            ) -> list[int]:
-    return getattr(server.rpc(login).model, model).search(
-        list(domain), 0, None, None, {})
 
 
 def speak(server: Server, logins: Sequence[str], code: str) -> None:
@@ -216,7 +219,6 @@ class Visitor:
 
     def visit_entry(self, path: Sequence[str]) -> None:
         """Open an entry of the menu, and all that is below it."""
-        print(path)
         self.client.menu(*path)
         self.client.page.wait_for_function(_OPENED)
         self.client.settle()
@@ -256,8 +258,12 @@ class Visitor:
             if tabs.count():
                 tabs.nth(number).click()
                 self.client.settle()
+        if not rows.count():
+            return
+        # A click may hit a link to another record
+        rows.first.locator('.selection-state input').check()
         switch = self.client.within('nav.toolbar button#switch_')
-        if rows.count() and switch.is_enabled():
+        if switch.is_enabled():
             switch.click()
             self.client.within('.form').first.wait_for()
             self._look(name, "form")
@@ -283,13 +289,7 @@ class Visitor:
 
     def visit_wizard(self, wizard: Wizard) -> None:
         """Open the first dialog of a wizard, on a record that fits."""
-        path = f'wizard/{wizard.name}'
-        if wizard.model:
-            ids = _search(
-                self._server, wizard.model, wizard.domain, self._login)[:1]
-            data = {'model': wizard.model, 'id': ids[0], 'ids': ids}
-            path += f';data={json.dumps(data)}'
-        self.client.open(path)
+        self.client.open(wizard.path(self._server))
         self.client.dialog().wait_for()
         self._look(wizard.name)
         self._leave_dialog()
