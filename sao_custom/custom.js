@@ -1286,9 +1286,7 @@ function row_class(state) {
     if (ERRORS.has(state)) {
         return 'danger';
     }
-    return {
-        received: 'success', skipped: 'text-muted',
-    }[state] || '';
+    return state === 'received' ? 'success' : '';
 }
 
 /** Lists files, or some of them if there are many. */
@@ -1318,7 +1316,7 @@ class FileTable {
             jQuery('<th/>', {'scope': 'col'}).text(text(name)).appendTo(head);
         }
         this.body = jQuery('<tbody/>').appendTo(table);
-        this.more = jQuery('<p/>', {'class': 'more text-muted'})
+        this.more = jQuery('<p/>', {'class': 'more'})
             .appendTo(this.scroll);
     }
 
@@ -1654,18 +1652,22 @@ function add_numbers(widget) {
 
 // --- widget/focus.mjs
 
-/* Where the keyboard was before a dialog opened */
+/* Where the keyboard is while a dialog is open, and afterwards */
 
-/** Give the focus back when the dialog of a wizard closes.
+const CONTROLS = 'input, select, textarea, button, a[href], [tabindex]';
 
-    SAO leaves it nowhere: whoever uses the keyboard alone would have to
-    begin at the top of the page. */
-function return_focus() {
+/** Keep the focus in the dialog of a wizard, and give it back at the end.
+
+    In SAO it leaves the dialog behind the last button, where Escape does
+    nothing, and when the dialog closes it is nowhere: whoever uses the keyboard
+    alone would have to begin at the top of the page. */
+function hold_focus() {
     const dialog = Sao.Wizard.Dialog.prototype;
     const {init, destroy} = dialog;
     dialog.init = function(...args) {
         this.opener = document.activeElement;
         init.apply(this, args);
+        this.dialog.on('keydown', event => go_round(this.dialog, event));
     };
     dialog.destroy = function(...args) {
         const closed = () => window.setTimeout(() => give_back(this.opener));
@@ -1676,6 +1678,22 @@ function return_focus() {
         }
         destroy.apply(this, args);
     };
+}
+
+// From the last control to the first, and back
+function go_round(dialog, event) {
+    if (event.key !== 'Tab') {
+        return;
+    }
+    const controls = dialog.find(CONTROLS).filter(':visible').filter(
+        (_, control) => !control.disabled && (control.tabIndex >= 0));
+    const [end, other] = event.shiftKey ?
+        [controls.first(), controls.last()] :
+        [controls.last(), controls.first()];
+    if (end.is(document.activeElement)) {
+        event.preventDefault();
+        other.focus();
+    }
 }
 
 function give_back(opener) {
@@ -1718,18 +1736,6 @@ function show_lines() {
     }
 }
 
-// --- widget/menu.mjs
-
-/* The menu at the left */
-
-// SAO cuts long names, which are those of German and French first of all
-const WHOLE = '#menu .treeview .column-char { white-space: normal; }';
-
-/** Break long names in the menu, so that they can be read. */
-function show_whole_menu() {
-    jQuery('<style/>').text(WHOLE).appendTo('head');
-}
-
 // --- widget/namespace.mjs
 
 /* The attributes of views that not all clients know */
@@ -1754,6 +1760,28 @@ function read_namespace() {
         }
         return attributes;
     };
+}
+
+// --- widget/style.mjs
+
+/* What nobody could read, or find by keyboard, in SAO's own style */
+
+const RULES = [
+    // Long names in the menu and above columns are cut, those of German and
+    // French first of all
+    '#menu .treeview .column-char { white-space: normal; }',
+    'table.tree th label { overflow-wrap: anywhere; white-space: normal; }',
+    // More tabs above a list than fit, for each keeps room for a number
+    '.tab-form .tab-domain > .nav-tabs > li > a { padding: 10px 8px; }',
+    '.tab-form .tab-domain .badge { min-width: 0; }',
+    // Nothing shows that the keyboard is at them
+    'input[type="checkbox"]:focus-visible {' +
+        ' outline: 2px solid #00496b !important; outline-offset: 2px; }',
+];
+
+/** Add our rules to the style of the page. */
+function add_style() {
+    jQuery('<style/>').text(RULES.join('\n')).appendTo('head');
 }
 
 // --- widget/view_button.mjs
@@ -1804,8 +1832,8 @@ if (typeof Sao !== 'undefined') {
     show_lines();
     show_code();
     view_with_one_click();
-    return_focus();
-    show_whole_menu();
+    hold_focus();
+    add_style();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
         Sao.View.Form.BinaryDicom;

@@ -15,10 +15,10 @@ import {PACKED_LIMIT} from './sender.mjs';
 import {Upload} from './upload.mjs';
 import {make_widget} from './widget/binary_dicom.mjs';
 import {show_code} from './widget/code.mjs';
-import {return_focus} from './widget/focus.mjs';
+import {hold_focus} from './widget/focus.mjs';
 import {show_lines} from './widget/lines.mjs';
-import {show_whole_menu} from './widget/menu.mjs';
 import {read_namespace} from './widget/namespace.mjs';
+import {add_style} from './widget/style.mjs';
 import {view_with_one_click} from './widget/view_button.mjs';
 
 if (typeof module !== 'undefined') {
@@ -31,8 +31,8 @@ if (typeof Sao !== 'undefined') {
     show_lines();
     show_code();
     view_with_one_click();
-    return_focus();
-    show_whole_menu();
+    hold_focus();
+    add_style();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
         Sao.View.Form.BinaryDicom;

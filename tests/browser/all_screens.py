@@ -119,10 +119,11 @@ def speak(server: Server, logins: Sequence[str], code: str) -> None:
     """Let users see a language, whose texts are loaded where they are not.
     """
     model = server.rpc().model
-    language, = getattr(model, 'ir.lang').search(
-        [('code', '=', code)], 0, 1, None, {})
-    if code != ENGLISH:
-        getattr(model, 'ir.lang').load_translations([language], {})
+    Language = getattr(model, 'ir.lang')
+    language, = Language.search_read(
+        [('code', '=', code)], 0, 1, None, ['translatable'], {})
+    if not language['translatable']:
+        Language.load_translations([language['id']], {})
     for login in logins:
         getattr(server.rpc(login).model, 'res.user').set_preferences(
             {'language': code}, {})

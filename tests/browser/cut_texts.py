@@ -5,7 +5,8 @@ from playwright.sync_api import Page
 
 __all__ = ['find_faults']
 
-# A text is cut if it reaches over the edge of something that hides what does
+# UIDs and what else is long without a space are for programs: nobody has to
+# read them to decide.  A text is cut if it reaches over the edge of something that hides what does
 # so, whether dots tell it or not; where a list can be moved sideways, what has
 # to be moved to is out of sight.
 _FAULTS = r'''() => {
@@ -23,7 +24,7 @@ _FAULTS = r'''() => {
     };
     const add = (what, text) => {
         text = text.replace(/\s+/g, ' ').trim();
-        if (text) {
+        if (text && !/^\S{40,}$/.test(text)) {
             faults.add(`${what}: ${text}`);
         }
     };

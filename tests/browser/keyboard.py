@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The keyboard of a person who uses no mouse."""
+import re
+
 from playwright.sync_api import expect
 
 from .client import Client
@@ -9,36 +11,41 @@ __all__ = ['Keyboard']
 
 # How often the tabulator is pressed at most
 TABS = 80
+_HOLDS_FOCUS = 'element => element.contains(document.activeElement)'
+# How an element looks, with what it is in
+_LOOK = '''element => {
+    const found = [];
+    for (let shown = element, depth = 0; shown && depth < 3;
+            shown = shown.parentElement, depth++) {
+        const style = getComputedStyle(shown);
+        found.push(
+            style.outlineStyle, style.outlineWidth, style.boxShadow,
+            style.borderColor, style.backgroundColor, style.color,
+            style.textDecoration);
+    }
+    return found.join();
+}'''
+# Remember how all looks that the focus is not on
+_REMEMBER = f'''() => {{
+    window.looks = window.looks || new WeakMap();
+    for (const element of document.querySelectorAll(
+            'input, select, textarea, button, a, [tabindex]')) {{
+        if (element !== document.activeElement) {{
+            window.looks.set(element, ({_LOOK})(element));
+        }}
+    }}
+}}'''
 # What the focus is on: its name, its text, and whether a person can see it
-_STOP = '''() => {
+_STOP = f'''() => {{
     const element = document.activeElement;
-    const look = () => {
-        const found = [];
-        for (let shown = element, depth = 0; shown && depth < 3;
-                shown = shown.parentElement, depth++) {
-            const style = getComputedStyle(shown);
-            found.push(
-                style.outlineStyle, style.outlineWidth, style.boxShadow,
-                style.borderColor, style.backgroundColor, style.color,
-                style.textDecoration);
-        }
-        return found.join();
-    };
-    const focused = look();
-    element.blur();
-    const blurred = look();
-    element.focus();
-    const box = element.getBoundingClientRect();
-    return {
+    return {{
         name: element.getAttribute('name') || '',
         text: (element.innerText || element.title || '').trim(),
         html: element.outerHTML.slice(0, 160),
-        seen: focused !== blurred,
-        shown: box.width > 0 && box.height > 0 && box.top >= 0 &&
-            box.bottom <= window.innerHeight + 1,
+        seen: window.looks.get(element) !== ({_LOOK})(element),
         index: element.tabIndex,
-    };
-}'''
+    }};
+}}'''
 # What can be reached in the dialog in front, by the order on the page
 _CONTROLS = '''() => {
     const front = [...document.querySelectorAll('.modal')].filter(
@@ -77,13 +84,14 @@ class Keyboard:
         self.press('Control+k')
         expect(self.page.locator('#global-search-entry')).to_be_focused()
         self.type(name)
+        # It is found with all that is above it
         entry = self.page.locator(
-            '.global-search-container .completion').get_by_text(
-            name, exact=True)
+            '.global-search-container .completion').filter(
+            has_text=re.compile(f' / {re.escape(name)}$')).first
         entry.wait_for()
         for _ in range(TABS):
-            self.press('ArrowDown')
-            if self._stop()['text'] == name:
+            self.page.keyboard.press('ArrowDown')
+            if entry.evaluate(_HOLDS_FOCUS):
                 break
         self.press('Enter')
         self.client.settle()
@@ -93,13 +101,18 @@ class Keyboard:
 
     def tab(self) -> dict:
         """Press the tabulator, and return what that leads to."""
-        self.press('Tab')
+        self.client.settle()
+        self.page.evaluate(_REMEMBER)
+        self.page.keyboard.press('Tab')
         stop = self._stop()
         assert stop['seen'], f"Nothing shows the focus: {stop['html']}"
         return stop
 
     def tab_to(self, name: str) -> None:
         """Go to a field by its name, or to a button by its text."""
+        self.client.settle()
+        self.client.expect_focus()
+        self.page.evaluate(_REMEMBER)
         stop = self._stop()
         for _ in range(TABS):
             if name in {stop['name'], stop['text']}:

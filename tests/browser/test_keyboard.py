@@ -6,6 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from proteus import Model
+
 from .all_screens import WIZARDS, Wizard, wizard_names
 from .clinic import EJEMPLO, GREEK, JAPANESE
 from .keyboard import Keyboard
@@ -22,9 +24,13 @@ WITHOUT_DIALOG = {
     }
 
 
-@pytest.fixture(scope='module')
-def step(clinic):
-    return clinic.add_order(EJEMPLO, 'MR-KNEE')
+@pytest.fixture(scope='module', autouse=True)
+def records(clinic):
+    """What some of the wizards are for."""
+    clinic.server.connect()
+    clinic.add_order(EJEMPLO, 'MR-KNEE')
+    series = Model.get('gnuhealth.imaging_orthanc.study_series').find([])[0]
+    series.click('load_instances')
 
 
 def test_none_is_left_out(clinic):
@@ -33,7 +39,7 @@ def test_none_is_left_out(clinic):
 
 
 @pytest.mark.parametrize('wizard', WIZARDS, ids=lambda wizard: wizard.name)
-def test_dialog(wizard: Wizard, clinic, step, log_in_as):
+def test_dialog(wizard: Wizard, clinic, log_in_as):
     """All can be reached, is seen, and Escape leads back."""
     client = log_in_as(wizard.role)
     keyboard = Keyboard(client)

@@ -1,18 +1,22 @@
 /* SPDX-FileCopyrightText: 2026 health_orthanc contributors
    SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* Where the keyboard was before a dialog opened */
+/* Where the keyboard is while a dialog is open, and afterwards */
 
-/** Give the focus back when the dialog of a wizard closes.
+const CONTROLS = 'input, select, textarea, button, a[href], [tabindex]';
 
-    SAO leaves it nowhere: whoever uses the keyboard alone would have to
-    begin at the top of the page. */
-export function return_focus() {
+/** Keep the focus in the dialog of a wizard, and give it back at the end.
+
+    In SAO it leaves the dialog behind the last button, where Escape does
+    nothing, and when the dialog closes it is nowhere: whoever uses the keyboard
+    alone would have to begin at the top of the page. */
+export function hold_focus() {
     const dialog = Sao.Wizard.Dialog.prototype;
     const {init, destroy} = dialog;
     dialog.init = function(...args) {
         this.opener = document.activeElement;
         init.apply(this, args);
+        this.dialog.on('keydown', event => go_round(this.dialog, event));
     };
     dialog.destroy = function(...args) {
         const closed = () => window.setTimeout(() => give_back(this.opener));
@@ -23,6 +27,22 @@ export function return_focus() {
         }
         destroy.apply(this, args);
     };
+}
+
+// From the last control to the first, and back
+function go_round(dialog, event) {
+    if (event.key !== 'Tab') {
+        return;
+    }
+    const controls = dialog.find(CONTROLS).filter(':visible').filter(
+        (_, control) => !control.disabled && (control.tabIndex >= 0));
+    const [end, other] = event.shiftKey ?
+        [controls.first(), controls.last()] :
+        [controls.last(), controls.first()];
+    if (end.is(document.activeElement)) {
+        event.preventDefault();
+        other.focus();
+    }
 }
 
 function give_back(opener) {
