@@ -53,7 +53,7 @@ def screen(folder: Path) -> Iterator[str]:
         if socket.exists():
             continue
         server = Process(
-            ['Xvfb', f':{number}', '-screen', '0', '1280x800x24',
+            ['Xvfb', f':{number}', '-screen', '0', '1366x768x24',
                 '-nolisten', 'tcp', '-noreset'],
             folder / f'xvfb-{number}.log')
         try:

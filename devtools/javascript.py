@@ -9,26 +9,34 @@ from pathlib import Path
 
 from .tryton import ROOT
 
-__all__ = ['install_linter', 'lint', 'run_tests']
+__all__ = ['accessibility_checker', 'install', 'lint', 'run_tests']
 
 LINTER = 'eslint@9.9.1'
+# What finds obstacles for people who cannot see, or use no mouse
+CHECKER = 'axe-core@4.10.3'
 CONFIGURATION = 'tests/javascript/eslint.config.cjs'
 INSTALL_TIMEOUT = 300
 TIMEOUT = 120
 
 
-def install_linter(cache: Path) -> Path:
-    """Return the folder of the linter, installed on the first call."""
-    path = cache / LINTER.replace('@', '-')
+def install(cache: Path) -> None:
+    """Install what is not there yet."""
+    for package in [LINTER, CHECKER]:
+        _installed(cache, package)
+
+
+def _installed(cache: Path, package: str) -> Path:
+    """Return the folder of npm's package, installed on the first call."""
+    path = cache / package.replace('@', '-')
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         # In place at once, for another run may do the same.
         with tempfile.TemporaryDirectory(dir=cache) as name:
-            folder = Path(name, 'linter')
+            folder = Path(name, 'package')
             folder.mkdir()
             _call([
                     'npm', 'install', '--ignore-scripts', '--no-audit',
-                    '--no-fund', '--prefix', folder, LINTER],
+                    '--no-fund', '--prefix', folder, package],
                 INSTALL_TIMEOUT, npm_config_update_notifier='false')
             try:
                 folder.rename(path)
@@ -40,11 +48,17 @@ def install_linter(cache: Path) -> Path:
 
 def lint(cache: Path, *paths: str) -> None:
     """Check the style of files below the root of the repository."""
-    modules = install_linter(cache) / 'node_modules'
+    modules = _installed(cache, LINTER) / 'node_modules'
     _call([
             'node', modules / 'eslint' / 'bin' / 'eslint.js',
             '--config', CONFIGURATION, '--max-warnings', '0', *paths],
         TIMEOUT, NODE_PATH=str(modules))
+
+
+def accessibility_checker(cache: Path) -> str:
+    """Return the script of axe-core, to be run in a page."""
+    folder = _installed(cache, CHECKER)
+    return (folder / 'node_modules' / 'axe-core' / 'axe.min.js').read_text()
 
 
 def run_tests(*paths: str) -> str:

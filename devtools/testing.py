@@ -125,7 +125,7 @@ def prepare() -> None:
     gtk.install(cache_folder())
     for version in EVERYDAY_ORTHANCS:
         orthanc_releases.prepare(version)
-    javascript.install_linter(cache_folder())
+    javascript.install(cache_folder())
     folder = cache_folder() / 'wheels'
     if not any(folder.glob(f'gnuhealth_orthanc-{OLD_VERSION}-*.whl')):
         subprocess.run(

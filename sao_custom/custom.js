@@ -1338,9 +1338,7 @@ function row_class(state) {
     if (ERRORS.has(state)) {
         return 'danger';
     }
-    return {
-        received: 'success', skipped: 'text-muted',
-    }[state] || '';
+    return state === 'received' ? 'success' : '';
 }
 
 /** Lists files, or some of them if there are many. */
@@ -1370,7 +1368,7 @@ class FileTable {
             jQuery('<th/>', {'scope': 'col'}).text(text(name)).appendTo(head);
         }
         this.body = jQuery('<tbody/>').appendTo(table);
-        this.more = jQuery('<p/>', {'class': 'more text-muted'})
+        this.more = jQuery('<p/>', {'class': 'more'})
             .appendTo(this.scroll);
     }
 
@@ -2009,6 +2007,70 @@ function find_title({screen, el}) {
         (index >= 0 ? screen_container.tab_domain[index][0] : '');
 }
 
+// --- widget/focus.mjs
+
+/* Where the keyboard is while a dialog is open, and afterwards */
+
+const CONTROLS = 'input, select, textarea, button, a[href], [tabindex]';
+
+/** Keep the focus in the dialog of a wizard, and give it back at the end.
+
+    In SAO it leaves the dialog behind the last button, where Escape does
+    nothing, and when the dialog closes it is nowhere: whoever uses the keyboard
+    alone would have to begin at the top of the page. */
+function hold_focus() {
+    const dialog = Sao.Wizard.Dialog.prototype;
+    const {init, destroy} = dialog;
+    dialog.init = function(...args) {
+        this.opener = document.activeElement;
+        init.apply(this, args);
+        this.dialog.on('keydown', event => go_round(this.dialog, event));
+    };
+    dialog.destroy = function(...args) {
+        const closed = () => window.setTimeout(() => give_back(this.opener));
+        if ((this.dialog.data('bs.modal') || {}).isShown) {
+            this.dialog.one('hidden.bs.modal', closed);
+        } else {
+            closed();
+        }
+        destroy.apply(this, args);
+    };
+}
+
+// From the last control to the first, and back
+function go_round(dialog, event) {
+    if (event.key !== 'Tab') {
+        return;
+    }
+    const controls = dialog.find(CONTROLS).filter(':visible').filter(
+        (_, control) => !control.disabled && (control.tabIndex >= 0));
+    const [end, other] = event.shiftKey ?
+        [controls.first(), controls.last()] :
+        [controls.last(), controls.first()];
+    if (end.is(document.activeElement)) {
+        event.preventDefault();
+        other.focus();
+    }
+}
+
+function give_back(opener) {
+    const focused = document.activeElement;
+    if (focused && (focused !== document.body)) {
+        // What the wizard has opened has it
+        return;
+    }
+    if (opener && (opener !== document.body) &&
+            jQuery(opener).is(':visible') && !opener.disabled) {
+        opener.focus();
+        return;
+    }
+    // Its form or list was shown anew
+    const tab = Sao.Tab.tabs.get_current();
+    if (tab && tab.screen) {
+        tab.screen.set_cursor(false, false);
+    }
+}
+
 // --- widget/lines.mjs
 
 /* Columns of lists that show all lines of a text */
@@ -2023,7 +2085,8 @@ function show_lines() {
         column.prototype.get_cell = function(...args) {
             const cell = get_cell.apply(this, args);
             if (this.attributes.lines) {
-                cell.css('white-space', 'pre-line');
+                cell.css({
+                    'overflow-wrap': 'anywhere', 'white-space': 'pre-line'});
             }
             return cell;
         };
@@ -2055,6 +2118,28 @@ function read_namespace() {
         }
         return attributes;
     };
+}
+
+// --- widget/readable.mjs
+
+/* What nobody could read, or find by keyboard, in SAO's own style */
+
+const RULES = [
+    // Long names in the menu and above columns are cut, those of German and
+    // French first of all
+    '#menu .treeview .column-char { white-space: normal; }',
+    'table.tree th label { overflow-wrap: anywhere; white-space: normal; }',
+    // More tabs above a list than fit, for each keeps room for a number
+    '.tab-form .tab-domain > .nav-tabs > li > a { padding: 10px 8px; }',
+    '.tab-form .tab-domain .badge { min-width: 0; }',
+    // Nothing shows that the keyboard is at them
+    'input[type="checkbox"]:focus-visible {' +
+        ' outline: 2px solid #00496b !important; outline-offset: 2px; }',
+];
+
+/** Add our rules to the style of the page. */
+function make_readable() {
+    add_style('readable', RULES.join('\n'));
 }
 
 // --- widget/view_button.mjs
@@ -2089,7 +2174,8 @@ function view_with_one_click() {
 /* The widget `binary_dicom` for Tryton's web client: it sends many files,
    folders and archives one by one to the upload routes of health_orthanc.
    Images are opened with one click from lists, too, some columns show
-   several lines, and templates are shown as code.
+   several lines, templates are shown as code, the names in the menu are
+   whole, and a dialog that closes gives the keyboard back to where it was.
 
    The file lies beside the client's `index.html`; doc/uploads.md describes
    how to install it. */
@@ -2107,6 +2193,8 @@ if (typeof Sao !== 'undefined') {
     fit_boards();
     explain_empty_lists();
     view_with_one_click();
+    hold_focus();
+    make_readable();
     Sao.View.Form.BinaryDicom = make_widget();
     Sao.View.FormXMLViewParser.WIDGETS.binary_dicom =
         Sao.View.Form.BinaryDicom;

@@ -131,7 +131,9 @@ class Study(
     thumbnail = fields.Function(
         fields.Binary("Thumbnail"), 'get_thumbnail', loading='lazy')
     thumbnail_problem = fields.Function(
-        fields.Text("No Image", help="Why no image can be shown."),
+        fields.Text(
+            "No Image", help="Why no image can be shown.",
+            states={'invisible': ~Bool(Eval('thumbnail_problem'))}),
         'get_thumbnail_problem', loading='lazy')
     link_base_url = fields.Function(
         fields.Char("Link Base URL"), 'get_link_base_url')

@@ -18,8 +18,11 @@ ACTIVE = '#tabs > .tab-content > .tab-pane.active'
 # The row of a menu entry, by its name and those above it
 _FIND_ENTRY = '''names => {
     const rows = [...document.querySelectorAll('#menu tbody tr')];
-    const indent = row => parseFloat(
-        row.querySelector('.expander img').style.marginLeft);
+    const indent = row => {
+        const {marginLeft, marginRight} = row.querySelector(
+            '.expander img').style;
+        return parseFloat(marginLeft || marginRight);
+    };
     let start = 0, above = -1, found = null;
     for (const name of names) {
         found = null;
@@ -40,8 +43,11 @@ _FIND_ENTRY = '''names => {
 }'''
 # The names of the entries right below such a row
 _BELOW_ENTRY = '''names => {
-    const indent = row => parseFloat(
-        row.querySelector('.expander img').style.marginLeft);
+    const indent = row => {
+        const {marginLeft, marginRight} = row.querySelector(
+            '.expander img').style;
+        return parseFloat(marginLeft || marginRight);
+    };
     const entry = (%s)(names);
     const below = [];
     let row = entry.nextElementSibling;
@@ -64,6 +70,12 @@ _IDLE = '''patience => {
     return !jQuery.active && now - window.idleSince >= patience;
 }'''
 IDLE = 60
+# Whether the dialog in front, if any, has taken the focus
+_INSIDE = '''() => {
+    const front = [...document.querySelectorAll('.modal')].filter(
+        modal => getComputedStyle(modal).display !== 'none').pop();
+    return !front || front.contains(document.activeElement);
+}'''
 
 
 class Client:
@@ -247,6 +259,10 @@ class Client:
         """
         self.page.evaluate('delete window.idleSince')
         self.page.wait_for_function(_IDLE, arg=IDLE, polling=POLLING)
+
+    def expect_focus(self) -> None:
+        """Wait until the dialog in front, if any, has taken the focus."""
+        self.page.wait_for_function(_INSIDE)
 
     def press(self, name: str) -> None:
         self.settle()

@@ -46,12 +46,6 @@ TIMEOUT = 60_000
 REVIEWED = 12
 # How often the tabulator is pressed at most
 TABS = 20
-# Whether the dialog in front, if any, has taken the focus
-_INSIDE = '''() => {
-    const front = [...document.querySelectorAll('.modal')].filter(
-        modal => getComputedStyle(modal).display !== 'none').pop();
-    return !front || front.contains(document.activeElement);
-}'''
 MUSTER, EJEMPLO, _, GREEK, _, JAPANESE, *_ = hospital.PATIENTS
 
 
@@ -102,7 +96,7 @@ class Hands:
     def tab_to(self, name: str) -> None:
         """Press the tabulator until the field `name` is reached."""
         self.client.settle()
-        self.page.wait_for_function(_INSIDE)
+        self.client.expect_focus()
         focused = 'name => document.activeElement.getAttribute("name") == name'
         for _ in range(TABS):
             if self.page.evaluate(focused, name):

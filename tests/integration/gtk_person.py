@@ -38,9 +38,9 @@ def texts():
     return [label.get_text() for label in widgets(Gtk.Label)]
 
 
-def button(label):
+def button(label, parent=None):
     "Return the button with a label, if it can be pressed"
-    for widget in widgets(Gtk.Button):
+    for widget in widgets(Gtk.Button, parent):
         if label in {
                 (widget.get_label() or '').replace('_', ''),
                 widget.get_tooltip_text()} and widget.is_sensitive():

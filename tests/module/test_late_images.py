@@ -73,7 +73,7 @@ class LateImagesTestCase(OrthancTestCase):
     @with_transaction()
     def test_the_tab_shows_it(self):
         Domain = Pool().get('ir.action.act_window.domain')
-        tab, = Domain.search([('name', '=', "Images after Cancellation")])
+        tab, = Domain.search([('name', '=', "Late Images")])
         self.assertTrue(tab.count)
         self.assertEqual(
             tab.act_window.res_model, REQUEST)

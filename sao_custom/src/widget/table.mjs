@@ -13,9 +13,7 @@ function row_class(state) {
     if (ERRORS.has(state)) {
         return 'danger';
     }
-    return {
-        received: 'success', skipped: 'text-muted',
-    }[state] || '';
+    return state === 'received' ? 'success' : '';
 }
 
 /** Lists files, or some of them if there are many. */
@@ -45,7 +43,7 @@ export class FileTable {
             jQuery('<th/>', {'scope': 'col'}).text(text(name)).appendTo(head);
         }
         this.body = jQuery('<tbody/>').appendTo(table);
-        this.more = jQuery('<p/>', {'class': 'more text-muted'})
+        this.more = jQuery('<p/>', {'class': 'more'})
             .appendTo(this.scroll);
     }
 

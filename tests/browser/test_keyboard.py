@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every wizard by keyboard alone."""
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from proteus import Model
+
+from .all_screens import WIZARDS, Wizard, wizard_names
+from .clinic import EJEMPLO, GREEK, JAPANESE
+from .keyboard import Keyboard
+from .test_upload import Form, images
+
+# They do what they are for at once, or ask only where there is a choice
+WITHOUT_DIALOG = {
+    'gnuhealth.imaging_orthanc.all_images',
+    'gnuhealth.imaging_orthanc.download_images',
+    'gnuhealth.imaging_orthanc.move_study',
+    'gnuhealth.imaging_orthanc.open_viewer',
+    'gnuhealth.imaging_orthanc.restore_identity',
+    'gnuhealth.imaging_orthanc.view_images',
+    }
+
+
+@pytest.fixture(scope='module', autouse=True)
+def records(clinic):
+    """What some of the wizards are for."""
+    clinic.server.connect()
+    clinic.add_order(EJEMPLO, 'MR-KNEE')
+    series = Model.get('gnuhealth.imaging_orthanc.study_series').find([])[0]
+    series.click('load_instances')
+
+
+def test_none_is_left_out(clinic):
+    names = {wizard.name for wizard in WIZARDS} | WITHOUT_DIALOG
+    assert wizard_names(clinic.server) <= names
+
+
+@pytest.mark.parametrize('wizard', WIZARDS, ids=lambda wizard: wizard.name)
+def test_dialog(wizard: Wizard, clinic, log_in_as):
+    """All can be reached, is seen, and Escape leads back."""
+    client = log_in_as(wizard.role)
+    keyboard = Keyboard(client)
+    keyboard.press('Control+k')
+    opener = client.page.locator('#global-search-entry')
+    expect(opener).to_be_focused()
+    client.open(wizard.path(clinic.server))
+    client.dialog().wait_for()
+    places = keyboard.go_round()
+    assert len(places) == keyboard.count_controls()
+    # Once round, wherever it began
+    start = places.index(min(places))
+    assert places[start:] + places[:start] == sorted(places)
+    keyboard.press('Escape')
+    client.expect_no_dialog()
+    expect(opener).to_be_focused()
+
+
+@pytest.mark.release
+def test_order(physician):
+    keyboard = Keyboard(physician)
+    keyboard.open_entry("Medical Imaging - New order")
+    physician.dialog().wait_for()
+    physician.settle()
+    keyboard.choose('patient', "Παράδειγμα", "Παράδειγμα, Ελένη")
+    physician.expect_value('patient', "Παράδειγμα, Ελένη")
+    keyboard.choose('tests', "CT", "CT of the Head")
+    physician.expect_column("Name", "CT of the Head")
+    keyboard.use("Request")
+    physician.expect_column("Study", "CT of the Head")
+    keyboard.use("Request Now")
+    physician.expect_no_dialog()
+    physician.expect_column("Worklist", "On the worklist")
+
+
+@pytest.mark.release
+def test_upload(clerk, clinic, tmp_path):
+    keyboard, form = Keyboard(clerk), Form(clerk)
+    keyboard.open_entry("Upload Images")
+    clerk.dialog().wait_for()
+    clerk.settle()
+    keyboard.choose('patient', "Παράδειγμα", "Παράδειγμα, Ελένη")
+    keyboard.tab_to("Select Files")
+    paths = images(tmp_path / 'images', 3, 'KEYBOARD-1', GREEK.in_dicom())
+    with clerk.page.expect_file_chooser() as chooser:
+        clerk.page.keyboard.press('Enter')
+    chooser.value.set_files(paths)
+    form.expect_told("Received: 3")
+    keyboard.use("Check")
+    clerk.expect_column("Patient Match", *["Matches"] * 3)
+    keyboard.use("Upload")
+    expect(clerk.column("Linked To")).to_contain_text(["Παράδειγμα"])
+    keyboard.use("Close")
+    clerk.expect_no_dialog()
+
+
+@pytest.mark.release
+def test_add_server(administrator, clinic):
+    keyboard = Keyboard(administrator)
+    keyboard.open_entry("Add Orthanc Server")
+    administrator.dialog().wait_for()
+    keyboard.enter(
+        label="By keyboard", domain='http://127.0.0.1:9', user='nobody',
+        password='nothing')
+    keyboard.use("Begin")
+    expect(administrator.field('message')).to_have_value(re.compile('.'))
+    keyboard.use("Back")
+    administrator.expect_value('label', "By keyboard")
+    keyboard.press('Escape')
+    administrator.expect_no_dialog()
+
+
+@pytest.mark.release
+def test_reject_and_order_again(radiographer, clinic):
+    clinic.add_order(JAPANESE, 'XR-CHEST')
+    keyboard = Keyboard(radiographer)
+    keyboard.open_entry("Scheduled Steps")
+    radiographer.cell("Study", "Chest X-ray").first.wait_for()
+    row = radiographer.within('table.tree tbody tr').filter(
+        has_text="Chest X-ray").first
+    reach_row(keyboard, row)
+    keyboard.press('Enter')
+    radiographer.expect_value('description', "Chest X-ray")
+    keyboard.use("Reject")
+    radiographer.dialog().wait_for()
+    keyboard.enter(reason="The patient moved")
+    keyboard.use("Reject and Order Again")
+    radiographer.expect_no_dialog()
+    radiographer.field('replaces').wait_for()
+
+
+@pytest.mark.release
+def test_dismiss(clerk, clinic):
+    study = clinic.add_study("Tastatur^Anna")
+    keyboard = Keyboard(clerk)
+    clerk.open_record(study)
+    clerk.expect_value('patient_display_name', "Tastatur, Anna")
+    keyboard.use("Dismiss")
+    clerk.dialog().wait_for()
+    keyboard.enter(reason="Seen by keyboard")
+    keyboard.use("Dismiss")
+    clerk.expect_no_dialog()
+    clerk.expect_selected('link_status', "Dismissed")
+    # Not at the top of the page again
+    assert clerk.page.evaluate('document.activeElement !== document.body')
+
+
+def reach_row(keyboard: Keyboard, row) -> None:
+    """Go to a row of the list with the arrows."""
+    here = 'row => row.contains(document.activeElement)'
+    for key in ['Tab'] * 60 + ['ArrowDown'] * 20:
+        if row.evaluate(here):
+            return
+        keyboard.press(key)
+        if key == 'Tab' and keyboard.page.evaluate(
+                '!!document.activeElement.closest("table.tree tbody tr")'):
+            break
+    for _ in range(20):
+        if row.evaluate(here):
+            return
+        keyboard.press('ArrowDown')
+    raise AssertionError("The row is not reached by keyboard")
