@@ -12,7 +12,6 @@ A click is counted for each press of the mouse, two for a double click; typing
 a text is no click, nor is a key.  Keys that type nothing are counted apart.
 """
 import argparse
-import datetime as dt
 import json
 import re
 import sys
@@ -23,13 +22,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from proteus import Model
 
 from devtools import hospital, samples
 from devtools.browser import chromium, log_in, new_page
-from devtools.demo import DATABASE, STUDY, Demo, say
+from devtools.demo import DATABASE, Demo, say
+from devtools.demo_check import STUDY
 from devtools.orthanc import to_bytes
 from devtools.process import stopping_on_signals, wait_until
 from devtools.tryton import PASSWORD
@@ -52,6 +52,9 @@ _INSIDE = '''() => {
         modal => getComputedStyle(modal).display !== 'none').pop();
     return !front || front.contains(document.activeElement);
 }'''
+# Whether the box that selects a record has the focus
+_IN_ROW = """() => document.activeElement.matches(
+    'tbody input[name^="tree-selection"]')"""
 MUSTER, EJEMPLO, _, GREEK, _, JAPANESE, *_ = hospital.PATIENTS
 
 
@@ -63,12 +66,25 @@ class Hands:
     clicks : int
     keys : int
         Those that type nothing.
+
+    Parameters
+    ----------
+    look
+        Takes a picture of a page under a name.
     """
 
-    def __init__(self, client: Client):
+    def __init__(
+            self, client: Client, look: Callable[[str, Page], None] | None):
         self.client = client
         self.page = client.page
         self.clicks = self.keys = 0
+        self._look = look
+
+    def look(self, name: str, page: Page | None = None) -> None:
+        """Let somebody take a picture of the screen."""
+        if self._look:
+            self.client.settle()
+            self._look(name, page or self.page)
 
     def click(self, element: Locator) -> None:
         self.client.settle()
@@ -109,6 +125,27 @@ class Hands:
                 return
             self.key('Tab')
         raise AssertionError(f"{name} is not reached by keyboard")
+
+    def search(self, text: str) -> None:
+        """Search in a list, whose search box the shortcut reaches."""
+        self.key('Control+f')
+        self.type(text)
+        self.key('Enter')
+
+    def open_row(self, text: str) -> None:
+        """Open the first record of a list, in which a text is, by keyboard.
+        """
+        rows = self.client.within('table.tree tbody tr')
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text(text)
+        for _ in range(TABS):
+            self.key('Tab')
+            if self.page.evaluate(_IN_ROW):
+                break
+        self.key('Space')
+        # Shortcuts are not for the box that is ticked
+        self.key('Tab')
+        self.key('Control+l')
 
     def choose(self, text: str, record: str) -> None:
         """Type in a field that names a record, and choose the first."""
@@ -196,19 +233,35 @@ def find_today(hands: Hands, place: Hospital) -> None:
     expect(hands.client.cell("Patient", "Παράδειγμα")).to_have_count(0)
 
 
-def view_last_study(hands: Hands, place: Hospital) -> None:
+def view_from_record(hands: Hands, place: Hospital) -> None:
+    """Open the record of the patient, and from it the last study."""
     client = hands.client
+    hands.menu('Health', "Patients")
+    hands.search(EJEMPLO.family)
+    hands.open_row(EJEMPLO.puid)
+    hands.look('patient')
+    hands.click(client.within('.form-notebook .nav-tabs a').get_by_text(
+            "Studies", exact=True))
+    client.cell("Modalities", "CR").first.wait_for()
+    hands.look('studies')
+    _view_newest(hands)
+
+
+def view_from_list(hands: Hands, place: Hospital) -> None:
     hands.menu(*ORTHANC, "Linked Studies")
-    hands.click(client.within('.filter-box input[placeholder="Search"]'))
-    hands.type(EJEMPLO.family)
-    hands.key('Enter')
-    client.settle()
-    with client.page.context.expect_page() as opened:
-        # The newest is above the others
-        hands.click(client.button("View").first)
+    hands.search(EJEMPLO.family)
+    hands.client.settle()
+    _view_newest(hands)
+
+
+def _view_newest(hands: Hands) -> None:
+    with hands.page.context.expect_page() as opened:
+        # It is above the others
+        hands.click(hands.client.button("View").first)
     viewer = opened.value
     viewer.locator('canvas.cornerstone-canvas').first.wait_for(
         timeout=2 * TIMEOUT)
+    hands.look('viewer', viewer)
     viewer.close()
 
 
@@ -308,7 +361,9 @@ JOBS = [
         see_on_worklist),
     Job("Find today's patients", 'clerk', 1, ORTHANC, find_today),
     Job("See the last study of a patient in a viewer", 'physician', 3,
-        ORTHANC, view_last_study),
+        ('Health',), view_from_record),
+    Job("See it from the list of studies", 'physician', 3, ORTHANC,
+        view_from_list),
     Job(f"Review {REVIEWED} studies", 'clerk', REVIEWED + 2, ORTHANC,
         review),
     Job("Upload a disc for a patient", 'clerk', 5, ORTHANC, upload),
@@ -328,8 +383,8 @@ JOBS = [
 
 def prepare(demo: Demo, folder: Path) -> Hospital:
     """Add to a demo what the jobs need."""
+    demo.server.connect()
     _send_suggestions(demo)
-    _order_incomplete_study(demo)
     disc = folder / 'disc'
     disc.mkdir()
     for number, dataset in enumerate(samples.make_study(
@@ -352,19 +407,6 @@ def _send_suggestions(demo: Demo) -> None:
         > REVIEWED, TIMEOUT / 1000)
 
 
-def _order_incomplete_study(demo: Demo) -> None:
-    """Request a study of a type that no device performs."""
-    demo.server.connect()
-    hospital.make_study_type(hospital.StudyType(
-            "Bone Scan", 'NM-BONE', 'XR', 'NM', '',
-            'health_imaging.product_product_xraycharges'))
-    date = dt.datetime.combine(dt.date.today(), dt.time(12))
-    demo.server.connect('physician')
-    for order in hospital.place_order(JAPANESE, ['NM-BONE'], date):
-        order.click('requested')
-    demo.server.connect()
-
-
 # --- Walking ------------------------------------------------------------
 
 @contextmanager
@@ -382,10 +424,19 @@ def _logged_in(browser: Browser, demo: Demo, job: Job) -> Iterator[Client]:
 
 def walk(
         browser: Browser, place: Hospital, job: Job,
-        screenshots: Path | None = None) -> Walk:
-    """Do a job, and return how it went."""
+        screenshots: Path | None = None,
+        look: Callable[[str, Page], None] | None = None) -> Walk:
+    """Do a job, and return how it went.
+
+    Parameters
+    ----------
+    screenshots
+        Where a picture of the last screen is put.
+    look
+        Takes pictures on the way: of a page, under a name.
+    """
     with _logged_in(browser, place.demo, job) as client:
-        hands, error = Hands(client), None
+        hands, error = Hands(client, look), None
         start = time.monotonic()
         try:
             job.do(hands, place)
