@@ -300,10 +300,24 @@ class Demo:
             if name == 'next':
                 patient = self.devices.send_next()
             else:
-                patient = self.devices.examine_last(CT_AETITLE)
+                patient = self.devices.examine(
+                    CT_AETITLE, self._last_order(CT_AETITLE))
         except DeviceError as error:
             return f"Nothing was sent: {error}."
         return f"Images were sent: {patient}."
+
+    def _last_order(self, aetitle: str) -> str:
+        """Return the accession number of what was ordered last."""
+        accession, domain = 'accession_number', [
+            ('state', 'in', ['scheduled', 'in_progress']),
+            ('request_state', '=', 'requested'),
+            ('station_aetitle', '=', aetitle)]
+        steps = getattr(self.server.rpc().model, demo_morning.STEP)
+        found = steps.search_read(
+            domain, 0, 1, [['id', 'DESC']], [accession], {})
+        if not found:
+            raise DeviceError("nobody is waiting")
+        return found[0][accession]
 
     def _set_start_page(self) -> None:
         """Let the physician begin with the own orders, and their drafts."""

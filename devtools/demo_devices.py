@@ -21,6 +21,8 @@ __all__ = ['DeviceError', 'Devices', 'NotScheduledError']
 FIRST = 120
 NEXT = 120
 STOP_TIMEOUT = 60
+# For a step to be on the worklist, in seconds
+PATIENCE = 40
 STEP = 'ScheduledProcedureStepSequence'
 
 
@@ -116,27 +118,26 @@ class Devices:
             del self._arrivals[0]
             return name
 
-    def examine_last(self, aetitle: str) -> str:
-        """Examine who was put last on the worklist of a device.
+    def examine(self, aetitle: str, accession: str) -> str:
+        """Examine somebody, and return the patient's name.
+
+        Parameters
+        ----------
+        aetitle
+            Of the device.
+        accession
+            The accession number of the order.
 
         Raises
         ------
         DeviceError
         """
         with self._lock:
-            return self._examine(aetitle)
+            return self._examine(aetitle, accession)
 
-    def _examine(self, aetitle: str, accession: str = '') -> str:
+    def _examine(self, aetitle: str, accession: str) -> str:
         try:
-            entries = find_worklist(
-                self._port, {
-                    'AccessionNumber': accession,
-                    STEP: {'ScheduledStationAETitle': aetitle}},
-                aet=self._aetitle, calling=aetitle)
-            if not entries:
-                raise NotScheduledError(
-                    f"the worklist of {aetitle} has no such step")
-            entry = max(entries, key=_step_id)
+            entry = self._find(aetitle, accession)
             send_images(
                 self._port, make_images(entry), aet=self._aetitle,
                 calling=aetitle)
@@ -145,13 +146,29 @@ class Devices:
                 subprocess.TimeoutExpired) as error:
             # Programs say last what has gone wrong
             raise DeviceError(str(error).strip().splitlines()[-1]) from error
-        self._sent(str(entry.AccessionNumber))
+        self._sent(accession)
         return str(entry.PatientName)
 
-
-def _step_id(entry: Dataset) -> tuple[int, str]:
-    text = str(entry[STEP].value[0].ScheduledProcedureStepID)
-    return len(text), text
+    def _find(self, aetitle: str, accession: str) -> Dataset:
+        """Return the step, which a new order takes seconds to become."""
+        keys = {
+            'AccessionNumber': accession,
+            STEP: {'ScheduledStationAETitle': aetitle}}
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            is_last = time.monotonic() > deadline
+            try:
+                for entry in find_worklist(
+                        self._port, keys, aet=self._aetitle, calling=aetitle):
+                    return entry
+            except FindFailed:
+                # Until the plugin has read the worklist
+                if is_last:
+                    raise
+            if is_last:
+                raise NotScheduledError(
+                    f"{accession} is not on the worklist of {aetitle}")
+            self._stopped.wait(1)
 
 
 def make_images(entry: Dataset) -> list[Dataset]:

@@ -98,6 +98,8 @@ class Order:
     information: str = ''
 
 
+# Of studies that the samples have not: those would wait for a review, as long
+# as an order is open that they might answer
 ORDERS = [
     Order(NAMESAKES[0], ('US-ABDOMEN',), -9 * DAY, OVERDUE),
     Order(POLISH, ('XR-CHEST',), -150, IMAGED,
@@ -113,15 +115,15 @@ ORDERS = [
     Order(KOFI, ('XR-CHEST',), 5, ARRIVING),
     Order(EJEMPLO, ('MR-KNEE',), 10, ARRIVING),
     Order(ESTONIAN, ('XR-HAND',), 15, ARRIVING),
-    Order(RUSSIAN, ('CT-HEAD',), 20, ARRIVING),
-    Order(MUSTER, ('CT-HEAD', 'XR-CHEST'), 30, urgent=True,
+    Order(DISC_OWNER, ('US-ABDOMEN',), 20, ARRIVING),
+    Order(TURKISH, ('CT-HEAD', 'XR-CHEST'), 30, urgent=True,
         information="Headache, fever"),
     Order(GREEK, ('US-ABDOMEN',), 45),
     Order(ARABIC, ('MR-KNEE',), 60),
     Order(NAMESAKES[1], ('NM-BONE',), 75),
     Order(JAPANESE, ('CT-HEAD',), 90, DRAFT),
     Order(EXEMPLE, ('XR-HAND',), 120),
-    Order(TURKISH, ('MR-KNEE',), 150),
+    Order(MUSTER, ('MR-KNEE',), 150),
     ]
 
 

@@ -21,7 +21,7 @@ LABEL = re.compile(r'\*([^*]+)\*')
 NEXT_IMAGES = "Send the Next Images"
 EXAMINE_LAST = "Let the CT Examine"
 CT_AETITLE = 'DEMO-CT'
-MUSTER, _, _, _, _, _, _, KOFI, ESIMERKKI = (
+MUSTER, _, _, GREEK, _, _, _, KOFI, ESIMERKKI = (
     f'{person.family}, {person.given}' for person in hospital.PATIENTS)
 POLISH, ALLERGIC, OWNER, NAMESAKE = (
     f'{person.family}, {person.given}' for person in [
@@ -109,9 +109,10 @@ WALKS = [
                 f"*{demo_morning.CRITICAL}*.",
                 (('menu', *ORTHANC, "Scheduled Steps"), ('see', ALLERGIC),
                     ('see', demo_morning.CRITICAL))),
-            Step(f"Press *Start* in the line of *{MUSTER}*: *In Progress*.",
-                (('press_in', MUSTER, "Start"),
-                    ('see_in', MUSTER, "In Progress"))),
+            Step(f"Choose the line of *{GREEK}*, and press *Start* in it: "
+                "*In Progress*.",
+                (('press_in', GREEK, "Start"),
+                    ('see_in', GREEK, "In Progress"))),
             Step("*Incomplete* says why the device does not see a "
                 "*Bone Scan*: *Fill in: Station AE Title*.",
                 (('tab', "Incomplete"),
@@ -145,10 +146,10 @@ WALKS = [
                     ('see_in', "Irrtum, Otto", "Contradiction"),
                     ('see_in', "Irrtum, Otto", ESIMERKKI))),
             Step("Choose *Review*. The namesake is first, compared line by "
-                "line: *Birth Date* *Equal*. The other one is among the "
-                "*Candidates*.",
+                "line: *Birth Date* *Equal*. *Candidate* offers the other "
+                "one.",
                 (('menu', *ORTHANC, "Review"), ('see', "Birth Date"),
-                    ('see', "Equal"), ('see', "Candidates"))),
+                    ('see', "Equal"), ('see', "Candidate"))),
             Step("Press *Confirm*, then *Close*. *Linked Studies* has those "
                 f"of *{NAMESAKE}*.",
                 (('press', "Confirm"), ('press', "Close"),
@@ -162,7 +163,7 @@ WALKS = [
                 (('menu', *ORTHANC, "Upload Images"),)),
             Step(f"*Patient*: type “Pr”, choose *{OWNER}*.",
                 (('choose', "Patient", "Pr", OWNER),)),
-            Step("Press *Folder*, and choose {disc}.",
+            Step("Press *Folder*, and choose *{disc}*.",
                 (('files', "Folder", '{disc}'),)),
             Step("Press *Check*. The disc has another number of hers, name "
                 "and birth date agree: *Matches*.",
@@ -185,11 +186,13 @@ WALKS = [
                 "nobody has read, the urgent CT of a fall first. Open "
                 f"*{POLISH}*.",
                 (('menu', *IMAGING, "Results to Report"), ('open', POLISH))),
-            Step("Write *Findings*, and save: the result is no longer "
-                "*Not Yet Reported*.",
+            Step("It is *Not Yet Reported*. Write below "
+                "*Interpretation / Report*, and save: *Musterfrau, Cora* has "
+                "evaluated it.",
                 (('see', "Not Yet Reported"),
-                    ('write', "Findings", "Lungs are clear."),
-                    ('save',))),
+                    ('write', "Interpretation / Report",
+                        "Lungs are clear."),
+                    ('save',), ('see', "Musterfrau, Cora"))),
             )),
     ]
 STEPS = [step for walk in WALKS for step in walk.steps]

@@ -92,6 +92,8 @@ class Visitor:
         expect(self._row(row)).to_contain_text(text)
 
     def _do_press_in(self, row: str, button: str) -> None:
+        self._row(row).locator('td').nth(2).click()
+        self.client.settle()
         self._row(row).locator('button').filter(has_text=re.compile(
                 rf'^\s*{button}\s*$')).click()
 
@@ -101,8 +103,10 @@ class Visitor:
 
     def _field(self, label: str) -> Locator:
         """Return what a label is written beside."""
-        found = self.client.within('label[for]').filter(
+        found = self.client.within('label').filter(
             has_text=re.compile(rf'^\s*{label}:?\s*$')).first
+        if not found.get_attribute('for'):
+            return found.locator('xpath=following::textarea[1]')
         entry = self.page.locator(f'[id="{found.get_attribute("for")}"]')
         inner = entry.locator('input:visible, textarea:visible')
         return inner.first if inner.count() else entry

@@ -175,12 +175,15 @@ class Job:
         The menu that is unfolded before.
     do
         Does it, and fails if it does not come to its end.
+    page
+        The page of doc/jobs/ that explains it, if any.
     """
     name: str
     role: str
     goal: int
     branch: tuple[str, ...]
     do: Callable[[Hands, Hospital], None]
+    page: str | None = None
 
 
 @dataclass(frozen=True)
@@ -210,11 +213,14 @@ def order_ct(hands: Hands, place: Hospital) -> None:
     hands.click(client.field('tests'))
     hands.choose("CT", "CT of the Head")
     client.expect_column("Name", "CT of the Head")
+    hands.look('form')
     hands.press("Request")
     client.expect_column("Study", "CT of the Head")
+    hands.look('question')
     hands.press("Request Now")
     client.expect_no_dialog()
     client.expect_column("Worklist", "On the worklist")
+    hands.look('orders')
 
 
 def see_on_worklist(hands: Hands, place: Hospital) -> None:
@@ -224,6 +230,7 @@ def see_on_worklist(hands: Hands, place: Hospital) -> None:
     expect(row).to_contain_text("CT of the Head")
     expect(row).to_contain_text("DEMO-CT")
     expect(row).not_to_contain_text("Fill in")
+    hands.look('steps')
 
 
 def find_today(hands: Hands, place: Hospital) -> None:
@@ -231,6 +238,7 @@ def find_today(hands: Hands, place: Hospital) -> None:
     for person in ["Muster, Erika", "Ejemplo Núñez, Juan José"]:
         hands.client.cell("Patient", person).first.wait_for()
     expect(hands.client.cell("Patient", "Παράδειγμα")).to_have_count(0)
+    hands.look('today')
 
 
 def view_from_record(hands: Hands, place: Hospital) -> None:
@@ -272,6 +280,8 @@ def review(hands: Hands, place: Hospital) -> None:
     for number in range(1, REVIEWED + 1):
         expect(client.field('position')).to_have_value(
             re.compile(rf'^{number} of '))
+        if number == 1:
+            hands.look('review')
         hands.press("Confirm")
     expect(client.field('position')).to_have_value(
         re.compile(rf'^{REVIEWED + 1} of '))
@@ -290,10 +300,13 @@ def upload(hands: Hands, place: Hospital) -> None:
         hands.click(client.dialog().get_by_role("button", name="Folder"))
     chooser.value.set_files(place.disc)
     client.dialog().get_by_text("Received: 3").first.wait_for()
+    hands.look('files')
     hands.press("Check")
     client.expect_column("Patient Match", *["Matches"] * 3)
+    hands.look('check')
     hands.press("Upload")
     expect(client.column("Linked To")).to_contain_text(["Παράδειγμα"])
+    hands.look('linked')
     hands.press("Close")
     client.expect_no_dialog()
 
@@ -302,14 +315,18 @@ def reject_and_order_again(hands: Hands, place: Hospital) -> None:
     client = hands.client
     hands.menu(*ORTHANC, "Scheduled Steps")
     hands.double_click(client.cell("Study", "Chest X-ray").first)
+    client.button("Reject").wait_for()
+    hands.look('step')
     hands.press("Reject")
     client.dialog().wait_for()
     hands.tab_to('reason')
     hands.type("The patient moved")
+    hands.look('reason')
     hands.press("Reject and Order Again")
     client.expect_no_dialog()
     client.field('replaces').wait_for()
     client.expect_selected('state', "Requested")
+    hands.look('order')
 
 
 def add_server(hands: Hands, place: Hospital) -> None:
@@ -328,12 +345,16 @@ def add_server(hands: Hands, place: Hospital) -> None:
             hands.key('Control+a')
             hands.type(value)
         hands.key('Tab')
+        if scheme == 'https':
+            hands.look('form')
         hands.press("Begin")
         if scheme == 'https':
             expect(client.field('message')).to_have_value(
                 re.compile(r'http://'))
+            hands.look('https')
             hands.press("Back")
     expect(client.field('message')).to_have_value(re.compile(r'was added'))
+    hands.look('added')
     hands.press("Close")
     client.expect_no_dialog()
 
@@ -346,6 +367,7 @@ def find_out_why_unlinked(hands: Hands, place: Hospital) -> None:
         has_text="Irrtum, Otto").first
     for text in ["Contradiction", "09/09/1999", "Esimerkki", "07/01/1986"]:
         expect(row).to_contain_text(text)
+    hands.look('unlinked')
 
 
 def find_out_why_not_on_worklist(hands: Hands, place: Hospital) -> None:
@@ -353,29 +375,32 @@ def find_out_why_not_on_worklist(hands: Hands, place: Hospital) -> None:
     row = hands.client.within('table.tree tbody tr').filter(
         has_text="Bone Scan")
     expect(row).to_contain_text("Fill in: Station AE Title")
+    hands.look('steps')
 
 
 JOBS = [
-    Job("Order a CT", 'physician', 6, IMAGING, order_ct),
+    Job("Order a CT", 'physician', 6, IMAGING, order_ct, 'order_ct'),
     Job("See that it is on the worklist", 'radiographer', 1, ORTHANC,
-        see_on_worklist),
-    Job("Find today's patients", 'clerk', 1, ORTHANC, find_today),
+        see_on_worklist, 'on_the_worklist'),
+    Job("Find today's patients", 'clerk', 1, ORTHANC, find_today,
+        'todays_patients'),
     Job("See the last study of a patient in a viewer", 'physician', 3,
-        ('Health',), view_from_record),
+        ('Health',), view_from_record, 'last_study'),
     Job("See it from the list of studies", 'physician', 3, ORTHANC,
         view_from_list),
     Job(f"Review {REVIEWED} studies", 'clerk', REVIEWED + 2, ORTHANC,
-        review),
-    Job("Upload a disc for a patient", 'clerk', 5, ORTHANC, upload),
+        review, 'review'),
+    Job("Upload a disc for a patient", 'clerk', 5, ORTHANC, upload,
+        'upload_a_disc'),
     Job("Reject a study and order it again", 'radiographer', 5, ORTHANC,
-        reject_and_order_again),
+        reject_and_order_again, 'order_again'),
     Job("Find out why a study is not linked", 'clerk', 2, ORTHANC,
-        find_out_why_unlinked),
+        find_out_why_unlinked, 'why_not_linked'),
     Job("Find out why the device does not see an order", 'radiographer', 1,
-        ORTHANC, find_out_why_not_on_worklist),
+        ORTHANC, find_out_why_not_on_worklist, 'why_not_on_the_worklist'),
     # With two servers, uploads have to choose one
     Job("Add a server, with https to an http port first", 'administrator',
-        5, CONFIGURATION, add_server),
+        5, CONFIGURATION, add_server, 'add_a_server'),
     ]
 
 
