@@ -27,7 +27,7 @@ __all__ = [
 
 STEP = 'gnuhealth.imaging.procedure.step'
 REQUEST = 'gnuhealth.imaging.test.request'
-MUSTER, EJEMPLO, EXEMPLE, GREEK, RUSSIAN, JAPANESE, ARABIC, KOFI, _ = PATIENTS
+MUSTER, EJEMPLO, EXEMPLE, GREEK, RUSSIAN, JAPANESE, ARABIC, *_ = PATIENTS
 ITALIAN = Person('ESE560LUC', "Luca", "Esempio", 'm', dt.date(1948, 10, 9),
     "Esempio^Luca")
 ESTONIAN = Person('NAI328MAR', "Mart", "Näide", 'm', dt.date(2009, 2, 14),
@@ -36,6 +36,8 @@ POLISH = Person('PRZ114ANN', "Anna", "Przykład", 'f', dt.date(1979, 5, 23),
     "Przykład^Anna")
 TURKISH = Person('ORN871AYS', "Ayşe", "Örnek", 'f', dt.date(1992, 12, 1),
     "Örnek^Ayşe")
+SWAHILI = Person('MFA230AMI', "Amina", "Mfano", 'f', dt.date(1995, 1, 17),
+    "Mfano^Amina")
 ALLERGIC = Person('EXE947MAR', "Maria", "Exemplo", 'f', dt.date(1967, 3, 30),
     "Exemplo^Maria")
 DISC_OWNER = Person('PRI655JAN', "Jana", "Príklad", 'f', dt.date(1958, 8, 5),
@@ -48,7 +50,8 @@ NAMESAKES = [
         "Voorbeeld^Daan"),
     ]
 PEOPLE = [
-    ITALIAN, ESTONIAN, POLISH, TURKISH, ALLERGIC, DISC_OWNER, *NAMESAKES]
+    ITALIAN, ESTONIAN, POLISH, TURKISH, SWAHILI, ALLERGIC, DISC_OWNER,
+    *NAMESAKES]
 CRITICAL = "Hives after iodinated contrast in 2019"
 
 STUDY_TYPES = [
@@ -98,8 +101,8 @@ class Order:
     information: str = ''
 
 
-# Of studies that the samples have not: those would wait for a review, as long
-# as an order is open that they might answer
+# Of nobody whose sample study might answer the order: it would wait for a
+# review as long as the order is open
 ORDERS = [
     Order(NAMESAKES[0], ('US-ABDOMEN',), -9 * DAY, OVERDUE),
     Order(POLISH, ('XR-CHEST',), -150, IMAGED,
@@ -112,7 +115,7 @@ ORDERS = [
     Order(TURKISH, ('MR-KNEE',), -60, CANCELED),
     Order(ALLERGIC, ('CT-ABDOMEN',), -20, STARTED, urgent=True,
         information="Appendicitis?"),
-    Order(KOFI, ('XR-CHEST',), 5, ARRIVING),
+    Order(SWAHILI, ('XR-CHEST',), 5, ARRIVING),
     Order(EJEMPLO, ('MR-KNEE',), 10, ARRIVING),
     Order(ESTONIAN, ('XR-HAND',), 15, ARRIVING),
     Order(DISC_OWNER, ('US-ABDOMEN',), 20, ARRIVING),

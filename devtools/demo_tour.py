@@ -21,12 +21,12 @@ LABEL = re.compile(r'\*([^*]+)\*')
 NEXT_IMAGES = "Send the Next Images"
 EXAMINE_LAST = "Let the CT Examine"
 CT_AETITLE = 'DEMO-CT'
-MUSTER, _, _, GREEK, _, _, _, KOFI, ESIMERKKI = (
+MUSTER, _, _, GREEK, _, _, _, _, ESIMERKKI = (
     f'{person.family}, {person.given}' for person in hospital.PATIENTS)
-POLISH, ALLERGIC, OWNER, NAMESAKE = (
+POLISH, SWAHILI, ALLERGIC, OWNER, NAMESAKE = (
     f'{person.family}, {person.given}' for person in [
-        demo_morning.POLISH, demo_morning.ALLERGIC, demo_morning.DISC_OWNER,
-        demo_morning.NAMESAKES[0]])
+        demo_morning.POLISH, demo_morning.SWAHILI, demo_morning.ALLERGIC,
+        demo_morning.DISC_OWNER, demo_morning.NAMESAKES[0]])
 IMAGING = ('Health', "Medical Imaging")
 ORTHANC = (*IMAGING, "Orthanc")
 
@@ -121,9 +121,9 @@ WALKS = [
                 "a week.",
                 (('tab', "Overdue"), ('see', NAMESAKE))),
             Step(f"Wait for images, or press *{NEXT_IMAGES}* on this page. "
-                f"*Done* has the *Chest X-ray* of *{KOFI}* seconds later.",
-                (('page', NEXT_IMAGES), ('tab', "Done"), ('await', KOFI),
-                    ('see_in', KOFI, "Chest X-ray"))),
+                f"*Done* has the *Chest X-ray* of *{SWAHILI}* seconds later.",
+                (('page', NEXT_IMAGES), ('tab', "Done"), ('await', SWAHILI),
+                    ('see_in', SWAHILI, "Chest X-ray"))),
             Step(f"Open *{POLISH}* there, press *Reject*, write a *Reason*, "
                 "and press *Reject and Order Again*: the new order is "
                 "*Requested*.",
@@ -146,15 +146,15 @@ WALKS = [
                     ('see_in', "Irrtum, Otto", "Contradiction"),
                     ('see_in', "Irrtum, Otto", ESIMERKKI))),
             Step("Choose *Review*. The namesake is first, compared line by "
-                "line: *Birth Date* *Equal*. *Candidate* offers the other "
-                "one.",
+                "line: *Birth Date* *Equal* tells which of the two it is, and "
+                "*Candidate* names him.",
                 (('menu', *ORTHANC, "Review"), ('see', "Birth Date"),
                     ('see', "Equal"), ('see', "Candidate"))),
-            Step("Press *Confirm*, then *Close*. *Linked Studies* has those "
-                f"of *{NAMESAKE}*.",
+            Step("Press *Confirm*, then *Close*. *Studies* has those of "
+                f"*{NAMESAKE}*: *Manual Link*.",
                 (('press', "Confirm"), ('press', "Close"),
-                    ('menu', *ORTHANC, "Linked Studies"),
-                    ('await', NAMESAKE))),
+                    ('menu', *ORTHANC, "Studies"),
+                    ('see_in', NAMESAKE, "Manual Link"))),
             )),
     Walk("A disc from another hospital", 'clerk',
         "Nothing is stored before somebody has seen whose images they are.", (

@@ -18,9 +18,11 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from devtools import samples
+from devtools import demo_morning, samples
 from devtools.browser import chromium, log_in, new_page
 from devtools.demo import DATABASE, LABEL, Demo, say
+from devtools.demo_check import STUDY
+from devtools.demo_morning import NAMESAKES, REQUEST
 from devtools.hospital import PATIENTS
 from devtools.orthanc import to_bytes
 from devtools.process import StartError, stopping_on_signals
@@ -62,6 +64,16 @@ LOOKS = {
     'why_not_on_the_worklist': ['steps'],
     'add_a_server': ['form', 'https', 'added'],
     }
+# What a page of a role names and the demo has no case of: their names are read
+# from the database
+CONDITIONAL_FIELDS = [
+    ('gnuhealth.imaging.test.result', 'orthanc_images_unlinked'),
+    (STUDY, 'doubt'),
+    ]
+CONDITIONAL_BUTTONS = [
+    (REQUEST, 'repeat_order'),
+    ('gnuhealth.orthanc.synchronization.failure', 'retry'),
+    ]
 # All that this makes, without .png, below doc/
 PICTURES = [
     'audit', 'health', 'my_orders', 'results', 'review', 'steps', 'studies',
@@ -187,13 +199,13 @@ def show_linked_study(client: Client) -> None:
     """Open a study of a patient, as a physician does."""
     client.menu(*RECORDS, "Linked Studies")
     client.within('table.tree tbody tr').first.dblclick()
-    client.expect_image(client.within('img').first)
+    client.expect_image(client.within('.form-image img.center-block').first)
 
 
 def show_review(client: Client) -> None:
     client.menu(*RECORDS, "Review")
     client.dialog().wait_for()
-    client.within('img').first.wait_for()
+    client.expect_image(client.within('.form-image img.center-block').first)
 
 
 def show_upload(photographer: Photographer, folder: Path
@@ -235,18 +247,22 @@ def read_menus(photographer: Photographer, login: str) -> None:
     photographer.visit(login, show)
 
 
-def read_form(
-        photographer: Photographer, login: str, *names: str, tab: str = '',
-        row: str = '', notebook: str = '') -> None:
-    """Read the form of a record of a list, and its menus of actions."""
+def read_record(
+        photographer: Photographer, login: str, model: str, row: str = ''
+        ) -> None:
+    """Read a list, a record of it with all its pages, and its actions."""
     def show(client: Client) -> None:
-        show_list(*names, tab=tab)(client)
+        client.open(f'model/{model}')
         rows = client.within('table.tree tbody tr')
-        found = rows.filter(has_text=row).first if row else rows.first
-        found.locator('td').nth(2).dblclick()
+        rows.first.wait_for()
+        if row:
+            client.search(row)
+        photographer.look(client.page)
+        rows.first.locator('td').nth(2).dblclick()
         client.settle()
-        if notebook:
-            client.notebook(notebook)
+        for page in client.within('.form-notebook .nav-tabs a').all():
+            photographer.look(client.page)
+            page.click()
             client.settle()
         for menu in ['action', 'relate']:
             photographer.look(client.page)
@@ -255,8 +271,23 @@ def read_form(
                 button.click()
                 photographer.look(client.page)
                 client.page.keyboard.press('Escape')
-    show.__name__ = f"form of {names[-1]}"
+    show.__name__ = model
     photographer.visit(login, show)
+
+
+def read_groups(photographer: Photographer, *texts: str) -> None:
+    """Read the names of the groups of users."""
+    def show(client: Client) -> None:
+        client.open('model/res.group')
+        for text in texts:
+            client.search(text)
+            photographer.look(client.page)
+    photographer.visit('admin', show)
+
+
+def show_preferences(client: Client) -> None:
+    client.page.locator('#user-preferences a').first.click()
+    client.dialog().wait_for()
 
 
 def read_on(photographer: Photographer) -> None:
@@ -265,6 +296,44 @@ def read_on(photographer: Photographer) -> None:
             'physician', 'radiographer', 'clerk', 'administrator', 'privacy',
             'admin']:
         read_menus(photographer, login)
+    visit = photographer.visit
+    visit('physician', show_preferences)
+    for tab in ["To Repeat", "Requested"]:
+        visit('physician', show_list(*IMAGING, "My Orders", tab=tab))
+    for tab in ["Incomplete", "Overdue", "Rejected"]:
+        visit('radiographer', show_list(
+                *RECORDS, "Scheduled Steps", tab=tab))
+    read_groups(photographer, "Health", "Imaging")
+    read_record(
+        photographer, 'physician', 'gnuhealth.patient', NAMESAKES[1].puid)
+    for login, model in [
+            ('clerk', STUDY),
+            ('administrator', STUDY),
+            ('administrator', 'gnuhealth.imaging_orthanc.series_instances'),
+            ('administrator', demo_morning.STEP),
+            ('physician', REQUEST),
+            ('admin', 'party.party')]:
+        read_record(photographer, login, model)
+
+
+def read_conditional(demo: Demo) -> list[str]:
+    """Return what is on the screen in rare conditions only."""
+    demo.server.connect()
+    model = demo.server.rpc().model
+    found = []
+    for name, field in CONDITIONAL_FIELDS:
+        definition = getattr(model, name).fields_get([field], {})[field]
+        found.append(definition['string'])
+        if definition['type'] == 'selection' and isinstance(
+                definition['selection'], list):
+            found += [label for _, label in definition['selection']]
+    for name, button in CONDITIONAL_BUTTONS:
+        found += [
+            record['string'] for record in getattr(
+                model, 'ir.model.button').search_read(
+                    [('model', '=', name), ('name', '=', button)], 0, None,
+                    None, ['string'], {})]
+    return [label.lower() for label in found]
 
 
 def take_role_pictures(photographer: Photographer, folder: Path) -> None:
@@ -314,6 +383,7 @@ def main(target: Path) -> int:
             take_role_pictures(photographer, images)
             read_on(photographer)
             photographer.walk(walk_throughs.prepare(demo, Path(name)))
+            photographer.read[None] += read_conditional(demo)
     unread = find_unread(photographer)
     for label in unread:
         print(f"not on the screen: {label}", file=sys.stderr)

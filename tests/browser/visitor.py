@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
 from devtools.browser import log_in, new_page
 from devtools.demo import DATABASE, Demo
+from devtools.process import wait_until
 from devtools.tryton import PASSWORD
 
 from .client import Client
@@ -22,6 +23,8 @@ ARRIVAL = 120
 # Milliseconds in which a list is believed to show what is there
 LOOK = 2000
 VIEWER = 120_000
+# For a dialog, in seconds
+OPENING = 60
 
 
 class Visitor:
@@ -101,10 +104,15 @@ class Visitor:
         # Beside what leads elsewhere
         self._row(row).locator('td').nth(2).dblclick()
 
+    def _labels(self, label: str) -> Locator:
+        return self.client.within('label').filter(
+            has_text=re.compile(rf'^\s*{label}:?\s*$'))
+
     def _field(self, label: str) -> Locator:
         """Return what a label is written beside."""
-        found = self.client.within('label').filter(
-            has_text=re.compile(rf'^\s*{label}:?\s*$')).first
+        # A dialog may be about to open
+        assert wait_until(lambda: self._labels(label).count(), OPENING)
+        found = self._labels(label).first
         if not found.get_attribute('for'):
             return found.locator('xpath=following::textarea[1]')
         entry = self.page.locator(f'[id="{found.get_attribute("for")}"]')

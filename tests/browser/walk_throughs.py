@@ -80,10 +80,20 @@ class Hands:
         self.clicks = self.keys = 0
         self._look = look
 
-    def look(self, name: str, page: Page | None = None) -> None:
-        """Let somebody take a picture of the screen."""
+    def look(
+            self, name: str, page: Page | None = None, picture: str = ''
+            ) -> None:
+        """Let somebody take a picture of the screen.
+
+        Parameters
+        ----------
+        picture
+            What selects an image that has to be there before.
+        """
         if self._look:
             self.client.settle()
+            if picture:
+                self.client.expect_image(self.client.within(picture).first)
             self._look(name, page or self.page)
 
     def click(self, element: Locator) -> None:
@@ -281,7 +291,7 @@ def review(hands: Hands, place: Hospital) -> None:
         expect(client.field('position')).to_have_value(
             re.compile(rf'^{number} of '))
         if number == 1:
-            hands.look('review')
+            hands.look('review', picture='.form-image img.center-block')
         hands.press("Confirm")
     expect(client.field('position')).to_have_value(
         re.compile(rf'^{REVIEWED + 1} of '))
