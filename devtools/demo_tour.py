@@ -163,8 +163,8 @@ WALKS = [
                 (('menu', *ORTHANC, "Upload Images"),)),
             Step(f"*Patient*: type “Pr”, choose *{OWNER}*.",
                 (('choose', "Patient", "Pr", OWNER),)),
-            Step("Press *Folder*, and choose *{disc}*.",
-                (('files', "Folder", '{disc}'),)),
+            Step("Press *Select Folder*, and choose *{disc}*.",
+                (('files', "Select Folder", '{disc}'),)),
             Step("Press *Check*. The disc has another number of hers, name "
                 "and birth date agree: *Matches*.",
                 (('press', "Check"), ('see', "Matches"))),

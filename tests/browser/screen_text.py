@@ -18,7 +18,13 @@ _READ = '''front => {
         scope = dialogs.length ? dialogs[dialogs.length - 1]
             : document.querySelector('#tabs');
     }
-    const found = [scope.innerText];
+    const found = [];
+    const walker = document.createTreeWalker(scope, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        if (visible(walker.currentNode.parentElement)) {
+            found.push(walker.currentNode.nodeValue);
+        }
+    }
     for (const element of scope.querySelectorAll(
             'input, textarea, select, [title], [aria-label]')) {
         if (!visible(element)) {
@@ -34,13 +40,18 @@ _READ = '''front => {
             element.title, element.getAttribute('aria-label') || '',
             element.placeholder || '');
     }
-    return found.filter(Boolean).join('\\n').replace(/\\u00a0/g, ' ');
+    return found.join('\\n').replace(/\\u00a0/g, ' ');
 }'''
 
 
-def read_screen(page: Page) -> str:
-    """Return all that can be read, in small letters."""
-    return page.evaluate(_READ, False).lower()
+def read_screen(page: Page) -> set[str]:
+    """Return all lines that can be read, in small letters.
+
+    Without what follows the name of a field or ends a sentence.
+    """
+    return {
+        line.strip(' :.') for line in
+        page.evaluate(_READ, False).lower().splitlines()} - {''}
 
 
 def expect_text(page: Page, text: str) -> None:

@@ -68,10 +68,12 @@ LOOKS = {
 # from the database
 CONDITIONAL_FIELDS = [
     ('gnuhealth.imaging.test.result', 'orthanc_images_unlinked'),
+    ('gnuhealth.imaging_orthanc.review.show', 'further'),
     (STUDY, 'doubt'),
     ]
 CONDITIONAL_BUTTONS = [
     (REQUEST, 'repeat_order'),
+    ('gnuhealth.orthanc.config', 'decide_database'),
     ('gnuhealth.orthanc.synchronization.failure', 'retry'),
     ]
 # All that this makes, without .png, below doc/
@@ -106,8 +108,9 @@ class Photographer:
     Attributes
     ----------
     read : dict
-        What was on the screens, by job; None for those of no job.
-    menus : list
+        The lines that were on the screens, by job; None for those of no
+        job.
+    menus : set of str
         What the menus of all roles are.
     taken : list
         The names of the pictures.
@@ -117,8 +120,8 @@ class Photographer:
         self._demo = demo
         self._browser = browser
         self._target = target
-        self.read: dict[str | None, list[str]] = defaultdict(list)
-        self.menus: list[str] = []
+        self.read: dict[str | None, set[str]] = defaultdict(set)
+        self.menus: set[str] = set()
         self.taken: list[str] = []
 
     def take(
@@ -146,7 +149,7 @@ class Photographer:
 
     def look(self, page: Page, doc: str | None = None) -> None:
         """Read a screen, for a page of the documentation."""
-        self.read[doc].append(read_screen(page))
+        self.read[doc] |= read_screen(page)
 
     def save(self, name: str, page: Page) -> None:
         """Take a picture, without the cursor."""
@@ -242,7 +245,7 @@ def read_menus(photographer: Photographer, login: str) -> None:
                 if name in {"Medical Imaging", "Orthanc", "Configuration"}:
                     unfold(*names, name)
         unfold("Health")
-        photographer.menus.append(read_screen(client.page))
+        photographer.menus |= read_screen(client.page)
     show.__name__ = "menus"
     photographer.visit(login, show)
 
@@ -316,7 +319,7 @@ def read_on(photographer: Photographer) -> None:
         read_record(photographer, login, model)
 
 
-def read_conditional(demo: Demo) -> list[str]:
+def read_conditional(demo: Demo) -> set[str]:
     """Return what is on the screen in rare conditions only."""
     demo.server.connect()
     model = demo.server.rpc().model
@@ -333,7 +336,7 @@ def read_conditional(demo: Demo) -> list[str]:
                 model, 'ir.model.button').search_read(
                     [('model', '=', name), ('name', '=', button)], 0, None,
                     None, ['string'], {})]
-    return [label.lower() for label in found]
+    return {label.lower() for label in found}
 
 
 def take_role_pictures(photographer: Photographer, folder: Path) -> None:
@@ -354,19 +357,19 @@ def take_role_pictures(photographer: Photographer, folder: Path) -> None:
 
 def find_unread(photographer: Photographer) -> list[str]:
     """Return the labels that pages name and no screen has shown."""
-    everything = '\n'.join(sum(photographer.read.values(), []))
+    everything = set().union(*photographer.read.values())
     unread = []
     for name in ROLE_PAGES:
         text = (DOC / f'{name}.md').read_text()
         unread += [
             f"{name}.md: {label}" for label in labels(text)
-            if label.lower() not in everything]
+            if label.lower().strip(' :.') not in everything]
     for name in JOB_PAGES:
         text = (DOC / 'jobs' / f'{name}.md').read_text()
-        seen = '\n'.join(photographer.read[name] + photographer.menus)
+        seen = photographer.read[name] | photographer.menus
         unread += [
             f"jobs/{name}.md: {label}" for label in labels(text)
-            if label.lower() not in seen]
+            if label.lower().strip(' :.') not in seen]
     return sorted(set(unread))
 
 
@@ -383,7 +386,7 @@ def main(target: Path) -> int:
             take_role_pictures(photographer, images)
             read_on(photographer)
             photographer.walk(walk_throughs.prepare(demo, Path(name)))
-            photographer.read[None] += read_conditional(demo)
+            photographer.read[None] |= read_conditional(demo)
     unread = find_unread(photographer)
     for label in unread:
         print(f"not on the screen: {label}", file=sys.stderr)

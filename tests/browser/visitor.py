@@ -140,7 +140,8 @@ class Visitor:
 
     def _do_files(self, button: str, folder: str) -> None:
         with self.page.expect_file_chooser() as chooser:
-            self.client.dialog().get_by_role("button", name=button).click()
+            self.client.dialog().get_by_role(
+                "button", name=button, exact=True).click()
         chooser.value.set_files(folder)
         count = len(list(Path(folder).iterdir()))
         self.client.dialog().get_by_text(f"Received: {count}").first.wait_for()

@@ -240,6 +240,7 @@ def see_on_worklist(hands: Hands, place: Hospital) -> None:
     expect(row).to_contain_text("CT of the Head")
     expect(row).to_contain_text("DEMO-CT")
     expect(row).not_to_contain_text("Fill in")
+    expect(row).to_be_in_viewport()
     hands.look('steps')
 
 
@@ -385,6 +386,7 @@ def find_out_why_not_on_worklist(hands: Hands, place: Hospital) -> None:
     row = hands.client.within('table.tree tbody tr').filter(
         has_text="Bone Scan")
     expect(row).to_contain_text("Fill in: Station AE Title")
+    expect(row).to_be_in_viewport()
     hands.look('steps')
 
 

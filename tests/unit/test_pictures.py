@@ -38,7 +38,9 @@ def test_every_picture_is_made_by_a_script():
 
 def test_every_picture_is_shown():
     assert set(pictures().values()) == set(shown())
-    assert all(shown().values())
+    assert all(
+        text for path, text in shown().items()
+        if path.parent.name != 'upgrade')
 
 
 @pytest.mark.parametrize('name', sorted(screenshots.PICTURES))
