@@ -18,9 +18,14 @@ from cryptography.fernet import Fernet
 
 from proteus import Model, Wizard
 
-from . import demo_languages, hospital, samples, sao, viewer
+from . import (
+    demo_check, demo_languages, demo_morning, hospital, samples, sao, viewer)
 from .browser import ROWS, chromium, log_in, new_page, open_list
-from .orthanc import Orthanc
+from .demo_check import STUDY
+from .demo_devices import DeviceError, Devices
+from .demo_page import TourServer
+from .demo_tour import CT_AETITLE
+from .orthanc import Orthanc, to_bytes
 from .orthanc_releases import ORTHANC_VARIABLE
 from .postgresql import PostgreSQL
 from .process import StartError, free_port, stopping_on_signals
@@ -32,15 +37,6 @@ LABEL = "Demo"
 AETITLE = 'ORTHANC'
 PLUGIN = ROOT / 'orthanc_plugin' / 'health_orthanc.py'
 SERVER = 'gnuhealth.orthanc.config'
-STUDY = 'gnuhealth.imaging_orthanc.study'
-# level of Orthanc: model, field with Orthanc's id
-MODELS = {
-    'patients': ('gnuhealth.orthanc.patient', 'uuid'),
-    'studies': (STUDY, 'orthanc_UID'),
-    'series': ('gnuhealth.imaging_orthanc.study_series', 'orthanc_UID'),
-    'instances': (
-        'gnuhealth.imaging_orthanc.series_instances', 'orthanc_UID'),
-    }
 SYNCHRONIZATION_TIMEOUT = 300
 
 
@@ -64,6 +60,11 @@ class State:
             'filled': False,
             'language': 'en',
             'expected': {},
+            # Of today: the orders, and of which the images were sent since
+            'morning': None,
+            'orders': [],
+            'sent': [],
+            'tour_port': None,
             }
         if self._path.exists():
             self._values.update(json.loads(self._path.read_text()))
@@ -98,6 +99,8 @@ class Demo:
         self.tryton: Tryton | None = None
         self.server: Server | None = None
         self.daemons = []
+        self.devices: Devices | None = None
+        self.tour: TourServer | None = None
         self._rpc = None
 
     def __enter__(self) -> 'Demo':
@@ -117,6 +120,8 @@ class Demo:
             self._fill()
         self._publish_orthanc()
         self._start_daemons()
+        self._place_morning()
+        self._open_tour()
 
     def _web_client(self) -> Path:
         say("Web client")
@@ -165,7 +170,10 @@ class Demo:
     def _upload(self) -> None:
         say("Sample studies")
         expected = {}
-        for study in hospital.sample_studies(dt.date.today()):
+        day = demo_morning.Day.today()
+        for study in [
+                *hospital.sample_studies(day.local(0)),
+                demo_morning.foreign_study(day)]:
             self.orthanc.upload(study.datasets)
             expected[study.uid] = study.puid
         self.orthanc.upload(samples.packaged_files())
@@ -220,13 +228,10 @@ class Demo:
         self._connect()
         say("Orthanc server in GNU Health")
         self._add_server()
+        self._place_morning()
         say("Synchronisation")
         self._synchronize()
-        say("Orders")
         self._set_start_page()
-        self.server.connect('physician')
-        hospital.place_orders()
-        self._connect()
         self._connect_plugin()
         self._load_language()
         self.state.update(
@@ -237,6 +242,95 @@ class Demo:
             say(f"Texts in {self.state['language']}")
             self._connect()
             demo_languages.load(self.state['language'])
+
+    def _place_morning(self) -> None:
+        """Fill the day with orders, on the first start of the day."""
+        day = demo_morning.Day.today()
+        date = day.local(0).date()
+        if self.state['morning'] == date.isoformat():
+            return
+        say("Orders of today")
+        if not self.state['morning']:
+            demo_morning.add_people()
+        self._make_disc(date)
+        orders = list(demo_morning.place(self.server, self.orthanc, day))
+        imaged = {
+            order['study']: order['puid'] for order in orders
+            if order['fate'] == demo_morning.IMAGED}
+        self.state.update(
+            morning=date.isoformat(), orders=orders, sent=[],
+            expected={**self.state['expected'], **imaged})
+
+    @property
+    def disc(self) -> Path:
+        """The folder of a disc that a patient brings."""
+        return self.folder / 'disc'
+
+    def _make_disc(self, date: dt.date) -> None:
+        if not self.disc.exists():
+            self.disc.mkdir()
+            for number, dataset in enumerate(demo_morning.disc(date)):
+                (self.disc / f'IM{number}').write_bytes(to_bytes(dataset))
+
+    def _open_tour(self) -> None:
+        arrivals = [
+            (order['aetitle'], order['accession'])
+            for order in self.state['orders']
+            if order['fate'] == demo_morning.ARRIVING
+            and order['accession'] not in self.state['sent']]
+        self.devices = Devices(
+            self.orthanc.dicom_port, AETITLE, arrivals, self._keep_sent)
+        self.tour = TourServer(
+            self._tour_values, self._press, self.state['tour_port'] or 8001)
+        self._stack.callback(self.tour.close)
+        self.state.update(tour_port=self.tour.port)
+
+    def start_arrivals(self) -> None:
+        """Let the devices send images of some orders while one looks."""
+        self._stack.callback(self.devices.stop)
+        self.devices.start(say)
+
+    def _keep_sent(self, accession: str) -> None:
+        self.state.update(sent=[*self.state['sent'], accession])
+
+    def _tour_values(self) -> dict[str, object]:
+        seconds = self.devices.seconds_left
+        return {
+            'client': f'{self.server.url}/#{DATABASE}',
+            'password': PASSWORD,
+            'logins': [(role.login, role.name) for role in hospital.ROLES],
+            'disc': str(self.disc),
+            'waiting': self.devices.waiting,
+            'minutes': None if seconds is None else seconds // 60,
+            'orthanc': f'{self.orthanc.url}/app/explorer.html',
+            'orthanc_user': self.orthanc.user,
+            'orthanc_password': self.orthanc.password,
+            }
+
+    def _press(self, name: str) -> str:
+        """Do what a button of the tour asks for."""
+        try:
+            if name == 'next':
+                patient = self.devices.send_next()
+            else:
+                patient = self.devices.examine(
+                    CT_AETITLE, self._last_order(CT_AETITLE))
+        except DeviceError as error:
+            return f"Nothing was sent: {error}."
+        return f"Images were sent: {patient}."
+
+    def _last_order(self, aetitle: str) -> str:
+        """Return the accession number of what was ordered last."""
+        accession, domain = 'accession_number', [
+            ('state', 'in', ['scheduled', 'in_progress']),
+            ('request_state', '=', 'requested'),
+            ('station_aetitle', '=', aetitle)]
+        steps = getattr(self.server.rpc().model, demo_morning.STEP)
+        found = steps.search_read(
+            domain, 0, 1, [['id', 'DESC']], [accession], {})
+        if not found:
+            raise DeviceError("nobody is waiting")
+        return found[0][accession]
 
     def _set_start_page(self) -> None:
         """Let the physician begin with the own orders, and their drafts."""
@@ -341,41 +435,12 @@ class Demo:
             f" 127.0.0.1 {self.orthanc.dicom_port}",
             f"Files        {self.folder}",
             '',
-            "Health → Medical Imaging → Orthanc → Studies.  Ctrl-C ends it.",
+            "What to try as whom, in five walks of two minutes:",
+            f"Tour         {self.tour.url}",
+            '',
+            "Ctrl-C ends it.",
             ]
         return '\n'.join(lines)
-
-
-def compare(demo: Demo) -> dict[str, object]:
-    """Return counts of both sides and whether they hold the same."""
-    same, orthanc, tryton = True, {}, {}
-    for level, (name, field) in MODELS.items():
-        ids = set(demo.orthanc.get(f'/{level}'))
-        found = [
-            record[field] for record in demo.read(
-                name, [('missing_since', '=', None)], field)]
-        orthanc[level], tryton[level] = len(ids), len(found)
-        same &= sorted(found) == sorted(ids)
-    links = _compare_links(demo)
-    return {
-        'ok': same and links['wrong'] == 0,
-        'orthanc': orthanc, 'gnuhealth': tryton, 'links': links}
-
-
-def _compare_links(demo: Demo) -> dict[str, int]:
-    """Count the sample studies by whether the right patient has them."""
-    expected = demo.state['expected']
-    uid, puid = 'study_instance_UID', 'patient.puid'
-    found = {
-        study[uid]: (study['patient.'] or {}).get('puid')
-        for study in demo.read(
-            STUDY, [(uid, 'in', list(expected))], uid, puid)}
-    return {
-        'expected': sum(puid is not None for puid in expected.values()),
-        'found': sum(puid is not None for puid in found.values()),
-        'wrong': sum(
-            found.get(study) != puid for study, puid in expected.items()),
-        }
 
 
 def take_screenshot(demo: Demo, path: Path) -> dict[str, object]:
@@ -405,7 +470,7 @@ def check(use_postgresql: bool, screenshot: Path, language: str) -> int:
         with Demo(folder, use_postgresql, language) as demo:
             demo.start()
             say("Comparison")
-            result = compare(demo)
+            result = demo_check.compare(demo)
             say("Screenshot")
             screenshot.parent.mkdir(parents=True, exist_ok=True)
             result['screenshot'] = shot = take_screenshot(demo, screenshot)
@@ -441,6 +506,7 @@ def run(
         try:
             with Demo(folder, use_postgresql, language) as demo:
                 demo.start()
+                demo.start_arrivals()
                 print(demo.describe(), flush=True)
                 demo.wait()
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from proteus import Model
 
-from . import hospital
+from . import demo_morning, hospital
 
 __all__ = ['LANGUAGES', 'Words', 'load', 'use']
 
@@ -36,6 +36,8 @@ class Words:
         Of studies, by modality.
     roles
         Names of users, by login.
+    texts
+        What is written about the orders of a morning, by the English text.
     """
     institution: str
     names: Mapping[str, tuple[str, str, str]]
@@ -44,6 +46,7 @@ class Words:
     comments: Mapping[str, str]
     descriptions: Mapping[str, str]
     roles: Mapping[str, str]
+    texts: Mapping[str, str]
 
 
 GERMAN = Words(
@@ -62,6 +65,9 @@ GERMAN = Words(
         'MR-KNEE': "MRT Knie",
         'XR-CHEST': "Röntgen Thorax",
         'US-ABDOMEN': "Sonographie Abdomen",
+        'CT-ABDOMEN': "CT Abdomen",
+        'XR-HAND': "Röntgen Hand",
+        'NM-BONE': "Skelettszintigraphie",
         },
     comments={
         'CT-HEAD': "Sturz auf Glatteis, seither Kopfschmerzen.\n"
@@ -80,6 +86,15 @@ GERMAN = Words(
         'clerk': "Bildverwaltung",
         'administrator': "Administrator der Bildgebung",
         'privacy': "Datenschutzbeauftragte",
+        },
+    texts={
+        "Cough for three weeks": "Husten seit drei Wochen",
+        "Fall from a ladder": "Sturz von der Leiter",
+        "Left hand instead of the right one": "Linke statt rechter Hand",
+        "Appendicitis?": "Appendizitis?",
+        "Headache, fever": "Kopfschmerzen, Fieber",
+        "Hives after iodinated contrast in 2019":
+            "Nesselsucht nach jodhaltigem Kontrastmittel 2019",
         })
 
 SPANISH = Words(
@@ -98,6 +113,9 @@ SPANISH = Words(
         'MR-KNEE': "RM de rodilla",
         'XR-CHEST': "Radiografía de tórax",
         'US-ABDOMEN': "Ecografía de abdomen",
+        'CT-ABDOMEN': "TC de abdomen",
+        'XR-HAND': "Radiografía de la mano",
+        'NM-BONE': "Gammagrafía ósea",
         },
     comments={
         'CT-HEAD': "Caída en la calle, cefalea desde entonces.\n"
@@ -116,6 +134,16 @@ SPANISH = Words(
         'clerk': "Gestión de imágenes",
         'administrator': "Administración de imágenes",
         'privacy': "Delegada de protección de datos",
+        },
+    texts={
+        "Cough for three weeks": "Tos desde hace tres semanas",
+        "Fall from a ladder": "Caída de una escalera",
+        "Left hand instead of the right one":
+            "Mano izquierda en lugar de la derecha",
+        "Appendicitis?": "¿Apendicitis?",
+        "Headache, fever": "Cefalea, fiebre",
+        "Hives after iodinated contrast in 2019":
+            "Urticaria tras contraste yodado en 2019",
         })
 
 FRENCH = Words(
@@ -134,6 +162,9 @@ FRENCH = Words(
         'MR-KNEE': "IRM du genou",
         'XR-CHEST': "Radiographie du thorax",
         'US-ABDOMEN': "Échographie de l'abdomen",
+        'CT-ABDOMEN': "Scanner abdominal",
+        'XR-HAND': "Radiographie de la main",
+        'NM-BONE': "Scintigraphie osseuse",
         },
     comments={
         'CT-HEAD': "Chute sur le verglas, céphalées depuis.\n"
@@ -152,6 +183,16 @@ FRENCH = Words(
         'clerk': "Gestion des images",
         'administrator': "Administration de l'imagerie",
         'privacy': "Déléguée à la protection des données",
+        },
+    texts={
+        "Cough for three weeks": "Toux depuis trois semaines",
+        "Fall from a ladder": "Chute d'une échelle",
+        "Left hand instead of the right one":
+            "Main gauche au lieu de la droite",
+        "Appendicitis?": "Appendicite ?",
+        "Headache, fever": "Céphalées, fièvre",
+        "Hives after iodinated contrast in 2019":
+            "Urticaire après un contraste iodé en 2019",
         })
 
 PORTUGUESE = Words(
@@ -170,6 +211,9 @@ PORTUGUESE = Words(
         'MR-KNEE': "RM do joelho",
         'XR-CHEST': "Radiografia de tórax",
         'US-ABDOMEN': "Ultrassonografia do abdome",
+        'CT-ABDOMEN': "TC de abdome",
+        'XR-HAND': "Radiografia da mão",
+        'NM-BONE': "Cintilografia óssea",
         },
     comments={
         'CT-HEAD': "Queda na rua, cefaleia desde então.\n"
@@ -188,6 +232,15 @@ PORTUGUESE = Words(
         'clerk': "Gestão de imagens",
         'administrator': "Administração de imagens",
         'privacy': "Encarregada da proteção de dados",
+        },
+    texts={
+        "Cough for three weeks": "Tosse há três semanas",
+        "Fall from a ladder": "Queda de uma escada",
+        "Left hand instead of the right one": "Mão esquerda em vez da direita",
+        "Appendicitis?": "Apendicite?",
+        "Headache, fever": "Cefaleia, febre",
+        "Hives after iodinated contrast in 2019":
+            "Urticária após contraste iodado em 2019",
         })
 
 # English is what the hospital is made of
@@ -211,6 +264,11 @@ def use(language: str) -> None:
         dataclasses.replace(
             kind, name=words.study_types.get(kind.code, kind.name))
         for kind in hospital.STUDY_TYPES]
+    demo_morning.TEXTS.update(words.texts)
+    demo_morning.STUDY_TYPES[:] = [
+        dataclasses.replace(
+            kind, name=words.study_types.get(kind.code, kind.name))
+        for kind in demo_morning.STUDY_TYPES]
     hospital.ROLES[:] = [
         dataclasses.replace(
             role, name=words.roles.get(role.login, role.name))

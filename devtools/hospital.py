@@ -14,10 +14,11 @@ from . import samples
 
 __all__ = [
     'COMMENTS', 'DESCRIPTIONS', 'PATIENTS', 'Person', 'STUDY_TYPES',
-    'SampleStudy', 'StudyType', 'fill', 'make_study_type', 'place_order',
-    'place_orders', 'sample_studies']
+    'SampleStudy', 'StudyType', 'TIMEZONE', 'fill', 'make_patient',
+    'make_study_type', 'place_order', 'place_orders', 'sample_studies']
 
 INSTITUTION = "Clínica de Ejemplo"
+TIMEZONE = 'Europe/Madrid'
 # Given and family name
 PHYSICIAN = "Cora", "Musterfrau"
 # Of studies, by modality: those that differ from the samples'
@@ -99,26 +100,29 @@ class SampleStudy:
         return str(self.datasets[0].StudyInstanceUID)
 
 
-def sample_studies(today: dt.date) -> Iterator[SampleStudy]:
-    """Yield new studies, some of them of `today`."""
+def sample_studies(now: dt.datetime) -> Iterator[SampleStudy]:
+    """Yield new studies, some of them of today, none of them later.
+
+    Parameters
+    ----------
+    now
+        In the time of the institution, without zone.
+    """
     muster, ejemplo, exemple, greek, russian, japanese, arabic, kofi, _ = (
         PATIENTS)
-    yield _study('CT', muster, today, 8, series=2, instances=12)
-    yield _study('MR', muster, today - dt.timedelta(400), 11, instances=10)
-    yield _study('CR', ejemplo, today, 9, series=1, instances=2, rows=512)
-    yield _study('US', exemple, today, 10, series=1, instances=2)
-    yield _study('US', greek, today - dt.timedelta(30), 15, series=1,
-        instances=1)
-    yield _study('CT', russian, today - dt.timedelta(2), 7, instances=12)
-    yield _study('MR', japanese, today - dt.timedelta(1), 14, instances=10)
-    yield _study('CR', arabic, today - dt.timedelta(90), 16, series=1,
-        instances=1, rows=512)
-    yield _study('SR', kofi, today - dt.timedelta(1), 12, series=1,
-        instances=1)
-    yield from _unknown_studies(today)
+    yield _study('CT', muster, now, 0, 8, series=2, instances=12)
+    yield _study('MR', muster, now, 400, 11, instances=10)
+    yield _study('CR', ejemplo, now, 0, 9, series=1, instances=2, rows=512)
+    yield _study('US', exemple, now, 0, 10, series=1, instances=2)
+    yield _study('US', greek, now, 30, 15, series=1, instances=1)
+    yield _study('CT', russian, now, 2, 7, instances=12)
+    yield _study('MR', japanese, now, 1, 14, instances=10)
+    yield _study('CR', arabic, now, 90, 16, series=1, instances=1, rows=512)
+    yield _study('SR', kofi, now, 1, 12, series=1, instances=1)
+    yield from _unknown_studies(now)
 
 
-def _unknown_studies(today: dt.date) -> Iterator[SampleStudy]:
+def _unknown_studies(now: dt.datetime) -> Iterator[SampleStudy]:
     """Yield studies that cannot be linked by themselves."""
     # Another person's ID was typed in at the modality.
     mistaken = samples.Patient(
@@ -131,15 +135,21 @@ def _unknown_studies(today: dt.date) -> Iterator[SampleStudy]:
             ('CT', phantom)], 13):
         yield SampleStudy(samples.make_study(
                 modality, patient, series=1, instances=2,
-                date=_at(today, hour)))
+                date=_at(now, 0, hour)))
 
 
-def _at(day: dt.date, hour: int) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(hour, 7 * hour % 60))
+def _at(now: dt.datetime, days: int, hour: int) -> dt.datetime:
+    """Return an hour so many days ago, earlier in the day if it is to come.
+    """
+    midnight = dt.datetime.combine(now, dt.time())
+    when = midnight + dt.timedelta(hours=hour, minutes=7 * hour % 60)
+    if when > now:
+        when = midnight + (now - midnight) * hour / 24
+    return when.replace(microsecond=0) - dt.timedelta(days)
 
 
 def _study(
-        modality: str, person: Person, day: dt.date, hour: int,
+        modality: str, person: Person, now: dt.datetime, days: int, hour: int,
         **options: int) -> SampleStudy:
     charset = person.charset.split('\\')
     tags = {}
@@ -149,7 +159,8 @@ def _study(
         tags['StudyDescription'] = DESCRIPTIONS[modality]
     datasets = samples.make_study(
         modality, person.in_dicom(), charset=charset,
-        date=_at(day, hour), InstitutionName="Clinica de Ejemplo", **tags,
+        date=_at(now, days, hour), InstitutionName="Clinica de Ejemplo",
+        **tags,
         **options)
     return SampleStudy(datasets, person.puid)
 
@@ -219,7 +230,7 @@ def fill(password: str, roles: Sequence[Role] = ROLES) -> None:
     _join(_user('admin'), _ADMINISTRATOR.groups, company)
     _make_physician(institution)
     for person in PATIENTS:
-        _make_patient(person)
+        make_patient(person)
     for study_type in STUDY_TYPES:
         make_study_type(study_type)
     _finish_configuration()
@@ -233,7 +244,7 @@ def _make_institution():
     party.is_institution = True
     party.save()
     company = Model.get('company.company')(
-        party=party, currency=currency, timezone='Europe/Madrid')
+        party=party, currency=currency, timezone=TIMEZONE)
     company.save()
     institution = Model.get('gnuhealth.institution')(
         party=party, code='EJEMPLO', institution_type='hospital',
@@ -290,7 +301,8 @@ def _make_physician(institution) -> None:
         party=party, institution=institution, code='EJEMPLO-1').save()
 
 
-def _make_patient(person: Person) -> None:
+def make_patient(person: Person) -> None:
+    """Register somebody; proteus is connected as an administrator."""
     party = Model.get('party.party')(name=person.given)
     party.lastname = person.family
     party.is_person = True

@@ -13,7 +13,8 @@ import pydicom.data
 import pydicom.datadict
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
-    ComputedRadiographyImageStorage, CTImageStorage, EnhancedSRStorage,
+    ComputedRadiographyImageStorage, CTImageStorage,
+    DigitalXRayImageStorageForPresentation, EnhancedSRStorage,
     ExplicitVRLittleEndian, MRImageStorage, UltrasoundMultiFrameImageStorage,
     generate_uid)
 
@@ -30,11 +31,13 @@ __all__ = [
 STORAGE = {
     'CR': ComputedRadiographyImageStorage,
     'CT': CTImageStorage,
+    'DX': DigitalXRayImageStorageForPresentation,
     'MR': MRImageStorage,
     'SR': EnhancedSRStorage,
     'US': UltrasoundMultiFrameImageStorage,
     }
-BODY_PARTS = {'CR': 'CHEST', 'CT': 'HEAD', 'MR': 'HEAD', 'US': 'ABDOMEN'}
+BODY_PARTS = {
+    'CR': 'CHEST', 'CT': 'HEAD', 'DX': 'CHEST', 'MR': 'HEAD', 'US': 'ABDOMEN'}
 MANUFACTURER = "Synthetic"
 
 
@@ -79,7 +82,7 @@ def make_study(
     Parameters
     ----------
     modality
-        CT, MR (slices of a head), US (cine loops), CR (chests), or SR
+        CT, MR (slices of a head), US (cine loops), CR, DX (chests), or SR
         (documents).
     instances
         In each series.
@@ -386,6 +389,7 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
 _FILL: dict[str, Callable] = {
     'CR': _fill_cr,
     'CT': _fill_ct,
+    'DX': _fill_cr,
     'MR': _fill_mr,
     'SR': _fill_sr,
     'US': _fill_us,

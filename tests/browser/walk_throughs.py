@@ -12,7 +12,6 @@ A click is counted for each press of the mouse, two for a double click; typing
 a text is no click, nor is a key.  Keys that type nothing are counted apart.
 """
 import argparse
-import datetime as dt
 import json
 import re
 import sys
@@ -23,13 +22,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from proteus import Model
 
 from devtools import hospital, samples
 from devtools.browser import chromium, log_in, new_page
-from devtools.demo import DATABASE, STUDY, Demo, say
+from devtools.demo import DATABASE, Demo, say
+from devtools.demo_check import STUDY
 from devtools.orthanc import to_bytes
 from devtools.process import stopping_on_signals, wait_until
 from devtools.tryton import PASSWORD
@@ -46,6 +46,9 @@ TIMEOUT = 60_000
 REVIEWED = 12
 # How often the tabulator is pressed at most
 TABS = 20
+# Whether the box that selects a record has the focus
+_IN_ROW = """() => document.activeElement.matches(
+    'tbody input[name^="tree-selection"]')"""
 MUSTER, EJEMPLO, _, GREEK, _, JAPANESE, *_ = hospital.PATIENTS
 
 
@@ -57,12 +60,35 @@ class Hands:
     clicks : int
     keys : int
         Those that type nothing.
+
+    Parameters
+    ----------
+    look
+        Takes a picture of a page under a name.
     """
 
-    def __init__(self, client: Client):
+    def __init__(
+            self, client: Client, look: Callable[[str, Page], None] | None):
         self.client = client
         self.page = client.page
         self.clicks = self.keys = 0
+        self._look = look
+
+    def look(
+            self, name: str, page: Page | None = None, picture: str = ''
+            ) -> None:
+        """Let somebody take a picture of the screen.
+
+        Parameters
+        ----------
+        picture
+            What selects an image that has to be there before.
+        """
+        if self._look:
+            self.client.settle()
+            if picture:
+                self.client.expect_image(self.client.within(picture).first)
+            self._look(name, page or self.page)
 
     def click(self, element: Locator) -> None:
         self.client.settle()
@@ -104,6 +130,27 @@ class Hands:
             self.key('Tab')
         raise AssertionError(f"{name} is not reached by keyboard")
 
+    def search(self, text: str) -> None:
+        """Search in a list, whose search box the shortcut reaches."""
+        self.key('Control+f')
+        self.type(text)
+        self.key('Enter')
+
+    def open_row(self, text: str) -> None:
+        """Open the first record of a list, in which a text is, by keyboard.
+        """
+        rows = self.client.within('table.tree tbody tr')
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text(text)
+        for _ in range(TABS):
+            self.key('Tab')
+            if self.page.evaluate(_IN_ROW):
+                break
+        self.key('Space')
+        # Shortcuts are not for the box that is ticked
+        self.key('Tab')
+        self.key('Control+l')
+
     def choose(self, text: str, record: str) -> None:
         """Type in a field that names a record, and choose the first."""
         self.type(text)
@@ -132,12 +179,15 @@ class Job:
         The menu that is unfolded before.
     do
         Does it, and fails if it does not come to its end.
+    page
+        The page of doc/jobs/ that explains it, if any.
     """
     name: str
     role: str
     goal: int
     branch: tuple[str, ...]
     do: Callable[[Hands, Hospital], None]
+    page: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,11 +217,14 @@ def order_ct(hands: Hands, place: Hospital) -> None:
     hands.click(client.field('tests'))
     hands.choose("CT", "CT of the Head")
     client.expect_column("Name", "CT of the Head")
+    hands.look('form')
     hands.press("Request")
     client.expect_column("Study", "CT of the Head")
+    hands.look('question')
     hands.press("Request Now")
     client.expect_no_dialog()
     client.expect_column("Worklist", "On the worklist")
+    hands.look('orders')
 
 
 def see_on_worklist(hands: Hands, place: Hospital) -> None:
@@ -181,6 +234,8 @@ def see_on_worklist(hands: Hands, place: Hospital) -> None:
     expect(row).to_contain_text("CT of the Head")
     expect(row).to_contain_text("DEMO-CT")
     expect(row).not_to_contain_text("Fill in")
+    expect(row).to_be_in_viewport()
+    hands.look('steps')
 
 
 def find_today(hands: Hands, place: Hospital) -> None:
@@ -188,21 +243,38 @@ def find_today(hands: Hands, place: Hospital) -> None:
     for person in ["Muster, Erika", "Ejemplo Núñez, Juan José"]:
         hands.client.cell("Patient", person).first.wait_for()
     expect(hands.client.cell("Patient", "Παράδειγμα")).to_have_count(0)
+    hands.look('today')
 
 
-def view_last_study(hands: Hands, place: Hospital) -> None:
+def view_from_record(hands: Hands, place: Hospital) -> None:
+    """Open the record of the patient, and from it the last study."""
     client = hands.client
+    hands.menu('Health', "Patients")
+    hands.search(EJEMPLO.family)
+    hands.open_row(EJEMPLO.puid)
+    hands.look('patient')
+    hands.click(client.within('.form-notebook .nav-tabs a').get_by_text(
+            "Studies", exact=True))
+    client.cell("Modalities", "CR").first.wait_for()
+    hands.look('studies')
+    _view_newest(hands)
+
+
+def view_from_list(hands: Hands, place: Hospital) -> None:
     hands.menu(*ORTHANC, "Linked Studies")
-    hands.click(client.within('.filter-box input[placeholder="Search"]'))
-    hands.type(EJEMPLO.family)
-    hands.key('Enter')
-    client.settle()
-    with client.page.context.expect_page() as opened:
-        # The newest is above the others
-        hands.click(client.button("View").first)
+    hands.search(EJEMPLO.family)
+    hands.client.settle()
+    _view_newest(hands)
+
+
+def _view_newest(hands: Hands) -> None:
+    with hands.page.context.expect_page() as opened:
+        # It is above the others
+        hands.click(hands.client.button("View").first)
     viewer = opened.value
     viewer.locator('canvas.cornerstone-canvas').first.wait_for(
         timeout=2 * TIMEOUT)
+    hands.look('viewer', viewer)
     viewer.close()
 
 
@@ -213,6 +285,8 @@ def review(hands: Hands, place: Hospital) -> None:
     for number in range(1, REVIEWED + 1):
         expect(client.field('position')).to_have_value(
             re.compile(rf'^{number} of '))
+        if number == 1:
+            hands.look('review', picture='.form-image img.center-block')
         hands.press("Confirm")
     expect(client.field('position')).to_have_value(
         re.compile(rf'^{REVIEWED + 1} of '))
@@ -231,10 +305,13 @@ def upload(hands: Hands, place: Hospital) -> None:
         hands.click(client.dialog().get_by_role("button", name="Folder"))
     chooser.value.set_files(place.disc)
     client.dialog().get_by_text("Received: 3").first.wait_for()
+    hands.look('files')
     hands.press("Check")
     client.expect_column("Patient Match", *["Matches"] * 3)
+    hands.look('check')
     hands.press("Upload")
     expect(client.column("Linked To")).to_contain_text(["Παράδειγμα"])
+    hands.look('linked')
     hands.press("Close")
     client.expect_no_dialog()
 
@@ -243,14 +320,18 @@ def reject_and_order_again(hands: Hands, place: Hospital) -> None:
     client = hands.client
     hands.menu(*ORTHANC, "Scheduled Steps")
     hands.double_click(client.cell("Study", "Chest X-ray").first)
+    client.button("Reject").wait_for()
+    hands.look('step')
     hands.press("Reject")
     client.dialog().wait_for()
     hands.tab_to('reason')
     hands.type("The patient moved")
+    hands.look('reason')
     hands.press("Reject and Order Again")
     client.expect_no_dialog()
     client.field('replaces').wait_for()
     client.expect_selected('state', "Requested")
+    hands.look('order')
 
 
 def add_server(hands: Hands, place: Hospital) -> None:
@@ -269,12 +350,16 @@ def add_server(hands: Hands, place: Hospital) -> None:
             hands.key('Control+a')
             hands.type(value)
         hands.key('Tab')
+        if scheme == 'https':
+            hands.look('form')
         hands.press("Begin")
         if scheme == 'https':
             expect(client.field('message')).to_have_value(
                 re.compile(r'http://'))
+            hands.look('https')
             hands.press("Back")
     expect(client.field('message')).to_have_value(re.compile(r'was added'))
+    hands.look('added')
     hands.press("Close")
     client.expect_no_dialog()
 
@@ -287,6 +372,7 @@ def find_out_why_unlinked(hands: Hands, place: Hospital) -> None:
         has_text="Irrtum, Otto").first
     for text in ["Contradiction", "09/09/1999", "Esimerkki", "07/01/1986"]:
         expect(row).to_contain_text(text)
+    hands.look('unlinked')
 
 
 def find_out_why_not_on_worklist(hands: Hands, place: Hospital) -> None:
@@ -294,27 +380,33 @@ def find_out_why_not_on_worklist(hands: Hands, place: Hospital) -> None:
     row = hands.client.within('table.tree tbody tr').filter(
         has_text="Bone Scan")
     expect(row).to_contain_text("Fill in: Station AE Title")
+    expect(row).to_be_in_viewport()
+    hands.look('steps')
 
 
 JOBS = [
-    Job("Order a CT", 'physician', 6, IMAGING, order_ct),
+    Job("Order a CT", 'physician', 6, IMAGING, order_ct, 'order_ct'),
     Job("See that it is on the worklist", 'radiographer', 1, ORTHANC,
-        see_on_worklist),
-    Job("Find today's patients", 'clerk', 1, ORTHANC, find_today),
+        see_on_worklist, 'on_the_worklist'),
+    Job("Find today's patients", 'clerk', 1, ORTHANC, find_today,
+        'todays_patients'),
     Job("See the last study of a patient in a viewer", 'physician', 3,
-        ORTHANC, view_last_study),
+        ('Health',), view_from_record, 'last_study'),
+    Job("See it from the list of studies", 'physician', 3, ORTHANC,
+        view_from_list),
     Job(f"Review {REVIEWED} studies", 'clerk', REVIEWED + 2, ORTHANC,
-        review),
-    Job("Upload a disc for a patient", 'clerk', 5, ORTHANC, upload),
+        review, 'review'),
+    Job("Upload a disc for a patient", 'clerk', 5, ORTHANC, upload,
+        'upload_a_disc'),
     Job("Reject a study and order it again", 'radiographer', 5, ORTHANC,
-        reject_and_order_again),
+        reject_and_order_again, 'order_again'),
     Job("Find out why a study is not linked", 'clerk', 2, ORTHANC,
-        find_out_why_unlinked),
+        find_out_why_unlinked, 'why_not_linked'),
     Job("Find out why the device does not see an order", 'radiographer', 1,
-        ORTHANC, find_out_why_not_on_worklist),
+        ORTHANC, find_out_why_not_on_worklist, 'why_not_on_the_worklist'),
     # With two servers, uploads have to choose one
     Job("Add a server, with https to an http port first", 'administrator',
-        5, CONFIGURATION, add_server),
+        5, CONFIGURATION, add_server, 'add_a_server'),
     ]
 
 
@@ -322,8 +414,8 @@ JOBS = [
 
 def prepare(demo: Demo, folder: Path) -> Hospital:
     """Add to a demo what the jobs need."""
+    demo.server.connect()
     _send_suggestions(demo)
-    _order_incomplete_study(demo)
     disc = folder / 'disc'
     disc.mkdir()
     for number, dataset in enumerate(samples.make_study(
@@ -346,19 +438,6 @@ def _send_suggestions(demo: Demo) -> None:
         > REVIEWED, TIMEOUT / 1000)
 
 
-def _order_incomplete_study(demo: Demo) -> None:
-    """Request a study of a type that no device performs."""
-    demo.server.connect()
-    hospital.make_study_type(hospital.StudyType(
-            "Bone Scan", 'NM-BONE', 'XR', 'NM', '',
-            'health_imaging.product_product_xraycharges'))
-    date = dt.datetime.combine(dt.date.today(), dt.time(12))
-    demo.server.connect('physician')
-    for order in hospital.place_order(JAPANESE, ['NM-BONE'], date):
-        order.click('requested')
-    demo.server.connect()
-
-
 # --- Walking ------------------------------------------------------------
 
 @contextmanager
@@ -376,10 +455,19 @@ def _logged_in(browser: Browser, demo: Demo, job: Job) -> Iterator[Client]:
 
 def walk(
         browser: Browser, place: Hospital, job: Job,
-        screenshots: Path | None = None) -> Walk:
-    """Do a job, and return how it went."""
+        screenshots: Path | None = None,
+        look: Callable[[str, Page], None] | None = None) -> Walk:
+    """Do a job, and return how it went.
+
+    Parameters
+    ----------
+    screenshots
+        Where a picture of the last screen is put.
+    look
+        Takes pictures on the way: of a page, under a name.
+    """
     with _logged_in(browser, place.demo, job) as client:
-        hands, error = Hands(client), None
+        hands, error = Hands(client, look), None
         start = time.monotonic()
         try:
             job.do(hands, place)
