@@ -102,6 +102,10 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                 Index(
                     table, (table.server, Index.Equality()),
                     where=table.matched_at == Null),
+                Index(
+                    table, (table.patient, Index.Equality()),
+                    where=(table.matched_at == Null)
+                    & (table.patient != Null)),
                 # The queues of the review, and what is in none
                 Index(
                     table, (table.link_status, Index.Equality()),

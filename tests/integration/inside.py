@@ -112,7 +112,9 @@ def _limited(limits):
     "Make the batches smaller"
     modules = [
         import_module(f'trytond.modules.health_orthanc.{name}')
-        for name in ['synchronization.engine', 'linking.link']]
+        for name in [
+            'synchronization.storing', 'synchronization.comparison',
+            'linking.link']]
     with ExitStack() as stack:
         for name, value in (limits or {}).items():
             module = next(m for m in modules if hasattr(m, name))
@@ -229,7 +231,7 @@ def synchronize_broken(server_id):
     engine = import_module(
         'trytond.modules.health_orthanc.synchronization.engine')
     with mock.patch.object(
-            engine.Engine, '_list_series', side_effect=KeyError('x')):
+            engine.Engine, '_close_gaps', side_effect=KeyError('x')):
         return synchronize(server_id, 'full')
 
 
