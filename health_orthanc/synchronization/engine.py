@@ -11,7 +11,7 @@ from trytond.tools import grouped_slice
 
 from ..common.transaction import in_transaction
 from ..core.orthanc.resources import (
-    PatientResource, SeriesResource, StudyResource, InstanceResource)
+    InstanceResource, PatientResource, SeriesResource, StudyResource)
 from ..linking.link import match_due
 from .comparison import Comparison
 from .damaged_names import read_names, unread_studies
