@@ -170,13 +170,27 @@ class Comparison(Storing):
 
     def _share(self):
         "Process all parts, together with helpers"
-        in_transaction(self._queue_helper)
         while in_transaction(self._parts.find_open, self._server_id, 1):
+            self._call_helper()
             if not self._process_next():
                 time.sleep(PAUSE)
             if can_share():
                 in_transaction(self._move_counts)
             self._check_turn()
+
+    def _call_helper(self):
+        "Queue a helper if there is a place and something to do for it"
+        Server = Pool().get('gnuhealth.orthanc.config')
+        for number in range(in_transaction(self._count_places)):
+            with helper_lock(self._server_id, number) as free:
+                if free:
+                    in_transaction(Server.queue_helper, self._server_id)
+                    return
+
+    def _count_places(self):
+        if can_share() and len(self._parts.find_open(self._server_id, 2)) > 1:
+            return self._server.sync_workers - 1
+        return 0
 
     def help(self):
         "Process parts as long as there are any that nobody has"
@@ -184,11 +198,6 @@ class Comparison(Storing):
         self._is_initial = cursor is None
         while self._process_next():
             self._check_turn()
-
-    def _queue_helper(self):
-        if can_share() and len(self._parts.find_open(self._server_id, 2)) > 1:
-            Server = Pool().get('gnuhealth.orthanc.config')
-            Server.queue_helper(self._server_id)
 
     def _move_counts(self):
         self._parts.move_counts(self._server_id, self._run_id)
@@ -225,11 +234,13 @@ class Comparison(Storing):
         known = part['position'] or self._position_before(part)
         seen = Tally(known['seen'])
         listing = Listing(
-            *self._listed(position), known['since'],
-            _tokens(known['tail']), self._client.can_find(), part['end'])
+            *self._listed({**position, 'level': part['level']}),
+            known['since'], _tokens(known['tail']), self._client.can_find(),
+            part['end'])
         for page in listing:
             self._store_page(part['level'], page.resources)
-            seen.add(_ids(page.resources))
+            if part['level'] == 'study':
+                seen.add(_ids(page.resources))
             known = {
                 'since': page.since, 'tail': page.tail, 'seen': seen.sums,
                 'head': known['head'] or listing.head,
@@ -311,9 +322,9 @@ class Comparison(Storing):
 
     def _close_gap(self, position, before, parts):
         "Read from the end of a part to the beginning of what follows"
-        ends = {
-            tuple(token) for _, known in parts
-            for token in [known['head'], *known['tail'][-1:]] if token}
+        heads = {tuple(known['head']) for _, known in parts if known['head']}
+        ends = heads | {
+            tuple(token) for _, known in parts for token in known['tail'][-1:]}
         _, known = parts[0]
         seen = Tally(known['seen'])
         for page in Listing(
@@ -321,11 +332,11 @@ class Comparison(Storing):
                 _tokens(before['tail']), self._client.can_find()):
             self._store_page(position['level'], page.resources)
             tokens = list(map(token_of, page.resources))
-            missed = next(
-                (n for n, token in enumerate(tokens) if token in ends),
-                len(tokens))
-            seen.add(_ids(page.resources[:missed]))
-            if missed < len(tokens):
+            end = next((t for t in tokens if t in ends), None)
+            missed = len(tokens) if end is None else tokens.index(end)
+            # A part has not counted what it begins after
+            seen.add(_ids(page.resources[:missed + (end in heads)]))
+            if end:
                 break
         known['seen'] = seen.sums
 
