@@ -101,6 +101,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
         cls._sql_indexes.update({
                 Index(
                     table, (table.server, Index.Equality()),
+                    (table.orthanc_patient, Index.Range()),
                     where=table.matched_at == Null),
                 Index(
                     table, (table.patient, Index.Equality()),

@@ -19,7 +19,7 @@ from . import inside
 from .agent import Agent
 from .tables import connect, dump
 
-__all__ = ['Archive', 'Site']
+__all__ = ['Archive', 'Site', 'fill']
 
 TIMEOUT = 60
 # Of a run, with all that is killed meanwhile
@@ -59,7 +59,6 @@ class Archive:
     def __init__(self, folder: Path, studies: int, patients: int):
         port = free_port()
         self.url = f'http://127.0.0.1:{port}'
-        self.patients = patients
         self._process = Process(
             [sys.executable, '-m', 'benchmarks.archive', f'--port={port}',
                 f'--studies={studies}', f'--patients={patients}'],
@@ -76,6 +75,14 @@ class Archive:
 
     def stop(self) -> None:
         self._process.stop()
+
+
+def fill(origin: Tryton, name: str, patients: int, orders: int) -> Tryton:
+    """Return a copy of a database that knows patients of the archive."""
+    copied = origin.copy(name)
+    with Agent(copied) as agent:
+        agent.call(inside.register_archive, patients, orders)
+    return copied
 
 
 class Site:
@@ -115,11 +122,6 @@ class Site:
 
     def __exit__(self, *exc_info) -> None:
         self._stack.close()
-
-    def fill(self, archive: Archive, orders: int = 0) -> int:
-        """Register the archive and those who are patients; return its id."""
-        self.agent.call(inside.register_archive, archive.patients, orders)
-        return self.add_server(archive)
 
     def add_server(self, archive: Archive, **values) -> int:
         return self.agent.call(inside.add_server, {

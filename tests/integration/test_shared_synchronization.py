@@ -7,7 +7,7 @@ import pytest
 
 from devtools.tryton import MODULE, Tryton
 
-from .sharing import Archive, Site
+from .sharing import Archive, Site, fill
 
 STUDIES, PATIENTS, ORDERS = 230, 60, 12
 # How many workers are killed in each run
@@ -15,8 +15,11 @@ KILLS = 5
 
 
 @pytest.fixture(scope='module')
-def origin(prepared_tryton) -> Tryton:
-    return prepared_tryton('postgresql', MODULE)
+def origin(prepared_tryton) -> Iterator[Tryton]:
+    filled = fill(
+        prepared_tryton('postgresql', MODULE), 'filled', PATIENTS, ORDERS)
+    yield filled
+    filled.drop()
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def outcome(
     archive.change(studies=STUDIES, deleted_every=0)
     found = []
     with Site(origin, name, workers) as site:
-        server = site.fill(archive, ORDERS)
+        server = site.add_server(archive)
         site.start()
         for number, (kind, changes) in enumerate([
                 ('full', {}),
@@ -110,7 +113,7 @@ def test_a_slow_server_does_not_hold_the_workers(origin, archive, tmp_path):
     slow.change(delay=1.5)
     try:
         with Site(origin, 'slow', 2) as site:
-            first = site.fill(slow)
+            first = site.add_server(slow)
             other = site.add_server(archive)
             site.start()
             site.begin([first])
