@@ -314,8 +314,10 @@ _TEMPLATES = {
     _PATIENT: (
         '{"ID":"%s","IsStable":true,"LastUpdate":"20260101T000000",'
         '"MainDicomTags":{%s},"Studies":[%s],"Type":"Patient"}'),
+    # Of stable studies the synchronization would make thumbnails, and there
+    # are no images
     _STUDY: (
-        '{"ID":"%s","IsStable":true,"ParentPatient":"%s",'
+        '{"ID":"%s","IsStable":false,"ParentPatient":"%s",'
         '"PatientMainDicomTags":{%s},"MainDicomTags":{'
         '"AccessionNumber":"A%08d","StudyDate":"%s","StudyTime":"%02d%02d00",'
         '"StudyDescription":"%s","StudyID":"%d",'

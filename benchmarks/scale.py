@@ -39,6 +39,7 @@ from devtools.tryton import MODULE, ROOT, Tryton, environment
 
 from .archive import STRANGERS
 from .processor import load_of, processor_seconds
+from .workers import Workers
 
 START_TIMEOUT = 60
 RUN_TIMEOUT = 7200
@@ -64,10 +65,14 @@ class Benchmark:
         Of GNU Health.
     new
         How many studies come later.
+    workers
+        How many share the runs; none of them run in this process.
     """
 
-    def __init__(self, studies: int, patients: int, new: int):
+    def __init__(
+            self, studies: int, patients: int, new: int, workers: int = 0):
         self._studies, self._patients, self._new = studies, patients, new
+        self._count = workers
         every, own = STRANGERS
         self._owners = patients * every // own
         self._measured: dict[str, dict] = {}
@@ -82,10 +87,15 @@ class Benchmark:
                 self._folder, postgresql=self._postgresql, name='scale')
             _say("Making the database")
             tryton.create([MODULE], cache_folder())
-            filled = self._call('fill', tryton, patients=self._owners)
+            filled = self._call(
+                'fill', tryton, patients=self._owners,
+                workers=self._count or 1)
+            self._workers = stack.enter_context(Workers(
+                    tryton, self._postgresql, self._count))
             self._measure(tryton)
         return {
             'studies': self._studies, 'patients': self._patients,
+            'workers': self._count,
             'cores': len(os.sched_getaffinity(0)), 'load': load_of(),
             'fill': filled, 'runs': self._measured,
             'ratios': self._ratios(),
@@ -118,7 +128,12 @@ class Benchmark:
         _say(TITLES[name])
         before = self._change()
         database = processor_seconds(self._postgresql.process.pid)
-        figures = self._call(task, tryton)
+        if self._count and task in {'full', 'incremental'}:
+            figures = self._workers.wait(
+                task, lambda: self._call('begin', tryton, kind=task),
+                RUN_TIMEOUT)
+        else:
+            figures = self._call(task, tryton)
         figures['database'] = processor_seconds(
             self._postgresql.process.pid) - database
         present = self._change()
@@ -162,7 +177,7 @@ class Benchmark:
             (first['cpu'] + first['database'])
             / (floor['cpu'] + floor['database']),
             'first_full_statements_per_study':
-            first['statements'] / self._studies,
+            first.get('statements', 0) / self._studies,
             'nothing_new_full_times_the_listing':
             runs['nothing_new_full']['seconds'] / runs['listing']['seconds'],
             }
@@ -176,7 +191,8 @@ def format_table(result: Mapping) -> str:
     """Return the result for people to read."""
     lines = [
         f"{result['studies']} studies, {result['patients']} patients of "
-        f"GNU Health, {result['cores']} cores, load {result['load']:.1f}",
+        f"GNU Health, {result['workers'] or 'no'} workers, "
+        f"{result['cores']} cores, load {result['load']:.1f}",
         '',
         '| run | seconds | cpu | database | requests | statements | MB |',
         '|---|---:|---:|---:|---:|---:|---:|',
@@ -204,7 +220,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name, default, help_ in [
             ('studies', 100000, "of the archive"),
             ('patients', None, "of GNU Health (default: studies / 5)"),
-            ('new', 1000, "studies that come later")]:
+            ('new', 1000, "studies that come later"),
+            ('workers', 0, "that share the runs (default: none, in place)")]:
         parser.add_argument(
             f'--{name}', type=int, default=default, metavar='N', help=help_)
     parser.add_argument(
@@ -215,7 +232,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     patients = options.patients or max(options.studies // 5, 2)
-    result = Benchmark(options.studies, patients, options.new).run()
+    result = Benchmark(
+        options.studies, patients, options.new, options.workers).run()
     print(json.dumps(result, indent=2) if options.json
         else format_table(result))
 

@@ -34,18 +34,22 @@ _COLUMNS = {
 class ScaleJob(Job):
     """A job with a made-up archive."""
 
-    def fill(self, patients: int) -> dict:
+    def fill(self, patients: int, workers: int) -> dict:
         """Register patients and the server.
 
         Parameters
         ----------
         patients
             Of the archive; some of them are registered.
+        workers
+            How many may share a run.
         """
         with self._transaction() as (pool, transaction):
             Server = pool.get('gnuhealth.orthanc.config')
             server, _ = Server.create([
-                    {'label': "Benchmark", 'domain': self._orthanc['url']},
+                    {
+                        'label': "Benchmark", 'domain': self._orthanc['url'],
+                        'sync_workers': workers},
                     {'label': "Nobody", 'domain': NOBODY, 'retries': 0}])
             Server.check_connection([server])
             transaction.commit()
@@ -61,6 +65,15 @@ class ScaleJob(Job):
             connection.autocommit = True
             connection.cursor().execute('ANALYZE')
         return {'patients': count, 'seconds_for_keys': seconds}
+
+    def begin(self, kind: str) -> dict:
+        """Queue a run."""
+        with self._transaction() as (pool, transaction):
+            Server = pool.get('gnuhealth.orthanc.config')
+            Server.synchronize_in_turn(
+                Server.search([('label', '=', "Benchmark")]), kind)
+            transaction.commit()
+        return {}
 
     def floor(self) -> dict:
         """Read all, and copy the rows of this database to empty tables."""

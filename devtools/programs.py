@@ -7,13 +7,15 @@ classes of a database from them.  A process that has done so is forked for each
 start: what is forked runs the program from its first line, and is killed like
 any other.
 """
+import importlib
+import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .forks import STOP_TIMEOUT, Forks, Template, load
@@ -32,11 +34,16 @@ class Programs(Template):
         That of trytond.
     database
         The name of the one that the programs work on.
+    values
+        Of names in modules (``'module:NAME'``) that the programs have
+        instead of their own.
     """
 
-    def __init__(self, configuration: Path, database: str):
+    def __init__(
+            self, configuration: Path, database: str,
+            values: Mapping[str, float] | None = None):
         super().__init__(
-            __name__, [configuration, database],
+            __name__, [configuration, database, json.dumps(values or {})],
             configuration.with_name('programs.log'))
 
     def start(self, command: Sequence[str | os.PathLike], log: Path
@@ -124,8 +131,12 @@ def _become(command: Sequence[str], log: str) -> int:
     return 0
 
 
-def main(configuration: str, database: str) -> None:
+def main(configuration: str, database: str, values: str) -> None:
     load(configuration, database)
+    for path, value in json.loads(values).items():
+        module, name = path.split(':')
+        assert hasattr(importlib.import_module(module), name)
+        setattr(importlib.import_module(module), name, value)
     import trytond.commandline  # noqa: F401
     import trytond.cron  # noqa: F401
     import trytond.worker  # noqa: F401

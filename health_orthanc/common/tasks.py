@@ -15,13 +15,15 @@ from trytond.transaction import Transaction
 from .rows import fetch_rows
 
 __all__ = [
-    'bulk_tasks', 'have_workers', 'is_bulk', 'is_first_call', 'queue_once',
-    'without_task']
+    'bulk_queue', 'bulk_tasks', 'have_workers', 'is_bulk', 'is_first_call',
+    'is_lost', 'queue_once', 'without_task']
 
 
 # Without workers, the process that has queued a task runs it at once.  If it
 # is killed meanwhile, nobody else does.
 LOST_AFTER = dt.timedelta(minutes=10)
+# A worker that has taken a task begins with it at once
+TAKEN_FOR = dt.timedelta(seconds=30)
 
 
 def bulk_tasks():
@@ -33,8 +35,17 @@ def bulk_tasks():
     """
     return Transaction().set_context(
         queue_expected_at=dt.timedelta(),
-        queue_name=config.get(
-            'health_orthanc', 'bulk_queue', default='default'))
+        queue_name=bulk_queue())
+
+
+def bulk_queue():
+    """Return the name of the queue of bulk tasks.
+
+    Returns
+    -------
+    str
+    """
+    return config.get('health_orthanc', 'bulk_queue', default='default')
 
 
 def is_bulk():
@@ -94,6 +105,24 @@ def without_task(records, name):
                 table.id, where=reduce_ids(table.id, list(map(int, records)))
                 & _is_waiting(queue)))}
     return [r for r in records if r.id not in waiting]
+
+
+def is_lost(task_id):
+    """Return whether a task was taken by a worker that did not end it.
+
+    Parameters
+    ----------
+    task_id : int or None
+
+    Returns
+    -------
+    bool
+    """
+    queue = Pool().get('ir.queue').__table__()
+    return bool(fetch_rows(queue.select(
+                queue.id, where=(queue.id == task_id)
+                & (queue.dequeued_at < dt.datetime.now() - TAKEN_FOR)
+                & (queue.finished_at == Null))))
 
 
 def have_workers():

@@ -7,7 +7,6 @@ against a contradiction.
 """
 
 import logging
-from collections import defaultdict
 
 from trytond import backend
 from trytond.pool import Pool
@@ -28,14 +27,15 @@ from .attributes import order_attributes, patient_attributes
 from .candidates import study_attributes
 from .fulfilment import fulfil_orders
 from .history import is_held, serialize_comparisons
-from .plain import match_plain
-from .queue import due_studies, mark_arrived, mark_matched
+from .plain import find_changed_links, match_plain
+from .queue import (
+    due_in_order, due_in_range, due_studies, mark_arrived, mark_matched)
 from .search_keys import attributes_digest, digest_keys, study_keys
 
 __all__ = [
     'assess_choice', 'assess_choices', 'evaluate', 'find_studies', 'has_match',
-    'match_due', 'match_notified', 'match_orders', 'match_received',
-    'studies_to_assign']
+    'match_due', 'match_notified', 'match_orders', 'match_others',
+    'match_range', 'match_received', 'studies_to_assign']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.engine')
 
@@ -289,15 +289,12 @@ def _with_history(studies):
 def _link_orthanc_patients(updated):
     "Link Orthanc patients to the one patient of their certain studies"
     OrthancPatient = Pool().get('gnuhealth.orthanc.patient')
-    found = defaultdict(set)
-    for study, values in updated:
-        known = study.orthanc_patient
-        if (values.get('link_status') == 'auto_certain' and known
-                and not known.decided_by and not known.patient):
-            found[known].add(values['patient'])
+    changed = find_changed_links(
+        s.orthanc_patient.id for s, values in updated
+        if values.get('link_status') == 'auto_certain' and s.orthanc_patient)
     write_rows(OrthancPatient, [
-            (known, {'patient': patients.pop(), 'decided_by': None})
-            for known, patients in found.items() if len(patients) == 1])
+            (OrthancPatient(id_), {'patient': patient, 'decided_by': None})
+            for id_, patient in changed])
 
 
 def _record(before, study, decision):
@@ -480,7 +477,7 @@ def match_notified(server_id, orthanc_id, facts):
     match_orders([s.id for s in studies])
 
 
-def match_due(server=None, ids=None, in_sets=True):
+def match_due(server=None, ids=None, in_sets=True, check=None):
     """Match the studies in the queue, in separate transactions.
 
     Parameters
@@ -492,23 +489,68 @@ def match_due(server=None, ids=None, in_sets=True):
     in_sets : bool
         Whether those with a plain outcome are matched all at once.  The
         result is the same.
+    check : callable, optional
+        It is called after each batch, and may raise an exception.
     """
-    due = in_transaction(due_studies, server, ids, DUE_LIMIT)
-    while due:
-        others = _match_in_set(due) if in_sets else due
-        for start in range(0, len(others), BATCH):
-            _match_separately(others[start:start + BATCH])
-        due = in_transaction(due_studies, server, ids, DUE_LIMIT, due[-1])
+    before = None
+    while in_sets and (due := in_transaction(
+            due_studies, server, ids, DUE_LIMIT, before)):
+        _match_in_set(due)
+        before = due[-1]
+        if check:
+            check()
+    match_others(server, ids, check)
+
+
+def match_range(server, patients, check=None):
+    """Match the studies of some Orthanc patients that have a plain outcome.
+
+    Parameters
+    ----------
+    server : Server
+    patients : tuple
+        From `due_ranges`.  All studies of an Orthanc patient are in one
+        range, so that several workers do not write to the same one.
+    check : callable, optional
+        As for `match_due`.
+    """
+    due = in_transaction(due_in_range, server, *patients)
+    for start in range(0, len(due), DUE_LIMIT):
+        _match_in_set(due[start:start + DUE_LIMIT])
+        if check:
+            check()
+
+
+def match_others(server=None, ids=None, check=None):
+    """Match the studies in the queue whose outcome is not plain.
+
+    They may depend on each other, as of two studies for one order.  Their
+    order is that of `due_in_order`, and only one worker matches them.
+
+    Parameters
+    ----------
+    server : Server, optional
+    ids : list of int, optional
+    check : callable, optional
+        As for `match_due`.
+    """
+    last = None
+    while found := in_transaction(due_in_order, server, ids, DUE_LIMIT, last):
+        due = [id_ for id_, *_ in found]
+        for start in range(0, len(due), BATCH):
+            _match_separately(due[start:start + BATCH])
+            if check:
+                check()
+        last = found[-1]
 
 
 def _match_in_set(ids):
-    "Match studies with a plain outcome; return the others"
+    "Match studies with a plain outcome; the others stay in the queue"
     try:
-        return in_transaction(match_plain, ids)
+        in_transaction(match_plain, ids)
     except Exception as error:
         # Smaller batches meet fewer conflicts, and one study blocks no others
         log_unexpected(logger, error, "Studies not matched at once")
-        return ids
 
 
 def _match_separately(ids):

@@ -13,6 +13,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+from sql import Null
+from sql.operators import Exists
+
 from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
@@ -27,7 +30,7 @@ from .history import serialize_comparisons
 from .queue import mark_matched
 from .search_keys import attributes_digest, digest_keys, study_keys
 
-__all__ = ['match_plain']
+__all__ = ['find_changed_links', 'match_plain']
 
 STUDY = 'gnuhealth.imaging_orthanc.study'
 ORTHANC_PATIENT = 'gnuhealth.orthanc.patient'
@@ -110,17 +113,13 @@ def match_plain(ids):
         return ids
     loaded = _load_studies(ids)
     concerned = _concerned(list(loaded))
-    # Those of users' patients may have orders, too
-    ordered = {
-        row.patient for row in loaded.values()
-        if row.request or row.settled_result or row.id in concerned}
-    rows, patients = _without_decided(loaded)
+    ordered = _with_due_orders({row.server for row in loaded.values()})
+    rows = _without_decided(loaded)
     outcomes = list(filter(_is_plain, _decide([
                     row for id_, row in rows.items()
                     if id_ not in concerned and _may_be_plain(row)],
                 ordered)))
-    outcomes = _without_mixed(rows, patients, outcomes)
-    _store(outcomes, patients)
+    _store(outcomes)
     plain = {outcome.row.id for outcome in outcomes}
     return [id_ for id_ in ids if id_ not in plain]
 
@@ -189,26 +188,43 @@ def _has_orders(assessments, ordered):
 
 
 def _without_decided(rows):
-    """Leave out the studies of Orthanc patients that a user has linked.
-
-    Returns
-    -------
-    tuple of dict
-        The other rows, and the patients of their Orthanc patients, by id.
-    """
+    "Leave out the studies of Orthanc patients that a user has linked"
     table = Pool().get(ORTHANC_PATIENT).__table__()
-    known, decided = {None: None}, set()
+    decided = set()
     ids = {row.orthanc_patient for row in rows.values()} - {None}
     for sub_ids in grouped_slice(sorted(ids)):
-        for id_, patient, user in fetch_rows(table.select(
-                    table.id, table.patient, table.decided_by,
-                    where=reduce_ids(table.id, sub_ids))):
-            known[id_] = patient
-            if user is not None:
-                decided.add(id_)
+        decided |= {id_ for id_, in fetch_rows(table.select(
+                    table.id, where=reduce_ids(table.id, sub_ids)
+                    & (table.decided_by != Null)))}
     return {
         id_: row for id_, row in rows.items()
-        if row.orthanc_patient not in decided}, known
+        if row.orthanc_patient not in decided}
+
+
+def _with_due_orders(servers):
+    """Return the patients of studies in the queue that have an order.
+
+    Those of users' patients may have one, too.
+
+    Parameters
+    ----------
+    servers : collection of int
+        Of the studies.
+    """
+    pool = Pool()
+    study = pool.get(STUDY).__table__()
+    order = pool.get('gnuhealth.imaging_orthanc.study.order').__table__()
+    step = pool.get('gnuhealth.imaging.procedure.step').__table__()
+    return {patient for patient, in fetch_rows(study.select(
+                study.patient,
+                where=(study.matched_at == Null) & (study.patient != Null)
+                & study.server.in_(list(servers) or [None])
+                & ((study.request != Null) | (study.settled_result != Null)
+                    | Exists(order.select(
+                            order.id, where=order.study == study.id))
+                    | Exists(step.select(
+                            step.id, where=step.study == study.id))),
+                group_by=study.patient))}
 
 
 def _concerned(ids):
@@ -226,33 +242,14 @@ def _concerned(ids):
     return found
 
 
-def _without_mixed(rows, patients, outcomes):
-    """Leave out studies that share an Orthanc patient with others.
-
-    An Orthanc patient is linked if all of its certain studies are of one
-    patient: it takes all of them to know.
-    """
-    plain = {outcome.row.id for outcome in outcomes}
-    mixed = {
-        row.orthanc_patient for row in rows.values() if row.id not in plain}
-    linked = {}
-    for outcome in outcomes:
-        if outcome.decision.best:
-            known = outcome.row.orthanc_patient
-            if linked.setdefault(known, outcome.patient) != outcome.patient:
-                mixed.add(known)
-    mixed = {id_ for id_ in mixed if id_ and patients[id_] is None}
-    return [o for o in outcomes if not (
-            o.decision.best and o.row.orthanc_patient in mixed)]
-
-
 # Reading
 
 
 def _load_studies(ids):
     "Return the rows of studies by their ids, in the same order"
     table = Pool().get(STUDY).__table__()
-    names = ['id', 'orthanc_patient', *_ATTRIBUTES, *_SUGGESTION, *_EMPTY]
+    names = [
+        'id', 'server', 'orthanc_patient', *_ATTRIBUTES, *_SUGGESTION, *_EMPTY]
     columns = [getattr(table, name) for name in names]
     found = {}
     for sub_ids in grouped_slice(ids):
@@ -280,7 +277,7 @@ def _load_series(study_ids):
 # Writing
 
 
-def _store(outcomes, patients):
+def _store(outcomes):
     pool = Pool()
     user = Transaction().user
     at = now()
@@ -289,22 +286,60 @@ def _store(outcomes, patients):
         pool.get(STUDY), [*_SUGGESTION, 'matched_at'],
         [(o.row.id, *o.values, at) for o in changed], user)
     mark_matched([o.row.id for o in outcomes if not o.is_changed])
-    _link_orthanc_patients(changed, patients, user)
+    update_rows(
+        pool.get(ORTHANC_PATIENT), ['patient', 'decided_by'], [
+            (id_, patient, None) for id_, patient in find_changed_links(
+                o.row.orthanc_patient for o in changed if o.decision.best)],
+        user)
     create_rows(pool.get(HISTORY), [
             _history_values(o, at) for o in changed if o.is_linked])
     pool.get('gnuhealth.imaging_orthanc.study_key').replace_keys(
         {o.row.id: o.keys for o in outcomes})
 
 
-def _link_orthanc_patients(changed, patients, user):
-    "Link Orthanc patients to the one patient of their certain studies"
-    found = {
-        o.row.orthanc_patient: o.patient for o in changed
-        if o.decision.best and patients[o.row.orthanc_patient] is None}
-    found.pop(None, None)
-    update_rows(
-        Pool().get(ORTHANC_PATIENT), ['patient', 'decided_by'],
-        [(id_, patient, None) for id_, patient in found.items()], user)
+def find_changed_links(ids):
+    """Return which Orthanc patients are to be linked to another patient.
+
+    An Orthanc patient is linked to the patient of its certain studies, and to
+    none if they are of several.  What a user has decided stays, and another
+    link stays, too.  The order in which the studies were matched does not
+    matter.
+
+    Parameters
+    ----------
+    ids : iterable of int
+        Of Orthanc patients, or None.
+
+    Returns
+    -------
+    list of tuple
+        The id of each, and the patient or None.
+    """
+    pool = Pool()
+    table = pool.get(ORTHANC_PATIENT).__table__()
+    study = pool.get(STUDY).__table__()
+    linked, certain = {}, defaultdict(set)
+    for sub_ids in grouped_slice(sorted(set(ids) - {None})):
+        some = list(sub_ids)
+        linked.update(fetch_rows(table.select(
+                    table.id, table.patient,
+                    where=reduce_ids(table.id, some)
+                    & (table.decided_by == Null))))
+        for id_, patient in fetch_rows(study.select(
+                    study.orthanc_patient, study.patient,
+                    where=reduce_ids(study.orthanc_patient, some)
+                    & (study.link_status == 'auto_certain')
+                    & (study.patient != Null),
+                    group_by=[study.orthanc_patient, study.patient])):
+            certain[id_].add(patient)
+    changed = []
+    for id_, patient in linked.items():
+        found = certain[id_]
+        if len(found) == 1 and patient is None:
+            changed.append((id_, *found))
+        elif len(found) > 1 and patient in found:
+            changed.append((id_, None))
+    return changed
 
 
 def _history_values(outcome, at):

@@ -9,8 +9,10 @@ has changed, or a patient or an order that may match was changed.
 import datetime as dt
 from collections import Counter
 
-from sql import Literal, Null, Union
-from sql.aggregate import Count
+from sql import Literal, Null, Union, Window
+from sql.aggregate import Count, Max
+from sql.conditionals import Coalesce
+from sql.functions import RowNumber
 
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
@@ -23,7 +25,8 @@ from ..core.matching.field_comparison import find_slip
 from .search_keys import MARK
 
 __all__ = [
-    'count_historical', 'due_studies', 'mark_arrived', 'mark_matched',
+    'count_historical', 'due_in_order', 'due_in_range', 'due_ranges',
+    'due_studies', 'mark_arrived', 'mark_matched',
     'queue_for_orders', 'queue_for_patients', 'queue_historical',
     'queue_overdue', 'requeue_changed']
 
@@ -31,6 +34,8 @@ __all__ = [
 LIMIT = 1000
 # Time after which studies are matched again without a known reason
 OVERDUE = dt.timedelta(hours=20)
+# The time of studies that Orthanc gives none
+_NEVER = dt.datetime(1900, 1, 1)
 
 
 # Values that change while the images stay the same: labels, and those that an
@@ -225,6 +230,103 @@ def due_studies(server=None, ids=None, limit=None, before=None):
     list of int
     """
     study, *_ = _tables()
+    where = _is_due(study, server, ids)
+    if before is not None:
+        where &= study.id < before
+    return [id_ for id_, in fetch_rows(study.select(
+                study.id, where=where, order_by=study.id.desc, limit=limit))]
+
+
+def due_in_order(server=None, ids=None, limit=None, after=None):
+    """Return studies in the queue, those first that were last updated.
+
+    The order does not depend on which of them was stored first.
+
+    Parameters
+    ----------
+    server : Server, optional
+        Only return studies of this server.
+    ids : list of int, optional
+        Only return some of these.
+    limit : int, optional
+    after : tuple, optional
+        The last one of the previous call.
+
+    Returns
+    -------
+    list of tuple
+        The id of each, and its place.
+    """
+    study, *_ = _tables()
+    updated = Coalesce(study.last_update, Literal(_NEVER))
+    where = _is_due(study, server, ids)
+    if after:
+        _, time, uid, number = after
+        where &= (updated < time) | (updated == time) & (
+            (study.orthanc_UID > uid)
+            | (study.orthanc_UID == uid) & (study.server > number))
+    return fetch_rows(study.select(
+            study.id, updated, study.orthanc_UID, study.server, where=where,
+            order_by=[updated.desc, study.orthanc_UID, study.server],
+            limit=limit))
+
+
+def due_ranges(server, size):
+    """Divide the studies in the queue by their Orthanc patients.
+
+    Parameters
+    ----------
+    server : Server
+    size : int
+        About how many studies a range has.
+
+    Returns
+    -------
+    list of tuple
+        The last Orthanc patient before each range and its last one, or None.
+        The first range has the studies without an Orthanc patient as well.
+    """
+    study, *_ = _tables()
+    patient = study.orthanc_patient
+    numbered = study.select(
+        patient.as_('patient'),
+        (RowNumber(window=Window([], order_by=[patient])) - Literal(1)).as_(
+            'place'),
+        where=_is_due(study, server) & (patient != Null))
+    part = numbered.place / Literal(size)
+    ends = sorted({end for end, in fetch_rows(numbered.select(
+                    Max(numbered.patient), group_by=part))})
+    return list(zip([None, *ends[:-1]], [*ends[:-1], None]))
+
+
+def due_in_range(server, after, last):
+    """Return the ids of the studies in the queue of some Orthanc patients.
+
+    Parameters
+    ----------
+    server : Server
+    after, last : int or None
+        As `due_ranges` returns them.
+
+    Returns
+    -------
+    list of int
+    """
+    study, *_ = _tables()
+    where = _is_due(study, server)
+    if after is None and last is not None:
+        where &= (study.orthanc_patient <= last) | (
+            study.orthanc_patient == Null)
+    elif after is not None:
+        where &= study.orthanc_patient > after
+        if last is not None:
+            where &= study.orthanc_patient <= last
+    return [id_ for id_, in fetch_rows(study.select(
+                study.id, where=where,
+                order_by=[study.orthanc_patient, study.id]))]
+
+
+def _is_due(study, server=None, ids=None):
     where = (
         (study.matched_at == Null) & (study.missing_since == Null)
         & (study.quarantined_at == Null)
@@ -233,10 +335,7 @@ def due_studies(server=None, ids=None, limit=None, before=None):
         where &= study.server == server.id
     if ids is not None:
         where &= study.id.in_(ids) if ids else Literal(False)
-    if before is not None:
-        where &= study.id < before
-    return [id_ for id_, in fetch_rows(study.select(
-                study.id, where=where, order_by=study.id.desc, limit=limit))]
+    return where
 
 
 def count_historical(server=None):

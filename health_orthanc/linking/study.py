@@ -101,7 +101,12 @@ class Study(ReviewMixin, metaclass=PoolMeta):
         cls._sql_indexes.update({
                 Index(
                     table, (table.server, Index.Equality()),
+                    (table.orthanc_patient, Index.Range()),
                     where=table.matched_at == Null),
+                Index(
+                    table, (table.patient, Index.Equality()),
+                    where=(table.matched_at == Null)
+                    & (table.patient != Null)),
                 # The queues of the review, and what is in none
                 Index(
                     table, (table.link_status, Index.Equality()),

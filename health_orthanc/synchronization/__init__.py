@@ -3,9 +3,11 @@
 """Synchronization of the records with Orthanc"""
 
 from . import (
-    cron, damaged_names, engine, instances, lookup, notification, reading,
-    routes, run, series, server, store, study)
+    comparison, cron, damaged_names, engine, failure, instances, lookup,
+    notification, part, reading, routes, run, series, server, store, storing,
+    study)
 
 __all__ = [
-    'cron', 'damaged_names', 'engine', 'instances', 'lookup', 'notification',
-    'reading', 'routes', 'run', 'series', 'server', 'store', 'study']
+    'comparison', 'cron', 'damaged_names', 'engine', 'failure', 'instances',
+    'lookup', 'notification', 'part', 'reading', 'routes', 'run', 'series',
+    'server', 'store', 'storing', 'study']

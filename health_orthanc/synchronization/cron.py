@@ -18,6 +18,8 @@ class Cron(metaclass=PoolMeta):
                     "Synchronize Orthanc Servers"),
                 ('gnuhealth.orthanc.config|reconcile_all',
                     "Full Synchronization of Orthanc Servers"),
+                ('gnuhealth.orthanc.config|resume_synchronizations',
+                    "Resume Synchronizations of Orthanc Servers"),
                 ('gnuhealth.orthanc.notification|process_pending',
                     "Process Notifications of Orthanc"),
                 ])

@@ -5,12 +5,11 @@
 import datetime as dt
 import logging
 
-from sql import Literal, Null
+from sql import Literal
 from sql.conditionals import Coalesce
-from sql.functions import CurrentTimestamp
 
 from trytond.i18n import gettext
-from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
@@ -19,26 +18,23 @@ from ..common.access import GuardedMixin
 from ..common.diagnostics import log_unexpected
 from ..common.exceptions import SynchronizationError, describe
 from ..common.locks import named_lock
+from ..common.tasks import is_lost, without_task
 from ..common.transaction import in_transaction, now
+from ..common.turns import Turn, TurnOver
 from ..core.orthanc.errors import OrthancError
 from ..core.orthanc.resources import InstanceResource, MalformedResource
 from ..core.secrets import SecretUnavailable
+from .comparison import helper_lock
 from .engine import Engine
 from .instances import store_study_instances
 
-__all__ = ['Failure', 'Synchronization']
+__all__ = ['Synchronization']
 
 logger = logging.getLogger('trytond.modules.health_orthanc.synchronization')
 
 KINDS = [
     ('incremental', "Incremental"),
     ('full', "Full"),
-    ]
-LEVELS = [
-    ('patient', "Patient"),
-    ('study', "Study"),
-    ('series', "Series"),
-    ('instance', "Instance"),
     ]
 COUNTS = [
     'patients_created', 'patients_updated', 'studies_created',
@@ -163,13 +159,16 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 where=table.id == run_id))
 
     @classmethod
-    def run(cls, server, kind='incremental'):
+    def run(cls, server, kind='incremental', turn=None):
         """Synchronize a server now, unless another run is active.
 
         Parameters
         ----------
         server : Server
         kind : {'incremental', 'full'}
+        turn : Turn, optional
+            When it is over, the run is continued by another task; by default
+            the run takes as long as it needs.
 
         Returns
         -------
@@ -177,17 +176,152 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             The record of the run, with the final state.
         """
         with named_lock('synchronization', server.id) as free:
-            if not free:
+            if not free or in_transaction(cls._find_paused, server.id):
                 run_id = in_transaction(cls._create_skipped, server.id, kind)
             else:
                 run_id = in_transaction(cls._create_running, server.id, kind)
-                cls._run(server.id, run_id, kind)
+                cls._run(server.id, run_id, kind, turn)
         # The caller's transaction may not see the run
         with Transaction().new_transaction(readonly=True), \
                 without_check_access():
             values, = cls.read(
                 [run_id], ['kind', 'state', 'error', 'result'])
         return cls(server=server, **values)
+
+    @classmethod
+    def _find_paused(cls, server_id):
+        "Return the run that waits for its continuation, or None"
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        run = server.last_run
+        if run and run.state == 'running' and not without_task(
+                [server], 'continuation_task'):
+            return run
+
+    @classmethod
+    def continue_run(cls, server_id, run_id, turn):
+        """Continue a run that has given way to other tasks.
+
+        Nothing is done if another run has taken its place.
+
+        Parameters
+        ----------
+        server_id : int
+        run_id : int
+        turn : Turn
+        """
+        with named_lock('synchronization', server_id) as free:
+            method = free and in_transaction(
+                cls._begin_continuation, server_id, run_id)
+            if method:
+                cls._run(server_id, run_id, method, turn)
+
+    @classmethod
+    def _begin_continuation(cls, server_id, run_id):
+        "Return how the engine continues a run, or None"
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        run = server.last_run
+        if not run or run.id != run_id or run.state != 'running':
+            return
+        if not server.active:
+            cls.write([run], {'state': 'interrupted', 'ended_at': now()})
+            return
+        return 'finish' if run.kind == 'full' and run.total else run.kind
+
+    @classmethod
+    def help(cls, server_id):
+        """Share the work of the active run of a server.
+
+        Parameters
+        ----------
+        server_id : int
+        """
+        is_over = False
+        limit = in_transaction(cls._count_helpers, server_id)
+        for number in range(limit):
+            with helper_lock(server_id, number) as free:
+                if free:
+                    is_over = cls._help(server_id, number + 1 < limit)
+                    break
+        if is_over:
+            # When its place is free again
+            Server = Pool().get('gnuhealth.orthanc.config')
+            in_transaction(Server.queue_helper, server_id)
+
+    @classmethod
+    def _count_helpers(cls, server_id):
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        run = server.last_run
+        if not server.active or not run or run.state != 'running':
+            return 0
+        return server.sync_workers - 1
+
+    @classmethod
+    def _help(cls, server_id, may_be_helped):
+        "Process parts; return whether it has given way to other tasks"
+        pool = Pool()
+        Server = pool.get('gnuhealth.orthanc.config')
+        Part = pool.get('gnuhealth.orthanc.synchronization.part')
+        if not in_transaction(Part.find_open, server_id, 1):
+            return False
+        if may_be_helped:
+            in_transaction(Server.queue_helper, server_id)
+        try:
+            run_id, client, with_instances = in_transaction(
+                cls._connect_helper, server_id)
+            with client:
+                try:
+                    Engine(
+                        server_id, run_id, client, with_instances,
+                        Turn(helps=True)).help()
+                finally:
+                    in_transaction(
+                        cls.add_counts, run_id, {'requests': client.requests})
+        except TurnOver:
+            return True
+        except (OrthancError, SecretUnavailable) as error:
+            # The run itself meets the same, and shows it
+            log_unexpected(
+                logger, error, "Orthanc server %s: no help", server_id)
+        return False
+
+    @classmethod
+    def _connect_helper(cls, server_id):
+        run = Pool().get('gnuhealth.orthanc.config')(server_id).last_run
+        return run.id, *cls._connect(server_id)
+
+    @classmethod
+    def resume_lost(cls, server):
+        """Queue a run of a server if the worker of the last one was lost.
+
+        Parameters
+        ----------
+        server : Server
+        """
+        with named_lock('synchronization', server.id) as free:
+            # What is read before may be older than the end of a run
+            if free:
+                in_transaction(cls._queue_lost, server.id)
+
+    @classmethod
+    def _queue_lost(cls, server_id):
+        Server = Pool().get('gnuhealth.orthanc.config')
+        server = Server(server_id)
+        kind = not cls._find_paused(server_id) and cls._find_lost(server)
+        if kind:
+            Server.synchronize_in_turn([server], kind)
+
+    @classmethod
+    def _find_lost(cls, server):
+        "Return the kind of the run that was lost, or None"
+        run = server.last_run
+        if run and run.state == 'running':
+            # What was begun is continued by an incremental one as well
+            return 'full' if run.kind == 'full' and not run.total else (
+                'incremental')
+        if is_lost(server.reconciliation_task):
+            return 'full'
+        if is_lost(server.synchronization_task):
+            return 'incremental'
 
     @classmethod
     def run_all(cls, servers, kind='incremental'):
@@ -246,19 +380,22 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         return run.id
 
     @classmethod
-    def _run(cls, server_id, run_id, kind):
+    def _run(cls, server_id, run_id, method, turn):
         Server = Pool().get('gnuhealth.orthanc.config')
         client, values = None, {'error_kind': 'internal'}
         try:
             client, with_instances = in_transaction(cls._connect, server_id)
             with client:
                 cls._probe_unvalidated(client, server_id)
-                engine = Engine(server_id, run_id, client, with_instances)
-                getattr(engine, kind)()
+                engine = Engine(
+                    server_id, run_id, client, with_instances, turn)
+                getattr(engine, method)()
                 cls.resume(server_id, client)
                 cls.follow_up(server_id, client)
             values = {}
             Server.record_contact(server_id)
+        except TurnOver:
+            values = None
         except OrthancError as error:
             values = {'error_kind': error.kind, 'error_status': error.status}
             Server.record_failure(server_id, error.kind)
@@ -269,8 +406,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             # The record shows the failure; other servers continue
             log_unexpected(logger, error, "Orthanc server %s", server_id)
         finally:
-            values['requests'] = client.requests if client else 0
-            in_transaction(cls._record_outcome, server_id, run_id, values)
+            in_transaction(
+                cls._record_outcome, server_id, run_id, values,
+                client.requests if client else 0)
 
     @classmethod
     def resume(cls, server_id, client):
@@ -341,8 +479,12 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         Server.write([Server(server_id)], Server.info_values(info))
 
     @classmethod
-    def _record_outcome(cls, server_id, run_id, values):
+    def _record_outcome(cls, server_id, run_id, values, requests):
         Server = Pool().get('gnuhealth.orthanc.config')
+        cls.add_counts(run_id, {'requests': requests})
+        if values is None:
+            Server.queue_continuation(server_id, run_id)
+            return
         failed = bool(values.get('error_kind'))
         cls.write([cls(run_id)], {
                 **values,
@@ -394,89 +536,3 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                     ('state', '!=', 'running'),
                     ('id', 'not in', last),
                     ]))
-
-
-class Failure(GuardedMixin, ModelSQL, ModelView):
-    "Orthanc Synchronization Failure"
-    __name__ = 'gnuhealth.orthanc.synchronization.failure'
-
-    server = fields.Many2One(
-        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
-        ondelete='CASCADE')
-    run = fields.Many2One(
-        'gnuhealth.orthanc.synchronization', "Last Run", readonly=True,
-        ondelete='SET NULL')
-    level = fields.Selection(
-        LEVELS, "Level", required=True, readonly=True, sort=False)
-    orthanc_UID = fields.Char("Orthanc ID", readonly=True)
-    reason = fields.Char(
-        "Error Type", readonly=True, help="The type of the last error.")
-    first_seen = fields.DateTime("First Seen", readonly=True)
-    last_seen = fields.DateTime("Last Seen", readonly=True)
-    attempts = fields.Integer("Attempts", readonly=True)
-    resolved = fields.DateTime(
-        "Resolved", readonly=True,
-        help="The time when the resource was imported after the failure.")
-
-    @classmethod
-    def __setup__(cls):
-        super().__setup__()
-        table = cls.__table__()
-        cls._sql_indexes.add(
-            Index(table, (table.server, Index.Equality()),
-                where=table.resolved == Null))
-        cls._order = [('last_seen', 'DESC'), ('id', 'DESC')]
-
-    def get_rec_name(self, name):
-        return f'{self.level_string} {self.orthanc_UID}'
-
-    level_string = level.translated('level')
-
-    @classmethod
-    def record(cls, server_id, run_id, level, orthanc_id, error):
-        """Record that a resource could not be stored.
-
-        Parameters
-        ----------
-        server_id : int
-        run_id : int or None
-        level : str
-            ``'patient'``, ``'study'``, ``'series'`` or ``'instance'``.
-        orthanc_id : str
-        error : Exception
-        """
-        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
-        Synchronization.add_counts(run_id, {'failures_count': 1})
-        known = cls.search([
-                ('server', '=', server_id),
-                ('orthanc_UID', '=', orthanc_id),
-                ('resolved', '=', None),
-                ], limit=1)
-        values = {
-            'run': run_id,
-            'reason': type(error).__name__,
-            'last_seen': now(),
-            }
-        if known:
-            failure, = known
-            cls.write(known, {**values, 'attempts': failure.attempts + 1})
-        else:
-            cls.create([{
-                        **values,
-                        'server': server_id,
-                        'level': level,
-                        'orthanc_UID': orthanc_id,
-                        'first_seen': now(),
-                        'attempts': 1,
-                        }])
-
-    @classmethod
-    def resolve(cls, server_id, orthanc_ids):
-        "Mark the failures of resources of a server as resolved"
-        table = cls.__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.update(
-                [table.resolved], [CurrentTimestamp()],
-                where=(table.server == server_id)
-                & table.orthanc_UID.in_(list(orthanc_ids))
-                & (table.resolved == Null)))

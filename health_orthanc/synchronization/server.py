@@ -9,6 +9,8 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 
 from ..common.tasks import bulk_tasks, queue_once
+from ..common.turns import Turn, can_share, helping_tasks
+from .comparison import WORKERS_LIMIT
 
 __all__ = ['Server']
 
@@ -53,8 +55,22 @@ class Server(metaclass=PoolMeta):
     reconciliation_task = fields.Integer(
         "Full Synchronization Task", readonly=True)
     notifications_task = fields.Integer("Notifications Task", readonly=True)
+    continuation_task = fields.Integer("Continuation Task", readonly=True)
+    helper_task = fields.Integer("Helper Task", readonly=True)
+    sync_workers = fields.Integer(
+        "Workers", required=True,
+        domain=[
+            ('sync_workers', '>=', 1),
+            ('sync_workers', '<=', WORKERS_LIMIT),
+            ],
+        help="The most workers that synchronize this server at the same "
+        "time.")
     failures_count = fields.Function(
         fields.Integer("Failures"), 'get_failures_count')
+
+    @staticmethod
+    def default_sync_workers():
+        return 2
 
     @classmethod
     def __setup__(cls):
@@ -84,7 +100,8 @@ class Server(metaclass=PoolMeta):
                 'last_changed_index', 'last_known_change', 'change_anchors',
                 'reconciliation_position', 'synchronizations', 'last_run',
                 'last_synchronization', 'synchronization_task',
-                'reconciliation_task', 'notifications_task']:
+                'reconciliation_task', 'notifications_task',
+                'continuation_task', 'helper_task']:
             default.setdefault(name, None)
         return super().copy(servers, default=default)
 
@@ -141,8 +158,17 @@ class Server(metaclass=PoolMeta):
             cls.__queue__.run_synchronization([server], kind)
 
     @classmethod
-    def _synchronize_in_turn(cls, servers, kind, name):
-        "Queue a run of each server behind what somebody waits for"
+    def synchronize_in_turn(cls, servers, kind):
+        """Queue a run of each server behind what somebody waits for.
+
+        Parameters
+        ----------
+        servers : list of Server
+        kind : {'incremental', 'full'}
+        """
+        name = (
+            'reconciliation_task' if kind == 'full'
+            else 'synchronization_task')
         with bulk_tasks():
             queue_once(servers, name, lambda server:
                 cls.__queue__.run_synchronization([server], kind))
@@ -163,18 +189,74 @@ class Server(metaclass=PoolMeta):
         list of Synchronization
         """
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
-        return [Synchronization.run(server, kind) for server in servers]
+        return [
+            Synchronization.run(
+                server, kind, Turn() if can_share() else None)
+            for server in servers]
+
+    @classmethod
+    def continue_synchronization(cls, servers, run_id):
+        """Continue a run that has given way to other tasks (queue).
+
+        Parameters
+        ----------
+        servers : list of Server
+        run_id : int
+        """
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        for server in servers:
+            Synchronization.continue_run(server.id, run_id, Turn())
+
+    @classmethod
+    def queue_continuation(cls, server_id, run_id):
+        """Queue the continuation of a run, behind other tasks.
+
+        Parameters
+        ----------
+        server_id : int
+        run_id : int
+        """
+        with bulk_tasks():
+            queue_once([cls(server_id)], 'continuation_task', lambda server:
+                cls.__queue__.continue_synchronization([server], run_id))
+
+    @classmethod
+    def help_synchronization(cls, servers):
+        "Share the work of a run of each server (queue)"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        for server in servers:
+            Synchronization.help(server.id)
+
+    @classmethod
+    def queue_helper(cls, server_id):
+        """Queue a task that shares the work of a run, unless one waits.
+
+        Parameters
+        ----------
+        server_id : int
+        """
+        server = cls(server_id)
+        if server.sync_workers > 1:
+            with helping_tasks():
+                queue_once([server], 'helper_task', lambda server:
+                    cls.__queue__.help_synchronization([server]))
+
+    @classmethod
+    def resume_synchronizations(cls):
+        "Queue the runs whose worker was lost (scheduler)"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        if can_share():
+            for server in cls.search([]):
+                Synchronization.resume_lost(server)
 
     @classmethod
     def synchronize_all(cls):
         "Queue an incremental run of every active server (scheduler)"
-        cls._synchronize_in_turn(
-            cls.search([]), 'incremental', 'synchronization_task')
+        cls.synchronize_in_turn(cls.search([]), 'incremental')
 
     @classmethod
     def reconcile_all(cls):
         "Queue a full run of every active server (scheduler)"
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
         Synchronization.clean()
-        cls._synchronize_in_turn(
-            cls.search([]), 'full', 'reconciliation_task')
+        cls.synchronize_in_turn(cls.search([]), 'full')

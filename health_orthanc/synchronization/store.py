@@ -26,8 +26,9 @@ from .instances import mark_missing_instances
 from .lookup import ids_by_orthanc_id
 
 __all__ = [
-    'mark_missing_patients', 'mark_missing_studies', 'store_patients',
-    'store_series', 'store_studies', 'study_values', 'update_modalities']
+    'mark_missing_patients', 'mark_missing_studies', 'store_modalities',
+    'store_patients', 'store_series', 'store_studies', 'study_values',
+    'update_modalities']
 
 
 def store_patients(server, resources):
@@ -52,10 +53,16 @@ def store_patients(server, resources):
             known.get(r.orthanc_id), r.tags.name, _patient_values(r)))
     create_rows(Patient, [
             {'server': server.id, 'uuid': r.orthanc_id, **values}
-            for r, values in created])
+            # In the same order in all transactions, against deadlocks
+            for r, values in sorted(created, key=_orthanc_id)])
     write_rows(Patient, updated)
     return Counter(
         patients_created=len(created), patients_updated=len(updated))
+
+
+def _orthanc_id(created):
+    resource, _ = created
+    return resource.orthanc_id
 
 
 def _patient_values(resource):
@@ -227,7 +234,7 @@ def _mark_series(ids):
     return Series.mark_missing(ids)
 
 
-def store_series(server, resources):
+def store_series(server, resources, with_modalities=True):
     """Create or update series of stored studies.
 
     Series of other studies are skipped.
@@ -236,6 +243,8 @@ def store_series(server, resources):
     ----------
     server : Server
     resources : list of SeriesResource
+    with_modalities : bool
+        Whether the modalities of the studies are updated, too.
 
     Returns
     -------
@@ -256,10 +265,29 @@ def store_series(server, resources):
     create_rows(Series, [
             {'orthanc_UID': r.orthanc_id, **values} for r, values in created])
     write_rows(Series, updated)
-    update_modalities(studies.values())
+    if with_modalities:
+        update_modalities(studies.values())
     counts = Counter(
         series_created=len(created), series_updated=len(updated))
     return counts + mark_missing_instances(known, resources)
+
+
+def store_modalities(server, resources):
+    """Update the modalities of the studies of stored series.
+
+    Parameters
+    ----------
+    server : Server
+    resources : list of SeriesResource
+
+    Returns
+    -------
+    Counter
+    """
+    update_modalities(ids_by_orthanc_id(
+            server, 'gnuhealth.imaging_orthanc.study',
+            {r.study_orthanc_id for r in resources}).values())
+    return Counter()
 
 
 def _series_values(resource, study):

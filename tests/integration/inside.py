@@ -3,6 +3,7 @@
 """What agents do inside of Tryton, in a transaction of the caller."""
 import datetime as dt
 import os
+import random
 import signal
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,8 @@ from importlib import import_module
 from operator import itemgetter
 from unittest import mock
 from uuid import uuid4
+
+import requests
 
 from trytond import backend
 from trytond.exceptions import UserError
@@ -112,7 +115,9 @@ def _limited(limits):
     "Make the batches smaller"
     modules = [
         import_module(f'trytond.modules.health_orthanc.{name}')
-        for name in ['synchronization.engine', 'linking.link']]
+        for name in [
+            'synchronization.storing', 'synchronization.comparison',
+            'linking.link']]
     with ExitStack() as stack:
         for name, value in (limits or {}).items():
             module = next(m for m in modules if hasattr(m, name))
@@ -229,8 +234,76 @@ def synchronize_broken(server_id):
     engine = import_module(
         'trytond.modules.health_orthanc.synchronization.engine')
     with mock.patch.object(
-            engine.Engine, '_list_series', side_effect=KeyError('x')):
+            engine.Engine, '_close_gaps', side_effect=KeyError('x')):
         return synchronize(server_id, 'full')
+
+
+def synchronize_shuffled(server_id, limits, seed, addresses):
+    """Run a full synchronization whose parts are read in any order.
+
+    After each part, the next of some studies is deleted in Orthanc.
+    """
+    comparison = import_module(
+        'trytond.modules.health_orthanc.synchronization.comparison')
+    Part = model('gnuhealth.orthanc.synchronization.part')
+    generator = random.Random(seed)
+    addresses = list(addresses)
+    find, process = Part.find_open, comparison.Comparison._process_part
+
+    def find_shuffled(server_id, limit=None):
+        ids = find(server_id)
+        generator.shuffle(ids)
+        return ids[:limit]
+
+    def process_and_delete(self, *args):
+        process(self, *args)
+        if addresses:
+            requests.delete(addresses.pop(0), timeout=60).raise_for_status()
+
+    with mock.patch.object(Part, 'find_open', find_shuffled), \
+            mock.patch.object(
+                comparison.Comparison, '_process_part', process_and_delete):
+        return synchronize(server_id, 'full', limits)
+
+
+def begin_synchronization(server_id, kind):
+    "Queue a run, as the scheduler does"
+    Server = model(SERVER)
+    Server.synchronize_in_turn([Server(server_id)], kind)
+
+
+def resume_synchronizations():
+    "Do what the scheduler does each minute"
+    tasks = import_module('trytond.modules.health_orthanc.common.tasks')
+    with mock.patch.object(tasks, 'TAKEN_FOR', dt.timedelta(seconds=2)):
+        model(SERVER).resume_synchronizations()
+
+
+def register_archive(patients, orders):
+    """Register patients of the made-up archive, and order some of its studies.
+    """
+    archive = import_module('benchmarks.archive')
+    ids = []
+    every, own = archive.STRANGERS
+    for number in range(patients):
+        if number % every < own:
+            person = archive.Person.make(number)
+            ids.append(add_patient(
+                    person.puid, person.family, person.given,
+                    person.sex.lower(), person.birth_date))
+    for number, patient in enumerate(ids[:orders]):
+        place(patient, number // own * every + number % own)
+
+
+def place(patient_id, study):
+    "Request an order with the accession number of a study of the archive"
+    doctor, test = _doctor_and_test()
+    Request = model('gnuhealth.imaging.test.request')
+    orders = Request.create([{
+                'patient': patient_id, 'date': dt.datetime(2026, 3, 4),
+                'requested_test': test.id, 'doctor': doctor.id,
+                'accession_number': f'A{study:08}'}])
+    Request.requested(orders)
 
 
 def load_instances(ids):
@@ -285,8 +358,7 @@ def correct(study_id, kind='correct'):
     return asked
 
 
-def add_result(patient_id, study_id):
-    "Make an imaging result, and have it be that of a study"
+def _doctor_and_test():
     Test = model('gnuhealth.imaging.test')
     doctors = model('gnuhealth.healthprofessional').search([], limit=1)
     if not doctors:
@@ -304,9 +376,15 @@ def add_result(patient_id, study_id):
                 'product': data.get_id(
                     'health_imaging', 'product_product_ctscancharges'),
                 }])
+    return doctors[0], tests[0]
+
+
+def add_result(patient_id, study_id):
+    "Make an imaging result, and have it be that of a study"
+    doctor, test = _doctor_and_test()
     result, = model('gnuhealth.imaging.test.result').create([{
                 'patient': patient_id, 'date': dt.datetime(2026, 3, 4),
-                'requested_test': tests[0].id, 'doctor': doctors[0].id}])
+                'requested_test': test.id, 'doctor': doctor.id}])
     write(STUDY, [study_id], {'imaging_test': result.id})
     return result.id
 

@@ -263,6 +263,8 @@ class PlainTestCase(OrthancTestCase):
         names = [
             name for name, field in Model._fields.items()
             if name not in LEFT_OUT and field.sql_type()
+            # One by one, an Orthanc patient may get a link and lose it
+            and (Model.__name__, name) != (PATIENT, 'write_uid')
             and not isinstance(field, fields.Function)]
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.select(*(
@@ -387,7 +389,7 @@ class CasesTestCase(PlainTestCase):
         known = create_orthanc_patient(create_server(), ident='P1').id
         self.create_images('P1', known=known)
         self.create_images('P2', known=known)
-        self.assertCompared(2, 2)
+        self.assertCompared(2, 0)
 
     @with_transaction()
     def test_one_orthanc_patient_with_a_study_in_doubt(self):
@@ -396,7 +398,7 @@ class CasesTestCase(PlainTestCase):
         self.create_images('P1', known=known)
         # Uncertain: an order may be meant
         self.create_images('P1', known=known, patient_sex='M')
-        self.assertCompared(2, 2)
+        self.assertCompared(2, 1)
 
     @with_transaction()
     def test_one_orthanc_patient_of_one(self):

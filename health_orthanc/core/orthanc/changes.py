@@ -22,8 +22,8 @@ from .errors import UnexpectedAnswer
 from .resources import Change, ChangePage
 
 __all__ = [
-    'Cursor', 'Listing', 'ListingPage', 'LogState', 'Tally', 'change_pages',
-    'check_log', 'current_cursor']
+    'Cursor', 'Listing', 'ListingPage', 'LogState', 'Tally', 'Token',
+    'change_pages', 'check_log', 'current_cursor', 'token_of']
 
 # Number of anchors that are kept
 ANCHORS = 8
@@ -226,7 +226,7 @@ _TOKENS_OF_PAGE = 3
 _TOKENS = 12
 
 
-def _token(resource: dict[str, Any]) -> Token:
+def token_of(resource: dict[str, Any]) -> Token:
     """Return what identifies an upload of a resource.
 
     A resource that is uploaded again moves to the end of the listing.
@@ -280,6 +280,8 @@ class Listing:
     since: int = 0
     tail: tuple[Token, ...] = ()
     cut: bool = False
+    end: int | None = None
+    head: Token | None = field(default=None, init=False)
     _furthest: int = field(default=0, init=False)
     _rewinds: int = field(default=0, init=False)
 
@@ -288,7 +290,8 @@ class Listing:
             page = self._read(self.since, self.tail)
             while page.resources:
                 following = None
-                if self.cut or len(page.resources) >= self.limit:
+                if not self._is_at_end(page) and (
+                        self.cut or len(page.resources) >= self.limit):
                     following = pool.submit(
                         self._read, page.since, page.tail)
                 yield page
@@ -296,17 +299,29 @@ class Listing:
                     return
                 page = following.result()
 
+    def _is_at_end(self, page: ListingPage) -> bool:
+        return self.end is not None and page.since >= self.end
+
     def _read(self, since: int, tail: tuple[Token, ...]) -> ListingPage:
         """Return the page after a position, empty at the end."""
+        if since > 0 and not tail:
+            found = self.fetch(since - 1, self._size(since) + 1)
+            self.head = token_of(found[0]) if found else None
+            return self._page(
+                found[1:], since, (self.head,) if self.head else ())
         while since > 0:
-            found = self.fetch(since - 1, self.limit + 1)
-            if found and _token(found[0]) == tail[-1]:
+            found = self.fetch(since - 1, self._size(since) + 1)
+            if found and token_of(found[0]) == tail[-1]:
                 return self._page(found[1:], since, tail)
             self._rewinds += 1
             if self._rewinds > _REWINDS:
                 raise UnexpectedAnswer('shape', 'listing')
             since, tail = self._rewound(since, tail)
-        return self._page(self.fetch(0, self.limit), 0, ())
+        return self._page(self.fetch(0, self._size(0)), 0, ())
+
+    def _size(self, since: int) -> int:
+        return self.limit if self.end is None else min(
+            self.limit, max(self.end - since, 1))
 
     def _rewound(
             self, since: int, tail: tuple[Token, ...]
@@ -314,7 +329,7 @@ class Listing:
         """Return the last position before which everything was read."""
         while since > 0:
             start = max(since - self.limit, 0)
-            tokens = list(map(_token, self.fetch(start, since - start)))
+            tokens = list(map(token_of, self.fetch(start, since - start)))
             for index in reversed(range(len(tokens))):
                 if tokens[index] in tail:
                     return start + index + 1, (tokens[index],)
@@ -327,7 +342,7 @@ class Listing:
         if since + len(found) > self._furthest:
             self._furthest = since + len(found)
             self._rewinds = 0
-        tokens = tuple(map(_token, found[-_TOKENS_OF_PAGE:]))
+        tokens = tuple(map(token_of, found[-_TOKENS_OF_PAGE:]))
         return ListingPage(
             list(found), since + len(found), (*tail, *tokens)[-_TOKENS:])
 
@@ -354,6 +369,12 @@ class Tally:
         for id_ in ids:
             bucket, number = self._digest(id_)
             self.sums[bucket] = (self.sums[bucket] + number) % self._modulus
+
+    def merge(self, sums: Sequence[int]) -> None:
+        """Add the sums of another tally, of other ids."""
+        if sums:
+            self.sums = [
+                (a + b) % self._modulus for a, b in zip(self.sums, sums)]
 
     def differing(self, other: 'Tally') -> set[int]:
         """Return the buckets that hold other ids in another tally."""

@@ -1,0 +1,446 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Comparison of the records with everything that a server holds
+
+The listings are divided into parts.  Each is read by one worker, which saves
+its position after each page.  Whoever has the lock of the synchronization goes
+on to the next step when all parts are done: nothing is concluded from a part.
+"""
+
+import json
+import time
+
+from sql import Null
+
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from ..common.locks import named_lock
+from ..common.transaction import in_transaction
+from ..common.turns import can_share
+from ..core.orthanc.changes import Listing, Tally, current_cursor, token_of
+from ..core.orthanc.resources import InstanceResource
+from ..linking.link import match_due, match_others, match_range
+from ..linking.queue import due_ranges, mark_arrived, queue_overdue
+from .instances import find_unknown_instances, store_instances
+from .reading import find_long_series
+from .store import mark_missing_patients
+from .storing import Storing
+
+__all__ = ['WORKERS_LIMIT', 'Comparison', 'helper_lock']
+
+# Resources of a listing
+LISTING_LIMIT = 1000
+# Instances that the series in a page of the listing have, on average
+NAMED_LIMIT = 50000
+# Records whose Orthanc ids are read at once
+RECORDS_LIMIT = 10000
+# Pages of a part, and studies that are matched in one
+PART_PAGES = 5
+MATCH_LIMIT = 5000
+# The most workers of a server
+WORKERS_LIMIT = 16
+# Seconds between two looks at what other workers have done
+PAUSE = 0.3
+
+# The position of a part: how many resources are before it, the last of those
+# that were read, checksums of their ids, the one before the first, and whether
+# nothing is missing between it and the part before
+_NOTHING_READ = {
+    'since': 0, 'tail': [], 'seen': [], 'head': None, 'joined': False}
+
+
+def helper_lock(server_id, number):
+    """Return a context that tries to reserve the place of a helper.
+
+    Parameters
+    ----------
+    server_id : int
+    number : int
+        From 0.
+
+    Returns
+    -------
+    context manager
+        Of a bool.
+    """
+    return named_lock(f'helper{number}', server_id)
+
+
+class Comparison(Storing):
+    "Lists a server and compares, in parts that workers share"
+
+    def _compare(self):
+        cursor, position = in_transaction(self._load_position)
+        self._is_initial = cursor is None
+        if not self._may_resume(position):
+            position = self._start_position()
+        if position['level'] == 'study':
+            self._share()
+            self._close_gaps(position)
+            self._find_missing_studies()
+            position = self._begin_level(
+                {**position, 'level': 'series'}, position['series_count'])
+        self._share()
+        self._close_gaps(position)
+        if self._is_initial:
+            self._find_initial_arrivals(position['index'])
+        self._resolve_failures_of_gone()
+        in_transaction(self._finish_full, position)
+
+    # Positions
+
+    def _may_resume(self, position):
+        # Those of earlier versions have no parts
+        return (
+            position is not None and 'series_count' in position
+            and self._can_resume(position))
+
+    def _start_position(self):
+        # No helper shall store what it has read before
+        self._remove_parts()
+        cursor = current_cursor(self._client)
+        statistics = self._client.statistics()
+        instances, series = (
+            statistics['CountInstances'], statistics['CountSeries'])
+        position = {
+            'level': 'study',
+            'index': cursor.index,
+            'anchors': cursor.dumps(),
+            'series_count': series,
+            # The more instances the series have, the smaller the pages
+            'series_limit': max(1, NAMED_LIMIT * series // (instances or 1)),
+            }
+        if self._is_initial:
+            in_transaction(self._save_initial_index, cursor.index)
+        studies = statistics['CountStudies']
+        return self._begin_level(position, studies, studies + series)
+
+    def _remove_parts(self):
+        in_transaction(self._parts.replace, self._server_id)
+        if can_share():
+            for number in range(WORKERS_LIMIT):
+                self._await_helper(number)
+
+    def _await_helper(self, number):
+        while True:
+            with helper_lock(self._server_id, number) as free:
+                if free:
+                    return
+            time.sleep(PAUSE)
+
+    def _begin_level(self, position, count, total=None):
+        "Save and return a position, and the parts of its level"
+        ranges = [(0, None)]
+        if can_share():
+            size = PART_PAGES * self._page_limit(position)
+            starts = range(0, max(count, 1), size)
+            ranges = list(zip(starts, [*starts[1:], None]))
+        in_transaction(self._save_level, position, ranges, total)
+        return position
+
+    def _save_level(self, position, ranges, total):
+        self._move_counts()
+        self._write_progress(
+            reconciliation_position=json.dumps(position),
+            last_known_change=position['index'])
+        self._parts.replace(self._server_id, position['level'], ranges)
+        if total:
+            self._count({'total': total})
+
+    def _finish_full(self, position):
+        self._move_counts()
+        self._parts.replace(self._server_id)
+        self._write_progress(
+            last_changed_index=position['index'],
+            change_anchors=position['anchors'], reconciliation_position=None)
+        queue_overdue(self._server)
+
+    @staticmethod
+    def _page_limit(position):
+        if position['level'] == 'study':
+            return LISTING_LIMIT
+        return min(LISTING_LIMIT, position['series_limit'])
+
+    # Parts
+
+    @property
+    def _parts(self):
+        return Pool().get('gnuhealth.orthanc.synchronization.part')
+
+    def _share(self):
+        "Process all parts, together with helpers"
+        while in_transaction(self._parts.find_open, self._server_id, 1):
+            self._call_helper()
+            if not self._process_next():
+                time.sleep(PAUSE)
+            if can_share():
+                in_transaction(self._move_counts)
+            self._check_turn()
+
+    def _call_helper(self):
+        "Queue a helper if there is a place and something to do for it"
+        Server = Pool().get('gnuhealth.orthanc.config')
+        for number in range(in_transaction(self._count_places)):
+            with helper_lock(self._server_id, number) as free:
+                if free:
+                    in_transaction(Server.queue_helper, self._server_id)
+                    return
+
+    def _count_places(self):
+        if can_share() and len(self._parts.find_open(self._server_id, 2)) > 1:
+            return self._server.sync_workers - 1
+        return 0
+
+    def help(self):
+        "Process parts as long as there are any that nobody has"
+        cursor, _ = in_transaction(self._load_position)
+        self._is_initial = cursor is None
+        while self._process_next():
+            self._check_turn()
+
+    def _move_counts(self):
+        self._parts.move_counts(self._server_id, self._run_id)
+
+    def _process_next(self):
+        "Process the first part that is free; return whether there was one"
+        for id_ in in_transaction(
+                self._parts.find_open, self._server_id, WORKERS_LIMIT + 1):
+            with self._parts.reserve(id_) as free:
+                # Somebody else may have done it meanwhile
+                part = free and in_transaction(self._parts.load, id_)
+                if part:
+                    self._process_part(id_, part)
+                    return True
+        return False
+
+    def _process_part(self, id_, part):
+        self._shared_part = id_ if can_share() else None
+        try:
+            if part['level'] == 'match':
+                match_range(
+                    self._server, (part['start'], part['end']),
+                    self._check_turn)
+            else:
+                self._read_part(id_, part)
+            in_transaction(self._parts.store, id_, {'done': True})
+        finally:
+            self._shared_part = None
+
+    def _read_part(self, id_, part):
+        _, position = in_transaction(self._load_position)
+        if position is None:
+            return
+        known = part['position'] or self._position_before(part)
+        seen = Tally(known['seen'])
+        listing = Listing(
+            *self._listed({**position, 'level': part['level']}),
+            known['since'], _tokens(known['tail']), self._client.can_find(),
+            part['end'])
+        for page in listing:
+            self._store_page(part['level'], page.resources)
+            if part['level'] == 'study':
+                seen.add(_ids(page.resources))
+            known = {
+                'since': page.since, 'tail': page.tail, 'seen': seen.sums,
+                'head': known['head'] or listing.head,
+                'joined': known['joined'],
+                }
+            if not in_transaction(
+                    self._save_page, id_, known, len(page.resources)):
+                # The comparison has begun anew
+                return
+            self._check_turn()
+
+    def _listed(self, position):
+        "Return how a level is listed, and in pages of which size"
+        return (
+            self._client.list_studies if position['level'] == 'study'
+            else self._client.list_series), self._page_limit(position)
+
+    def _position_before(self, part):
+        "Return where a part begins: after the one before it, if that is done"
+        for _, known in in_transaction(
+                self._parts.load_positions, self._server_id,
+                part['number'] - 1):
+            if known.get('tail'):
+                return {**_NOTHING_READ, **{
+                        name: known[name] for name in ['since', 'tail']},
+                    'joined': True}
+        return {
+            **_NOTHING_READ, 'since': part['start'],
+            'joined': not part['number']}
+
+    def _save_page(self, id_, known, processed):
+        self._count({'processed': processed})
+        return self._parts.store(id_, {'position': known})
+
+    def _store_page(self, level, resources):
+        found = self._parse(resources)
+        if level == 'study':
+            self._store_studies(found)
+            return
+        self._store_series(found)
+        if self._with_instances:
+            self._store_unknown_instances(found)
+
+    def _store_unknown_instances(self, series):
+        unknown = in_transaction(find_unknown_instances, self._server, series)
+        for resources in self._fetch_instances(unknown):
+            self._store(
+                store_instances,
+                self._select(InstanceResource, self._parse(resources)))
+
+    def _fetch_instances(self, by_series):
+        yield from find_long_series(self._client, by_series)
+        yield from self._fetch(
+            [one for ids in by_series.values() for one in ids])
+
+    # Gaps
+
+    def _close_gaps(self, position):
+        """Read what lies between parts that were read at the same time.
+
+        When a resource is deleted, those behind it move up, and one may move
+        from a part that is not read yet to one that was.
+        """
+        # Parts of which nothing was listed have no position
+        parts = [
+            (id_, known or dict(_NOTHING_READ)) for id_, known in
+            in_transaction(self._parts.load_positions, self._server_id)]
+        before = _NOTHING_READ
+        for number, (id_, known) in enumerate(parts):
+            if number and not known['joined']:
+                if known['head'] is None or (
+                        tuple(known['head']) not in _tokens(before['tail'])):
+                    self._close_gap(position, before, parts[number:])
+                known['joined'] = True
+                in_transaction(self._parts.store, id_, {'position': known})
+                self._check_turn()
+            if known['tail']:
+                before = known
+
+    def _close_gap(self, position, before, parts):
+        "Read from the end of a part to the beginning of what follows"
+        heads = {tuple(known['head']) for _, known in parts if known['head']}
+        ends = heads | {
+            tuple(token) for _, known in parts for token in known['tail'][-1:]}
+        _, known = parts[0]
+        seen = Tally(known['seen'])
+        for page in Listing(
+                *self._listed(position), before['since'],
+                _tokens(before['tail']), self._client.can_find()):
+            self._store_page(position['level'], page.resources)
+            tokens = list(map(token_of, page.resources))
+            end = next((t for t in tokens if t in ends), None)
+            missed = len(tokens) if end is None else tokens.index(end)
+            # A part has not counted what it begins after
+            seen.add(_ids(page.resources[:missed + (end in heads)]))
+            if end:
+                break
+        known['seen'] = seen.sums
+
+    # Missing studies
+
+    def _find_missing_studies(self):
+        """Mark the studies that the server no longer holds.
+
+        Those that were not in the listing are requested once more, because
+        some may have arrived in the meantime.
+        """
+        seen = Tally()
+        for _, known in in_transaction(
+                self._parts.load_positions, self._server_id):
+            seen.merge(known.get('seen', []))
+        recorded = Tally()
+        for _, orthanc_ids in self._recorded_batches():
+            recorded.add(orthanc_ids)
+        buckets = recorded.differing(seen)
+        if buckets:
+            self._mark_missing(
+                id_ for _, orthanc_ids in self._recorded_batches()
+                for id_ in orthanc_ids if Tally.bucket(id_) in buckets)
+        in_transaction(mark_missing_patients, self._server)
+
+    def _recorded_batches(self):
+        "Yield the last id and the Orthanc ids of batches of present studies"
+        batch = in_transaction(self._recorded_batch_after, 0)
+        while batch:
+            yield batch
+            batch = in_transaction(self._recorded_batch_after, batch[0])
+
+    def _recorded_batch_after(self, id_):
+        table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.id, table.orthanc_UID,
+                where=(table.server == self._server_id)
+                & (table.missing_since == Null) & (table.id > id_),
+                order_by=table.id, limit=RECORDS_LIMIT))
+        found = cursor.fetchall()
+        if found:
+            return found[-1][0], [orthanc_id for _, orthanc_id in found]
+
+    def _resolve_failures_of_gone(self):
+        "Resolve the failures of resources that the server no longer holds"
+        # Helpers may have met others
+        self._failed = in_transaction(self._load_failures)
+        for gone in self._find_gone(sorted(filter(None, self._failed))):
+            in_transaction(self._resolve, set(gone))
+
+    def _find_initial_arrivals(self, index):
+        """Mark what has arrived since the server was added.
+
+        Parameters
+        ----------
+        index : int
+            The position at the beginning of the first listing; what comes
+            after it is found by the next run.
+        """
+        start = in_transaction(self._load_initial_index)
+        if start is None or start >= index:
+            return
+        for page in self._pages_from(self._changes_since(start)):
+            self._mark_arrived(page.changes)
+            if page.last >= index:
+                break
+
+    def _mark_arrived(self, changes):
+        studies, series = (
+            {c.orthanc_id for c in changes if c.change_type in types}
+            for types in [{'NewStudy', 'StableStudy'}, {'NewSeries'}])
+        if studies or series:
+            in_transaction(mark_arrived, self._server_id, studies, series)
+
+    # Matching
+
+    def _match(self):
+        """Match the studies in the queue.
+
+        Those with a plain outcome do not depend on others: workers share
+        them.  The others are matched one after the other, in an order that
+        does not depend on who has stored them first.
+        """
+        if not can_share() or not in_transaction(self._begin_matching):
+            match_due(self._server, check=self._check_turn)
+            return
+        self._share()
+        match_others(self._server, check=self._check_turn)
+        in_transaction(self._parts.replace, self._server_id)
+
+    def _begin_matching(self):
+        "Return whether there are parts to be matched"
+        if self._parts.has_level(self._server_id, 'match'):
+            return True
+        ranges = due_ranges(self._server, MATCH_LIMIT)
+        if len(ranges) > 1:
+            self._parts.replace(self._server_id, 'match', ranges)
+        return len(ranges) > 1
+
+
+def _tokens(tail):
+    return tuple(map(tuple, tail))
+
+
+def _ids(resources):
+    return [r['ID'] for r in resources if isinstance(r.get('ID'), str)]

@@ -1,0 +1,212 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts of a synchronization, which several workers share
+
+A part belongs to the worker that holds its lock.  Nobody else writes to it.
+If the worker is lost, so is its lock, and another one continues the part
+where it was saved.
+"""
+
+import json
+from collections import Counter
+from contextlib import nullcontext
+
+from sql import Literal, Null
+
+from trytond.model import Index, ModelSQL, fields
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from ..common.access import GuardedMixin
+from ..common.locks import named_lock
+from ..common.rows import fetch_rows, insert_rows
+from ..common.turns import can_share
+
+__all__ = ['Part']
+
+
+class Part(GuardedMixin, ModelSQL):
+    "Part of an Orthanc Synchronization"
+    __name__ = 'gnuhealth.orthanc.synchronization.part'
+
+    server = fields.Many2One(
+        'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
+        ondelete='CASCADE')
+    level = fields.Selection([
+            ('study', "Study"),
+            ('series', "Series"),
+            ('match', "Matching"),
+            ], "Level", required=True, readonly=True, sort=False)
+    number = fields.Integer("Number", required=True, readonly=True)
+    start = fields.Integer("Start", readonly=True)
+    end = fields.Integer("End", readonly=True)
+    position = fields.Text("Position", readonly=True)
+    counts = fields.Text("Counts", readonly=True)
+    done = fields.Boolean("Done", readonly=True)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(
+            Index(
+                table, (table.server, Index.Equality()),
+                (table.number, Index.Range())))
+        # Clients do not use it
+        cls.__rpc__.clear()
+
+    @classmethod
+    def replace(cls, server_id, level=None, ranges=()):
+        """Replace the parts of a server by others.
+
+        Parameters
+        ----------
+        server_id : int
+        level : {'study', 'series', 'match'}
+        ranges : iterable of tuple
+            Start and end of each, which may be None.
+        """
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.delete(where=table.server == server_id))
+        insert_rows(cls, [{
+                    'server': server_id,
+                    'level': level,
+                    'number': number,
+                    'start': start,
+                    'end': end,
+                    'done': False,
+                    } for number, (start, end) in enumerate(ranges)])
+
+    @classmethod
+    def find_open(cls, server_id, limit=None):
+        """Return the ids of the first parts that are not done.
+
+        Parameters
+        ----------
+        server_id : int
+        limit : int, optional
+
+        Returns
+        -------
+        list of int
+        """
+        table = cls.__table__()
+        return [id_ for id_, in fetch_rows(table.select(
+                    table.id, where=(table.server == server_id)
+                    & (table.done == Literal(False)),
+                    order_by=table.number, limit=limit))]
+
+    @classmethod
+    def load(cls, part_id):
+        """Return the range of a part that is not done, and its position.
+
+        Returns
+        -------
+        dict or None
+        """
+        table = cls.__table__()
+        names = ['server', 'level', 'number', 'start', 'end', 'position']
+        for values in fetch_rows(table.select(
+                    *(getattr(table, name) for name in names),
+                    where=(table.id == part_id)
+                    & (table.done == Literal(False)))):
+            found = dict(zip(names, values))
+            found['position'] = json.loads(found['position'] or '{}')
+            return found
+
+    @classmethod
+    def load_positions(cls, server_id, number=None):
+        """Return the positions of the parts that are done, in their order.
+
+        Parameters
+        ----------
+        server_id : int
+        number : int, optional
+            Only the part with this number.
+
+        Returns
+        -------
+        list of tuple
+            The id and the position of each.
+        """
+        table = cls.__table__()
+        where = (table.server == server_id) & (table.done == Literal(True))
+        if number is not None:
+            where &= table.number == number
+        return [
+            (id_, json.loads(position or '{}'))
+            for id_, position in fetch_rows(table.select(
+                    table.id, table.position, where=where,
+                    order_by=table.number))]
+
+    @classmethod
+    def has_level(cls, server_id, level):
+        "Return whether a server has parts of a level"
+        table = cls.__table__()
+        return bool(fetch_rows(table.select(
+                    table.id, where=(table.server == server_id)
+                    & (table.level == level), limit=1)))
+
+    @classmethod
+    def store(cls, part_id, values):
+        """Write values to a part.
+
+        Returns
+        -------
+        bool
+            Whether it still exists.
+        """
+        table = cls.__table__()
+        cursor = Transaction().connection.cursor()
+        values = {
+            name: json.dumps(value) if isinstance(value, dict) else value
+            for name, value in values.items()}
+        cursor.execute(*table.update(
+                [getattr(table, name) for name in values],
+                list(values.values()), where=table.id == part_id))
+        return bool(cursor.rowcount)
+
+    @classmethod
+    def add_counts(cls, part_id, counts):
+        "Add to the counts of a part"
+        table = cls.__table__()
+        for known, in fetch_rows(table.select(
+                    table.counts, where=table.id == part_id)):
+            total = Counter(json.loads(known or '{}')) + Counter(counts)
+            cls.store(part_id, {'counts': total})
+
+    @classmethod
+    def move_counts(cls, server_id, run_id):
+        "Move the counts of the parts that are done to a run"
+        Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        table = cls.__table__()
+        total = Counter()
+        ids = []
+        for id_, counts in fetch_rows(table.select(
+                    table.id, table.counts, where=(table.server == server_id)
+                    & (table.done == Literal(True))
+                    & (table.counts != Null))):
+            ids.append(id_)
+            total.update(json.loads(counts))
+        if ids:
+            cursor = Transaction().connection.cursor()
+            cursor.execute(*table.update(
+                    [table.counts], [Null], where=table.id.in_(ids)))
+            Synchronization.add_counts(run_id, total)
+
+    @staticmethod
+    def reserve(part_id):
+        """Return a context that tries to reserve a part.
+
+        Parameters
+        ----------
+        part_id : int
+
+        Returns
+        -------
+        context manager
+            Of a bool: whether it was reserved.
+        """
+        return named_lock('part', part_id) if can_share() else (
+            nullcontext(True))

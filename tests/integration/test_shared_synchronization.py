@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several workers store and decide what a single one does, killed or not."""
+from collections.abc import Iterator
+
+import pytest
+
+from devtools.tryton import MODULE, Tryton
+
+from .sharing import Archive, Site, fill
+
+STUDIES, PATIENTS, ORDERS = 230, 60, 12
+# How many workers are killed in each run
+KILLS = 5
+
+
+@pytest.fixture(scope='module')
+def origin(prepared_tryton) -> Iterator[Tryton]:
+    filled = fill(
+        prepared_tryton('postgresql', MODULE), 'filled', PATIENTS, ORDERS)
+    yield filled
+    filled.drop()
+
+
+@pytest.fixture
+def archive(tmp_path) -> Iterator[Archive]:
+    archive = Archive(tmp_path, STUDIES, PATIENTS)
+    yield archive
+    archive.stop()
+
+
+def outcome(
+        origin: Tryton, name: str, archive: Archive, workers: int,
+        kills: int = 0) -> list[dict]:
+    """Return the rows after each of several runs."""
+    archive.change(studies=STUDIES, deleted_every=0)
+    found = []
+    with Site(origin, name, workers) as site:
+        server = site.add_server(archive)
+        site.start()
+        for number, (kind, changes) in enumerate([
+                ('full', {}),
+                ('incremental', {'studies': STUDIES + 60}),
+                ('full', {'deleted_every': 20})]):
+            archive.change(**changes)
+            site.synchronize([server], kind, kills, seed=number)
+            found.append(site.rows())
+        assert site.kills or not kills
+        counted, = site.query("""
+            SELECT count(*), bool_and(state IN ('done', 'interrupted',
+                'skipped')), count(*) FILTER (WHERE state = 'done')
+            FROM gnuhealth_orthanc_synchronization""")
+        assert counted[1] and counted[2] >= 3, counted
+        if not kills:
+            check_counts(site)
+    return found
+
+
+def check_counts(site: Site) -> None:
+    """The runs have counted each thing once."""
+    runs = site.query("""
+        SELECT studies_created, series_created, studies_missing
+        FROM gnuhealth_orthanc_synchronization ORDER BY id""")
+    assert [run[0] or 0 for run in runs] == [STUDIES, 60, 0], runs
+    assert [run[1] or 0 for run in runs] == [2 * STUDIES, 120, 0], runs
+    assert [run[2] or 0 for run in runs] == [0, 0, (STUDIES + 60) // 20], runs
+
+
+def assert_equal(found: list[dict], expected: list[dict]) -> None:
+    for number, (ours, theirs) in enumerate(zip(found, expected)):
+        for table in theirs:
+            assert ours[table] - theirs[table] == {}, (number, table)
+            assert theirs[table] - ours[table] == {}, (number, table)
+
+
+@pytest.fixture(scope='module')
+def expected(origin, tmp_path_factory) -> list[dict]:
+    """What a single worker makes of it."""
+    archive = Archive(tmp_path_factory.mktemp('archive'), STUDIES, PATIENTS)
+    try:
+        found = outcome(origin, 'alone', archive, 1)
+    finally:
+        archive.stop()
+    statuses = {
+        dict(row)['link_status'] for row in
+        found[0]['gnuhealth_imaging_orthanc_study']}
+    assert {'auto_certain', 'unlinked', 'auto_unsure'} <= statuses
+    return found
+
+
+def test_two_workers(origin, archive, expected):
+    assert_equal(outcome(origin, 'two', archive, 2), expected)
+
+
+def test_workers_are_killed(origin, archive, expected):
+    assert_equal(outcome(origin, 'killed', archive, 2, KILLS), expected)
+
+
+@pytest.mark.release
+def test_four_workers(origin, archive, expected):
+    assert_equal(outcome(origin, 'four', archive, 4), expected)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize('seed', range(9))
+def test_many_workers_are_killed(origin, archive, expected, seed):
+    assert_equal(
+        outcome(origin, f'killed{seed}', archive, 4, 4 + seed % 3), expected)
+
+
+def test_a_slow_server_does_not_hold_the_workers(origin, archive, tmp_path):
+    slow = Archive(tmp_path, STUDIES, PATIENTS)
+    slow.change(delay=1.5)
+    try:
+        with Site(origin, 'slow', 2) as site:
+            first = site.add_server(slow)
+            other = site.add_server(archive)
+            site.start()
+            site.begin([first])
+            site.synchronize([other])
+            assert not site.count_done(first)
+    finally:
+        slow.stop()
