@@ -8,12 +8,18 @@ others have added: see `may_bypass`.
 
 import datetime as dt
 import io
+from functools import reduce
+from operator import and_
 
 from sql import Column, Literal
+from sql.aggregate import Max
+from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
 
 from trytond import backend
-from trytond.model import fields
+from trytond.i18n import gettext
+from trytond.model import Unique, fields
+from trytond.model.modelsql import SQLConstraintError
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
@@ -79,6 +85,11 @@ def create_rows(Model, vlist):
     Model : ModelSQL
     vlist : list of dict
         The values; all for the same fields.
+
+    Raises
+    ------
+    DatabaseIntegrityError, SQLConstraintError
+        Another transaction has created one of them meanwhile.
     """
     if not vlist:
         return
@@ -88,10 +99,44 @@ def create_rows(Model, vlist):
     defaults = _defaults(Model, vlist[0])
     names = [*vlist[0], *defaults]
     formats = [Model._fields[name].sql_format for name in names]
+    last = _last_id(Model)
     insert_values(Model, names, (
             [convert(value) for convert, value in zip(
                     formats, [*values.values(), *defaults.values()])]
             for values in vlist), Transaction().user)
+    _check_unique(Model, last)
+
+
+def _last_id(Model):
+    "Return the highest id, or None where it is not needed"
+    if backend.name == 'sqlite':
+        table = Model.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(Coalesce(Max(table.id), 0)))
+        return cursor.fetchone()[0]
+
+
+def _check_unique(Model, last):
+    """Check that the rows after an id are unique where SQLite does not.
+
+    Another process may have stored them since they were looked for: SQLite
+    locks the database with the first row that is written.
+    """
+    if last is None:
+        return
+    table, other = Model.__table__(), Model.__table__()
+    cursor = Transaction().connection.cursor()
+    for _, constraint, error in Model._sql_constraints:
+        if not isinstance(constraint, Unique):
+            continue
+        same = reduce(and_, [
+                Column(table, column.name) == Column(other, column.name)
+                for column in constraint.columns])
+        cursor.execute(*table.join(
+                other, condition=same & (table.id != other.id)
+                ).select(table.id, where=table.id > last, limit=1))
+        if cursor.fetchone():
+            raise SQLConstraintError(gettext(error))
 
 
 def _defaults(Model, values):
