@@ -8,6 +8,8 @@ from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
+from devtools.translations import FOLDER
+
 from .inside import add_patient, model
 from .misfiled import add_order
 
@@ -18,10 +20,13 @@ RESULT = 'gnuhealth.imaging.test.result'
 TEST = 'gnuhealth.imaging.test'
 
 
-def load(languages):
-    "Load what the modules ship for languages"
+def load(language):
+    "Load what the module ships for a language"
     Lang = model('ir.lang')
-    Lang.load_translations(Lang.search([('code', 'in', languages)]))
+    lang, = Lang.search([('code', '=', language)])
+    Lang.write([lang], {'translatable': True})
+    model('ir.translation').translation_import(
+        language, 'health_orthanc', [str(FOLDER / f'{language}.po')])
 
 
 def fill(day, names, rows):

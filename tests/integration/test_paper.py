@@ -33,7 +33,8 @@ def hospital(prepared_tryton, tmp_path_factory) -> Iterator[Agent]:
     """GNU Health with a long day of a device, and results."""
     tryton = prepared_tryton('sqlite', MODULE).copy('printing')
     with Agent(tryton) as agent:
-        agent.call(printed.load, LANGUAGES)
+        for language in LANGUAGES:
+            agent.call(printed.load, language)
         agent.call(printed.fill, DAY, NAMES, ROWS)
         yield agent
     tryton.drop()
