@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prints, called within GNU Health."""
 import datetime as dt
+import os
 from contextlib import contextmanager
 
 from trytond.i18n import gettext
@@ -61,6 +62,8 @@ def fill(day, names, rows):
 
 @contextmanager
 def _in(language):
+    # LibreOffice would write between the answers of the agent
+    os.dup2(2, 1)
     with Transaction().set_context(language=language):
         yield
 
