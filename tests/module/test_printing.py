@@ -165,7 +165,7 @@ class DailyScheduleTestCase(OrthancTestCase):
                 text = print_schedule()
             with self.subTest(language=language):
                 for word in [
-                        "Urgency", "Clinical Information", "Birth Date",
+                        ">Urgency<", "Clinical Information", "Birth Date",
                         "No steps", "03/04/2026"]:
                     # It may be long
                     self.assertFalse(word in text, word)
