@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prints, called within GNU Health."""
 import datetime as dt
+import os
 from contextlib import contextmanager
 
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.transaction import Transaction
+
+from devtools.translations import FOLDER
 
 from .inside import add_patient, model
 from .misfiled import add_order
@@ -18,10 +21,13 @@ RESULT = 'gnuhealth.imaging.test.result'
 TEST = 'gnuhealth.imaging.test'
 
 
-def load(languages):
-    "Load what the modules ship for languages"
+def load(language):
+    "Load what the module ships for a language"
     Lang = model('ir.lang')
-    Lang.load_translations(Lang.search([('code', 'in', languages)]))
+    lang, = Lang.search([('code', '=', language)])
+    Lang.write([lang], {'translatable': True})
+    model('ir.translation').translation_import(
+        language, 'health_orthanc', [str(FOLDER / f'{language}.po')])
 
 
 def fill(day, names, rows):
@@ -56,6 +62,8 @@ def fill(day, names, rows):
 
 @contextmanager
 def _in(language):
+    # LibreOffice would write between the answers of the agent
+    os.dup2(2, 1)
     with Transaction().set_context(language=language):
         yield
 
