@@ -21,6 +21,8 @@ class OrderState(StatisticsMixin):
     _counted_models = (REQUEST,)
 
     state = fields.Selection('get_states', "State")
+    # Graphs show no labels of selections
+    state_string = state.translated('state')
     orders = fields.Integer("Orders")
 
     @classmethod

@@ -88,6 +88,8 @@ class StudyAge(StatisticsMixin):
     age = fields.Selection(
         [(name, label) for name, label, _ in _AGES], "Age", sort=False,
         help="The time since the study was imported.")
+    # Graphs show no labels of selections
+    age_string = age.translated('age')
     unlinked = fields.Integer("Unlinked")
     to_review = fields.Integer("To Review")
 
