@@ -146,7 +146,7 @@ class StatisticsTestCase(OrthancTestCase):
                         where=table.id == study.id))
         create_study(server, historical=True)
         self.assertEqual(
-            rows('study_age', 'age_string', 'unlinked', 'to_review'), [
+            rows('study_age', 'age_label', 'unlinked', 'to_review'), [
                 ('Last 24 Hours', 2, 1), ('Last 7 Days', 1, 0),
                 ('Last 30 Days', 1, 0), ('Older', 0, 2)])
 
@@ -157,7 +157,7 @@ class StatisticsTestCase(OrthancTestCase):
             create_order(requested=True, date=dt.datetime.now())
         create_order(date=dt.datetime.now() - dt.timedelta(days=60))
         self.assertEqual(
-            rows('order', 'state_string', 'orders'),
+            rows('order', 'state_label', 'orders'),
             [('Requested', 2), ('Draft', 1)])
         with Transaction().set_user(0):
             create_order(date=dt.datetime.now())
