@@ -164,11 +164,18 @@ def test_what_is_completed_cannot_be_dragged(radiographer, add_step):
         ).not_to_have_count(0)
 
 
-def test_shots(radiographer):
+def test_tabs_of_a_dozen_devices_are_in_sight(radiographer):
     open_calendar(radiographer)
-    radiographer.within('.tab-domain').evaluate(
-        """tabs => { const ul = tabs.querySelector('ul');
-        for (let i = 0; i < 8; i++) {
-            const li = ul.children[1].cloneNode(true);
-            ul.appendChild(li); } }""")
+    tabs = radiographer.within('.tab-domain')
+    tabs.evaluate("""tabs => {
+        const list = tabs.querySelector('ul');
+        for (let number = 0; number < 8; number++) {
+            list.append(list.children[1].cloneNode(true));
+        }
+    }""")
+    assert tabs.evaluate("""tabs => {
+        const edge = tabs.getBoundingClientRect().right;
+        return [...tabs.querySelectorAll('li')].filter(
+            tab => tab.getBoundingClientRect().right > edge + 1).length;
+    }""") == 0
     radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/tabs.png')
