@@ -178,4 +178,3 @@ def test_tabs_of_a_dozen_devices_are_in_sight(radiographer):
         return [...tabs.querySelectorAll('li')].filter(
             tab => tab.getBoundingClientRect().right > edge + 1).length;
     }""") == 0
-    radiographer.page.screenshot(path='/tmp/wt/calendar/.cache/tabs.png')
