@@ -1667,7 +1667,7 @@ function add_style(name, text) {
 const MODULE_PREFIX = 'health_orthanc.';
 const PANEL_CLASS = 'health-orthanc-panel';
 // Pixels above the panels, and in each panel above its content
-const ABOVE = 160;
+const ABOVE = 184;
 const HEADING = 46;
 const TABS = 110;
 const PANEL = `.${PANEL_CLASS}`;
@@ -1738,8 +1738,11 @@ function fit_graph(config, columns) {
 // As the client shows times in all languages
 const TIME = 'HH:mm';
 const CALENDAR_CLASS = 'health-orthanc-calendar';
+const DEVICES_CLASS = 'health-orthanc-devices';
 // A day fits on a small screen, and steps stand out from today's background
 const STYLE = `
+.${DEVICES_CLASS} > .nav-tabs { flex-wrap: wrap; width: 100% !important; }
+.${DEVICES_CLASS} .badge[style*="hidden"] { display: none; }
 .${CALENDAR_CLASS} .fc-time-grid .fc-slats td {
     font-size: 11px; height: 16px; line-height: 1; }
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-content,
@@ -1819,6 +1822,9 @@ function add_options(parser) {
         // SAO only knows it by its name with a prefix
         view.attributes.day_start = attributes.day_start;
         add_style('calendar', STYLE);
+        // A dozen of devices has a dozen of tabs
+        view.screen.screen_container.el.find('.tab-domain').addClass(
+            DEVICES_CLASS);
         const el = view.el.addClass(CALENDAR_CLASS);
         el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
             ...options, ...calendar_options(attributes),

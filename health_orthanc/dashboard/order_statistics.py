@@ -21,12 +21,19 @@ class OrderState(StatisticsMixin):
     _counted_models = (REQUEST,)
 
     state = fields.Selection('get_states', "State")
+    # Graphs show no labels of selections
+    state_label = fields.Function(
+        fields.Char("State"), 'get_state_label')
+    state_string = state.translated('state')
     orders = fields.Integer("Orders")
 
     @classmethod
     def __setup__(cls):
         super().__setup__()
         cls._order = [('orders', 'DESC'), ('id', 'ASC')]
+
+    def get_state_label(self, name):
+        return self.state_string
 
     @staticmethod
     def get_states():

@@ -88,6 +88,10 @@ class StudyAge(StatisticsMixin):
     age = fields.Selection(
         [(name, label) for name, label, _ in _AGES], "Age", sort=False,
         help="The time since the study was imported.")
+    # Graphs show no labels of selections
+    age_label = fields.Function(
+        fields.Char("Age"), 'get_age_label')
+    age_string = age.translated('age')
     unlinked = fields.Integer("Unlinked")
     to_review = fields.Integer("To Review")
 
@@ -95,6 +99,9 @@ class StudyAge(StatisticsMixin):
     def __setup__(cls):
         super().__setup__()
         cls._order = [('id', 'ASC')]
+
+    def get_age_label(self, name):
+        return self.age_string
 
     @classmethod
     def table_query(cls):

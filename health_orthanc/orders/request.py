@@ -114,6 +114,9 @@ class Request(
                 Index(
                     table, *listed,
                     where=table.to_repeat == Literal(True)),
+                # The orders of a physician
+                Index(table, (table.doctor, Index.Equality()), *listed),
+                Index(table, (table.create_uid, Index.Equality()), *listed),
                 # Urgent results come first
                 Index(
                     table, (table.id, Index.Range()),

@@ -44,7 +44,6 @@ def test_it_fits(log_in_as, clinic, login):
     expect(client.within('.board-action')).to_have_count(4)
     for graph in client.within('.board .graph').all():
         expect(graph.locator('svg')).to_be_visible()
-    client.page.screenshot(path=f'/tmp/wt/calendar/.cache/board-{login}.png')
     assert client.within('.board').evaluate(_CUT) == []
 
 
@@ -52,8 +51,6 @@ def test_department(administrator):
     open_board(administrator, "Department")
     expect(administrator.within('.board-action')).to_have_count(4)
     expect(administrator.within('.board .graph svg')).to_have_count(4)
-    administrator.page.screenshot(
-        path='/tmp/wt/calendar/.cache/board-department.png')
     assert administrator.within('.board').evaluate(_CUT) == []
 
 

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Orders, from the physician to the device and back."""
+import re
+
 from playwright.sync_api import expect
 
 from .client import ATTEMPTS
@@ -44,7 +46,9 @@ def test_rejected_study_is_ordered_again(
 
     open_steps(radiographer)
     expect(radiographer.cell("Patient", "Esimerkki, Aki")).to_have_count(1)
-    expect(radiographer.filter_count("Today")).to_have_text('1')
+    # Beside those of other tests
+    expect(radiographer.filter_count("Today")).to_have_text(
+        re.compile('[1-9]'))
     expect(radiographer.filter_count("Incomplete")).to_have_text('0')
     radiographer.cell("Study", "CT of the Head").dblclick()
     radiographer.press("Start")

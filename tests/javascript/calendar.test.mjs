@@ -59,7 +59,8 @@ open_at_working_hours();
 
 function parse(attributes) {
     const el = Object.create(fn);
-    const view = {el, attributes: {}};
+    const screen = {screen_container: {el: {find: () => el}}};
+    const view = {el, screen, attributes: {}};
     new Parser(view)._parse_calendar(null, attributes);
     // What is called later is SAO's own
     assert.equal(Object.hasOwn(el, 'fullCalendar'), false);

@@ -145,9 +145,10 @@ class StatisticsTestCase(OrthancTestCase):
                         [dt.datetime.now() - dt.timedelta(days=days)],
                         where=table.id == study.id))
         create_study(server, historical=True)
-        self.assertEqual(rows('study_age', 'age', 'unlinked', 'to_review'), [
-                ('day', 2, 1), ('week', 1, 0), ('month', 1, 0),
-                ('older', 0, 2)])
+        self.assertEqual(
+            rows('study_age', 'age_label', 'unlinked', 'to_review'), [
+                ('Last 24 Hours', 2, 1), ('Last 7 Days', 1, 0),
+                ('Last 30 Days', 1, 0), ('Older', 0, 2)])
 
     @with_transaction()
     def test_own_orders_by_state(self):
@@ -156,8 +157,8 @@ class StatisticsTestCase(OrthancTestCase):
             create_order(requested=True, date=dt.datetime.now())
         create_order(date=dt.datetime.now() - dt.timedelta(days=60))
         self.assertEqual(
-            rows('order', 'state', 'orders'),
-            [('requested', 2), ('draft', 1)])
+            rows('order', 'state_label', 'orders'),
+            [('Requested', 2), ('Draft', 1)])
         with Transaction().set_user(0):
             create_order(date=dt.datetime.now())
         self.assertEqual(sum(n for n, in rows('order', 'orders')), 3)

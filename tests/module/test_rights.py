@@ -30,10 +30,11 @@ from .access import (
     AccessTestCase, own_models, own_storages, own_wizards)
 from .tools import (
     EXTRAS, INSTANCE, MODULE, SERVER, STUDY, VIEWER, Refused, RpcError, Told,
-    configured, create_user)
+    configured, create_order, create_study, create_user)
 
 PAGE = ROOT / 'doc' / 'access.md'
 RECORDED = Path(__file__).with_name('rights.json')
+STATISTICS = 'gnuhealth.imaging_orthanc.statistics.'
 WRITE = bool(os.environ.get('WRITE_RIGHTS'))
 BEGIN = '<!-- written by tests/module/test_rights.py -->'
 END = '<!-- end -->'
@@ -86,7 +87,30 @@ class _RolesTestCase(AccessTestCase):
         super().setUpDatabase()
         cls.users['plugin'] = create_user(
             'plugin', 'health_orthanc.group_orthanc_plugin').id
+        cls._create_statistics()
         Transaction().commit()
+
+    @classmethod
+    def _create_statistics(cls):
+        "Let each of the statistics count something"
+        pool = Pool()
+        now = dt.datetime.now()
+        step, = create_order(requested=True, date=now).steps
+        pool.get(STEP).write([step], {
+                'state': 'completed', 'study': cls.study.id,
+                'ended_at': now})
+        rejected, = create_order(requested=True, date=now).steps
+        pool.get(STEP).write([rejected], {
+                'state': 'rejected', 'ended_at': now})
+        create_study(cls.server, date=now.date())
+        with Transaction().set_user(cls.users['doctor']):
+            own = create_order(date=now)
+        for name in [
+                'device', 'rejection', 'server', 'study_age', 'study_day',
+                'turnaround']:
+            found = pool.get(STATISTICS + name).search([], limit=1)
+            cls.ids[STATISTICS + name] = found[0].id
+        cls.ids[STATISTICS + 'order'] = own.id
 
 
 class RightsTestCase(_RolesTestCase):

@@ -8,7 +8,7 @@ import {add_style} from './style.mjs';
 const MODULE_PREFIX = 'health_orthanc.';
 const PANEL_CLASS = 'health-orthanc-panel';
 // Pixels above the panels, and in each panel above its content
-const ABOVE = 160;
+const ABOVE = 184;
 const HEADING = 46;
 const TABS = 110;
 const PANEL = `.${PANEL_CLASS}`;

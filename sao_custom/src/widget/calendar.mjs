@@ -8,8 +8,11 @@ import {add_style} from './style.mjs';
 // As the client shows times in all languages
 const TIME = 'HH:mm';
 const CALENDAR_CLASS = 'health-orthanc-calendar';
+const DEVICES_CLASS = 'health-orthanc-devices';
 // A day fits on a small screen, and steps stand out from today's background
 const STYLE = `
+.${DEVICES_CLASS} > .nav-tabs { flex-wrap: wrap; width: 100% !important; }
+.${DEVICES_CLASS} .badge[style*="hidden"] { display: none; }
 .${CALENDAR_CLASS} .fc-time-grid .fc-slats td {
     font-size: 11px; height: 16px; line-height: 1; }
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-content,
@@ -89,6 +92,9 @@ function add_options(parser) {
         // SAO only knows it by its name with a prefix
         view.attributes.day_start = attributes.day_start;
         add_style('calendar', STYLE);
+        // A dozen of devices has a dozen of tabs
+        view.screen.screen_container.el.find('.tab-domain').addClass(
+            DEVICES_CLASS);
         const el = view.el.addClass(CALENDAR_CLASS);
         el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
             ...options, ...calendar_options(attributes),
