@@ -12,9 +12,8 @@ import json
 import os
 import sys
 
-from gtk_person import Gtk, button, leave, texts, use_client, widgets
-
 import gi
+from gtk_person import Gtk, button, leave, texts, use_client, widgets
 
 gi.require_version('Gdk', '3.0')
 from gi.repository import Gdk  # noqa: E402
