@@ -1659,8 +1659,8 @@ const CONTROLS = 'input, select, textarea, button, a[href], [tabindex]';
 /** Keep the focus in the dialog of a wizard, and give it back at the end.
 
     In SAO it leaves the dialog behind the last button, where Escape does
-    nothing, and when the dialog closes it is nowhere: whoever uses the keyboard
-    alone would have to begin at the top of the page. */
+    nothing, and when the dialog closes it is nowhere: whoever uses no mouse
+    would have to begin at the top of the page. */
 function hold_focus() {
     const dialog = Sao.Wizard.Dialog.prototype;
     const {init, destroy} = dialog;
@@ -1728,8 +1728,8 @@ function show_lines() {
         column.prototype.get_cell = function(...args) {
             const cell = get_cell.apply(this, args);
             if (this.attributes.lines) {
-                cell.css({
-                    'overflow-wrap': 'anywhere', 'white-space': 'pre-line'});
+                cell.css('overflow-wrap', 'anywhere');
+                cell.css('white-space', 'pre-line');
             }
             return cell;
         };

@@ -8,8 +8,8 @@ const CONTROLS = 'input, select, textarea, button, a[href], [tabindex]';
 /** Keep the focus in the dialog of a wizard, and give it back at the end.
 
     In SAO it leaves the dialog behind the last button, where Escape does
-    nothing, and when the dialog closes it is nowhere: whoever uses the keyboard
-    alone would have to begin at the top of the page. */
+    nothing, and when the dialog closes it is nowhere: whoever uses no mouse
+    would have to begin at the top of the page. */
 export function hold_focus() {
     const dialog = Sao.Wizard.Dialog.prototype;
     const {init, destroy} = dialog;
