@@ -3,7 +3,7 @@
 """The keyboard of a person who uses no mouse."""
 import re
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from .client import Client
 
@@ -119,14 +119,6 @@ class Keyboard:
                 return
             stop = self.tab()
         raise AssertionError(f"{name} is not reached by keyboard")
-
-    def tab_into(self, row: Locator) -> None:
-        """Go to the box of a row."""
-        for _ in range(TABS):
-            if row.evaluate(_HOLDS_FOCUS):
-                return
-            self.tab()
-        raise AssertionError("The row is not reached by keyboard")
 
     def use(self, button: str) -> None:
         """Go to a button, and press it."""

@@ -130,15 +130,9 @@ def test_add_server(administrator, clinic):
 
 @pytest.mark.release
 def test_reject_and_order_again(radiographer, clinic):
-    clinic.add_order(JAPANESE, 'XR-CHEST')
+    step = clinic.add_order(JAPANESE, 'XR-CHEST')
     keyboard = Keyboard(radiographer)
-    keyboard.open_entry("Scheduled Steps")
-    radiographer.cell("Study", "Chest X-ray").first.wait_for()
-    row = radiographer.within('table.tree tbody tr').filter(
-        has_text="Chest X-ray").first
-    keyboard.tab_into(row)
-    keyboard.press('Space')
-    keyboard.press('Control+l')
+    radiographer.open_record(step)
     radiographer.expect_value('description', "Chest X-ray")
     keyboard.use("Reject")
     radiographer.dialog().wait_for()
