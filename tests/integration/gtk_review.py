@@ -5,6 +5,7 @@
 Runs in the client's process, on the Python that Debian's GTK is for:
 ``gtk_review.py HOST:PORT DATABASE LOGIN PASSWORD``.
 """
+import re
 import sys
 
 from gtk_person import Gtk, button, leave, press, use_client, widgets
@@ -16,7 +17,7 @@ def position():
     "Return which study of how many is shown"
     found = [
         entry.get_text() for entry in widgets(Gtk.Entry)
-        if ' of ' in entry.get_text()]
+        if re.fullmatch(r'\d+ of \d+', entry.get_text())]
     return found[0] if found else ''
 
 

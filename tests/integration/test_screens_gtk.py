@@ -27,7 +27,7 @@ ADD_SERVER = 'gnuhealth.imaging_orthanc.wizard.orthanc_new_connect'
 # By role: a name, what is opened, a text that is on it
 SCREENS = {
     'physician': [
-        ('orders', 'act_my_orders', "Draft (1)"),
+        ('orders', 'act_my_orders', "Draft"),
         ('linked', 'act_study_linked', "Linked"),
         ('patient', 'model/gnuhealth.patient/1', "PUID:"),
         ('new-order', f'wizard/{NEW_ORDER}', "Patient:"),
