@@ -2022,15 +2022,22 @@ const CONTROLS = 'input, select, textarea, button, a[href], [tabindex]';
 /** Keep the focus in the dialog of a wizard, and give it back at the end.
 
     In SAO it leaves the dialog behind the last button, where Escape does
-    nothing, and when the dialog closes it is nowhere: whoever uses the keyboard
-    alone would have to begin at the top of the page. */
+    nothing, and when the dialog closes it is nowhere: whoever uses no mouse
+    would have to begin at the top of the page. */
 function hold_focus() {
     const dialog = Sao.Wizard.Dialog.prototype;
-    const {init, destroy} = dialog;
+    const {init, update, destroy} = dialog;
     dialog.init = function(...args) {
         this.opener = document.activeElement;
         init.apply(this, args);
         this.dialog.on('keydown', event => go_round(this.dialog, event));
+    };
+    dialog.update = function(...args) {
+        const shown = (this.dialog.data('bs.modal') || {}).isShown;
+        update.apply(this, args);
+        if (shown) {
+            window.setTimeout(() => go_in(this.dialog));
+        }
     };
     dialog.destroy = function(...args) {
         const closed = () => window.setTimeout(() => give_back(this.opener));
@@ -2041,6 +2048,13 @@ function hold_focus() {
         }
         destroy.apply(this, args);
     };
+}
+
+// A page without fields leaves the focus nowhere
+function go_in(dialog) {
+    if (!dialog[0].contains(document.activeElement)) {
+        dialog.find('.modal-footer button:visible').last().focus();
+    }
 }
 
 // From the last control to the first, and back
@@ -2091,8 +2105,8 @@ function show_lines() {
         column.prototype.get_cell = function(...args) {
             const cell = get_cell.apply(this, args);
             if (this.attributes.lines) {
-                cell.css({
-                    'overflow-wrap': 'anywhere', 'white-space': 'pre-line'});
+                cell.css('overflow-wrap', 'anywhere');
+                cell.css('white-space', 'pre-line');
             }
             return cell;
         };

@@ -17,20 +17,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from devtools.browser import chromium, log_in, new_page
-from devtools.demo import DATABASE, Demo, say
+from devtools.demo import Demo, say
 from devtools.process import stopping_on_signals
 from devtools.translations import LANGUAGES
-from devtools.tryton import PASSWORD, Server
+from devtools.tryton import MODULE, PASSWORD, Server
 
-from .client import ACTIVE, Client
+from .client import Client
 from .cut_texts import find_faults
 
 __all__ = [
-    'ENGLISH', 'ROLES', 'SHIPPED', 'Visitor', 'WIZARDS', 'Wizard', 'main',
-    'speak', 'visitor', 'wizard_names']
+    'ENGLISH', 'ROLES', 'SHIPPED', 'SIZE', 'Visitor', 'WIZARDS', 'Wizard',
+    'go_through', 'main', 'speak', 'visitor', 'wizard_names']
 
 ENGLISH = 'en'
 SHIPPED = [ENGLISH, *LANGUAGES]
@@ -38,14 +38,15 @@ ROLES = ['physician', 'radiographer', 'clerk', 'administrator', 'privacy']
 TIMEOUT = 60_000
 SIZE = (1366, 768)
 # Whose menu entries are gone through: what is ours, and what ours changes
-MODULES = ['health_imaging', 'health_orthanc']
+MODULES = ['health_imaging', MODULE]
 STUDY = 'gnuhealth.imaging_orthanc.study'
 STEP = 'gnuhealth.imaging.procedure.step'
 SERVER = 'gnuhealth.orthanc.config'
 COMPLAINT = '.warning-dialog:visible, .error-dialog:visible'
 # Whether a tab or a dialog is there
-_OPENED = '''() => [...document.querySelectorAll('#tablist > li, .modal')].some(
-    found => found.checkVisibility())'''
+_OPENED = '''() => [
+    ...document.querySelectorAll('#tablist > li, .modal')
+].some(found => found.checkVisibility())'''
 # GNU Health wants a physician
 REFUSAL = 'SM-CORE-0007'
 # Nothing moves while a picture is taken
@@ -106,8 +107,8 @@ WIZARDS = [
     Wizard('gnuhealth.orthanc.decide_database', 'administrator', SERVER),
     Wizard('gnuhealth.imaging.procedure.step.reject', 'radiographer', STEP,
         (('state', '=', 'scheduled'),)),
-    Wizard('gnuhealth.imaging_orthanc.correct_identity', 'administrator', STUDY,
-        _LINKED),
+    Wizard('gnuhealth.imaging_orthanc.correct_identity', 'administrator',
+        STUDY, _LINKED),
     Wizard('gnuhealth.imaging_orthanc.review', 'clerk', STUDY,
         (('link_status', '=', 'auto_unsure'),)),
     Wizard('gnuhealth.imaging_orthanc.confirm_suggestions', 'clerk', STUDY,
@@ -134,8 +135,7 @@ def wizard_names(server: Server) -> set[str]:
     model = server.rpc().model
     ids = [
         data['db_id'] for data in getattr(model, 'ir.model.data').search_read(
-            [('module', '=', 'health_orthanc'),
-                ('model', '=', 'ir.action.wizard')],
+            [('module', '=', MODULE), ('model', '=', 'ir.action.wizard')],
             0, None, None, ['db_id'], {})]
     return {
         action['wiz_name'] for action in getattr(
@@ -233,7 +233,7 @@ class Visitor:
         if tabs.count():
             for number in range(tabs.count()):
                 tabs.nth(number).click()
-                self._look(path[-1], str(number), tabs.nth(number).inner_text())
+                self._look(path[-1], str(number), self._name(tabs.nth(number)))
         else:
             self._look(path[-1])
         self._visit_form(path[-1])
@@ -275,7 +275,12 @@ class Visitor:
         pages = self.client.within('.form-notebook > .nav-tabs > li > a')
         for number in range(pages.count()):
             pages.nth(number).click()
-            self._look(name, "form", str(number), pages.nth(number).inner_text())
+            self._look(
+                name, "form", str(number), self._name(pages.nth(number)))
+
+    def _name(self, tab: Locator) -> str:
+        """Return what a tab is called, without the number beside it."""
+        return tab.evaluate('tab => tab.firstChild.textContent').strip()
 
     def _close_tab(self) -> None:
         tabs = self.client.page.locator('#tablist > li')

@@ -5,10 +5,10 @@ from playwright.sync_api import Page
 
 __all__ = ['find_faults']
 
-# UIDs and what else is long without a space are for programs: nobody has to
-# read them to decide.  A text is cut if it reaches over the edge of something that hides what does
+# A text is cut if it reaches over the edge of something that hides what does
 # so, whether dots tell it or not; where a list can be moved sideways, what has
-# to be moved to is out of sight.
+# to be moved to is out of sight.  UIDs and what else is long without a space
+# are for programs: nobody has to read them to decide.
 _FAULTS = r'''() => {
     const dialogs = [...document.querySelectorAll('.modal')].filter(
         dialog => dialog.checkVisibility());
@@ -58,7 +58,9 @@ _FAULTS = r'''() => {
             const node = texts.currentNode;
             const parent = node.parentElement;
             if (!node.data.trim() || !shown(parent) || parent.closest(
-                    'option, script, style, .sr-only, [aria-hidden=true]')) {
+                    'option, script, style, .sr-only, [aria-hidden=true], ' +
+                    // As long as it takes, which may be short
+                    '.fc-event')) {
                 continue;
             }
             const range = document.createRange();

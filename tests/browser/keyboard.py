@@ -40,7 +40,7 @@ _STOP = f'''() => {{
     const element = document.activeElement;
     return {{
         name: element.getAttribute('name') || '',
-        text: (element.innerText || element.title || '').trim(),
+        text: (element.textContent || element.title || '').trim(),
         html: element.outerHTML.slice(0, 160),
         seen: window.looks.get(element) !== ({_LOOK})(element),
         index: element.tabIndex,

@@ -4,8 +4,10 @@
 import pytest
 from playwright.sync_api import expect
 
+from .all_screens import ENGLISH, visitor
 from .client import ACTIVE
 from .clinic import EJEMPLO
+from .cut_texts import find_faults
 
 IMAGING = ["Health", "Medical Imaging"]
 ORTHANC = [*IMAGING, "Orthanc"]
@@ -74,3 +76,19 @@ def test_orders(physician, clinic):
     physician.filter("All")
     expect_whole(physician)
     expect(physician.filter_count("Draft")).to_be_visible()
+
+
+@pytest.mark.parametrize('login', [
+        'radiographer', 'privacy',
+        pytest.param('physician', marks=pytest.mark.release)])
+def test_all_of_a_role(login, clinic, browser):
+    """In English, on what the other tests have left."""
+    faults = {}
+
+    def seen(client, name):
+        if found := find_faults(client.page):
+            faults[name] = found
+    clinic.add_order(EJEMPLO, 'MR-KNEE')
+    with visitor(browser, clinic.server, login, ENGLISH, seen) as guest:
+        guest.visit()
+    assert faults == {}

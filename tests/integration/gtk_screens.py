@@ -20,6 +20,8 @@ from gi.repository import Gdk  # noqa: E402
 
 # How often the same has to be shown until it is taken for all there is
 QUIET = 8
+# And if nothing has come at all
+SLOW = 150
 
 
 def take_picture(path):
@@ -90,10 +92,10 @@ class Screens:
 
     def is_quiet(self):
         shown = texts(), len(widgets(Gtk.Widget))
-        is_same = shown == self.shown and shown != self.before
-        self.same = self.same + 1 if is_same else 0
+        self.same = self.same + 1 if shown == self.shown else 0
         self.shown = shown
-        return self.same >= QUIET
+        # What is open already changes nothing
+        return self.same >= (QUIET if shown != self.before else SLOW)
 
     def fill_screen(self):
         "Do what a window manager would"
@@ -121,6 +123,9 @@ class Screens:
 
     def close(self):
         from gnuhealth.gui import Main
+        if not widgets(Gtk.Window):
+            # Between two of them
+            return False
         window = front()
         if isinstance(window, Gtk.Dialog):
             leaving = next(

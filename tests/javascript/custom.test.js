@@ -263,19 +263,22 @@ function load() {
             TreeXMLViewParser: class {},
         },
         Screen: class {},
+        Wizard: {Dialog: class {}},
         class_: (parent, methods) => ({parent: parent, methods: methods}),
     };
     Sao.View.Tree.ButtonColumn = class {};
     Sao.View.TreeXMLViewParser.WIDGETS = {text: class {}};
     Sao.View.XMLViewParser.prototype._node_attributes = node => ({
         widget: node.widget});
-    const page = vm.createContext({Sao: Sao});
+    const element = {text: () => element, appendTo: () => element};
+    const page = vm.createContext({Sao: Sao, jQuery: () => element});
     vm.runInContext(fs.readFileSync(FILE, 'utf-8'), page);
     return page;
 }
 
 test("the widget is all that a page gets", () => {
-    const {Sao, ...others} = load();
+    const {Sao, jQuery, ...others} = load();
+    assert.equal(typeof jQuery, 'function');
     assert.deepEqual(others, {});
     const widget = Sao.View.FormXMLViewParser.WIDGETS.binary_dicom;
     assert.equal(widget.parent, Sao.View.Form.Widget);

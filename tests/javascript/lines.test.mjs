@@ -30,7 +30,8 @@ show_lines();
 test('a column of lines breaks them', () => {
     for (const Column of [TextColum, SelectionColumn]) {
         const {styles} = new Column({lines: '1'}).get_cell();
-        assert.deepEqual(styles, {'white-space': 'pre-line'});
+        assert.deepEqual(styles, {
+            'overflow-wrap': 'anywhere', 'white-space': 'pre-line'});
     }
 });
 

@@ -13,8 +13,8 @@ export function show_lines() {
         column.prototype.get_cell = function(...args) {
             const cell = get_cell.apply(this, args);
             if (this.attributes.lines) {
-                cell.css({
-                    'overflow-wrap': 'anywhere', 'white-space': 'pre-line'});
+                cell.css('overflow-wrap', 'anywhere');
+                cell.css('white-space', 'pre-line');
             }
             return cell;
         };
