@@ -261,7 +261,7 @@ def read_record(
         if row:
             client.search(row)
         photographer.look(client.page)
-        rows.first.locator('td').nth(2).dblclick()
+        rows.first.locator('td:visible').nth(2).dblclick()
         client.settle()
         for page in client.within('.form-notebook .nav-tabs a').all():
             photographer.look(client.page)
