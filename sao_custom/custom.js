@@ -1656,7 +1656,7 @@ const added = new Set();
 function add_style(name, text) {
     if (!added.has(name)) {
         added.add(name);
-        jQuery('<style/>').text(text).appendTo(document.head);
+        jQuery('<style/>').text(text).appendTo('head');
     }
 }
 

@@ -4,13 +4,15 @@
 import re
 from collections.abc import Callable, Sequence
 
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, TimeoutError, expect
 
 __all__ = ['Client']
 
 ATTEMPTS = 5
 # Milliseconds for the client to take what is entered
 PATIENCE = 3000
+# Milliseconds for it to offer records
+COMPLETION = 15_000
 # Milliseconds in which it looks whether something comes
 POLLING = 20
 ACTIVE = '#tabs > .tab-content > .tab-pane.active'
@@ -240,11 +242,22 @@ class Client:
         expect(self.field(name)).to_have_value(value)
 
     def choose(self, name: str, text: str, record: str) -> None:
-        """Type a text in a field that names a record, and choose one."""
-        self.settle()
-        self.field(name).press_sequentially(text)
-        self.within('.dropdown-menu .completion a').get_by_text(
-            record, exact=True).click()
+        """Type a text in a field that names a record, and choose one.
+
+        What is typed while a form opens may be overwritten.
+        """
+        found = self.within('.dropdown-menu .completion a').get_by_text(
+            record, exact=True)
+        for attempt in reversed(range(ATTEMPTS)):
+            self.settle()
+            self.field(name).fill('')
+            self.field(name).press_sequentially(text)
+            try:
+                found.click(timeout=COMPLETION)
+                break
+            except TimeoutError:
+                if not attempt:
+                    raise
         self.settle()
 
     def button(self, name: str) -> Locator:

@@ -261,12 +261,14 @@ def read_record(
         if row:
             client.search(row)
         photographer.look(client.page)
-        rows.first.locator('td').nth(2).dblclick()
+        rows.first.locator('td:visible').nth(2).dblclick()
         client.settle()
         for page in client.within('.form-notebook .nav-tabs a').all():
             photographer.look(client.page)
-            page.click()
-            client.settle()
+            # Not those of a page that has been left
+            if page.is_visible():
+                page.click()
+                client.settle()
         for menu in ['action', 'relate']:
             photographer.look(client.page)
             button = client.within(f'nav.toolbar button#{menu}')
@@ -290,7 +292,7 @@ def read_groups(photographer: Photographer, *texts: str) -> None:
 
 def show_preferences(client: Client) -> None:
     client.page.locator('#user-preferences a').first.click()
-    client.dialog().wait_for()
+    client.dialog().get_by_text("Actions", exact=True).first.wait_for()
 
 
 def read_on(photographer: Photographer) -> None:
@@ -334,8 +336,8 @@ def read_conditional(demo: Demo) -> set[str]:
         found += [
             record['string'] for record in getattr(
                 model, 'ir.model.button').search_read(
-                    [('model', '=', name), ('name', '=', button)], 0, None,
-                    None, ['string'], {})]
+                    [('model.model', '=', name), ('name', '=', button)], 0,
+                    None, None, ['string'], {})]
     return {label.lower() for label in found}
 
 

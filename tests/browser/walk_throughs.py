@@ -44,6 +44,8 @@ CONFIGURATION = ('Health', 'Configuration', 'Medical Imaging', 'Orthanc')
 SIZE = {'width': 1366, 'height': 768}
 TIMEOUT = 60_000
 REVIEWED = 12
+# For all that is sent to be in GNU Health, in seconds
+ARRIVAL = 240
 # How often the tabulator is pressed at most
 TABS = 20
 # Whether the box that selects a record has the focus
@@ -435,7 +437,7 @@ def _send_suggestions(demo: Demo) -> None:
     Study = Model.get(STUDY)
     assert wait_until(
         lambda: len(Study.find([('link_status', '=', 'auto_unsure')]))
-        > REVIEWED, TIMEOUT / 1000)
+        > REVIEWED, ARRIVAL)
 
 
 # --- Walking ------------------------------------------------------------

@@ -9,6 +9,6 @@ const added = new Set();
 export function add_style(name, text) {
     if (!added.has(name)) {
         added.add(name);
-        jQuery('<style/>').text(text).appendTo(document.head);
+        jQuery('<style/>').text(text).appendTo('head');
     }
 }
