@@ -22,7 +22,8 @@ __all__ = [
     'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING',
     'METADATA', 'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PART',
     'PATIENT_KEY', 'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE',
-    'RUN', 'STEP', 'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WARNING',
+    'RUN', 'STEP', 'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE',
+    'WARNING',
     'WRONG_PATIENT', 'granted', 'own_models', 'own_storages', 'own_wizards']
 
 AUDIT = 'gnuhealth.imaging_orthanc.audit'
