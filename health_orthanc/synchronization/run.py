@@ -297,8 +297,10 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         ----------
         server : Server
         """
+        if not cls._find_lost(server):
+            return
         with named_lock('synchronization', server.id) as free:
-            # What is read before may be older than the end of a run
+            # What was read before may be older than the end of a run
             if free:
                 in_transaction(cls._queue_lost, server.id)
 

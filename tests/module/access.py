@@ -20,9 +20,10 @@ __all__ = [
     'AUDIT', 'AUDIT_CHAIN', 'AUDIT_PENDING', 'AccessTestCase',
     'CONFIGURATION', 'CORRECTION', 'DATABASE', 'DECISION', 'DELETION',
     'DOWNLOAD', 'ENTRY', 'FAILURE', 'HEALTH_PATIENT', 'MATCHING',
-    'METADATA', 'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PATIENT_KEY',
-    'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE', 'RUN', 'STEP',
-    'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE', 'WARNING',
+    'METADATA', 'NOTICE', 'NOTIFICATION', 'OPERATION', 'ORDERS', 'PART',
+    'PATIENT_KEY', 'PLACEMENT', 'REPLACEMENT', 'REQUEST', 'RESULT', 'RULE',
+    'RUN', 'STEP', 'STUDY_KEY', 'STUDY_ORDER', 'TEMPLATE', 'UPGRADE_NOTE',
+    'WARNING',
     'WRONG_PATIENT', 'granted', 'own_models', 'own_storages', 'own_wizards']
 
 AUDIT = 'gnuhealth.imaging_orthanc.audit'
@@ -30,6 +31,7 @@ AUDIT_CHAIN = 'gnuhealth.imaging_orthanc.audit.chain'
 AUDIT_PENDING = 'gnuhealth.imaging_orthanc.audit.pending'
 DATABASE = 'gnuhealth.orthanc.database'
 RUN = 'gnuhealth.orthanc.synchronization'
+PART = 'gnuhealth.orthanc.synchronization.part'
 FAILURE = 'gnuhealth.orthanc.synchronization.failure'
 HEALTH_PATIENT = 'gnuhealth.patient'
 RESULT = 'gnuhealth.imaging.test.result'

@@ -13,9 +13,9 @@ from trytond.wsgi import app
 from .access import (
     AUDIT, AUDIT_CHAIN, AUDIT_PENDING, CONFIGURATION, CORRECTION, DATABASE,
     DELETION, DOWNLOAD, ENTRY, FAILURE, HEALTH_PATIENT, MATCHING, METADATA,
-    NOTICE, OPERATION, ORDERS, PATIENT_KEY, PLACEMENT, REPLACEMENT, REQUEST,
-    RESULT, RULE, RUN, STEP, STUDY_KEY, TEMPLATE, UPGRADE_NOTE, WARNING,
-    WRONG_PATIENT, AccessTestCase, granted, own_models, own_storages,
+    NOTICE, OPERATION, ORDERS, PART, PATIENT_KEY, PLACEMENT, REPLACEMENT,
+    REQUEST, RESULT, RULE, RUN, STEP, STUDY_KEY, TEMPLATE, UPGRADE_NOTE,
+    WARNING, WRONG_PATIENT, AccessTestCase, granted, own_models, own_storages,
     own_wizards)
 from .tools import (
     INSTANCE, MODULE, PATIENT, SERIES, SERVER, STUDY, VIEWER, OrthancTestCase,
@@ -205,7 +205,7 @@ class OutsidersTestCase(AccessTestCase):
     def test_search_keys_are_asked_for_by_nobody(self):
         for login in self.users:
             for model in [
-                    AUDIT_CHAIN, AUDIT_PENDING, PATIENT_KEY, STUDY_KEY,
+                    AUDIT_CHAIN, AUDIT_PENDING, PART, PATIENT_KEY, STUDY_KEY,
                     DOWNLOAD]:
                 for method, arguments in [
                         ('read', [[1], ['key']]), ('search', [[]]),
@@ -272,7 +272,11 @@ class OutsidersTestCase(AccessTestCase):
             (SERVER, 'get_client'), (SERVER, 'probe'),
             (SERVER, 'check_connection'), (SERVER, 'synchronize_all'),
             (SERVER, 'reconcile_all'), (SERVER, 'run_synchronization'),
-            (SERVER, 'synchronize_later'), (STUDY, 'get_new_studies'),
+            (SERVER, 'synchronize_later'), (SERVER, 'synchronize_in_turn'),
+            (SERVER, 'continue_synchronization'),
+            (SERVER, 'help_synchronization'),
+            (SERVER, 'resume_synchronizations'), (RUN, 'continue_run'),
+            (RUN, 'help'), (STUDY, 'get_new_studies'),
             (STUDY, 'full_synchronize'), (STUDY, 'assign'),
             (RUN, 'run'), (RUN, 'run_all'), (RUN, 'clean'),
             (RUN, 'load_instances'), (VIEWER, 'offered'),
