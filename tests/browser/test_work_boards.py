@@ -82,6 +82,7 @@ def test_panels_show_what_they_are_for(physician, clinic):
     expect(drafts.locator('tbody tr')).to_have_count(0)
     waiting.locator('tbody tr').filter(
         has_text="CT of the Head").first.dblclick()
+    physician.dialog().wait_for()
     expect(physician.field('accession_number')).to_have_value(
         step.request.accession_number)
 
