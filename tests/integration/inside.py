@@ -267,9 +267,14 @@ def synchronize_shuffled(server_id, limits, seed, addresses):
 
 
 def begin_synchronization(server_id, kind):
-    "Queue a run, as the scheduler does"
-    Server = model(SERVER)
-    Server.synchronize_in_turn([Server(server_id)], kind)
+    "Queue a run, as the scheduler does: again after a conflict"
+    def queue():
+        Server = model(SERVER)
+        Server.synchronize_in_turn([Server(server_id)], kind)
+
+    transaction = import_module(
+        'trytond.modules.health_orthanc.common.transaction')
+    transaction.in_transaction(queue)
 
 
 def resume_synchronizations():

@@ -72,7 +72,7 @@ class TurnsTestCase(OrthancTestCase):
                 ({'kind': 'full', 'state': 'done'}, None)]:
             with self.subTest(**values):
                 run, = Run.create([{'server': server.id, **values}])
-                Server.write_progress(server.id, last_run=run.id)
+                Server.write([server], {'last_run': run.id})
                 self.assertEqual(
                     Run._find_lost(Server(server.id)) or None, kind)
 
