@@ -73,6 +73,8 @@ OWN_WORDS = {
     'Sex', 'Notes',
     # A network address
     'Address',
+    # Boards of what somebody does, not who somebody is
+    'Physician', 'Radiographer', 'Clerk',
     # In German GNU Health's print names series
     'Study:', 'Study ID:',
     # The print keeps the English word that the forms translate

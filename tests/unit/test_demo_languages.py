@@ -6,23 +6,25 @@ import datetime as dt
 import pytest
 from pydicom.charset import convert_encodings
 
-from devtools import demo_languages, hospital
+from devtools import demo_languages, demo_morning, hospital
 
 NAMES = [
     'INSTITUTION', 'PHYSICIAN', 'PATIENTS', 'STUDY_TYPES', 'ROLES',
     'COMMENTS', 'DESCRIPTIONS']
-DAY = dt.date(2026, 3, 2)
+MORNING_NAMES = ['STUDY_TYPES', 'TEXTS']
+NOW = dt.datetime(2026, 3, 2, 18)
 
 
 @pytest.fixture(params=[
         code for code, words in demo_languages.LANGUAGES.items() if words])
 def words(request, monkeypatch):
     """Have the hospital in a language, and yield its words."""
-    for name in NAMES:
-        value = getattr(hospital, name)
-        monkeypatch.setattr(
-            hospital, name,
-            value.copy() if isinstance(value, (dict, list)) else value)
+    for module, names in [(hospital, NAMES), (demo_morning, MORNING_NAMES)]:
+        for name in names:
+            value = getattr(module, name)
+            monkeypatch.setattr(
+                module, name,
+                value.copy() if isinstance(value, (dict, list)) else value)
     demo_languages.use(request.param)
     return demo_languages.LANGUAGES[request.param]
 
@@ -35,10 +37,13 @@ def test_people_studies_and_users(words):
         assert (person.family, person.given) == (family, given)
         assert person.pn == f'{family}^{given}'
         assert charset in {'ISO_IR 100', 'ISO_IR 192'}
-    assert {kind.code: kind.name for kind in hospital.STUDY_TYPES} == (
-        words.study_types)
+    assert {
+        kind.code: kind.name
+        for kind in hospital.STUDY_TYPES + demo_morning.STUDY_TYPES
+        } == words.study_types
     assert hospital.COMMENTS == words.comments
-    assert words.comments.keys() == words.study_types.keys()
+    assert words.comments.keys() == {
+        kind.code for kind in hospital.STUDY_TYPES}
     assert {role.login: role.name for role in hospital.ROLES} == words.roles
     assert hospital.INSTITUTION == words.institution
 
@@ -52,7 +57,7 @@ def test_letters_beyond_ascii_are_in_each_character_set(words):
 
 def test_studies_can_be_stored(words):
     descriptions = set()
-    for study in hospital.sample_studies(DAY):
+    for study in hospital.sample_studies(NOW):
         dataset = study.datasets[0]
         charset = dataset.SpecificCharacterSet
         encodings = convert_encodings(
@@ -63,3 +68,10 @@ def test_studies_can_be_stored(words):
             value.encode(encodings[0])
         descriptions.add(dataset.StudyDescription)
     assert set(words.descriptions.values()) & descriptions
+
+
+def test_what_is_written_in_the_morning_is_in_the_language(words):
+    written = {
+        order.information for order in demo_morning.ORDERS
+        if order.information}
+    assert words.texts.keys() == written | {demo_morning.CRITICAL}
