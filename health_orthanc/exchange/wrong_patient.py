@@ -17,7 +17,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.access import ReadonlyMixin
+from ..common.access import ReadonlyMixin, check_write
 from ..common.exceptions import (
     QuarantineError, ReasonRequiredError, WrongPatientError, describe)
 from ..common.transaction import now
@@ -518,6 +518,9 @@ class Study(metaclass=PoolMeta):
         if Transaction().check_access:
             for studies, values in zip(args[::2], args[1::2]):
                 if values.keys() & {'patient', 'imaging_test', 'request'}:
+                    # The refusal names the patient
+                    check_write(cls, values)
+                    cls.check_read(studies)
                     cls.check_free(studies)
         super().write(*args)
 

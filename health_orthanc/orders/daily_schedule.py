@@ -79,6 +79,12 @@ class DailySchedule(PrintMixin, Report):
                 Pool().get('ir.model.access').check(STEP, 'read')
 
     @classmethod
+    def execute(cls, ids, data):
+        # Neither records nor the template of another report
+        return super().execute([], {
+                name: data.get(name) for name in ['day', 'device', 'closed']})
+
+    @classmethod
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
         day, device = _read_day(data.get('day')), data.get('device') or ''
@@ -96,9 +102,16 @@ class DailySchedule(PrintMixin, Report):
         return context
 
 
+def _is_day(value):
+    # The first and the last of all have no bounds in all time zones
+    return isinstance(value, dt.date) and (
+        not isinstance(value, dt.datetime)
+        and dt.date.min < value < dt.date.max)
+
+
 def _read_day(value):
     "Return the day that a client asks for"
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+    if _is_day(value):
         return value
     raise ReportError(gettext('health_orthanc.msg_schedule_day'))
 
@@ -130,7 +143,7 @@ def list_devices(day):
     list of str
     """
     found = {t for t, _ in _titles_of_study_types()}
-    for step in _find_steps(day, closed=True) if day else []:
+    for step in _find_steps(day, closed=True) if _is_day(day) else []:
         found.update(_titles(step.station_aetitle))
     return sorted(filter(None, found))
 

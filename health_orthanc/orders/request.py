@@ -16,7 +16,8 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
+from ..common.access import (
+    GuardedSearchMixin, HiddenFieldsMixin, check_write)
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
 from ..common.indexes import TextSearchMixin
@@ -257,6 +258,9 @@ class Request(
                 cls._check_protected(
                     (cls._protected | {'state'}) & values.keys())
                 if 'patient' in values:
+                    # The refusal tells of the order
+                    check_write(cls, values)
+                    cls.read([r.id for r in requests], ['id'])
                     cls._check_patient(requests, values['patient'])
         super().write(*args)
         actions = iter(args)
@@ -316,6 +320,10 @@ class Request(
 
     @classmethod
     def delete(cls, requests):
+        if Transaction().check_access:
+            # The refusal tells of the order
+            Pool().get('ir.model.access').check(cls.__name__, 'delete')
+            cls.read([r.id for r in requests], ['id'])
         with without_check_access():
             for request in cls.browse(requests):
                 if any(s.state in {'completed', 'rejected'}

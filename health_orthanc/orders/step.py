@@ -14,7 +14,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.access import GuardedMixin
+from ..common.access import GuardedMixin, check_write
 from ..common.dates import date_clauses
 from ..common.domains import boolean_domain
 from ..common.exceptions import (
@@ -426,6 +426,9 @@ class ProcedureStep(
         args = []
         for steps, values in zip(actions, actions):
             cls._check_protected(cls._protected & values.keys())
+            # The refusal tells of the step
+            check_write(cls, values)
+            cls.check_read(steps)
             cls._check_open(steps, values)
             args.extend((steps, values))
         super().write(*args)
@@ -480,6 +483,7 @@ class ProcedureStep(
     @classmethod
     def delete(cls, steps):
         cls.check_delete()
+        cls.check_read(steps)
         for step in steps:
             if step.state in {'completed', 'rejected'}:
                 raise StepAccessError(gettext(

@@ -9,7 +9,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .access import ENTRY, REQUEST, STEP, TEMPLATE, AccessTestCase
-from .tools import Refused, Told, create_order
+from .tools import Refused, Told, create_order, create_patient
 
 
 class OrderTestCase(AccessTestCase):
@@ -306,3 +306,34 @@ class OrderTestCase(AccessTestCase):
 
     def pool_class(self, name):
         return Pool(self.db_name).get(name)
+
+    def close_step(self):
+        "Complete the step, and return the names that a refusal could tell"
+        with Transaction().start(self.db_name, 1) as transaction:
+            step = Pool().get(STEP)(self.open_step)
+            Pool().get(STEP).complete([step])
+            names = [step.rec_name, step.request.request]
+            transaction.commit()
+        return list(filter(None, names))
+
+    def test_refusals_tell_outsiders_nothing(self):
+        names = self.close_step()
+        with Transaction().start(self.db_name, 1) as transaction:
+            other = create_patient("Other", "Person").id
+            transaction.commit()
+        for login in self.OUTSIDERS:
+            session = self.as_(login)
+            for model, id_, method, *values in [
+                    (STEP, self.open_step, 'write', {'description': 'x'}),
+                    (STEP, self.open_step, 'write',
+                        {'request': self.request}),
+                    (STEP, self.open_step, 'write', {'request': self.draft}),
+                    (STEP, self.open_step, 'delete'),
+                    (REQUEST, self.request, 'write', {'patient': other}),
+                    (REQUEST, self.request, 'delete')]:
+                with self.subTest(user=login, method=method, values=values):
+                    with self.assertRaises(Refused) as raised:
+                        session.model(model, method, [id_], *values)
+                    for name in names:
+                        self.assertNotIn(name, str(raised.exception))
+                    self.assertNotIn('closed', str(raised.exception))

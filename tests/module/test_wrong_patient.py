@@ -497,6 +497,15 @@ class QuarantineDoorsTestCase(AccessTestCase):
         self.assertEqual(response.status_code, 403)
         self.assertIn('quarantine', response.get_data(as_text=True))
 
+    def test_whoever_does_not_see_the_study_is_not_told(self):
+        for login in [*self.OUTSIDERS, *self.RADIOGRAPHERS]:
+            for name in ['patient', 'imaging_test', 'request']:
+                with self.subTest(user=login, field=name):
+                    with self.assertRaises(Refused) as raised:
+                        self.as_(login).model(
+                            STUDY, 'write', [self.study.id], {name: None})
+                    self.assertNotIn('quarantine', str(raised.exception))
+
     def test_whoever_sees_the_study_sees_why(self):
         for login in self.INSIDERS:
             row, = self.as_(login).model(
