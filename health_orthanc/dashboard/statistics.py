@@ -8,6 +8,7 @@ from sql import Literal, Null
 from sql.functions import CurrentTimestamp
 
 from trytond.model import ModelSQL, ModelView
+from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..common.access import GuardedMixin
@@ -45,7 +46,7 @@ class StatisticsMixin(GuardedMixin, ModelSQL, ModelView):
             ]
 
 
-def readable(Model, domain):
+def readable(Model, domain, names=()):
     """Return a query of the records that the current user may read.
 
     The record rules are part of it.
@@ -54,6 +55,8 @@ def readable(Model, domain):
     ----------
     Model : ModelSQL
     domain : list
+    names : iterable of str, optional
+        Fields of the records whose values are shown.
 
     Returns
     -------
@@ -64,11 +67,13 @@ def readable(Model, domain):
     Raises
     ------
     AccessError
-        The user may not read the model.
+        The user may not read the model or one of the fields.
     """
     transaction = Transaction()
     # Our own code counts for users, too
     with transaction.set_context(_check_access=bool(transaction.user)):
+        Pool().get('ir.model.field.access').check(
+            Model.__name__, list(names), 'read')
         query = Model.search(domain, order=[], query=True)
     table = query.columns[0].expression.table
     return query, table

@@ -47,7 +47,7 @@ class StepDevice(StatisticsMixin):
                 ('scheduled_at', '>=', start), ('scheduled_at', '<', end),
                 ('request_state', 'in', ['requested', 'done']),
                 ('state', '!=', 'canceled'),
-                ])
+                ], ['station_aetitle', 'modality'])
         device = Coalesce(
             NullIf(step.station_aetitle, ''), step.modality, '–')
         query.columns = cls._columns(
@@ -122,7 +122,7 @@ class StepRejection(StatisticsMixin):
         query, step = readable(Step, [
                 ('state', '=', 'rejected'),
                 ('ended_at', '>=', days_ago(DAYS)),
-                ])
+                ], ['rejection_reason'])
         text = Substring(
             Trim(Coalesce(step.rejection_reason, '–')), 1, _REASON_LENGTH)
         query.columns = cls._columns(

@@ -68,7 +68,7 @@ class StudyDay(StatisticsMixin):
                 ('date', '>', today - dt.timedelta(days=_DAYS)),
                 ('date', '<=', today),
                 ('missing_since', '=', None),
-                ])
+                ], ['modalities'])
         kind = Case(*(
                 (_has_modality(study.modalities, codes), name)
                 for name, codes in _MODALITIES.items()), else_='other')
