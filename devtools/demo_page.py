@@ -107,8 +107,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._is_asked_here():
             return
-        length = int(self.headers.get('Content-Length') or 0)
-        form = parse_qs(self.rfile.read(min(length, MAX_LENGTH)).decode())
+        try:
+            length = int(self.headers.get('Content-Length') or 0)
+            form = parse_qs(self.rfile.read(
+                    max(0, min(length, MAX_LENGTH))).decode())
+        except ValueError:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         name, = form.get('do', [''])[:1]
         if self.path != '/' or name not in BUTTONS:
             self.send_error(HTTPStatus.NOT_FOUND)
