@@ -12,7 +12,6 @@ import datetime as dt
 import time
 
 from sql import Null
-from sql.functions import CurrentTimestamp
 
 from trytond import backend
 from trytond.pool import Pool
@@ -88,9 +87,9 @@ class Turn:
 def _first_waiting():
     "Return when the next task is expected, as a list, or None"
     queue = Pool().get('ir.queue').__table__()
-    where = (queue.dequeued_at == Null) & (
-        (queue.scheduled_at == Null)
-        | (queue.scheduled_at <= CurrentTimestamp()))
+    # A worker takes those with a time after all others: after the continuation
+    # of a task that would give way to them, too
+    where = (queue.dequeued_at == Null) & (queue.scheduled_at == Null)
     # Another queue has workers of its own
     where &= queue.name == bulk_queue()
     found = fetch_rows(queue.select(

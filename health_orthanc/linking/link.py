@@ -490,19 +490,19 @@ def match_due(server=None, ids=None, in_sets=True, check=None):
         Whether those with a plain outcome are matched all at once.  The
         result is the same.
     check : callable, optional
-        It is called after each batch, and may raise an exception.
+        It is called after each batch of those whose outcome is not plain, and
+        may raise an exception.
     """
     before = None
     while in_sets and (due := in_transaction(
             due_studies, server, ids, DUE_LIMIT, before)):
+        # Not interrupted: those that are not plain would come again
         _match_in_set(due)
         before = due[-1]
-        if check:
-            check()
     match_others(server, ids, check)
 
 
-def match_range(server, patients, check=None):
+def match_range(server, patients):
     """Match the studies of some Orthanc patients that have a plain outcome.
 
     Parameters
@@ -511,14 +511,10 @@ def match_range(server, patients, check=None):
     patients : tuple
         From `due_ranges`.  All studies of an Orthanc patient are in one
         range, so that several workers do not write to the same one.
-    check : callable, optional
-        As for `match_due`.
     """
     due = in_transaction(due_in_range, server, *patients)
     for start in range(0, len(due), DUE_LIMIT):
         _match_in_set(due[start:start + DUE_LIMIT])
-        if check:
-            check()
 
 
 def match_others(server=None, ids=None, check=None):

@@ -94,6 +94,8 @@ class Comparison(Storing):
         # Those of earlier versions have no parts
         return (
             position is not None and 'series_count' in position
+            and in_transaction(
+                self._parts.has_level, self._server_id, position['level'])
             and self._can_resume(position))
 
     def _start_position(self):
@@ -150,6 +152,10 @@ class Comparison(Storing):
 
     def _finish_full(self, position):
         self._move_counts()
+        # A run that has continued another one has no total of its own: now it
+        # has compared everything
+        Pool().get('gnuhealth.orthanc.synchronization').add_counts(
+            self._run_id, {'total': 0})
         self._parts.replace(self._server_id)
         self._write_progress(
             last_changed_index=position['index'],
@@ -171,7 +177,6 @@ class Comparison(Storing):
     def _share(self):
         "Process all parts, together with helpers"
         while in_transaction(self._parts.find_open, self._server_id, 1):
-            self._call_helper()
             if not self._process_next():
                 time.sleep(PAUSE)
             if can_share():
@@ -196,8 +201,13 @@ class Comparison(Storing):
         "Process parts as long as there are any that nobody has"
         cursor, _ = in_transaction(self._load_position)
         self._is_initial = cursor is None
-        while self._process_next():
+        while self._process_next() and in_transaction(self._is_helped):
             self._check_turn()
+
+    def _is_helped(self):
+        "Return whether the run goes on"
+        run = self._server.last_run
+        return self._server.active and run.state == 'running'
 
     def _move_counts(self):
         self._parts.move_counts(self._server_id, self._run_id)
@@ -210,6 +220,8 @@ class Comparison(Storing):
                 # Somebody else may have done it meanwhile
                 part = free and in_transaction(self._parts.load, id_)
                 if part:
+                    # Only who has found one: others would call each other
+                    self._call_helper()
                     self._process_part(id_, part)
                     return True
         return False
@@ -218,9 +230,8 @@ class Comparison(Storing):
         self._shared_part = id_ if can_share() else None
         try:
             if part['level'] == 'match':
-                match_range(
-                    self._server, (part['start'], part['end']),
-                    self._check_turn)
+                # Not interrupted: those that are not plain would come again
+                match_range(self._server, (part['start'], part['end']))
             else:
                 self._read_part(id_, part)
             in_transaction(self._parts.store, id_, {'done': True})

@@ -4,6 +4,7 @@
 
 import datetime as dt
 import logging
+import time
 
 from sql import Literal
 from sql.conditionals import Coalesce
@@ -19,7 +20,7 @@ from ..common.diagnostics import log_unexpected
 from ..common.exceptions import SynchronizationError, describe
 from ..common.locks import named_lock
 from ..common.tasks import is_lost, without_task
-from ..common.transaction import in_transaction, now
+from ..common.transaction import end_reading, in_transaction, now
 from ..common.turns import Turn, TurnOver
 from ..core.orthanc.errors import OrthancError
 from ..core.orthanc.resources import InstanceResource, MalformedResource
@@ -36,6 +37,9 @@ KINDS = [
     ('incremental', "Incremental"),
     ('full', "Full"),
     ]
+# For the lock that somebody else may hold for a moment
+LOCK_ATTEMPTS = 10
+LOCK_PAUSE = 0.1
 COUNTS = [
     'patients_created', 'patients_updated', 'studies_created',
     'studies_updated', 'studies_missing', 'series_created', 'series_updated',
@@ -209,11 +213,18 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         run_id : int
         turn : Turn
         """
-        with named_lock('synchronization', server_id) as free:
-            method = free and in_transaction(
-                cls._begin_continuation, server_id, run_id)
-            if method:
-                cls._run(server_id, run_id, method, turn)
+        # What only is matched waits for no network that would end it
+        end_reading()
+        # Who has given way, or the scheduler, may hold the lock for a moment
+        for _ in range(LOCK_ATTEMPTS):
+            with named_lock('synchronization', server_id) as free:
+                if free:
+                    method = in_transaction(
+                        cls._begin_continuation, server_id, run_id)
+                    if method:
+                        cls._run(server_id, run_id, method, turn)
+                    return
+            time.sleep(LOCK_PAUSE)
 
     @classmethod
     def _begin_continuation(cls, server_id, run_id):
@@ -225,7 +236,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         if not server.active:
             cls.write([run], {'state': 'interrupted', 'ended_at': now()})
             return
-        return 'finish' if run.kind == 'full' and run.total else run.kind
+        return 'finish' if (
+            run.kind == 'full' and run.total is not None) else run.kind
 
     @classmethod
     def help(cls, server_id):
@@ -235,12 +247,13 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         ----------
         server_id : int
         """
+        end_reading()
         is_over = False
         limit = in_transaction(cls._count_helpers, server_id)
         for number in range(limit):
             with helper_lock(server_id, number) as free:
                 if free:
-                    is_over = cls._help(server_id, number + 1 < limit)
+                    is_over = cls._help(server_id)
                     break
         if is_over:
             # When its place is free again
@@ -256,15 +269,11 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         return server.sync_workers - 1
 
     @classmethod
-    def _help(cls, server_id, may_be_helped):
+    def _help(cls, server_id):
         "Process parts; return whether it has given way to other tasks"
-        pool = Pool()
-        Server = pool.get('gnuhealth.orthanc.config')
-        Part = pool.get('gnuhealth.orthanc.synchronization.part')
+        Part = Pool().get('gnuhealth.orthanc.synchronization.part')
         if not in_transaction(Part.find_open, server_id, 1):
             return False
-        if may_be_helped:
-            in_transaction(Server.queue_helper, server_id)
         try:
             run_id, client, with_instances = in_transaction(
                 cls._connect_helper, server_id)
@@ -310,6 +319,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         server = Server(server_id)
         kind = not cls._find_paused(server_id) and cls._find_lost(server)
         if kind:
+            if kind == 'incremental' and is_lost(server.reconciliation_task):
+                # The run that is queued completes the comparison
+                Server.write_progress(server_id, reconciliation_task=None)
             Server.synchronize_in_turn([server], kind)
 
     @classmethod
@@ -318,7 +330,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         run = server.last_run
         if run and run.state == 'running':
             # What was begun is continued by an incremental one as well
-            return 'full' if run.kind == 'full' and not run.total else (
+            return 'full' if run.kind == 'full' and run.total is None else (
                 'incremental')
         if is_lost(server.reconciliation_task):
             return 'full'

@@ -175,7 +175,9 @@ class Storing:
             return
         # Other workers store other series of the same studies
         self._store(partial(store_series, with_modalities=False), series)
-        self._store(store_modalities, series)
+        # Those that were not stored stay failures
+        self._store(store_modalities, [
+                s for s in series if s.orthanc_id not in self._failed])
 
     # Records
 
