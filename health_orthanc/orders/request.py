@@ -16,8 +16,7 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.access import (
-    GuardedSearchMixin, HiddenFieldsMixin, check_write)
+from ..common.access import GuardedSearchMixin, HiddenFieldsMixin, check_write
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
 from ..common.indexes import TextSearchMixin

@@ -107,6 +107,7 @@ WIZARDS = [
     Wizard('gnuhealth.orthanc.decide_database', 'administrator', SERVER),
     Wizard('gnuhealth.imaging.procedure.step.reject', 'radiographer', STEP,
         (('state', '=', 'scheduled'),)),
+    Wizard('gnuhealth.imaging.print_daily_schedule', 'radiographer'),
     Wizard('gnuhealth.imaging_orthanc.correct_identity', 'administrator',
         STUDY, _LINKED),
     Wizard('gnuhealth.imaging_orthanc.review', 'clerk', STUDY,
@@ -228,6 +229,10 @@ class Visitor:
         if self.client.dialog().count():
             self._look(path[-1])
             self._leave_dialog()
+            return
+        if self.client.within('.board-action').count():
+            self._look(path[-1])
+            self._close_tab()
             return
         tabs = self.client.within('.tab-domain a')
         if tabs.count():

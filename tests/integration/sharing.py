@@ -51,6 +51,9 @@ STATE = """
     SELECT count(*) FILTER (WHERE state = 'done'),
         count(*) FILTER (WHERE state = 'failed')
     FROM gnuhealth_orthanc_synchronization WHERE server = %s"""
+RUNNING = """
+    SELECT id FROM gnuhealth_orthanc_synchronization
+    WHERE state = 'running' AND server = %s"""
 
 
 class Archive:
@@ -158,6 +161,11 @@ class Site:
             if kills > 0:
                 kills -= 1
                 self.kill(generator.randrange(self._count))
+            self.agent.call(inside.resume_synchronizations)
+        # A lost one may have been put back that was done by another
+        while any(self.query(RUNNING, server) for server in servers):
+            assert time.monotonic() < deadline, self.report()
+            time.sleep(0.3)
             self.agent.call(inside.resume_synchronizations)
 
     def kill(self, number: int) -> None:

@@ -110,7 +110,8 @@ def test_many_workers_are_killed(origin, archive, expected, seed):
 
 def test_a_slow_server_does_not_hold_the_workers(origin, archive, tmp_path):
     slow = Archive(tmp_path, STUDIES, PATIENTS)
-    slow.change(delay=1.5)
+    # It is not done with its first few answers before the other one is
+    slow.change(delay=50)
     try:
         with Site(origin, 'slow', 2) as site:
             first = site.add_server(slow)

@@ -61,7 +61,8 @@ ORDERS = {'gnuhealth.imaging.test', REQUEST}
 # Remote calls that tell what fields there are, but of no record
 METADATA = {
     'default_get', 'export_data_domain', 'fields_get', 'fields_view_get',
-    'get_record_models', 'get_request_states', 'view_toolbar_get'}
+    'get_record_models', 'get_request_states', 'get_states',
+    'view_toolbar_get'}
 
 
 def own_models():

@@ -172,6 +172,9 @@ class CompletenessTestCase(OrthancTestCase):
         self.assertIn(f'/{self.db_name}/orthanc/worklist', urls)
 
 
+STATISTICS = 'gnuhealth.imaging_orthanc.statistics.'
+
+
 class OutsidersTestCase(AccessTestCase):
     "Who has none of the groups sees nothing of it"
 
@@ -182,7 +185,10 @@ class OutsidersTestCase(AccessTestCase):
             for method, arguments in self.remote_calls(name, Model)]
         self.assertGreater(len(calls), 100)
         for login in self.OUTSIDERS + self.RADIOGRAPHERS:
-            seen = {STEP, TEMPLATE} if login in self.RADIOGRAPHERS else {}
+            # Who may read statistics: see test_dashboard
+            seen = {STEP, TEMPLATE} | {
+                name for name, *_ in calls if name.startswith(STATISTICS)
+                } if login in self.RADIOGRAPHERS else {}
             for name, method, arguments in calls:
                 if name not in seen:
                     with self.subTest(user=login, model=name, method=method):
@@ -229,7 +235,8 @@ class OutsidersTestCase(AccessTestCase):
                 if 'read' in Model.__rpc__]
 
     def remote_calls(self, name, Model):
-        id_ = self.ids[name]
+        # Statistics have no records of their own
+        id_ = self.ids.get(name, 1)
         known = {
             'read': [[id_], ['id']],
             'search': [[]],
@@ -258,7 +265,11 @@ class OutsidersTestCase(AccessTestCase):
                     MATCHING: {'margin': 20},
                     OPERATION: {'queue_time': dt.timedelta(1)},
                     }[name]]
-        for method in Model.__rpc__.keys() - METADATA:
+        unheard = METADATA
+        if name.startswith(STATISTICS):
+            # They cannot be written, whoever asks
+            unheard = METADATA | {'create', 'write', 'import_data'}
+        for method in Model.__rpc__.keys() - unheard:
             if method in Model._buttons:
                 yield method, [[id_]]
             elif method.startswith('on_change_') and method not in known:
@@ -471,18 +482,22 @@ class MenusTestCase(AccessTestCase):
     FOR_PHYSICIANS = {
         'orthanc_menu', 'menu_orthanc_patient_linked', 'menu_study_linked',
         'menu_imaging_test_result_unreported', 'menu_my_orders',
-        'menu_wrong_patient_notice_form'}
+        'menu_wrong_patient_notice_form', 'menu_dashboards',
+        'menu_board_physician'}
     FOR_CLERKS = {
         'orthanc_menu', 'menu_orthanc_patient_form', 'menu_study_form',
         'menu_study_review', 'menu_review', 'menu_step_form',
         'menu_step_calendar', 'menu_print_daily_schedule',
         'menu_upload_image_data',
         'menu_get_new_studies', 'menu_imaging_test_result_unreported',
-        'menu_wrong_patient_form', 'menu_wrong_patient_notice_form'}
+        'menu_wrong_patient_form', 'menu_wrong_patient_notice_form',
+        'menu_dashboards', 'menu_board_clerk'}
     FOR_PRIVACY = {'orthanc_config_menu', 'menu_audit_form'}
     FOR_RADIOGRAPHERS = {
         'orthanc_menu', 'menu_step_form', 'menu_step_calendar',
-        'menu_print_daily_schedule'}
+        'menu_print_daily_schedule', 'menu_dashboards',
+        'menu_board_radiographer'}
+    FOR_HEADS = FOR_RADIOGRAPHERS | {'menu_board_department'}
 
     @with_transaction()
     def menus(self):
@@ -502,13 +517,14 @@ class MenusTestCase(AccessTestCase):
         self.assertGreater(len(menus), 8)
         for login, expected in [
                 *((login, set()) for login in self.OUTSIDERS),
-                *((login, self.FOR_RADIOGRAPHERS)
-                    for login in self.RADIOGRAPHERS),
+                ('radiographer', self.FOR_RADIOGRAPHERS),
+                ('head', self.FOR_HEADS),
                 ('doctor', self.FOR_PHYSICIANS),
                 ('clerk', self.FOR_CLERKS),
                 ('administrator', (
                         set(menus) - self.FOR_PHYSICIANS - self.FOR_PRIVACY
-                        | self.FOR_CLERKS | {'orthanc_config_menu'})),
+                        - {'menu_board_radiographer'} | self.FOR_CLERKS
+                        | {'orthanc_config_menu'})),
                 ('privacy', self.FOR_PRIVACY)]:
             with self.subTest(user=login):
                 self.assertEqual(self.visible(login, menus), expected)
@@ -517,8 +533,10 @@ class MenusTestCase(AccessTestCase):
         menus = self.menus()
         for login in self.OUTSIDERS + self.RADIOGRAPHERS:
             hidden = menus.keys()
-            if login in self.RADIOGRAPHERS:
+            if login == 'radiographer':
                 hidden -= self.FOR_RADIOGRAPHERS
+            if login == 'head':
+                hidden -= self.FOR_HEADS
             for name in hidden:
                 with self.subTest(user=login, menu=name):
                     with self.assertRaises(Refused):

@@ -388,7 +388,9 @@ class SearchTestCase(OrthancTestCase):
                 ]}
         tabs = pool.get('ir.action.act_window.domain').search([
                 ('act_window.res_model', '=', STUDY),
-                ('act_window', '!=', record_id('act_study_linked'))])
+                ('act_window', 'in', [
+                        record_id('act_study_form'),
+                        record_id('act_study_review')])])
         # Those of all studies and those of the queue
         self.assertEqual([t.name for t in tabs], [
                 "Today", "Unlinked", "To Review", "To Review", "Unlinked",
