@@ -25,7 +25,6 @@ WITHOUT_DIALOG = {
 
 # What is opened most
 EVERYDAY = {
-    'gnuhealth.imaging_orthanc.review',
     'gnuhealth.imaging_orthanc.upload_image_data',
     'gnuhealth.imaging.procedure.step.reject',
     }
