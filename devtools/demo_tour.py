@@ -157,7 +157,8 @@ WALKS = [
                     ('see_in', NAMESAKE, "Manual Link"))),
             )),
     Walk("A disc from another hospital", 'clerk',
-        "Nothing is stored before somebody has seen whose images they are.", (
+        "Nothing is stored before somebody has checked the patient of the "
+        "images.", (
             Step("Choose *Health*, *Medical Imaging*, *Orthanc*, "
                 "*Upload Images*.",
                 (('menu', *ORTHANC, "Upload Images"),)),
