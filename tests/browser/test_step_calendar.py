@@ -4,7 +4,7 @@
 import datetime as dt
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from devtools.process import wait_until
 
@@ -66,7 +66,13 @@ def drag(client, element, *, days=0, hours=0):
 def drag_until(client, element, happened, **distance):
     """Drag again if the mouse was too quick for the calendar."""
     def dragged():
-        drag(client, element, **distance)
+        try:
+            drag(client, element, **distance)
+        except Error as error:
+            # The calendar has been drawn anew meanwhile
+            if "not attached" not in str(error):
+                raise
+            return False
         return wait_until(happened, TIMEOUT / 2)
     assert any(dragged() for _ in range(3))
 

@@ -58,12 +58,16 @@ def outcome(
 
 def check_counts(site: Site) -> None:
     """The runs have counted each thing once."""
+    # There may be more runs: one is skipped if the run before it is done but
+    # has not let go yet
     runs = site.query("""
         SELECT studies_created, series_created, studies_missing
         FROM gnuhealth_orthanc_synchronization ORDER BY id""")
-    assert [run[0] or 0 for run in runs] == [STUDIES, 60, 0], runs
-    assert [run[1] or 0 for run in runs] == [2 * STUDIES, 120, 0], runs
-    assert [run[2] or 0 for run in runs] == [0, 0, (STUDIES + 60) // 20], runs
+    studies, series, missing = (
+        [count for count in counts if count] for counts in zip(*runs))
+    assert studies == [STUDIES, 60], runs
+    assert series == [2 * STUDIES, 120], runs
+    assert missing == [(STUDIES + 60) // 20], runs
 
 
 def assert_equal(found: list[dict], expected: list[dict]) -> None:
