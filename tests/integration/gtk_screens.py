@@ -13,6 +13,7 @@ import os
 import sys
 
 import gi
+from gtk_hands import front, later
 from gtk_person import Gtk, button, leave, texts, use_client, widgets
 
 gi.require_version('Gdk', '3.0')
@@ -25,21 +26,57 @@ SLOW = 150
 
 
 def take_picture(path):
-    "Store what the screen shows"
+    """Store what the screen shows.
+
+    A window manager keeps dialogs on the screen, and there is none.
+    """
+    window = front()
+    x, y = window.get_position()
+    if min(x, y) < 0:
+        window.move(max(x, 0), max(y, 0))
+        while Gtk.events_pending():
+            Gtk.main_iteration()
     root = Gdk.get_default_root_window()
     picture = Gdk.pixbuf_get_from_window(
         root, 0, 0, root.get_width(), root.get_height())
     picture.savev(path, 'png', [], [])
 
 
-def front():
-    "Return the window that everything else waits for"
-    dialogs = [
-        window for window in widgets(Gtk.Window)
-        if window.get_modal() or isinstance(window, Gtk.Dialog)]
-    if dialogs:
-        return dialogs[-1]
-    return max(widgets(Gtk.Window), key=lambda w: w.get_allocated_width())
+class Stillness:
+    """Tells whether the same is shown for some time."""
+
+    def __init__(self):
+        self.before = self.shown = None
+        self.same = 0
+
+    def __call__(self):
+        shown = texts(), len(widgets(Gtk.Widget))
+        self.same = self.same + 1 if shown == self.shown else 0
+        self.shown = shown
+        # What is open already changes nothing
+        return self.same >= (QUIET if shown != self.before else SLOW)
+
+    def expect_change(self):
+        is_still.expect_change()
+
+
+is_still = Stillness()
+
+
+def prepare_screen():
+    """Do what a window manager would, and take the pointer away.
+
+    Where it stands is a help text otherwise.
+    """
+    root = Gdk.get_default_root_window()
+    for window in widgets(Gtk.Window):
+        window.move(0, 0)
+        window.resize(root.get_width(), root.get_height())
+    display = Gdk.Display.get_default()
+    display.get_default_seat().get_pointer().warp(
+        display.get_default_screen(), root.get_width() - 1,
+        root.get_height() - 1)
+    return True
 
 
 def place(widget, window):
@@ -52,9 +89,10 @@ def faults():
     for label in widgets(Gtk.Label, window):
         if label.get_layout().is_ellipsized():
             found.append(f'cut: {label.get_text()}')
-    width = Gdk.get_default_root_window().get_width()
-    if window.get_allocated_width() > width:
-        found.append(f'window of {window.get_allocated_width()}')
+    root = Gdk.get_default_root_window()
+    width, height = window.get_size()
+    if width > root.get_width() or height > root.get_height():
+        found.append(f'window of {width} × {height}')
     for widget in widgets(Gtk.Button, window):
         x, _ = place(widget, window)
         if x + widget.get_allocated_width() > window.get_allocated_width():
@@ -77,38 +115,22 @@ class Screens:
         self.folder = folder
         self.screens = [screen.split('=', 1) for screen in screens]
         self.found = {}
-        self.before = self.shown = None
-        self.same = 0
+        self.leaving = None
 
     def steps(self):
-        yield "menu", self.is_quiet
-        yield "window", self.fill_screen
+        yield "menu", is_still
+        yield "window", prepare_screen
         for name, what in self.screens:
             yield f"open {name}", lambda what=what: self.open(what)
-            yield f"see {name}", self.is_quiet
+            yield f"see {name}", is_still
             yield f"look at {name}", lambda name=name: self.look(name)
             yield f"leave {name}", self.close
         yield "end", self.end
 
-    def is_quiet(self):
-        shown = texts(), len(widgets(Gtk.Widget))
-        self.same = self.same + 1 if shown == self.shown else 0
-        self.shown = shown
-        # What is open already changes nothing
-        return self.same >= (QUIET if shown != self.before else SLOW)
-
-    def fill_screen(self):
-        "Do what a window manager would"
-        root = Gdk.get_default_root_window()
-        for window in widgets(Gtk.Window):
-            window.move(0, 0)
-            window.resize(root.get_width(), root.get_height())
-        return True
-
     def open(self, what):
         from gnuhealth.action import Action
         from gnuhealth.gui import Main
-        self.before, self.same = self.shown, 0
+        is_still.expect_change()
         if what.isdigit():
             Action.execute(int(what), {})
         else:
@@ -128,13 +150,17 @@ class Screens:
             return False
         window = front()
         if isinstance(window, Gtk.Dialog):
-            leaving = next(
-                filter(None, (
-                        button(label, window)
-                        for label in ["Cancel", "Close", "OK"])), None)
-            if leaving:
-                leaving.clicked()
+            # Once: twice is an error
+            if window is not self.leaving:
+                leaving = next(
+                    filter(None, (
+                            button(label, window)
+                            for label in ["Cancel", "Close", "OK"])), None)
+                if leaving:
+                    self.leaving = window
+                    later(leaving.clicked)
             return False
+        self.leaving = None
         if Main().pages:
             Main().sig_win_close()
             return False
