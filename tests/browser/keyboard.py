@@ -3,7 +3,7 @@
 """The keyboard of a person who uses no mouse."""
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from .client import Client
 
@@ -11,6 +11,8 @@ __all__ = ['Keyboard']
 
 # How often the tabulator is pressed at most
 TABS = 80
+# Milliseconds until it is seen where it has come to
+PATIENCE = 2000
 _HOLDS_FOCUS = 'element => element.contains(document.activeElement)'
 # How an element looks, with what it is in
 _LOOK = '''element => {
@@ -122,7 +124,13 @@ class Keyboard:
         self.page.evaluate(_REMEMBER)
         self.page.keyboard.press('Tab')
         stop = self._stop()
-        assert stop['seen'], f"Nothing shows the focus: {stop['html']}"
+        try:
+            # The client lets colors and frames change slowly
+            self.page.wait_for_function(
+                f'() => ({_STOP})().seen', timeout=PATIENCE)
+        except TimeoutError:
+            raise AssertionError(
+                f"Nothing shows the focus: {stop['html']}") from None
         return stop
 
     def tab_to(self, name: str) -> None:

@@ -189,11 +189,12 @@ def test_to_the_end(name: str, clinic, log_in_as):
     client.expect_no_dialog()
 
 
-def open_on(client, clinic, name: str, record) -> Keyboard:
+def open_on(client, clinic, login: str, name: str, record) -> Keyboard:
     """Open the first dialog of a wizard on a record."""
     model = record.__class__.__name__
     client.open(Wizard(
-            name, '', model, (('id', '=', record.id),)).path(clinic.server))
+            name, login, model, (('id', '=', record.id),)).path(
+            clinic.server))
     client.dialog().wait_for()
     return Keyboard(client)
 
@@ -204,7 +205,8 @@ def test_wrong_patient(clerk, clinic):
     study.patient = Model.get('gnuhealth.patient').find([], limit=1)[0]
     study.save()
     keyboard = open_on(
-        clerk, clinic, 'gnuhealth.imaging_orthanc.mark_wrong_patient', study)
+        clerk, clinic, 'clerk',
+        'gnuhealth.imaging_orthanc.mark_wrong_patient', study)
     keyboard.enter(reason="Chosen by mistake")
     keyboard.use("Wrong Patient")
     clerk.expect_no_dialog()
@@ -217,8 +219,8 @@ def test_wrong_patient(clerk, clinic):
 def test_delete(administrator, clinic):
     study = clinic.add_study("Tastatur^Carla")
     keyboard = open_on(
-        administrator, clinic, 'gnuhealth.imaging_orthanc.delete_images',
-        study)
+        administrator, clinic, 'administrator',
+        'gnuhealth.imaging_orthanc.delete_images', study)
     keyboard.enter(reason="Sent twice")
     keyboard.use("Delete from Orthanc")
     expect(administrator.field('message')).to_have_value(re.compile('.'))

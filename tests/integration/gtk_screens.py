@@ -23,6 +23,8 @@ from gi.repository import Gdk  # noqa: E402
 QUIET = 8
 # And if nothing has come at all
 SLOW = 150
+# Columns with what somebody has written, of any length
+FREE_TEXTS = {"Comment", "Description", "Status", "Study"}
 
 
 def take_picture(path):
@@ -105,7 +107,36 @@ def faults():
             found.append(
                 f'list of {adjustment.get_upper():.0f} in '
                 f'{adjustment.get_page_size():.0f}')
+        if tree.get_headers_visible():
+            found += cut_cells(tree)
     return sorted(set(found))
+
+
+def cut_cells(tree):
+    "Return what does not fit into the columns of a list"
+    found, visible = [], tree.get_visible_range()
+    if not visible:
+        return found
+    first, last = [path.get_indices()[0] for path in visible]
+    for row in list(tree.get_model())[first:last + 1]:
+        for column in tree.get_columns():
+            titles = {
+                label.get_text() for label in widgets(
+                    Gtk.Label, column.get_button())}
+            if not column.get_visible() or titles & FREE_TEXTS:
+                continue
+            column.cell_set_cell_data(
+                tree.get_model(), row.iter, False, False)
+            cells = [
+                cell for cell in column.get_cells()
+                if isinstance(cell, Gtk.CellRendererText)
+                and cell.get_property('visible')]
+            width = sum(cell.get_preferred_width(tree)[1] for cell in cells)
+            if width > column.get_width():
+                found.append(
+                    f'{titles} cut: {cells[-1].get_property("text")} '
+                    f'({width} in {column.get_width()})')
+    return found
 
 
 class Screens:
