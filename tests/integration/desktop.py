@@ -145,22 +145,25 @@ class Desktop:
             For each screen its ``texts``, and its ``faults``.
         """
         shown = self._drive(login, 'gtk_screens.py', *(
-                f'{screen.name}={self._action(screen.path)}'
+                f'{screen.name}={self._action(login, screen.path)}'
                 for screen in SCREENS[login]))
         found: dict[str, dict] = json.loads(shown.splitlines()[-1])
         return found
 
-    def _action(self, path: str) -> str:
+    def _action(self, login: str, path: str) -> str:
+        "Return the id of an action that a role may use, or the path"
         kind, _, name = path.partition('/')
         if kind == 'model':
             return path
-        self._demo.server.connect()
         if kind == 'wizard':
+            self._demo.server.connect(login)
             found, = Model.get('ir.action.wizard').find([
                     ('wiz_name', '=', name), ('model', '=', None)])
         else:
-            found = Model.get('ir.action.act_window')(
-                record_id(f'health_orthanc.{path}'))
+            self._demo.server.connect()
+            id_ = record_id(f'health_orthanc.{path}')
+            self._demo.server.connect(login)
+            found = Model.get('ir.action.act_window')(id_)
         return str(found.action.id)
 
     def do(self, job: Job) -> None:

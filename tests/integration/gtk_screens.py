@@ -59,7 +59,7 @@ class Stillness:
         return self.same >= (QUIET if shown != self.before else SLOW)
 
     def expect_change(self):
-        is_still.expect_change()
+        self.before, self.same = self.shown, 0
 
 
 is_still = Stillness()
