@@ -223,10 +223,11 @@ def test_delete(administrator, clinic):
         'gnuhealth.imaging_orthanc.delete_images', study)
     keyboard.enter(reason="Sent twice")
     keyboard.use("Delete from Orthanc")
-    expect(administrator.field('message')).to_have_value(re.compile('.'))
+    expect(administrator.field('message')).to_have_value(
+        re.compile('Deleted: 1'))
     keyboard.use("Close")
     administrator.expect_no_dialog()
-    assert not clinic.count(('id', '=', study.id))
+    assert clinic.count(('id', '=', study.id), ('missing_since', '!=', None))
 
 
 @pytest.mark.release
