@@ -25,19 +25,23 @@ QUIET = 8
 SLOW = 150
 # Columns with what somebody has written, of any length
 FREE_TEXTS = {"Comment", "Description", "Status", "Study"}
+# What stands before a name as the images have it, in several scripts
+IN_IMAGES = "Images: "
 
 
-def take_picture(path):
-    """Store what the screen shows.
-
-    A window manager keeps dialogs on the screen, and there is none.
+def keep_on_screen():
+    """Move a dialog as a window manager would; return whether none was moved.
     """
     window = front()
     x, y = window.get_position()
     if min(x, y) < 0:
         window.move(max(x, 0), max(y, 0))
-        while Gtk.events_pending():
-            Gtk.main_iteration()
+        return False
+    return True
+
+
+def take_picture(path):
+    "Store what the screen shows"
     root = Gdk.get_default_root_window()
     picture = Gdk.pixbuf_get_from_window(
         root, 0, 0, root.get_width(), root.get_height())
@@ -131,6 +135,11 @@ def cut_cells(tree):
                 cell for cell in column.get_cells()
                 if isinstance(cell, Gtk.CellRendererText)
                 and cell.get_property('visible')]
+            for cell in cells:
+                cell.set_property('text', '\n'.join(
+                        line for line in
+                        (cell.get_property('text') or '').split('\n')
+                        if not line.startswith(IN_IMAGES)))
             width = sum(cell.get_preferred_width(tree)[1] for cell in cells)
             if width > column.get_width():
                 found.append(
@@ -170,6 +179,8 @@ class Screens:
         return True
 
     def look(self, name):
+        if not keep_on_screen():
+            return False
         take_picture(os.path.join(self.folder, f'{name}.png'))
         self.found[name] = {'faults': faults(), 'texts': texts()}
         return True

@@ -14,7 +14,7 @@ from gtk_hands import (
     add_record, choose, choose_record, enter, menu, message, open_row, page,
     press, press_in_row, row, search, shows, tab)
 from gtk_person import Gtk, button, leave, use_client, widgets
-from gtk_screens import is_still, prepare_screen, take_picture
+from gtk_screens import is_still, keep_on_screen, prepare_screen, take_picture
 from gtk_upload import choose as choose_files
 
 IMAGING = ["Health", "Medical Imaging"]
@@ -164,7 +164,7 @@ JOBS = {
 def main(host, database, login, password, folder, name, *values):
     def look(screen):
         def looked():
-            if is_still():
+            if is_still() and keep_on_screen():
                 take_picture(os.path.join(folder, f'{name}-{screen}.png'))
                 return True
             return False
