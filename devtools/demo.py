@@ -89,6 +89,7 @@ class Demo:
     def __init__(
             self, folder: Path, use_postgresql: bool, language: str = 'en'):
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.state = State(folder)
         if not self.state['filled']:
             self.state.update(language=language)

@@ -55,8 +55,9 @@ class Server(metaclass=PoolMeta):
         return super().copy(servers, default=default)
 
     def get_contact_error(self, name):
-        if self.failure_kind:
-            return describe(self.failure_kind)
+        kind = self.failure_kind or self.check_error_kind
+        if kind:
+            return describe(kind)
 
     @classmethod
     def record_contact(cls, server_id):

@@ -10,7 +10,7 @@ from trytond.config import config, parse_uri
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Eval, If
+from trytond.pyson import Bool, Eval
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
@@ -157,7 +157,9 @@ class Server(metaclass=PoolMeta):
         help="The database is a copy, and the server belongs to the "
         "original.")
     copy_notice = fields.Function(
-        fields.Text("Copied Database"), 'get_copy_notice')
+        fields.Text("Copied Database",
+            states={'invisible': ~Bool(Eval('copy_notice'))}),
+        'get_copy_notice')
 
     @classmethod
     def __setup__(cls):
@@ -191,9 +193,6 @@ class Server(metaclass=PoolMeta):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
-                If(Bool(Eval('copy_notice')), 'warning',
-                    If(Bool(Eval('check_error_kind')), 'danger', ''))),
             ('/form//group[@id="copy_notice"]', 'states', {
                     'invisible': ~Bool(Eval('copy_notice')),
                     }, ['copy_notice']),

@@ -15,7 +15,7 @@ from trytond.config import config
 from trytond.i18n import gettext
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, Unique, fields
 from trytond.pool import Pool
-from trytond.pyson import Bool, Eval, If
+from trytond.pyson import Bool, Eval
 from trytond.transaction import (
     Transaction, inactive_records, without_check_access)
 
@@ -340,8 +340,6 @@ class Server(
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual',
-                If(Bool(Eval('check_error_kind')), 'danger', '')),
             ('/form//group[@id="check_error"]', 'states', {
                     'invisible': ~Bool(Eval('check_error_kind')),
                     }),

@@ -59,7 +59,9 @@ def describe_comparison(comparison):
     reason = comparison['reason']
     minor = comparison['field'] in MINOR_FIELDS
     if minor and comparison['verdict'] == 'differs':
-        reason = 'wording' if comparison['field'] == 'description' else reason
+        reason = (
+            'wording' if comparison['field'] == 'description'
+            else reason or 'minor')
     field = gettext(f"health_orthanc.msg_field_{comparison['field']}")
     if comparison.get('order'):
         field = gettext(

@@ -33,9 +33,10 @@ class Server(metaclass=PoolMeta):
     def view_attributes(cls):
         return super().view_attributes() + [
             ('/tree', 'visual',
-                If(Bool(Eval('failing_since'))
-                    | Bool(Eval('check_error_kind')), 'danger', ''),
-                ['failing_since', 'check_error_kind']),
+                If(Bool(Eval('copy_notice')), 'warning',
+                    If(Bool(Eval('failing_since'))
+                        | Bool(Eval('check_error_kind')), 'danger', '')),
+                ['copy_notice', 'failing_since', 'check_error_kind']),
             ]
 
     @classmethod

@@ -175,7 +175,7 @@ class ProcedureStep(
         fields.Boolean("Today"), 'get_today', searcher='search_today')
     overdue = fields.Function(
         fields.Boolean(
-            "Overdue",
+            "Overdue", states={'invisible': ~Eval('overdue')},
             help="The step was not performed in time and has left the "
             "worklist. Reschedule or cancel it."),
         'get_overdue', searcher='search_overdue')

@@ -72,11 +72,13 @@ _IDLE = '''patience => {
     return !jQuery.active && now - window.idleSince >= patience;
 }'''
 IDLE = 60
-# Whether the dialog in front, if any, has taken the focus
+# Whether the dialog in front, if any, has taken the focus: it does so once
+# more when it has come in
 _INSIDE = '''() => {
     const front = [...document.querySelectorAll('.modal')].filter(
         modal => getComputedStyle(modal).display !== 'none').pop();
-    return !front || front.contains(document.activeElement);
+    return !front || (front.contains(document.activeElement)
+        && !front.getAnimations({subtree: true}).length);
 }'''
 
 

@@ -3,7 +3,7 @@
 """The keyboard of a person who uses no mouse."""
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from .client import Client
 
@@ -11,6 +11,8 @@ __all__ = ['Keyboard']
 
 # How often the tabulator is pressed at most
 TABS = 80
+# Milliseconds until it is seen where it has come to
+PATIENCE = 2000
 _HOLDS_FOCUS = 'element => element.contains(document.activeElement)'
 # How an element looks, with what it is in
 _LOOK = '''element => {
@@ -57,7 +59,24 @@ _CONTROLS = '''() => {
             !control.disabled && control.tabIndex >= 0 &&
             control.getBoundingClientRect().width > 0);
 }'''
+# Whether the box that selects a record has the focus
+_IN_ROW = """() => document.activeElement.matches(
+    'tbody input[name^="tree-selection"]')"""
+# Remember what the focus is on, and tell whether that was so before.  Not by
+# its place, which changes when something appears above it.
+_REACH = '''() => {
+    window.reached = window.reached || [];
+    const known = window.reached.includes(document.activeElement);
+    window.reached.push(document.activeElement);
+    return known;
+}'''
 _PLACE = f'''() => ({_CONTROLS})().indexOf(document.activeElement)'''
+# The places of what was reached
+_PLACES = f'''() => {{
+    const controls = ({_CONTROLS})();
+    return [...new Set(window.reached)].map(
+        element => controls.indexOf(element)).filter(place => place >= 0);
+}}'''
 
 
 class Keyboard:
@@ -105,7 +124,13 @@ class Keyboard:
         self.page.evaluate(_REMEMBER)
         self.page.keyboard.press('Tab')
         stop = self._stop()
-        assert stop['seen'], f"Nothing shows the focus: {stop['html']}"
+        try:
+            # The client lets colors and frames change slowly
+            self.page.wait_for_function(
+                f'() => ({_STOP})().seen', timeout=PATIENCE)
+        except TimeoutError:
+            raise AssertionError(
+                f"Nothing shows the focus: {stop['html']}") from None
         return stop
 
     def tab_to(self, name: str) -> None:
@@ -119,6 +144,18 @@ class Keyboard:
                 return
             stop = self.tab()
         raise AssertionError(f"{name} is not reached by keyboard")
+
+    def open_row(self) -> None:
+        """Go on to the first row of a list, and open its record."""
+        for _ in range(TABS):
+            self.tab()
+            if self.page.evaluate(_IN_ROW):
+                break
+        self.press('Space')
+        # Shortcuts are not for the box that is ticked
+        self.tab()
+        self.press('Control+l')
+        self.client.settle()
 
     def use(self, button: str) -> None:
         """Go to a button, and press it."""
@@ -151,15 +188,15 @@ class Keyboard:
         """
         self.client.settle()
         self.client.expect_focus()
-        places: list[int] = []
+        self.page.evaluate('delete window.reached')
         for _ in range(TABS):
             stop = self.tab()
-            place = self.page.evaluate(_PLACE)
-            if place in places:
-                return places
-            if place >= 0:
-                assert stop['index'] == 0, stop['html']
-                places.append(place)
+            # Beyond the last one the browser itself has the focus
+            if self.page.evaluate(_PLACE) < 0:
+                continue
+            if self.page.evaluate(_REACH):
+                return self.page.evaluate(_PLACES)
+            assert stop['index'] == 0, stop['html']
         raise AssertionError("The tabulator does not go round")
 
     def count_controls(self) -> int:

@@ -155,3 +155,109 @@ def test_dismiss(clerk, clinic):
     clerk.expect_selected('link_status', "Dismissed")
     # Not at the top of the page again
     assert clerk.page.evaluate('document.activeElement !== document.body')
+
+
+# From the first page to the last: what is entered, and the buttons
+WALKS = {
+    'gnuhealth.orthanc.connect_plugin': (
+        {'url': 'http://localhost:8000'}, ["Create Key", "Close"]),
+    'gnuhealth.orthanc.connect_authorization': (
+        {'url': 'http://localhost:8000'}, ["Create Key", "Close"]),
+    'gnuhealth.orthanc.decide_database': ({}, ["This Is the Original"]),
+    'gnuhealth.imaging_orthanc.get_new_studies': ({}, ["Start", "Close"]),
+    'gnuhealth.imaging_orthanc.full_synchronize': ({}, ["Start", "Close"]),
+    'gnuhealth.imaging_orthanc.preview': ({}, ["Show", "Close"]),
+    # Only what agrees entirely, and that is none of them
+    'gnuhealth.imaging_orthanc.confirm_suggestions': (
+        {'score': '100'}, ["Confirm", "Close"]),
+    }
+
+
+@pytest.mark.release
+@pytest.mark.parametrize('name', WALKS)
+def test_to_the_end(name: str, clinic, log_in_as):
+    wizard, = [wizard for wizard in WIZARDS if wizard.name == name]
+    client = log_in_as(wizard.role)
+    keyboard = Keyboard(client)
+    client.open(wizard.path(clinic.server))
+    client.dialog().wait_for()
+    values, buttons = WALKS[name]
+    keyboard.enter(**values)
+    for button in buttons:
+        expect(client.button(button)).to_be_visible()
+        keyboard.use(button)
+    client.expect_no_dialog()
+
+
+def open_on(client, clinic, login: str, name: str, record) -> Keyboard:
+    """Open the first dialog of a wizard on a record."""
+    model = record.__class__.__name__
+    client.open(Wizard(
+            name, login, model, (('id', '=', record.id),)).path(
+            clinic.server))
+    client.dialog().wait_for()
+    return Keyboard(client)
+
+
+@pytest.mark.release
+def test_wrong_patient(clerk, clinic):
+    study = clinic.add_study("Tastatur^Berta")
+    study.patient = Model.get('gnuhealth.patient').find([], limit=1)[0]
+    study.save()
+    keyboard = open_on(
+        clerk, clinic, 'clerk',
+        'gnuhealth.imaging_orthanc.mark_wrong_patient', study)
+    keyboard.enter(reason="Chosen by mistake")
+    keyboard.use("Wrong Patient")
+    clerk.expect_no_dialog()
+    Quarantine = Model.get('gnuhealth.imaging_orthanc.wrong_patient')
+    quarantine, = Quarantine.find([('study', '=', study.id)])
+    assert quarantine.reason == "Chosen by mistake"
+
+
+@pytest.mark.release
+def test_delete(administrator, clinic):
+    study = clinic.add_study("Tastatur^Carla")
+    keyboard = open_on(
+        administrator, clinic, 'administrator',
+        'gnuhealth.imaging_orthanc.delete_images', study)
+    keyboard.enter(reason="Sent twice")
+    keyboard.use("Delete from Orthanc")
+    expect(administrator.field('message')).to_have_value(
+        re.compile('Deleted: 1'))
+    keyboard.use("Close")
+    administrator.expect_no_dialog()
+    assert clinic.count(('id', '=', study.id), ('missing_since', '!=', None))
+
+
+@pytest.mark.release
+def test_review(clerk, clinic):
+    """Skip to the next study, unlink it with a reason, and leave."""
+    keyboard = Keyboard(clerk)
+    keyboard.open_entry("Review")
+    clerk.dialog().wait_for()
+    expect(clerk.field('position')).to_have_value(re.compile(r'^1 of '))
+    keyboard.use("Skip")
+    expect(clerk.field('position')).to_have_value(re.compile(r'^2 of '))
+    keyboard.use("Dismiss")
+    clerk.field('reason').wait_for()
+    keyboard.use("Back")
+    clerk.field('position').wait_for()
+    keyboard.use("Close")
+    clerk.expect_no_dialog()
+
+
+@pytest.mark.release
+def test_open_from_a_list(clerk, clinic):
+    """The form of a record that is searched for in a list."""
+    study = clinic.add_study("Tastatur^Dora")
+    keyboard = Keyboard(clerk)
+    keyboard.open_entry("Studies")
+    clerk.within('table.tree').first.wait_for()
+    keyboard.use("All")
+    keyboard.press('Control+f')
+    keyboard.type("Dora")
+    keyboard.press('Enter')
+    expect(clerk.within('table.tree tbody tr')).to_have_count(1)
+    keyboard.open_row()
+    clerk.expect_value('patient_display_name', study.patient_display_name)

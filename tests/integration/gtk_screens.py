@@ -13,6 +13,7 @@ import os
 import sys
 
 import gi
+from gtk_hands import front, later
 from gtk_person import Gtk, button, leave, texts, use_client, widgets
 
 gi.require_version('Gdk', '3.0')
@@ -22,6 +23,21 @@ from gi.repository import Gdk  # noqa: E402
 QUIET = 8
 # And if nothing has come at all
 SLOW = 150
+# Columns with what somebody has written, of any length
+FREE_TEXTS = {"Comment", "Description", "Status", "Study"}
+# What stands before a name as the images have it, in several scripts
+IN_IMAGES = "Images: "
+
+
+def keep_on_screen():
+    """Move a dialog as a window manager would; return whether none was moved.
+    """
+    window = front()
+    x, y = window.get_position()
+    if min(x, y) < 0:
+        window.move(max(x, 0), max(y, 0))
+        return False
+    return True
 
 
 def take_picture(path):
@@ -32,14 +48,41 @@ def take_picture(path):
     picture.savev(path, 'png', [], [])
 
 
-def front():
-    "Return the window that everything else waits for"
-    dialogs = [
-        window for window in widgets(Gtk.Window)
-        if window.get_modal() or isinstance(window, Gtk.Dialog)]
-    if dialogs:
-        return dialogs[-1]
-    return max(widgets(Gtk.Window), key=lambda w: w.get_allocated_width())
+class Stillness:
+    """Tells whether the same is shown for some time."""
+
+    def __init__(self):
+        self.before = self.shown = None
+        self.same = 0
+
+    def __call__(self):
+        shown = texts(), len(widgets(Gtk.Widget))
+        self.same = self.same + 1 if shown == self.shown else 0
+        self.shown = shown
+        # What is open already changes nothing
+        return self.same >= (QUIET if shown != self.before else SLOW)
+
+    def expect_change(self):
+        self.before, self.same = self.shown, 0
+
+
+is_still = Stillness()
+
+
+def prepare_screen():
+    """Do what a window manager would, and take the pointer away.
+
+    Where it stands is a help text otherwise.
+    """
+    root = Gdk.get_default_root_window()
+    for window in widgets(Gtk.Window):
+        window.move(0, 0)
+        window.resize(root.get_width(), root.get_height())
+    display = Gdk.Display.get_default()
+    display.get_default_seat().get_pointer().warp(
+        display.get_default_screen(), root.get_width() - 1,
+        root.get_height() - 1)
+    return True
 
 
 def place(widget, window):
@@ -52,9 +95,10 @@ def faults():
     for label in widgets(Gtk.Label, window):
         if label.get_layout().is_ellipsized():
             found.append(f'cut: {label.get_text()}')
-    width = Gdk.get_default_root_window().get_width()
-    if window.get_allocated_width() > width:
-        found.append(f'window of {window.get_allocated_width()}')
+    root = Gdk.get_default_root_window()
+    width, height = window.get_size()
+    if width > root.get_width() or height > root.get_height():
+        found.append(f'window of {width} × {height}')
     for widget in widgets(Gtk.Button, window):
         x, _ = place(widget, window)
         if x + widget.get_allocated_width() > window.get_allocated_width():
@@ -67,7 +111,41 @@ def faults():
             found.append(
                 f'list of {adjustment.get_upper():.0f} in '
                 f'{adjustment.get_page_size():.0f}')
+        if tree.get_headers_visible():
+            found += cut_cells(tree)
     return sorted(set(found))
+
+
+def cut_cells(tree):
+    "Return what does not fit into the columns of a list"
+    found, visible = [], tree.get_visible_range()
+    if not visible:
+        return found
+    first, last = [path.get_indices()[0] for path in visible]
+    for row in list(tree.get_model())[first:last + 1]:
+        for column in tree.get_columns():
+            titles = {
+                label.get_text() for label in widgets(
+                    Gtk.Label, column.get_button())}
+            if not column.get_visible() or titles & FREE_TEXTS:
+                continue
+            column.cell_set_cell_data(
+                tree.get_model(), row.iter, False, False)
+            cells = [
+                cell for cell in column.get_cells()
+                if isinstance(cell, Gtk.CellRendererText)
+                and cell.get_property('visible')]
+            for cell in cells:
+                cell.set_property('text', '\n'.join(
+                        line for line in
+                        (cell.get_property('text') or '').split('\n')
+                        if not line.startswith(IN_IMAGES)))
+            width = sum(cell.get_preferred_width(tree)[1] for cell in cells)
+            if width > column.get_width():
+                found.append(
+                    f'{titles} cut: {cells[-1].get_property("text")} '
+                    f'({width} in {column.get_width()})')
+    return found
 
 
 class Screens:
@@ -77,38 +155,22 @@ class Screens:
         self.folder = folder
         self.screens = [screen.split('=', 1) for screen in screens]
         self.found = {}
-        self.before = self.shown = None
-        self.same = 0
+        self.leaving = None
 
     def steps(self):
-        yield "menu", self.is_quiet
-        yield "window", self.fill_screen
+        yield "menu", is_still
+        yield "window", prepare_screen
         for name, what in self.screens:
             yield f"open {name}", lambda what=what: self.open(what)
-            yield f"see {name}", self.is_quiet
+            yield f"see {name}", is_still
             yield f"look at {name}", lambda name=name: self.look(name)
             yield f"leave {name}", self.close
         yield "end", self.end
 
-    def is_quiet(self):
-        shown = texts(), len(widgets(Gtk.Widget))
-        self.same = self.same + 1 if shown == self.shown else 0
-        self.shown = shown
-        # What is open already changes nothing
-        return self.same >= (QUIET if shown != self.before else SLOW)
-
-    def fill_screen(self):
-        "Do what a window manager would"
-        root = Gdk.get_default_root_window()
-        for window in widgets(Gtk.Window):
-            window.move(0, 0)
-            window.resize(root.get_width(), root.get_height())
-        return True
-
     def open(self, what):
         from gnuhealth.action import Action
         from gnuhealth.gui import Main
-        self.before, self.same = self.shown, 0
+        is_still.expect_change()
         if what.isdigit():
             Action.execute(int(what), {})
         else:
@@ -117,6 +179,8 @@ class Screens:
         return True
 
     def look(self, name):
+        if not keep_on_screen():
+            return False
         take_picture(os.path.join(self.folder, f'{name}.png'))
         self.found[name] = {'faults': faults(), 'texts': texts()}
         return True
@@ -128,13 +192,17 @@ class Screens:
             return False
         window = front()
         if isinstance(window, Gtk.Dialog):
-            leaving = next(
-                filter(None, (
-                        button(label, window)
-                        for label in ["Cancel", "Close", "OK"])), None)
-            if leaving:
-                leaving.clicked()
+            # Once: twice is an error
+            if window is not self.leaving:
+                leaving = next(
+                    filter(None, (
+                            button(label, window)
+                            for label in ["Cancel", "Close", "OK"])), None)
+                if leaving:
+                    self.leaving = window
+                    later(leaving.clicked)
             return False
+        self.leaving = None
         if Main().pages:
             Main().sig_win_close()
             return False

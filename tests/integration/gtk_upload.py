@@ -10,6 +10,7 @@ import json
 import os
 import sys
 
+from gtk_hands import cells, headers
 from gtk_person import Gtk, button, leave, press, use_client, widgets
 
 WIZARD = 'gnuhealth.imaging_orthanc.upload_image_data'
@@ -21,6 +22,10 @@ def choose(files):
 
     def chosen():
         for chooser in widgets(Gtk.FileChooserDialog):
+            # Those of a disc have no suffix
+            chooser.set_filter(next(
+                    filter_ for filter_ in chooser.list_filters()
+                    if filter_.get_name() == "All files"))
             if chooser.get_current_folder() != folder:
                 chooser.set_current_folder(folder)
                 return False
@@ -32,33 +37,14 @@ def choose(files):
     return chosen
 
 
-def headers(tree):
-    return [
-        label.get_text() for column in tree.get_columns()
-        if column.get_button() for label in widgets(
-            Gtk.Label, column.get_button())]
-
-
-def cells(tree):
-    "Return what the columns of a list show"
-    model, shown = tree.get_model(), []
-    for row in model:
-        line = []
-        for column in tree.get_columns():
-            column.cell_set_cell_data(model, row.iter, False, False)
-            line.append([
-                    cell.get_property('text') for cell in column.get_cells()
-                    if isinstance(cell, Gtk.CellRendererText)])
-        shown.append([text for cell in line for text in cell if text])
-    return shown
-
-
 def finish():
     "Print the list that has a column for the state, and leave"
     if button("Close"):
         for tree in widgets(Gtk.TreeView):
             if {"File", "State"} <= set(headers(tree)):
-                print(json.dumps(cells(tree)))
+                print(json.dumps([
+                            list(filter(None, cells(tree, row.iter)))
+                            for row in tree.get_model()]))
                 leave(0)
     return False
 
