@@ -48,7 +48,7 @@ SLOWEST = 10
 NO_TESTS = 5
 # More than two cores can do at once: many tests wait for what they started.
 # Each one more starts databases and programs of its own.
-WORKERS = 4
+WORKERS = 6
 SPREAD = [
     # `tests/conftest.py` puts the files in order, and together
     f'--numprocesses={WORKERS}', '--dist=loadscope',

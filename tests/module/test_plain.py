@@ -8,8 +8,10 @@ import json
 import random
 from unittest import mock
 
+import pytest
 from sql import Null, Table
 
+from trytond import backend
 from trytond.model import ModelSQL, fields
 from trytond.modules.health_orthanc.common.registration import is_own
 from trytond.modules.health_orthanc.common.rows import insert_rows
@@ -286,6 +288,8 @@ def _comparable(field, value, ids):
     return value
 
 
+# The cases below run on both kinds of database in each run
+@pytest.mark.release if backend.name == 'sqlite' else lambda case: case
 class PopulationsTestCase(PlainTestCase):
 
     def changes(self):
