@@ -8,6 +8,7 @@ on to the next step when all parts are done: nothing is concluded from a part.
 """
 
 import json
+import logging
 import time
 
 from sql import Null
@@ -23,11 +24,14 @@ from ..core.orthanc.resources import InstanceResource
 from ..linking.link import match_due, match_others, match_range
 from ..linking.queue import due_ranges, mark_arrived, queue_overdue
 from .instances import find_unknown_instances, store_instances
+from .part import PartGone
 from .reading import find_long_series
 from .store import mark_missing_patients
 from .storing import Storing
 
 __all__ = ['WORKERS_LIMIT', 'Comparison', 'helper_lock']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.comparison')
 
 # Resources of a listing
 LISTING_LIMIT = 1000
@@ -99,8 +103,8 @@ class Comparison(Storing):
             and self._can_resume(position))
 
     def _start_position(self):
-        # No helper shall store what it has read before
-        self._remove_parts()
+        # No helper can store any more what it has read before
+        in_transaction(self._remove_parts)
         cursor = current_cursor(self._client)
         statistics = self._client.statistics()
         instances, series = (
@@ -119,17 +123,8 @@ class Comparison(Storing):
         return self._begin_level(position, studies, studies + series)
 
     def _remove_parts(self):
-        in_transaction(self._parts.replace, self._server_id)
-        if can_share():
-            for number in range(WORKERS_LIMIT):
-                self._await_helper(number)
-
-    def _await_helper(self, number):
-        while True:
-            with helper_lock(self._server_id, number) as free:
-                if free:
-                    return
-            time.sleep(PAUSE)
+        self._move_counts(only_done=False)
+        self._parts.replace(self._server_id)
 
     def _begin_level(self, position, count, total=None):
         "Save and return a position, and the parts of its level"
@@ -178,6 +173,8 @@ class Comparison(Storing):
         "Process all parts, together with helpers"
         while in_transaction(self._parts.find_open, self._server_id, 1):
             if not self._process_next():
+                # Others have all that is left
+                in_transaction(self._parts.free_silent, self._server_id)
                 time.sleep(PAUSE)
             if can_share():
                 in_transaction(self._move_counts)
@@ -209,8 +206,8 @@ class Comparison(Storing):
         run = self._server.last_run
         return self._server.active and run.state == 'running'
 
-    def _move_counts(self):
-        self._parts.move_counts(self._server_id, self._run_id)
+    def _move_counts(self, only_done=True):
+        self._parts.move_counts(self._server_id, self._run_id, only_done)
 
     def _process_next(self):
         "Process the first part that is free; return whether there was one"
@@ -229,12 +226,17 @@ class Comparison(Storing):
     def _process_part(self, id_, part):
         self._shared_part = id_ if can_share() else None
         try:
+            in_transaction(self._parts.store, id_, {})
             if part['level'] == 'match':
                 # Not interrupted: those that are not plain would come again
                 match_range(self._server, (part['start'], part['end']))
             else:
                 self._read_part(id_, part)
             in_transaction(self._parts.store, id_, {'done': True})
+        except PartGone:
+            logger.info(
+                "Orthanc server %s: a part was given to others",
+                self._server_id)
         finally:
             self._shared_part = None
 
@@ -257,10 +259,7 @@ class Comparison(Storing):
                 'head': known['head'] or listing.head,
                 'joined': known['joined'],
                 }
-            if not in_transaction(
-                    self._save_page, id_, known, len(page.resources)):
-                # The comparison has begun anew
-                return
+            in_transaction(self._save_page, id_, known, len(page.resources))
             self._check_turn()
 
     def _listed(self, position):
@@ -284,7 +283,7 @@ class Comparison(Storing):
 
     def _save_page(self, id_, known, processed):
         self._count({'processed': processed})
-        return self._parts.store(id_, {'position': known})
+        self._parts.store(id_, {'position': known})
 
     def _store_page(self, level, resources):
         found = self._parse(resources)
