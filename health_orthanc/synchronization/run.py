@@ -394,9 +394,12 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             # What was begun is continued by an incremental one as well
             return 'full' if run.kind == 'full' and run.total is None else (
                 'incremental')
-        if is_lost(server.reconciliation_task):
+        done_at = run.ended_at if run and run.state == 'done' else None
+        if is_lost(
+                server.reconciliation_task,
+                done_at if run and run.kind == 'full' else None):
             return 'full'
-        if is_lost(server.synchronization_task):
+        if is_lost(server.synchronization_task, done_at):
             return 'incremental'
 
     @classmethod
