@@ -53,7 +53,11 @@ class Part(GuardedMixin, ModelSQL):
     number = fields.Integer("Number", required=True, readonly=True)
     start = fields.Integer("Start", readonly=True)
     end = fields.Integer("End", readonly=True)
+    # Of studies, as `Listings.find_dated_studies` takes it
+    dates = fields.Char("Dates", readonly=True)
     position = fields.Text("Position", readonly=True)
+    # The ids that were read, as digests
+    listed = fields.Text("Listed", readonly=True)
     counts = fields.Text("Counts", readonly=True)
     done = fields.Boolean("Done", readonly=True)
     saved_at = fields.DateTime("Saved At", readonly=True)
@@ -78,7 +82,8 @@ class Part(GuardedMixin, ModelSQL):
         server_id : int
         level : {'study', 'series', 'match'}
         ranges : iterable of tuple
-            Start and end of each, which may be None.
+            Start and end of each, which may be None, and its dates, if it
+            is read by dates.
         """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
@@ -89,9 +94,10 @@ class Part(GuardedMixin, ModelSQL):
                     'number': number,
                     'start': start,
                     'end': end,
+                    'dates': dates[0] if dates else None,
                     'done': False,
                     'saved_at': now(),
-                    } for number, (start, end) in enumerate(ranges)])
+                    } for number, (start, end, *dates) in enumerate(ranges)])
 
     @classmethod
     def find_open(cls, server_id, limit=None):
@@ -121,7 +127,9 @@ class Part(GuardedMixin, ModelSQL):
         dict or None
         """
         table = cls.__table__()
-        names = ['server', 'level', 'number', 'start', 'end', 'position']
+        names = [
+            'server', 'level', 'number', 'start', 'end', 'dates', 'listed',
+            'position']
         for values in fetch_rows(table.select(
                     *(getattr(table, name) for name in names),
                     where=(table.id == part_id)
@@ -154,6 +162,14 @@ class Part(GuardedMixin, ModelSQL):
             for id_, position in fetch_rows(table.select(
                     table.id, table.position, where=where,
                     order_by=table.number))]
+
+    @classmethod
+    def load_listed(cls, part_id):
+        "Return what was listed of a part, as digests"
+        table = cls.__table__()
+        (listed,), = fetch_rows(table.select(
+                table.listed, where=table.id == part_id))
+        return listed
 
     @classmethod
     def has_level(cls, server_id, level):
@@ -234,8 +250,8 @@ class Part(GuardedMixin, ModelSQL):
         """
         table = cls.__table__()
         names = [
-            'server', 'level', 'number', 'start', 'end', 'position', 'counts',
-            'done', 'saved_at']
+            'server', 'level', 'number', 'start', 'end', 'dates', 'position',
+            'listed', 'counts', 'done', 'saved_at']
         silent = fetch_rows(table.select(
                 table.id, *(getattr(table, name) for name in names),
                 where=(table.server == server_id)

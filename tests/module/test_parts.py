@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs that several workers share lose nothing, and end"""
 
+import datetime as dt
 from contextlib import ExitStack
 from unittest.mock import Mock, patch
 
+from trytond.ir import queue_
 from trytond.modules.health_orthanc.common.locks import named_lock
 from trytond.modules.health_orthanc.common.rows import fetch_rows
 from trytond.modules.health_orthanc.core.orthanc.changes import Cursor
+from trytond.modules.health_orthanc.core.orthanc.digests import Digests
 from trytond.modules.health_orthanc.synchronization import (
-    comparison, part, run, storing)
+    comparison, part, partition, run, storing)
 from trytond.modules.health_orthanc.synchronization.comparison import (
     Comparison, helper_lock)
 from trytond.modules.health_orthanc.synchronization.part import PartGone
@@ -46,7 +49,7 @@ class SharedRunTestCase(OrthancTestCase):
     def setUp(self):
         super().setUp()
         stack = self.enterContext(ExitStack())
-        for module in [comparison, run, storing]:
+        for module in [comparison, partition, run, storing]:
             stack.enter_context(
                 patch.object(module, 'in_transaction', in_place))
         for module in [comparison, part]:
@@ -96,7 +99,8 @@ class SharedRunTestCase(OrthancTestCase):
                 engine._store(stored, [1, 2])
         # Not by halves either
         self.assertEqual(stored.call_count, 3)
-        self.assertRaises(PartGone, engine._save_page, id_, {}, 2)
+        self.assertRaises(
+            PartGone, engine._save_listed, id_, Digests(), {}, 2)
 
     @with_transaction()
     def test_who_begins_anew_waits_for_no_helper(self):
@@ -144,6 +148,33 @@ class SharedRunTestCase(OrthancTestCase):
         Transaction().connection.cursor().execute(*table.update(
                 [table.saved_at], [run.now() - 2 * part.PATIENCE],
                 where=table.id == id_))
+
+    @with_transaction()
+    def test_a_task_whose_work_is_done_is_not_lost(self):
+        Server, Run = Pool().get(SERVER), Pool().get(RUN)
+        taken = run.now() - dt.timedelta(hours=1)
+        minute = dt.timedelta(minutes=1)
+        for kind, values, lost in [
+                ('full', {'ended_at': taken + minute}, None),
+                ('full', {'ended_at': taken}, None),
+                ('full', {'ended_at': taken - minute}, 'full'),
+                ('full', {'ended_at': taken + minute, 'kind': 'incremental'},
+                    'full'),
+                ('full', {'ended_at': taken + minute, 'state': 'failed'},
+                    'full'),
+                ('incremental', {'ended_at': taken + minute}, None),
+                ('incremental', {'ended_at': taken - minute}, 'incremental')]:
+            with self.subTest(kind=kind, **values):
+                server = create_server()
+                with patch.object(queue_, 'has_worker', True):
+                    Server.synchronize_in_turn([server], kind)
+                table = Pool().get('ir.queue').__table__()
+                Transaction().connection.cursor().execute(*table.update(
+                        [table.dequeued_at], [taken]))
+                create_run(server, **{'state': 'done', **values})
+                # The tasks are written by SQL
+                server, = Server.browse([server.id])
+                self.assertEqual(Run._find_lost(server), lost)
 
     @with_transaction()
     def test_the_run_of_a_deactivated_server_ends(self):
