@@ -17,7 +17,7 @@ from ..common.locks import named_lock
 from ..common.transaction import in_transaction
 from ..common.turns import can_share
 from ..core.orthanc.changes import Listing, current_cursor, token_of
-from ..core.orthanc.digests import Digests
+from ..core.orthanc.id_set import IdSet
 from ..core.orthanc.resources import InstanceResource
 from ..linking.link import match_due, match_others, match_range
 from ..linking.queue import due_ranges, mark_arrived, queue_overdue
@@ -244,7 +244,7 @@ class Comparison(Partition):
         if position is None:
             return
         known = part['position'] or self._position_before(part)
-        listed = Digests(part['listed'])
+        listed = IdSet(part['listed'])
         listing = Listing(
             *self._listed({**position, 'level': part['level']}),
             known['since'], tokens(known['tail']), self._client.can_find(),
@@ -332,7 +332,7 @@ class Comparison(Partition):
         ends = heads | {
             tuple(token) for _, known in parts for token in known['tail'][-1:]}
         id_, _ = parts[0]
-        listed = Digests(in_transaction(self._parts.load_listed, id_))
+        listed = IdSet(in_transaction(self._parts.load_listed, id_))
         for page in Listing(
                 *self._listed(position), before['since'],
                 tokens(before['tail']), self._client.can_find()):

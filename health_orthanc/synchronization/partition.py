@@ -19,7 +19,7 @@ from trytond.pool import Pool
 from ..common.rows import fetch_rows
 from ..common.transaction import in_transaction
 from ..core.orthanc.changes import Listing
-from ..core.orthanc.digests import Digests
+from ..core.orthanc.id_set import IdSet
 from ..core.orthanc.resources import StudyResource
 from .store import mark_missing_studies
 from .storing import Storing
@@ -88,7 +88,7 @@ class Partition(Storing):
             self._read_undated(id_, part)
             return
         known = part['position'] or {'since': 0, 'tail': []}
-        listed = Digests(part['listed'])
+        listed = IdSet(part['listed'])
         start, end = (
             day and day + _BEHIND for day in part['dates'].split('-'))
         for page in Listing(
@@ -198,7 +198,7 @@ class Partition(Storing):
                 self._parts.load_positions, self._server_id)]
         shares = 1 + in_transaction(self._count_recorded) // SHARE
         for share in range(shares):
-            listed = Digests(share=share, shares=shares)
+            listed = IdSet(share=share, shares=shares)
             for id_ in parts:
                 listed.merge(in_transaction(self._parts.load_listed, id_))
             for ids in self._recorded_batches():

@@ -10,7 +10,7 @@ from trytond.ir import queue_
 from trytond.modules.health_orthanc.common.locks import named_lock
 from trytond.modules.health_orthanc.common.rows import fetch_rows
 from trytond.modules.health_orthanc.core.orthanc.changes import Cursor
-from trytond.modules.health_orthanc.core.orthanc.digests import Digests
+from trytond.modules.health_orthanc.core.orthanc.id_set import IdSet
 from trytond.modules.health_orthanc.synchronization import (
     comparison, part, partition, run, storing)
 from trytond.modules.health_orthanc.synchronization.comparison import (
@@ -100,7 +100,7 @@ class SharedRunTestCase(OrthancTestCase):
         # Not by halves either
         self.assertEqual(stored.call_count, 3)
         self.assertRaises(
-            PartGone, engine._save_listed, id_, Digests(), {}, 2)
+            PartGone, engine._save_listed, id_, IdSet(), {}, 2)
 
     @with_transaction()
     def test_who_begins_anew_waits_for_no_helper(self):

@@ -9,10 +9,10 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 
-__all__ = ['Digests']
+__all__ = ['IdSet']
 
 
-class Digests:
+class IdSet:
     """A set of ids, of which eight bytes each are kept
 
     Parameters
