@@ -52,14 +52,17 @@ def date_ranges(server_id, size):
     -------
     list of str
         As ``20191231-20200131``: after the one day, up to the other one.
-        Empty if one range holds all.
+        Empty if one range holds all, or most studies have no date.
     """
     table = _table()
+    days = dict(fetch_rows(table.select(
+                table.date, Count(table.id), where=_recorded(table, server_id),
+                group_by=table.date)))
+    undated = days.pop(None, 0)
+    if undated > sum(days.values()):
+        return []
     ends, count, last = [], 0, None
-    for day, studies in fetch_rows(table.select(
-                table.date, Count(table.id), where=_recorded(table, server_id)
-                & (table.date != Null),
-                group_by=table.date, order_by=table.date)):
+    for day, studies in sorted(days.items()):
         if count and count + studies > size:
             ends.append(last)
             count = 0
@@ -74,10 +77,8 @@ def date_ranges(server_id, size):
 
 
 def _day(value):
-    # SQLite returns a text
-    if isinstance(value, str):
-        value = dt.date.fromisoformat(value)
-    return value.strftime(_DAY)
+    # SQLite returns a text; strftime drops zeros of early years
+    return str(value).replace('-', '')
 
 
 class Partition(Storing):
