@@ -20,7 +20,8 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
-from .tools import SERVER, OrthancTestCase, create_server, in_place
+from .tools import (
+    SERVER, OrthancTestCase, create_server, create_study, in_place)
 
 RUN = 'gnuhealth.orthanc.synchronization'
 PART = 'gnuhealth.orthanc.synchronization.part'
@@ -175,6 +176,35 @@ class SharedRunTestCase(OrthancTestCase):
                 # The tasks are written by SQL
                 server, = Server.browse([server.id])
                 self.assertEqual(Run._find_lost(server), lost)
+
+    @with_transaction()
+    def test_studies_are_divided_by_their_dates(self):
+        server, other = create_server(), create_server()
+        for day, count in [(1, 1), (2, 2), (3, 1), (5, 4), (6, 1)]:
+            for _ in range(count):
+                create_study(server, date=dt.date(2020, 1, day))
+        create_study(other, date=dt.date(2020, 1, 4))
+        missing = create_study(server, date=dt.date(2020, 1, 4))
+        missing.__class__.write([missing], {'missing_since': run.now()})
+        undated = create_study(server, date=None)
+        self.assertEqual(partition.date_ranges(server.id, 3), [
+                '-20200102', '20200102-20200103', '20200103-20200105',
+                '20200105-', partition.UNDATED])
+        self.assertEqual(partition.date_ranges(server.id, 100), [])
+        engine = self.engine(server, create_run(server).id)
+        found = [
+            id_ for dates in partition.date_ranges(server.id, 3)
+            for ids in engine._recorded_batches(dates) for id_ in ids]
+        expected = [
+            id_ for ids in engine._recorded_batches() for id_ in ids]
+        self.assertEqual(sorted(found), sorted(expected))
+        self.assertEqual(len(found), 10)
+        self.assertEqual(
+            list(engine._recorded_batches(partition.UNDATED)),
+            [[undated.orthanc_UID]])
+        for _ in range(10):
+            create_study(server, date=None)
+        self.assertEqual(partition.date_ranges(server.id, 3), [])
 
     @with_transaction()
     def test_the_run_of_a_deactivated_server_ends(self):
