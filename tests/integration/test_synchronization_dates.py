@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from devtools.proxy import Answer, Proxy
 
-from .hospital import ON_BOTH, study, study_id
+from .hospital import ALL, ON_BOTH, study, study_id
 from .listings import BULK, FIND
 
 SMALL = {'LISTING_LIMIT': 2, 'PART_PAGES': 2, 'IDS_LIMIT': 5}
@@ -62,7 +62,7 @@ def proxy(orthanc):
 @ON_BOTH
 def test_ranges_are_all_of_the_archive(hospital, orthanc, proxy):
     ids = [upload(orthanc, value) for value in DATES]
-    server = hospital.add_server(orthanc, proxy.url)
+    server = hospital.add_server(orthanc, proxy.url, **ALL)
     server.done('full', **SMALL)
     assert not ranges(proxy)
     server.assert_equal()
@@ -90,7 +90,7 @@ def test_a_study_whose_date_has_changed_is_not_missing(
     for number in range(12):
         upload(orthanc, f'202001{number + 1:02}')
     uids = {'StudyInstanceUID': '1.2.3.4', 'SOPInstanceUID': '1.2.3.5'}
-    server = hospital.add_server(orthanc, proxy.url)
+    server = hospital.add_server(orthanc, proxy.url, **ALL)
     moved = None
     for value in ['20200101', '20200112', ABSENT, '20200105', '']:
         found = dated(value)
@@ -117,7 +117,7 @@ def test_a_study_whose_date_has_changed_is_not_missing(
 @ON_BOTH
 def test_it_goes_on_with_the_range_where_it_was(hospital, orthanc, proxy):
     ids = [upload(orthanc, f'2020{n % 12 + 1:02}01') for n in range(24)]
-    server = hospital.add_server(orthanc, proxy.url)
+    server = hospital.add_server(orthanc, proxy.url, **ALL)
     server.done('full', **SMALL)
     proxy.requests.clear()
     server.done('full', **SMALL)
@@ -151,7 +151,7 @@ def test_only_what_is_gone_is_asked_for(hospital, orthanc, proxy, size):
     first = dt.date(2020, 1, 1)
     for number in range(40):
         upload(orthanc, (first + dt.timedelta(number)).strftime('%Y%m%d'))
-    server = hospital.add_server(orthanc, proxy.url)
+    server = hospital.add_server(orthanc, proxy.url, **ALL)
     small = {**SMALL, 'LISTING_LIMIT': size}
     server.done('full', **small)
     for count in [1, 3]:

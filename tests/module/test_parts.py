@@ -165,7 +165,7 @@ class SharedRunTestCase(OrthancTestCase):
                     'full'),
                 ('incremental', {'ended_at': taken + minute}, None),
                 ('incremental', {'ended_at': taken - minute}, 'incremental')]:
-            with self.subTest(kind=kind, **values):
+            with self.subTest(task=kind, **values):
                 server = create_server()
                 with patch.object(queue_, 'has_worker', True):
                     Server.synchronize_in_turn([server], kind)
