@@ -17,7 +17,9 @@ import math
 import signal
 import socket
 import sys
+import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -150,6 +152,10 @@ class Archive:
     delay : float
         Seconds before each answer.
     requests : int
+    most : int
+        Requests that were answered at the same time.
+    first_round : int
+        Requests until each of the archives of the process had one.
     """
 
     def __init__(self, studies: int, patients: int, instances: int = 10):
@@ -159,6 +165,10 @@ class Archive:
         self.deleted_every = 0
         self.delay = 0.0
         self.requests = 0
+        self.most = 0
+        self.first_round = 0
+        self._active = 0
+        self._lock = threading.Lock()
         self._first = studies
 
     # Numbers
@@ -182,16 +192,31 @@ class Archive:
 
     def answer(self, path: str, query: dict, body: bytes) -> str | None:
         """Return JSON, None for what is not there."""
-        self.requests += 1
-        if self.delay:
-            time.sleep(self.delay)
-        name, _, rest = path.strip('/').partition('/')
         if path == '/made-up':
             return self._control(body)
+        with self._lock:
+            self.requests += 1
+            self._active += 1
+            self.most = max(self.most, self._active)
+        try:
+            if self.delay:
+                time.sleep(self.delay)
+            return self._answer(path, query, body)
+        finally:
+            with self._lock:
+                self._active -= 1
+
+    def _answer(self, path: str, query: dict, body: bytes) -> str | None:
+        name, _, rest = path.strip('/').partition('/')
         if path == '/tools/bulk-content':
             return self._bulk(json.loads(body)['Resources'])
+        if path == '/tools/find':
+            return self._find(json.loads(body))
         if name in {'studies', 'series'} and not rest:
-            return self._page(name, int(query['since']), int(query['limit']))
+            since, limit = int(query['since']), int(query['limit'])
+            if 'expand' not in query:
+                return self._ids(since, limit)
+            return self._page(name, since, limit)
         if name == 'changes':
             return self._changes(query)
         return {
@@ -203,7 +228,8 @@ class Archive:
         for name, value in json.loads(body or b'{}').items():
             setattr(self, name, value)
         return json.dumps({
-                'requests': self.requests, 'studies': self.present})
+                'requests': self.requests, 'studies': self.present,
+                'most': self.most, 'first_round': self.first_round})
 
     @staticmethod
     def _system() -> str:
@@ -228,6 +254,27 @@ class Archive:
         return _array(
             self._one_series(self._listed(n // SERIES) * SERIES + n % SERIES)
             for n in numbers)
+
+    def _ids(self, since: int, limit: int) -> str:
+        places = range(since, min(since + limit, self.present))
+        return '[%s]' % _listing(_STUDY, map(self._listed, places))
+
+    def _find(self, asked: dict) -> str:
+        "Return the studies in a range of dates, which follow their numbers"
+        start, _, end = asked['Query']['StudyDate'].partition('-')
+        numbers = range(self.studies)
+        first = bisect_left(numbers, start, key=self._day)
+        behind = bisect_right(numbers, end, key=self._day) if end else (
+            self.studies)
+        places = range(self._place(first), self._place(behind))
+        since = asked['Since']
+        return _array(map(self._study, map(
+                    self._listed, places[since:since + asked['Limit']])))
+
+    def _place(self, study: int) -> int:
+        "Return how many studies are listed before one"
+        return study - (study // self.deleted_every if self.deleted_every
+            else 0)
 
     def _bulk(self, orthanc_ids: Sequence[str]) -> str:
         makers = {
@@ -413,7 +460,8 @@ class _Handler(BaseHTTPRequestHandler):
             name: values[-1] for name, values in parse_qs(
                 parts.query, keep_blank_values=True).items()}
         body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
-        found = self.server.archive.answer(parts.path, query, body)
+        archive, path = self.server.find(parts.path)
+        found = archive.answer(path, query, body)
         content = (found or '{}').encode()
         self.send_response(200 if found is not None else 404)
         self.send_header('Content-Type', 'application/json')
@@ -430,9 +478,23 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, archive: Archive, port: int):
-        self.archive = archive
+    def __init__(self, archives: Sequence[Archive], port: int):
+        self._archives = archives
+        self._waiting = set(range(len(archives)))
         super().__init__(('127.0.0.1', port), _Handler)
+
+    def find(self, path: str) -> tuple[Archive, str]:
+        "Return the archive of a path, and the path in it"
+        number = 0
+        if len(self._archives) > 1:
+            _, prefix, path = path.split('/', 2)
+            number, path = int(prefix), '/' + path
+        if path != '/made-up' and number in self._waiting:
+            self._waiting.discard(number)
+            if not self._waiting:
+                for archive in self._archives:
+                    archive.first_round = archive.requests
+        return self._archives[number], path
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -441,12 +503,15 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument('--studies', type=int, required=True)
     parser.add_argument('--patients', type=int)
     parser.add_argument('--instances', type=int, default=10)
+    parser.add_argument(
+        '--archives', type=int, default=1,
+        help="several, at the paths /0, /1 and so on")
     options = parser.parse_args(arguments)
     patients = options.patients or math.ceil(options.studies / 2)
     with stopping_on_signals():
-        server = _Server(
-            Archive(options.studies, patients, options.instances),
-            options.port)
+        server = _Server([
+                Archive(options.studies, patients, options.instances)
+                for _ in range(options.archives)], options.port)
         server.serve_forever()
 
 

@@ -107,22 +107,27 @@ def without_task(records, name):
     return [r for r in records if r.id not in waiting]
 
 
-def is_lost(task_id):
+def is_lost(task_id, done_at=None):
     """Return whether a task was taken by a worker that did not end it.
 
     Parameters
     ----------
     task_id : int or None
+    done_at : datetime, optional
+        When its work was done last, in whole seconds.  A worker ends a task a
+        moment after its work.
 
     Returns
     -------
     bool
     """
     queue = Pool().get('ir.queue').__table__()
-    return bool(fetch_rows(queue.select(
-                queue.id, where=(queue.id == task_id)
-                & (queue.dequeued_at < dt.datetime.now() - TAKEN_FOR)
-                & (queue.finished_at == Null))))
+    where = (
+        (queue.id == task_id) & (queue.finished_at == Null)
+        & (queue.dequeued_at < dt.datetime.now() - TAKEN_FOR))
+    if done_at:
+        where &= queue.dequeued_at > done_at + dt.timedelta(seconds=1)
+    return bool(fetch_rows(queue.select(queue.id, where=where)))
 
 
 def have_workers():

@@ -8,33 +8,33 @@ on to the next step when all parts are done: nothing is concluded from a part.
 """
 
 import json
+import logging
 import time
 
-from sql import Null
-
 from trytond.pool import Pool
-from trytond.transaction import Transaction
 
 from ..common.locks import named_lock
 from ..common.transaction import in_transaction
 from ..common.turns import can_share
-from ..core.orthanc.changes import Listing, Tally, current_cursor, token_of
+from ..core.orthanc.changes import Listing, current_cursor, token_of
+from ..core.orthanc.id_set import IdSet
 from ..core.orthanc.resources import InstanceResource
 from ..linking.link import match_due, match_others, match_range
 from ..linking.queue import due_ranges, mark_arrived, queue_overdue
 from .instances import find_unknown_instances, store_instances
+from .part import PartGone
+from .partition import Partition, date_ranges, ids_of, tokens
 from .reading import find_long_series
 from .store import mark_missing_patients
-from .storing import Storing
 
 __all__ = ['WORKERS_LIMIT', 'Comparison', 'helper_lock']
+
+logger = logging.getLogger('trytond.modules.health_orthanc.comparison')
 
 # Resources of a listing
 LISTING_LIMIT = 1000
 # Instances that the series in a page of the listing have, on average
 NAMED_LIMIT = 50000
-# Records whose Orthanc ids are read at once
-RECORDS_LIMIT = 10000
 # Pages of a part, and studies that are matched in one
 PART_PAGES = 5
 MATCH_LIMIT = 5000
@@ -44,10 +44,9 @@ WORKERS_LIMIT = 16
 PAUSE = 0.3
 
 # The position of a part: how many resources are before it, the last of those
-# that were read, checksums of their ids, the one before the first, and whether
-# nothing is missing between it and the part before
-_NOTHING_READ = {
-    'since': 0, 'tail': [], 'seen': [], 'head': None, 'joined': False}
+# that were read, the one before the first, and whether nothing is missing
+# between it and the part before
+_NOTHING_READ = {'since': 0, 'tail': [], 'head': None, 'joined': False}
 
 
 def helper_lock(server_id, number):
@@ -67,7 +66,7 @@ def helper_lock(server_id, number):
     return named_lock(f'helper{number}', server_id)
 
 
-class Comparison(Storing):
+class Comparison(Partition):
     "Lists a server and compares, in parts that workers share"
 
     def _compare(self):
@@ -77,8 +76,7 @@ class Comparison(Storing):
             position = self._start_position()
         if position['level'] == 'study':
             self._share()
-            self._close_gaps(position)
-            self._find_missing_studies()
+            self._find_missing_studies(position)
             position = self._begin_level(
                 {**position, 'level': 'series'}, position['series_count'])
         self._share()
@@ -99,8 +97,8 @@ class Comparison(Storing):
             and self._can_resume(position))
 
     def _start_position(self):
-        # No helper shall store what it has read before
-        self._remove_parts()
+        # No helper can store any more what it has read before
+        in_transaction(self._remove_parts)
         cursor = current_cursor(self._client)
         statistics = self._client.statistics()
         instances, series = (
@@ -119,25 +117,19 @@ class Comparison(Storing):
         return self._begin_level(position, studies, studies + series)
 
     def _remove_parts(self):
-        in_transaction(self._parts.replace, self._server_id)
-        if can_share():
-            for number in range(WORKERS_LIMIT):
-                self._await_helper(number)
-
-    def _await_helper(self, number):
-        while True:
-            with helper_lock(self._server_id, number) as free:
-                if free:
-                    return
-            time.sleep(PAUSE)
+        self._move_counts(only_done=False)
+        self._parts.replace(self._server_id)
 
     def _begin_level(self, position, count, total=None):
         "Save and return a position, and the parts of its level"
-        ranges = [(0, None)]
-        if can_share():
-            size = PART_PAGES * self._page_limit(position)
-            starts = range(0, max(count, 1), size)
-            ranges = list(zip(starts, [*starts[1:], None]))
+        size = PART_PAGES * self._page_limit(position)
+        dates = []
+        if position['level'] == 'study' and not self._is_initial:
+            dates = in_transaction(date_ranges, self._server_id, size)
+            position['by_date'] = bool(dates)
+        starts = range(0, max(count, 1), size)
+        ranges = [(None, None, some) for some in dates] or list(
+            zip(starts, [*starts[1:], None]))
         in_transaction(self._save_level, position, ranges, total)
         return position
 
@@ -168,16 +160,18 @@ class Comparison(Storing):
             return LISTING_LIMIT
         return min(LISTING_LIMIT, position['series_limit'])
 
-    # Parts
+    @staticmethod
+    def _dated_limit():
+        return LISTING_LIMIT
 
-    @property
-    def _parts(self):
-        return Pool().get('gnuhealth.orthanc.synchronization.part')
+    # Parts
 
     def _share(self):
         "Process all parts, together with helpers"
         while in_transaction(self._parts.find_open, self._server_id, 1):
             if not self._process_next():
+                # Others have all that is left
+                in_transaction(self._parts.free_silent, self._server_id)
                 time.sleep(PAUSE)
             if can_share():
                 in_transaction(self._move_counts)
@@ -209,8 +203,8 @@ class Comparison(Storing):
         run = self._server.last_run
         return self._server.active and run.state == 'running'
 
-    def _move_counts(self):
-        self._parts.move_counts(self._server_id, self._run_id)
+    def _move_counts(self, only_done=True):
+        self._parts.move_counts(self._server_id, self._run_id, only_done)
 
     def _process_next(self):
         "Process the first part that is free; return whether there was one"
@@ -229,12 +223,19 @@ class Comparison(Storing):
     def _process_part(self, id_, part):
         self._shared_part = id_ if can_share() else None
         try:
+            in_transaction(self._parts.store, id_, {})
             if part['level'] == 'match':
                 # Not interrupted: those that are not plain would come again
                 match_range(self._server, (part['start'], part['end']))
+            elif part['dates']:
+                self._read_dated(id_, part)
             else:
                 self._read_part(id_, part)
             in_transaction(self._parts.store, id_, {'done': True})
+        except PartGone:
+            logger.info(
+                "Orthanc server %s: a part was given to others",
+                self._server_id)
         finally:
             self._shared_part = None
 
@@ -243,24 +244,22 @@ class Comparison(Storing):
         if position is None:
             return
         known = part['position'] or self._position_before(part)
-        seen = Tally(known['seen'])
+        listed = IdSet(part['listed'])
         listing = Listing(
             *self._listed({**position, 'level': part['level']}),
-            known['since'], _tokens(known['tail']), self._client.can_find(),
+            known['since'], tokens(known['tail']), self._client.can_find(),
             part['end'])
         for page in listing:
             self._store_page(part['level'], page.resources)
             if part['level'] == 'study':
-                seen.add(_ids(page.resources))
+                listed.add(ids_of(page.resources))
             known = {
-                'since': page.since, 'tail': page.tail, 'seen': seen.sums,
+                'since': page.since, 'tail': page.tail,
                 'head': known['head'] or listing.head,
                 'joined': known['joined'],
                 }
-            if not in_transaction(
-                    self._save_page, id_, known, len(page.resources)):
-                # The comparison has begun anew
-                return
+            in_transaction(
+                self._save_listed, id_, listed, known, len(page.resources))
             self._check_turn()
 
     def _listed(self, position):
@@ -281,10 +280,6 @@ class Comparison(Storing):
         return {
             **_NOTHING_READ, 'since': part['start'],
             'joined': not part['number']}
-
-    def _save_page(self, id_, known, processed):
-        self._count({'processed': processed})
-        return self._parts.store(id_, {'position': known})
 
     def _store_page(self, level, resources):
         found = self._parse(resources)
@@ -323,7 +318,7 @@ class Comparison(Storing):
         for number, (id_, known) in enumerate(parts):
             if number and not known['joined']:
                 if known['head'] is None or (
-                        tuple(known['head']) not in _tokens(before['tail'])):
+                        tuple(known['head']) not in tokens(before['tail'])):
                     self._close_gap(position, before, parts[number:])
                 known['joined'] = True
                 in_transaction(self._parts.store, id_, {'position': known})
@@ -336,61 +331,32 @@ class Comparison(Storing):
         heads = {tuple(known['head']) for _, known in parts if known['head']}
         ends = heads | {
             tuple(token) for _, known in parts for token in known['tail'][-1:]}
-        _, known = parts[0]
-        seen = Tally(known['seen'])
+        id_, _ = parts[0]
+        listed = IdSet(in_transaction(self._parts.load_listed, id_))
         for page in Listing(
                 *self._listed(position), before['since'],
-                _tokens(before['tail']), self._client.can_find()):
+                tokens(before['tail']), self._client.can_find()):
             self._store_page(position['level'], page.resources)
-            tokens = list(map(token_of, page.resources))
-            end = next((t for t in tokens if t in ends), None)
-            missed = len(tokens) if end is None else tokens.index(end)
-            # A part has not counted what it begins after
-            seen.add(_ids(page.resources[:missed + (end in heads)]))
-            if end:
+            listed.add(ids_of(page.resources))
+            if ends.intersection(map(token_of, page.resources)):
                 break
-        known['seen'] = seen.sums
+        in_transaction(self._parts.store, id_, {'listed': listed.dumps()})
 
     # Missing studies
 
-    def _find_missing_studies(self):
+    def _find_missing_studies(self, position):
         """Mark the studies that the server no longer holds.
 
         Those that were not in the listing are requested once more, because
         some may have arrived in the meantime.
         """
-        seen = Tally()
-        for _, known in in_transaction(
-                self._parts.load_positions, self._server_id):
-            seen.merge(known.get('seen', []))
-        recorded = Tally()
-        for _, orthanc_ids in self._recorded_batches():
-            recorded.add(orthanc_ids)
-        buckets = recorded.differing(seen)
-        if buckets:
+        if position.get('by_date'):
+            self._find_undated_studies(position)
+        else:
+            self._close_gaps(position)
             self._mark_missing(
-                id_ for _, orthanc_ids in self._recorded_batches()
-                for id_ in orthanc_ids if Tally.bucket(id_) in buckets)
+                id_ for ids in self._find_unlisted_studies() for id_ in ids)
         in_transaction(mark_missing_patients, self._server)
-
-    def _recorded_batches(self):
-        "Yield the last id and the Orthanc ids of batches of present studies"
-        batch = in_transaction(self._recorded_batch_after, 0)
-        while batch:
-            yield batch
-            batch = in_transaction(self._recorded_batch_after, batch[0])
-
-    def _recorded_batch_after(self, id_):
-        table = Pool().get('gnuhealth.imaging_orthanc.study').__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(
-                table.id, table.orthanc_UID,
-                where=(table.server == self._server_id)
-                & (table.missing_since == Null) & (table.id > id_),
-                order_by=table.id, limit=RECORDS_LIMIT))
-        found = cursor.fetchall()
-        if found:
-            return found[-1][0], [orthanc_id for _, orthanc_id in found]
 
     def _resolve_failures_of_gone(self):
         "Resolve the failures of resources that the server no longer holds"
@@ -447,11 +413,3 @@ class Comparison(Storing):
         if len(ranges) > 1:
             self._parts.replace(self._server_id, 'match', ranges)
         return len(ranges) > 1
-
-
-def _tokens(tail):
-    return tuple(map(tuple, tail))
-
-
-def _ids(resources):
-    return [r['ID'] for r in resources if isinstance(r.get('ID'), str)]

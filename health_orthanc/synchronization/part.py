@@ -5,8 +5,13 @@
 A part belongs to the worker that holds its lock.  Nobody else writes to it.
 If the worker is lost, so is its lock, and another one continues the part
 where it was saved.
+
+Whatever a worker stores is stored together with its part.  If the part was
+given to others, or the comparison has begun anew, nothing of it is stored:
+nobody has to wait for a worker that may never answer.
 """
 
+import datetime as dt
 import json
 from collections import Counter
 from contextlib import nullcontext
@@ -20,9 +25,17 @@ from trytond.transaction import Transaction
 from ..common.access import GuardedMixin
 from ..common.locks import named_lock
 from ..common.rows import fetch_rows, insert_rows
+from ..common.transaction import now
 from ..common.turns import can_share
 
-__all__ = ['Part']
+__all__ = ['Part', 'PartGone']
+
+# The part of a worker that has saved nothing for so long is given to others
+PATIENCE = dt.timedelta(minutes=10)
+
+
+class PartGone(Exception):
+    "A part is no longer that of this worker"
 
 
 class Part(GuardedMixin, ModelSQL):
@@ -40,9 +53,14 @@ class Part(GuardedMixin, ModelSQL):
     number = fields.Integer("Number", required=True, readonly=True)
     start = fields.Integer("Start", readonly=True)
     end = fields.Integer("End", readonly=True)
+    # Of studies, as `Listings.find_dated_studies` takes it
+    dates = fields.Char("Dates", readonly=True)
     position = fields.Text("Position", readonly=True)
+    # The ids that were read, as digests
+    listed = fields.Text("Listed", readonly=True)
     counts = fields.Text("Counts", readonly=True)
     done = fields.Boolean("Done", readonly=True)
+    saved_at = fields.DateTime("Saved At", readonly=True)
 
     @classmethod
     def __setup__(cls):
@@ -64,7 +82,8 @@ class Part(GuardedMixin, ModelSQL):
         server_id : int
         level : {'study', 'series', 'match'}
         ranges : iterable of tuple
-            Start and end of each, which may be None.
+            Start and end of each, which may be None, and its dates, if it
+            is read by dates.
         """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
@@ -75,8 +94,10 @@ class Part(GuardedMixin, ModelSQL):
                     'number': number,
                     'start': start,
                     'end': end,
+                    'dates': dates[0] if dates else None,
                     'done': False,
-                    } for number, (start, end) in enumerate(ranges)])
+                    'saved_at': now(),
+                    } for number, (start, end, *dates) in enumerate(ranges)])
 
     @classmethod
     def find_open(cls, server_id, limit=None):
@@ -106,7 +127,9 @@ class Part(GuardedMixin, ModelSQL):
         dict or None
         """
         table = cls.__table__()
-        names = ['server', 'level', 'number', 'start', 'end', 'position']
+        names = [
+            'server', 'level', 'number', 'start', 'end', 'dates', 'listed',
+            'position']
         for values in fetch_rows(table.select(
                     *(getattr(table, name) for name in names),
                     where=(table.id == part_id)
@@ -141,6 +164,14 @@ class Part(GuardedMixin, ModelSQL):
                     order_by=table.number))]
 
     @classmethod
+    def load_listed(cls, part_id):
+        "Return what was listed of a part, as digests"
+        table = cls.__table__()
+        (listed,), = fetch_rows(table.select(
+                table.listed, where=table.id == part_id))
+        return listed
+
+    @classmethod
     def has_level(cls, server_id, level):
         "Return whether a server has parts of a level"
         table = cls.__table__()
@@ -152,41 +183,56 @@ class Part(GuardedMixin, ModelSQL):
     def store(cls, part_id, values):
         """Write values to a part.
 
-        Returns
-        -------
-        bool
-            Whether it still exists.
+        Raises
+        ------
+        PartGone
         """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
         values = {
             name: json.dumps(value) if isinstance(value, dict) else value
-            for name, value in values.items()}
+            for name, value in {**values, 'saved_at': now()}.items()}
         cursor.execute(*table.update(
                 [getattr(table, name) for name in values],
                 list(values.values()), where=table.id == part_id))
-        return bool(cursor.rowcount)
+        if not cursor.rowcount:
+            raise PartGone
 
     @classmethod
     def add_counts(cls, part_id, counts):
-        "Add to the counts of a part"
+        """Add to the counts of a part, in the transaction of what they count.
+
+        Raises
+        ------
+        PartGone
+            Nothing of the transaction is to be stored.
+        """
         table = cls.__table__()
+        total = Counter(counts)
         for known, in fetch_rows(table.select(
                     table.counts, where=table.id == part_id)):
-            total = Counter(json.loads(known or '{}')) + Counter(counts)
-            cls.store(part_id, {'counts': total})
+            total += Counter(json.loads(known or '{}'))
+        cls.store(part_id, {'counts': total})
 
     @classmethod
-    def move_counts(cls, server_id, run_id):
-        "Move the counts of the parts that are done to a run"
+    def move_counts(cls, server_id, run_id, only_done=True):
+        """Move the counts of parts to a run.
+
+        Parameters
+        ----------
+        server_id, run_id : int
+        only_done : bool
+            Not those of parts that are being read.
+        """
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
         table = cls.__table__()
         total = Counter()
         ids = []
+        where = (table.server == server_id) & (table.counts != Null)
+        if only_done:
+            where &= table.done == Literal(True)
         for id_, counts in fetch_rows(table.select(
-                    table.id, table.counts, where=(table.server == server_id)
-                    & (table.done == Literal(True))
-                    & (table.counts != Null))):
+                    table.id, table.counts, where=where)):
             ids.append(id_)
             total.update(json.loads(counts))
         if ids:
@@ -194,6 +240,29 @@ class Part(GuardedMixin, ModelSQL):
             cursor.execute(*table.update(
                     [table.counts], [Null], where=table.id.in_(ids)))
             Synchronization.add_counts(run_id, total)
+
+    @classmethod
+    def free_silent(cls, server_id):
+        """Give the parts of workers that have long saved nothing to others.
+
+        A machine that was disconnected, or a process that was stopped, may
+        hold its locks for hours.  The parts get new ids, and thereby locks.
+        """
+        table = cls.__table__()
+        names = [
+            'server', 'level', 'number', 'start', 'end', 'dates', 'position',
+            'listed', 'counts', 'done', 'saved_at']
+        silent = fetch_rows(table.select(
+                table.id, *(getattr(table, name) for name in names),
+                where=(table.server == server_id)
+                & (table.done == Literal(False))
+                & (table.saved_at < now() - PATIENCE)))
+        if not silent:
+            return
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.delete(
+                where=table.id.in_([id_ for id_, *_ in silent])))
+        insert_rows(cls, [dict(zip(names, row)) for _, *row in silent])
 
     @staticmethod
     def reserve(part_id):

@@ -47,6 +47,42 @@ COUNTS = [
     'instances_missing', 'failures_count']
 # Days after which a run is deleted
 KEEP = 30
+# How the run of a server that was deactivated ends
+_DEACTIVATED = {'state': 'interrupted', 'error_kind': 'deactivated'}
+
+
+class _Deactivated(Exception):
+    "The server of a run was deactivated"
+
+
+class _Check:
+    """What a run asks where it can end
+
+    Parameters
+    ----------
+    server_id : int
+    turn : Turn or None
+    """
+
+    def __init__(self, server_id, turn):
+        self._server_id = server_id
+        self._turn = turn
+
+    def check(self):
+        """End the run of an inactive server, or one whose turn is over.
+
+        Raises
+        ------
+        _Deactivated, TurnOver
+        """
+        if not in_transaction(_is_active, self._server_id):
+            raise _Deactivated
+        if self._turn:
+            self._turn.check()
+
+
+def _is_active(server_id):
+    return Pool().get('gnuhealth.orthanc.config')(server_id).active
 
 
 def _count(string):
@@ -180,7 +216,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             The record of the run, with the final state.
         """
         with named_lock('synchronization', server.id) as free:
-            if not free or in_transaction(cls._find_paused, server.id):
+            if not in_transaction(_is_active, server.id):
+                run_id = in_transaction(cls._create_inactive, server.id, kind)
+            elif not free or in_transaction(cls._find_paused, server.id):
                 run_id = in_transaction(cls._create_skipped, server.id, kind)
             else:
                 run_id = in_transaction(cls._create_running, server.id, kind)
@@ -234,7 +272,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         if not run or run.id != run_id or run.state != 'running':
             return
         if not server.active:
-            cls.write([run], {'state': 'interrupted', 'ended_at': now()})
+            cls.write([run], {**_DEACTIVATED, 'ended_at': now()})
             return
         return 'finish' if (
             run.kind == 'full' and run.total is not None) else run.kind
@@ -325,6 +363,30 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             Server.synchronize_in_turn([server], kind)
 
     @classmethod
+    def end_deactivated(cls, server):
+        """End the run of an inactive server whose worker was lost.
+
+        It is resumed when the server is active again.
+
+        Parameters
+        ----------
+        server : Server
+        """
+        if not server.last_run or server.last_run.state != 'running':
+            return
+        with named_lock('synchronization', server.id) as free:
+            # Who has the lock ends it after the next page
+            if free:
+                in_transaction(cls._end_deactivated, server.id)
+
+    @classmethod
+    def _end_deactivated(cls, server_id):
+        server = Pool().get('gnuhealth.orthanc.config')(server_id)
+        run = server.last_run
+        if not server.active and run and run.state == 'running':
+            cls.write([run], {**_DEACTIVATED, 'ended_at': now()})
+
+    @classmethod
     def _find_lost(cls, server):
         "Return the kind of the run that was lost, or None"
         run = server.last_run
@@ -332,9 +394,12 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             # What was begun is continued by an incremental one as well
             return 'full' if run.kind == 'full' and run.total is None else (
                 'incremental')
-        if is_lost(server.reconciliation_task):
+        done_at = run.ended_at if run and run.state == 'done' else None
+        if is_lost(
+                server.reconciliation_task,
+                done_at if run and run.kind == 'full' else None):
             return 'full'
-        if is_lost(server.synchronization_task):
+        if is_lost(server.synchronization_task, done_at):
             return 'incremental'
 
     @classmethod
@@ -367,12 +432,21 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _create_skipped(cls, server_id, kind):
         logger.info("Orthanc server %s: another run is at work", server_id)
+        return cls._create_ended(server_id, kind, {'state': 'skipped'})
+
+    @classmethod
+    def _create_inactive(cls, server_id, kind):
+        logger.info("Orthanc server %s: it is deactivated", server_id)
+        return cls._create_ended(server_id, kind, _DEACTIVATED)
+
+    @classmethod
+    def _create_ended(cls, server_id, kind, values):
         run, = cls.create([{
                     'server': server_id,
                     'kind': kind,
-                    'state': 'skipped',
                     'started_at': now(),
                     'ended_at': now(),
+                    **values,
                     }])
         return run.id
 
@@ -402,7 +476,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             with client:
                 cls._probe_unvalidated(client, server_id)
                 engine = Engine(
-                    server_id, run_id, client, with_instances, turn)
+                    server_id, run_id, client, with_instances,
+                    _Check(server_id, turn))
                 getattr(engine, method)()
                 cls.resume(server_id, client)
                 cls.follow_up(server_id, client)
@@ -410,6 +485,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             Server.record_contact(server_id)
         except TurnOver:
             values = None
+        except _Deactivated:
+            values = dict(_DEACTIVATED)
         except OrthancError as error:
             values = {'error_kind': error.kind, 'error_status': error.status}
             Server.record_failure(server_id, error.kind)
@@ -499,13 +576,11 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         if values is None:
             Server.queue_continuation(server_id, run_id)
             return
-        failed = bool(values.get('error_kind'))
-        cls.write([cls(run_id)], {
-                **values,
-                'state': 'failed' if failed else 'done',
-                'ended_at': now(),
-                })
-        if not failed:
+        values = {
+            'state': 'failed' if values.get('error_kind') else 'done',
+            'ended_at': now(), **values}
+        cls.write([cls(run_id)], values)
+        if values['state'] == 'done':
             Server.write_progress(server_id, last_synchronization=now())
 
     @classmethod

@@ -243,8 +243,10 @@ class Server(metaclass=PoolMeta):
 
     @classmethod
     def resume_synchronizations(cls):
-        "Queue the runs whose worker was lost (scheduler)"
+        "Queue the runs whose worker was lost, or end them (scheduler)"
         Synchronization = Pool().get('gnuhealth.orthanc.synchronization')
+        for server in cls.search([('active', '=', False)]):
+            Synchronization.end_deactivated(server)
         if can_share():
             for server in cls.search([]):
                 Synchronization.resume_lost(server)

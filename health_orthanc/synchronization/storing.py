@@ -23,6 +23,7 @@ from ..core.orthanc.resources import (
     InstanceResource, MalformedResource, PatientResource, SeriesResource,
     StudyResource)
 from .damaged_names import read_names, unread_studies
+from .part import PartGone
 from .reading import read_ahead
 from .store import (
     mark_missing_studies, store_modalities, store_patients, store_series,
@@ -191,7 +192,7 @@ class Storing:
             return
         try:
             in_transaction(self._store_batch, store, resources)
-        except backend.DatabaseOperationalError:
+        except (backend.DatabaseOperationalError, PartGone):
             raise
         except Exception as error:
             # An error in one resource must not block the others

@@ -117,7 +117,7 @@ def _limited(limits):
         import_module(f'trytond.modules.health_orthanc.{name}')
         for name in [
             'synchronization.storing', 'synchronization.comparison',
-            'linking.link']]
+            'synchronization.partition', 'linking.link']]
     with ExitStack() as stack:
         for name, value in (limits or {}).items():
             module = next(m for m in modules if hasattr(m, name))

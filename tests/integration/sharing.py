@@ -33,7 +33,6 @@ SMALL = {
     _MODULE + 'synchronization.comparison:PAUSE': 0.05,
     _MODULE + 'synchronization.storing:CHANGES_LIMIT': 50,
     _MODULE + 'linking.link:DUE_LIMIT': 10,
-    _MODULE + 'common.turns:LENGTH': 1,
     }
 PATIENT = 'gnuhealth_orthanc_patient'
 STUDY = 'gnuhealth_imaging_orthanc_study'
@@ -51,20 +50,24 @@ STATE = """
     SELECT count(*) FILTER (WHERE state = 'done'),
         count(*) FILTER (WHERE state = 'failed')
     FROM gnuhealth_orthanc_synchronization WHERE server = %s"""
-RUNNING = """
-    SELECT id FROM gnuhealth_orthanc_synchronization
-    WHERE state = 'running' AND server = %s"""
+STATES = 'SELECT state FROM gnuhealth_orthanc_synchronization ORDER BY id'
 
 
 class Archive:
-    """A process that answers like an Orthanc of so many studies."""
+    """A process that answers like an Orthanc of so many studies.
 
-    def __init__(self, folder: Path, studies: int, patients: int):
+    With `count`, it answers like several, whose `urls` differ in their paths.
+    """
+
+    def __init__(
+            self, folder: Path, studies: int, patients: int, count: int = 1):
         port = free_port()
         self.url = f'http://127.0.0.1:{port}'
+        self.urls = [f'{self.url}/{number}' for number in range(count)]
         self._process = Process(
             [sys.executable, '-m', 'benchmarks.archive', f'--port={port}',
-                f'--studies={studies}', f'--patients={patients}'],
+                f'--studies={studies}', f'--patients={patients}',
+                f'--archives={count}'],
             folder / f'archive{port}.log', folder=ROOT,
             environment=environment())
         self._process.wait_ready(
@@ -75,6 +78,12 @@ class Archive:
         answer = requests.post(
             f'{self.url}/made-up', json=values, timeout=TIMEOUT)
         return answer.json()
+
+    def counts(self) -> list[dict]:
+        """Return how often each of several was asked."""
+        return [
+            requests.post(f'{url}/made-up', timeout=TIMEOUT).json()
+            for url in self.urls]
 
     def stop(self) -> None:
         self._process.stop()
@@ -99,10 +108,14 @@ class Site:
         Of the copy.
     workers
         How many there are.
+    length
+        Seconds of a turn.
     """
 
-    def __init__(self, origin: Tryton, name: str, workers: int):
+    def __init__(
+            self, origin: Tryton, name: str, workers: int, length: float = 1):
         self._origin, self._name, self._count = origin, name, workers
+        self._limits = {**SMALL, _MODULE + 'common.turns:LENGTH': length}
         self._stack = ExitStack()
         self._workers: list[Process] = []
         self.kills = 0
@@ -114,7 +127,7 @@ class Site:
             self._tryton = ForkingTryton(
                 copied.folder, postgresql=copied.postgresql, name=self._name)
             self._tryton.programs = stack.enter_context(Programs(
-                    self._tryton.configuration, self._name, SMALL))
+                    self._tryton.configuration, self._name, self._limits))
             self.agent = stack.enter_context(Agent(self._tryton))
             self._connection = stack.enter_context(
                 closing(connect(self._tryton)))
@@ -127,9 +140,11 @@ class Site:
         self._stack.close()
 
     def add_server(self, archive: Archive, **values) -> int:
+        return self.add_address(archive.url, **values)
+
+    def add_address(self, url: str, **values) -> int:
         return self.agent.call(inside.add_server, {
-                'label': archive.url, 'domain': archive.url, 'retries': 0,
-                **values})
+                'label': url, 'domain': url, 'retries': 0, **values})
 
     def start(self) -> None:
         self._workers = [self._start_worker() for _ in range(self._count)]
@@ -162,11 +177,17 @@ class Site:
                 kills -= 1
                 self.kill(generator.randrange(self._count))
             self.agent.call(inside.resume_synchronizations)
+        self.wait_ended()
+
+    def wait_ended(self) -> list[str]:
+        """Wait until no run is active; return the states of all runs."""
+        deadline = time.monotonic() + RUN_TIMEOUT
         # A lost one may have been put back that was done by another
-        while any(self.query(RUNNING, server) for server in servers):
+        while 'running' in (states := [s for s, in self.query(STATES)]):
             assert time.monotonic() < deadline, self.report()
             time.sleep(0.3)
             self.agent.call(inside.resume_synchronizations)
+        return states
 
     def kill(self, number: int) -> None:
         self._workers[number].kill()

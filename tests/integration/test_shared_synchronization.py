@@ -46,14 +46,15 @@ def outcome(
             site.synchronize([server], kind, kills, seed=number)
             found.append(site.rows())
         assert site.kills or not kills
-        counted, = site.query("""
-            SELECT count(*), bool_and(state IN ('done', 'interrupted',
-                'skipped')), count(*) FILTER (WHERE state = 'done')
-            FROM gnuhealth_orthanc_synchronization""")
-        assert counted[1] and counted[2] >= 3, counted
+        check_states(site.wait_ended())
         if not kills:
             check_counts(site)
     return found
+
+
+def check_states(states: list[str]) -> None:
+    assert set(states) <= {'done', 'interrupted', 'skipped'}, states
+    assert states.count('done') >= 3, states
 
 
 def check_counts(site: Site) -> None:
@@ -110,6 +111,31 @@ def test_four_workers(origin, archive, expected):
 def test_many_workers_are_killed(origin, archive, expected, seed):
     assert_equal(
         outcome(origin, f'killed{seed}', archive, 4, 4 + seed % 3), expected)
+
+
+@pytest.mark.release
+def test_fifty_servers_have_their_turns(origin, tmp_path):
+    studies = 40
+    archive = Archive(tmp_path, studies, 10, count=50)
+    try:
+        # It gives way after each page
+        with Site(origin, 'fifty', 3, length=0) as site:
+            servers = [site.add_address(url) for url in archive.urls]
+            site.start()
+            site.synchronize(servers)
+            stored = site.query("""
+                SELECT count(*) FROM gnuhealth_imaging_orthanc_study
+                GROUP BY server""")
+            assert stored == [(studies,)] * len(servers)
+            counts = archive.counts()
+    finally:
+        archive.stop()
+    # Each page of studies and series, and the patients of each of studies
+    assert min(c['requests'] for c in counts) > 16
+    # Nobody has had a third turn before everybody had one
+    assert max(c['first_round'] for c in counts) <= 12, counts
+    # Two workers, of which each reads one page ahead
+    assert max(c['most'] for c in counts) <= 4, counts
 
 
 def test_a_slow_server_does_not_hold_the_workers(origin, archive, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.orthanc.changes import (
-    ANCHORS, Cursor, Listing, LogState, Tally, change_pages, check_log,
+    ANCHORS, Cursor, Listing, LogState, change_pages, check_log,
     current_cursor)
 from trytond.modules.health_orthanc.core.orthanc.errors import UnexpectedAnswer
 from trytond.modules.health_orthanc.core.orthanc.resources import (
@@ -337,22 +337,3 @@ def test_one_deletion_does_not_start_a_listing_over():
     before = archive.fetched
     assert sum(1 for _ in pages) == 4
     assert archive.fetched - before < 8
-
-
-def test_tallies_of_the_same_ids_are_equal():
-    ids = [f'id{i}' for i in range(1000)]
-    one, other = Tally(), Tally()
-    one.add(ids)
-    other.add(reversed(ids))
-    assert not one.differing(other)
-    assert not Tally(one.sums).differing(other)
-    other.add(['new'])
-    assert one.differing(other) == {Tally.bucket('new')}
-
-
-@given(st.sets(st.text(min_size=1)), st.sets(st.text(min_size=1)))
-def test_tallies_tell_every_difference(ids, others):
-    one, other = Tally(), Tally()
-    one.add(ids)
-    other.add(others)
-    assert one.differing(other) == {Tally.bucket(i) for i in ids ^ others}

@@ -10,9 +10,8 @@ counter is lower than before, the database is another one.
 
 import datetime as dt
 import enum
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +21,7 @@ from .errors import UnexpectedAnswer
 from .resources import Change, ChangePage
 
 __all__ = [
-    'Cursor', 'Listing', 'ListingPage', 'LogState', 'Tally', 'Token',
+    'Cursor', 'Listing', 'ListingPage', 'LogState', 'Token',
     'change_pages', 'check_log', 'current_cursor', 'token_of']
 
 # Number of anchors that are kept
@@ -345,49 +344,3 @@ class Listing:
         tokens = tuple(map(token_of, found[-_TOKENS_OF_PAGE:]))
         return ListingPage(
             list(found), since + len(found), (*tail, *tokens)[-_TOKENS:])
-
-
-class Tally:
-    """Checksums of a set of ids, small enough to be stored and compared
-
-    Ids are divided into buckets, each with a sum of their digests: if two sums
-    are equal, so are the ids.
-
-    Parameters
-    ----------
-    sums : sequence of int, optional
-        The sums of a stored tally, to be continued.
-    """
-    _buckets = 256
-    _modulus = 2**63
-
-    def __init__(self, sums: Sequence[int] = ()):
-        self.sums = list(sums) or [0] * self._buckets
-
-    def add(self, ids: Iterable[str]) -> None:
-        """Add ids; each must be added once only."""
-        for id_ in ids:
-            bucket, number = self._digest(id_)
-            self.sums[bucket] = (self.sums[bucket] + number) % self._modulus
-
-    def merge(self, sums: Sequence[int]) -> None:
-        """Add the sums of another tally, of other ids."""
-        if sums:
-            self.sums = [
-                (a + b) % self._modulus for a, b in zip(self.sums, sums)]
-
-    def differing(self, other: 'Tally') -> set[int]:
-        """Return the buckets that hold other ids in another tally."""
-        return {
-            bucket for bucket in range(self._buckets)
-            if self.sums[bucket] != other.sums[bucket]}
-
-    @classmethod
-    def bucket(cls, id_: str) -> int:
-        """Return the bucket of an id."""
-        return cls._digest(id_)[0]
-
-    @staticmethod
-    def _digest(id_: str) -> tuple[int, int]:
-        digest = hashlib.blake2b(id_.encode(), digest_size=8).digest()
-        return digest[0], int.from_bytes(digest[1:], 'big')

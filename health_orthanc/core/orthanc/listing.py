@@ -86,6 +86,36 @@ class Listings(ClientPart):
         """Return a page of the series, as `list_studies` does."""
         return self._list('series', 'Series', since, limit)
 
+    def list_study_ids(self, since: int, limit: int) -> list[str]:
+        """Return a page of the Orthanc ids of the studies."""
+        check_range(limit, 1)
+        found = self._get_json(
+            list, 'studies', query=f'since={since}&limit={limit}',
+            most=SHORT + limit * ID)
+        return [id_ for id_ in found if isinstance(id_, str)]
+
+    def find_dated_studies(
+            self, dates: str, since: int, limit: int) -> list[dict[str, Any]]:
+        """Return a page of the studies with a StudyDate in a range.
+
+        Orthanc compares the values as texts, also those that are no dates.
+        Studies without the attribute are in no range; those in which it is
+        empty are before all others.
+
+        Parameters
+        ----------
+        dates : str
+            As ``20200101-20200131``; one of both ends may be empty.
+        since : int
+            Studies to skip.
+        limit : int
+            At least 1.
+        """
+        check_range(limit, 1)
+        return list(map(_with_metadata, self._find(
+                    'Study', _RESOURCE_CONTENT, PAGE + limit * RESOURCE,
+                    query={'StudyDate': dates}, Since=since, Limit=limit)))
+
     def bulk_content(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """Return resources of any level in one request.
 
@@ -154,11 +184,12 @@ class Listings(ClientPart):
                     Limit=limit)))
 
     def _find(
-            self, level: str, content: list[str], most: int, **options: Any
+            self, level: str, content: list[str], most: int,
+            query: dict[str, str] | None = None, **options: Any
             ) -> list[dict[str, Any]]:
         path = ['tools', 'find']
         body = json.dumps({
-                'Level': level, 'Query': {}, 'Expand': True,
+                'Level': level, 'Query': query or {}, 'Expand': True,
                 'ResponseContent': content, **options}).encode()
         return parse_resources(
             self._call('POST', path, body=body, most=most),

@@ -1,0 +1,290 @@
+# SPDX-FileCopyrightText: 2026 health_orthanc contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs that several workers share lose nothing, and end"""
+
+import datetime as dt
+from contextlib import ExitStack
+from unittest.mock import Mock, patch
+
+from trytond.ir import queue_
+from trytond.modules.health_orthanc.common.locks import named_lock
+from trytond.modules.health_orthanc.common.rows import fetch_rows
+from trytond.modules.health_orthanc.core.orthanc.changes import Cursor
+from trytond.modules.health_orthanc.core.orthanc.id_set import IdSet
+from trytond.modules.health_orthanc.synchronization import (
+    comparison, part, partition, run, storing)
+from trytond.modules.health_orthanc.synchronization.comparison import (
+    Comparison, helper_lock)
+from trytond.modules.health_orthanc.synchronization.part import PartGone
+from trytond.pool import Pool
+from trytond.tests.test_tryton import with_transaction
+from trytond.transaction import Transaction
+
+from .tools import (
+    SERVER, OrthancTestCase, create_server, create_study, in_place)
+
+RUN = 'gnuhealth.orthanc.synchronization'
+PART = 'gnuhealth.orthanc.synchronization.part'
+
+
+def create_run(server, **values):
+    "Create the last run of a server"
+    created, = Pool().get(RUN).create([{
+                'server': server.id, 'kind': 'full', 'state': 'running',
+                **values}])
+    Pool().get(SERVER).write([server], {'last_run': created.id})
+    return created
+
+
+def count_of(run_id, name):
+    "Return a count of a run, which is written by SQL"
+    table = Pool().get(RUN).__table__()
+    (count,), = fetch_rows(table.select(
+            getattr(table, name), where=table.id == run_id))
+    return count
+
+
+class SharedRunTestCase(OrthancTestCase):
+    "What is known of a run besides its lock"
+
+    def setUp(self):
+        super().setUp()
+        stack = self.enterContext(ExitStack())
+        for module in [comparison, partition, run, storing]:
+            stack.enter_context(
+                patch.object(module, 'in_transaction', in_place))
+        for module in [comparison, part]:
+            stack.enter_context(
+                patch.object(module, 'can_share', return_value=True))
+        stack.enter_context(patch.object(comparison, 'PAUSE', 0))
+
+    def engine(self, server, run_id):
+        client = Mock()
+        client.statistics.return_value = {
+            'CountStudies': 0, 'CountSeries': 0, 'CountInstances': 0}
+        return Comparison(server.id, run_id, client, False)
+
+    @with_transaction()
+    def test_counts_are_kept_when_a_comparison_begins_anew(self):
+        Part = Pool().get(PART)
+        server = create_server()
+        created = create_run(server)
+        Part.replace(server.id, 'study', [(0, 5), (5, None)])
+        done, begun = Part.find_open(server.id)
+        Part.add_counts(done, {'studies_created': 2})
+        Part.store(done, {'done': True})
+        Part.add_counts(begun, {'studies_created': 3})
+        engine = self.engine(server, created.id)
+        with patch.object(
+                comparison, 'current_cursor', return_value=Cursor(0)):
+            engine._start_position()
+        self.assertEqual(count_of(created.id, 'studies_created'), 5)
+        self.assertFalse(
+            {done, begun} & set(Part.find_open(server.id)))
+
+    @with_transaction()
+    def test_nothing_is_stored_with_a_part_that_is_gone(self):
+        Part = Pool().get(PART)
+        server = create_server()
+        created = create_run(server)
+        Part.replace(server.id, 'study', [(0, None)])
+        id_, = Part.find_open(server.id)
+        engine = self.engine(server, created.id)
+        engine._shared_part = id_
+        stored = Mock(return_value={})
+        engine._store(stored, [1, 2])
+        Part.replace(server.id)
+        for counts in [{}, {'studies_created': 1}]:
+            stored.return_value = counts
+            with self.assertRaises(PartGone):
+                engine._store(stored, [1, 2])
+        # Not by halves either
+        self.assertEqual(stored.call_count, 3)
+        self.assertRaises(
+            PartGone, engine._save_listed, id_, IdSet(), {}, 2)
+
+    @with_transaction()
+    def test_who_begins_anew_waits_for_no_helper(self):
+        server = create_server()
+        engine = self.engine(server, create_run(server).id)
+        with helper_lock(server.id, 0) as reserved, patch.object(
+                comparison, 'current_cursor', return_value=Cursor(0)), \
+                patch.object(comparison.time, 'sleep', side_effect=Waited):
+            self.assertTrue(reserved)
+            engine._start_position()
+
+    @with_transaction()
+    def test_the_part_of_a_silent_worker_is_taken_over(self):
+        Part = Pool().get(PART)
+        server = create_server()
+        engine = self.engine(server, create_run(server).id)
+        position = {'since': 3, 'tail': [['a', 'b']]}
+        for is_silent in [False, True]:
+            Part.replace(server.id, 'study', [(0, None)])
+            id_, = Part.find_open(server.id)
+            Part.store(id_, {'position': position})
+            Part.add_counts(id_, {'processed': 3})
+            if is_silent:
+                self.make_silent(id_)
+            read = Mock()
+            with self.subTest(is_silent=is_silent), \
+                    named_lock('part', id_) as reserved, \
+                    patch.object(engine, '_read_part', read), \
+                    patch.object(comparison.time, 'sleep', side_effect=[
+                        None, None, Waited]):
+                self.assertTrue(reserved)
+                if not is_silent:
+                    self.assertRaises(Waited, engine._share)
+                    self.assertFalse(read.called)
+                    continue
+                engine._share()
+                new, found = read.call_args.args
+                self.assertNotEqual(new, id_)
+                self.assertEqual(found['position'], position)
+                self.assertRaises(PartGone, Part.store, id_, {})
+        self.assertEqual(count_of(engine._run_id, 'processed'), 3)
+
+    def make_silent(self, id_):
+        table = Pool().get(PART).__table__()
+        Transaction().connection.cursor().execute(*table.update(
+                [table.saved_at], [run.now() - 2 * part.PATIENCE],
+                where=table.id == id_))
+
+    @with_transaction()
+    def test_a_task_whose_work_is_done_is_not_lost(self):
+        Server, Run = Pool().get(SERVER), Pool().get(RUN)
+        taken = run.now() - dt.timedelta(hours=1)
+        minute = dt.timedelta(minutes=1)
+        for kind, values, lost in [
+                ('full', {'ended_at': taken + minute}, None),
+                ('full', {'ended_at': taken}, None),
+                ('full', {'ended_at': taken - minute}, 'full'),
+                ('full', {'ended_at': taken + minute, 'kind': 'incremental'},
+                    'full'),
+                ('full', {'ended_at': taken + minute, 'state': 'failed'},
+                    'full'),
+                ('incremental', {'ended_at': taken + minute}, None),
+                ('incremental', {'ended_at': taken - minute}, 'incremental')]:
+            with self.subTest(task=kind, **values):
+                server = create_server()
+                with patch.object(queue_, 'has_worker', True):
+                    Server.synchronize_in_turn([server], kind)
+                table = Pool().get('ir.queue').__table__()
+                Transaction().connection.cursor().execute(*table.update(
+                        [table.dequeued_at], [taken]))
+                create_run(server, **{'state': 'done', **values})
+                # The tasks are written by SQL
+                server, = Server.browse([server.id])
+                self.assertEqual(Run._find_lost(server), lost)
+
+    @with_transaction()
+    def test_studies_are_divided_by_their_dates(self):
+        server, other = create_server(), create_server()
+        for day, count in [(1, 1), (2, 2), (3, 1), (5, 4), (6, 1)]:
+            for _ in range(count):
+                create_study(server, date=dt.date(2020, 1, day))
+        create_study(other, date=dt.date(2020, 1, 4))
+        missing = create_study(server, date=dt.date(2020, 1, 4))
+        missing.__class__.write([missing], {'missing_since': run.now()})
+        undated = create_study(server, date=None)
+        self.assertEqual(partition.date_ranges(server.id, 3), [
+                '-20200102', '20200102-20200103', '20200103-20200105',
+                '20200105-', partition.UNDATED])
+        self.assertEqual(partition.date_ranges(server.id, 100), [])
+        engine = self.engine(server, create_run(server).id)
+        found = [
+            id_ for dates in partition.date_ranges(server.id, 3)
+            for ids in engine._recorded_batches(dates) for id_ in ids]
+        expected = [
+            id_ for ids in engine._recorded_batches() for id_ in ids]
+        self.assertEqual(sorted(found), sorted(expected))
+        self.assertEqual(len(found), 10)
+        self.assertEqual(
+            list(engine._recorded_batches(partition.UNDATED)),
+            [[undated.orthanc_UID]])
+        for _ in range(10):
+            create_study(server, date=None)
+        self.assertEqual(partition.date_ranges(server.id, 3), [])
+
+    @with_transaction()
+    def test_the_run_of_a_deactivated_server_ends(self):
+        Server, Run = Pool().get(SERVER), Pool().get(RUN)
+        for has_worker in [True, False]:
+            with self.subTest(has_worker=has_worker):
+                server = create_server()
+                created = create_run(server)
+                Server.write([server], {'active': False})
+                with ExitStack() as stack:
+                    if has_worker:
+                        stack.enter_context(
+                            named_lock('synchronization', server.id))
+                    Server.resume_synchronizations()
+                created = Run(created.id)
+                if has_worker:
+                    self.assertEqual(created.state, 'running')
+                    continue
+                self.assertEqual(created.state, 'interrupted')
+                self.assertTrue(created.ended_at)
+                self.assertIn('deactivated', created.error)
+
+    @with_transaction()
+    def test_a_deactivated_server_is_left_alone(self):
+        Server, Run = Pool().get(SERVER), Pool().get(RUN)
+        server = create_server()
+        created = create_run(server)
+        Server.write([server], {'active': False})
+        with patch.object(run, 'Engine') as engine, \
+                patch.object(Server, 'get_client') as client:
+            Run.continue_run(server.id, created.id, None)
+            Run.help(server.id)
+            values = in_place(self.run_again, server)
+            self.assertFalse(engine.called or client.called)
+        self.assertEqual(
+            [r.state for r in Run.search([('server', '=', server.id)])],
+            ['interrupted', 'interrupted'])
+        self.assertEqual(values, 'interrupted')
+
+    def run_again(self, server):
+        with patch.object(Transaction, 'new_transaction', Same):
+            return Pool().get(RUN).run(server).state
+
+    @with_transaction()
+    def test_a_run_ends_when_its_server_is_deactivated(self):
+        Server, Run = Pool().get(SERVER), Pool().get(RUN)
+        server = create_server(version='1.12.10')
+        created = create_run(server)
+
+        class Engine(Mock):
+            def __init__(self, server_id, run_id, client, always, turn):
+                super().__init__()
+                self.turn = turn
+
+            def full(self):
+                self.turn.check()
+                Server.write([server], {'active': False})
+                self.turn.check()
+                raise AssertionError
+
+        with patch.object(run, 'Engine', Engine):
+            Run._run(server.id, created.id, 'full', None)
+        created = Run(created.id)
+        self.assertEqual(created.state, 'interrupted')
+        self.assertIn('deactivated', created.error)
+        self.assertIsNone(Server(server.id).last_synchronization)
+
+
+class Waited(Exception):
+    "A wait that would not end"
+
+
+class Same:
+    "The transaction of the test, instead of a new one"
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __enter__(self):
+        return Transaction()
+
+    def __exit__(self, *exc_info):
+        pass
