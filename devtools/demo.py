@@ -25,6 +25,7 @@ from .demo_check import STUDY
 from .demo_devices import DeviceError, Devices
 from .demo_page import TourServer
 from .demo_tour import CT_AETITLE
+from .demo_tour_words import NOT_SAID, SAID, Words
 from .orthanc import Orthanc, to_bytes
 from .orthanc_releases import ORTHANC_VARIABLE
 from .postgresql import PostgreSQL
@@ -48,6 +49,7 @@ class State:
     """What a demo remembers between two starts."""
 
     def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / 'demo.json'
         self._values = {
             'orthanc_password': None,
@@ -93,6 +95,7 @@ class Demo:
         if not self.state['filled']:
             self.state.update(language=language)
         demo_languages.use(self.state['language'])
+        self.words = Words(self.state['language'])
         self._use_postgresql = use_postgresql
         self._stack = ExitStack()
         self.orthanc: Orthanc | None = None
@@ -281,7 +284,8 @@ class Demo:
         self.devices = Devices(
             self.orthanc.dicom_port, AETITLE, arrivals, self._keep_sent)
         self.tour = TourServer(
-            self._tour_values, self._press, self.state['tour_port'] or 8001)
+            self._tour_values, self._press, self.state['tour_port'] or 8001,
+            self.words)
         self._stack.callback(self.tour.close)
         self.state.update(tour_port=self.tour.port)
 
@@ -316,8 +320,9 @@ class Demo:
                 patient = self.devices.examine(
                     CT_AETITLE, self._last_order(CT_AETITLE))
         except DeviceError as error:
-            return f"Nothing was sent: {error}."
-        return f"Images were sent: {patient}."
+            return self.words.text(NOT_SAID).format(
+                error=self.words.error(error.text, error.values))
+        return self.words.text(SAID).format(patient=patient)
 
     def _last_order(self, aetitle: str) -> str:
         """Return the accession number of what was ordered last."""
