@@ -62,6 +62,8 @@ class State:
             'filled': False,
             'language': 'en',
             'expected': {},
+            # A study that is deleted
+            'unneeded': None,
             # Of today: the orders, and of which the images were sent since
             'morning': None,
             'orders': [],
@@ -179,9 +181,11 @@ class Demo:
                 demo_morning.foreign_study(day)]:
             self.orthanc.upload(study.datasets)
             expected[study.uid] = study.puid
+        unneeded = demo_morning.scanned_twice(day)
+        self.orthanc.upload(unneeded.datasets)
         self.orthanc.upload(samples.packaged_files())
         self.orthanc.upload(samples.charset_files())
-        self.state.update(expected=expected)
+        self.state.update(expected=expected, unneeded=unneeded.uid)
 
     def _open_database(self, client: Path) -> None:
         postgresql = None
@@ -234,6 +238,9 @@ class Demo:
         self._place_morning()
         say("Synchronisation")
         self._synchronize()
+        say("What has happened with the images")
+        demo_morning.remember(
+            self.server, self.state['orders'], self.state['unneeded'])
         self._set_start_page()
         self._connect_plugin()
         self._load_language()

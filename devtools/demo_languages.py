@@ -96,6 +96,11 @@ GERMAN = Words(
         "Headache, fever": "Kopfschmerzen, Fieber",
         "Hives after iodinated contrast in 2019":
             "Nesselsucht nach jodhaltigem Kontrastmittel 2019",
+        "The images show the patient before her":
+            "Die Bilder zeigen die Patientin vor ihr",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Gallenblase ohne Steine. Leber und Nieren unauffällig.",
+        "Scanned twice": "Doppelt aufgenommen",
         })
 
 SPANISH = Words(
@@ -145,6 +150,11 @@ SPANISH = Words(
         "Headache, fever": "Cefalea, fiebre",
         "Hives after iodinated contrast in 2019":
             "Urticaria tras contraste yodado en 2019",
+        "The images show the patient before her":
+            "Las imágenes son de la paciente anterior",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Vesícula sin cálculos. Hígado y riñones sin alteraciones.",
+        "Scanned twice": "Adquirido dos veces",
         })
 
 FRENCH = Words(
@@ -194,6 +204,11 @@ FRENCH = Words(
         "Headache, fever": "Céphalées, fièvre",
         "Hives after iodinated contrast in 2019":
             "Urticaire après un contraste iodé en 2019",
+        "The images show the patient before her":
+            "Les images sont de la patiente précédente",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Vésicule sans calcul. Foie et reins sans particularité.",
+        "Scanned twice": "Acquis deux fois",
         })
 
 PORTUGUESE = Words(
@@ -242,6 +257,11 @@ PORTUGUESE = Words(
         "Headache, fever": "Cefaleia, febre",
         "Hives after iodinated contrast in 2019":
             "Urticária após contraste iodado em 2019",
+        "The images show the patient before her":
+            "As imagens são da paciente anterior",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Vesícula biliar sem cálculos. Fígado e rins sem alterações.",
+        "Scanned twice": "Adquirido duas vezes",
         })
 
 # English is what the hospital is made of
