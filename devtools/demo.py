@@ -25,6 +25,7 @@ from .demo_check import STUDY
 from .demo_devices import DeviceError, Devices
 from .demo_page import TourServer
 from .demo_tour import CT_AETITLE
+from .demo_tour_words import NOT_SAID, SAID, Words
 from .orthanc import Orthanc, to_bytes
 from .orthanc_releases import ORTHANC_VARIABLE
 from .postgresql import PostgreSQL
@@ -48,6 +49,7 @@ class State:
     """What a demo remembers between two starts."""
 
     def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / 'demo.json'
         self._values = {
             'orthanc_password': None,
@@ -60,6 +62,8 @@ class State:
             'filled': False,
             'language': 'en',
             'expected': {},
+            # A study that is deleted
+            'unneeded': None,
             # Of today: the orders, and of which the images were sent since
             'morning': None,
             'orders': [],
@@ -94,6 +98,7 @@ class Demo:
         if not self.state['filled']:
             self.state.update(language=language)
         demo_languages.use(self.state['language'])
+        self.words = Words(self.state['language'])
         self._use_postgresql = use_postgresql
         self._stack = ExitStack()
         self.orthanc: Orthanc | None = None
@@ -177,9 +182,11 @@ class Demo:
                 demo_morning.foreign_study(day)]:
             self.orthanc.upload(study.datasets)
             expected[study.uid] = study.puid
+        unneeded = demo_morning.scanned_twice(day)
+        self.orthanc.upload(unneeded.datasets)
         self.orthanc.upload(samples.packaged_files())
         self.orthanc.upload(samples.charset_files())
-        self.state.update(expected=expected)
+        self.state.update(expected=expected, unneeded=unneeded.uid)
 
     def _open_database(self, client: Path) -> None:
         postgresql = None
@@ -232,6 +239,9 @@ class Demo:
         self._place_morning()
         say("Synchronisation")
         self._synchronize()
+        say("What has happened with the images")
+        demo_morning.remember(
+            self.server, self.state['orders'], self.state['unneeded'])
         self._set_start_page()
         self._connect_plugin()
         self._load_language()
@@ -282,7 +292,8 @@ class Demo:
         self.devices = Devices(
             self.orthanc.dicom_port, AETITLE, arrivals, self._keep_sent)
         self.tour = TourServer(
-            self._tour_values, self._press, self.state['tour_port'] or 8001)
+            self._tour_values, self._press, self.state['tour_port'] or 8001,
+            self.words)
         self._stack.callback(self.tour.close)
         self.state.update(tour_port=self.tour.port)
 
@@ -317,8 +328,9 @@ class Demo:
                 patient = self.devices.examine(
                     CT_AETITLE, self._last_order(CT_AETITLE))
         except DeviceError as error:
-            return f"Nothing was sent: {error}."
-        return f"Images were sent: {patient}."
+            return self.words.text(NOT_SAID).format(
+                error=self.words.error(error.text, error.values))
+        return self.words.text(SAID).format(patient=patient)
 
     def _last_order(self, aetitle: str) -> str:
         """Return the accession number of what was ordered last."""

@@ -27,7 +27,20 @@ STEP = 'ScheduledProcedureStepSequence'
 
 
 class DeviceError(Exception):
-    """A device cannot examine anybody; the text says why."""
+    """A device cannot examine anybody; the text says why.
+
+    Parameters
+    ----------
+    text
+        With names in braces, as it is translated.
+    values
+        By these names.
+    """
+
+    def __init__(self, text: str, **values: str):
+        super().__init__(text.format(**values) if values else text)
+        self.text = text
+        self.values = values
 
 
 class NotScheduledError(DeviceError):
@@ -167,7 +180,8 @@ class Devices:
                     raise
             if is_last:
                 raise NotScheduledError(
-                    f"{accession} is not on the worklist of {aetitle}")
+                    "{accession} is not on the worklist of {aetitle}",
+                    accession=accession, aetitle=aetitle)
             self._stopped.wait(1)
 
 

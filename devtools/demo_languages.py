@@ -5,6 +5,7 @@
 The people keep their identifiers and birth dates, so that all else of the
 hospital stays as it is.  Some keep their names: patients come from everywhere.
 """
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from proteus import Model
 
 from . import demo_morning, hospital
 
-__all__ = ['LANGUAGES', 'Words', 'load', 'use']
+__all__ = ['LANGUAGES', 'Words', 'load', 'names', 'use']
 
 LATIN_1 = 'ISO_IR 100'
 UTF_8 = 'ISO_IR 192'
@@ -95,6 +96,11 @@ GERMAN = Words(
         "Headache, fever": "Kopfschmerzen, Fieber",
         "Hives after iodinated contrast in 2019":
             "Nesselsucht nach jodhaltigem Kontrastmittel 2019",
+        "The images show the patient before her":
+            "Die Bilder zeigen die Patientin vor ihr",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Gallenblase ohne Steine. Leber und Nieren unauffällig.",
+        "Scanned twice": "Doppelt aufgenommen",
         })
 
 SPANISH = Words(
@@ -144,6 +150,11 @@ SPANISH = Words(
         "Headache, fever": "Cefalea, fiebre",
         "Hives after iodinated contrast in 2019":
             "Urticaria tras contraste yodado en 2019",
+        "The images show the patient before her":
+            "Las imágenes son de la paciente anterior",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Vesícula sin cálculos. Hígado y riñones sin alteraciones.",
+        "Scanned twice": "Adquirido dos veces",
         })
 
 FRENCH = Words(
@@ -193,6 +204,11 @@ FRENCH = Words(
         "Headache, fever": "Céphalées, fièvre",
         "Hives after iodinated contrast in 2019":
             "Urticaire après un contraste iodé en 2019",
+        "The images show the patient before her":
+            "Les images sont de la patiente précédente",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Vésicule sans calcul. Foie et reins sans particularité.",
+        "Scanned twice": "Acquis deux fois",
         })
 
 PORTUGUESE = Words(
@@ -241,6 +257,11 @@ PORTUGUESE = Words(
         "Headache, fever": "Cefaleia, febre",
         "Hives after iodinated contrast in 2019":
             "Urticária após contraste iodado em 2019",
+        "The images show the patient before her":
+            "As imagens são da paciente anterior",
+        "Gallbladder without stones. Liver and kidneys unremarkable.":
+            "Vesícula biliar sem cálculos. Fígado e rins sem alterações.",
+        "Scanned twice": "Adquirido duas vezes",
         })
 
 # English is what the hospital is made of
@@ -249,8 +270,32 @@ LANGUAGES: dict[str, Words | None] = {
     'pt_BR': PORTUGUESE}
 
 
+# What `use` changes, in English: the names of an object, and their values
+_ENGLISH = [
+    (of, name, copy.copy(getattr(of, name))) for of, name in [
+        (hospital, 'INSTITUTION'), (hospital, 'PHYSICIAN'),
+        (hospital, 'COMMENTS'), (hospital, 'DESCRIPTIONS'),
+        (hospital, 'PATIENTS'), (hospital, 'STUDY_TYPES'),
+        (hospital, 'ROLES'), (demo_morning, 'TEXTS'),
+        (demo_morning, 'STUDY_TYPES')]]
+
+
+def _use_english() -> None:
+    for of, name, english in _ENGLISH:
+        now = getattr(of, name)
+        # Others have imported the same list
+        if isinstance(english, list):
+            now[:] = english
+        elif isinstance(english, dict):
+            now.clear()
+            now.update(english)
+        else:
+            setattr(of, name, english)
+
+
 def use(language: str) -> None:
     """Put what is of a language into `hospital`, for this process."""
+    _use_english()
     words = LANGUAGES[language]
     if words is None:
         return
@@ -282,6 +327,35 @@ def _renamed(person: hospital.Person, words: Words) -> hospital.Person:
     return dataclasses.replace(
         person, family=family, given=given, pn=f'{family}^{given}',
         charset=charset)
+
+
+def names(language: str) -> dict[str, str]:
+    """Return what is called otherwise in a language, by what it is in English.
+
+    These are patients and the physician, as GNU Health shows them, study
+    types, and what is written about the orders of a morning.
+    """
+    words = LANGUAGES[language]
+    if words is None:
+        return {}
+    english = {name: value for _, name, value in _ENGLISH}
+    types = [
+        kind for of, name, kinds in _ENGLISH if name == 'STUDY_TYPES'
+        for kind in kinds]
+    return {
+        **{_listed(person.given, person.family):
+            _listed(renamed.given, renamed.family)
+            for person in english['PATIENTS']
+            for renamed in [_renamed(person, words)]},
+        _listed(*english['PHYSICIAN']): _listed(*words.physician),
+        **{kind.name: words.study_types.get(kind.code, kind.name)
+            for kind in types},
+        **words.texts,
+        }
+
+
+def _listed(given: str, family: str) -> str:
+    return f'{family}, {given}'
 
 
 def load(language: str) -> None:

@@ -18,6 +18,7 @@ from .hospital import (
     COMMENTS, DESCRIPTIONS, PATIENTS, TIMEZONE, Person, SampleStudy, StudyType,
     make_patient, make_study_type, place_order)
 from .orthanc import Orthanc
+from .process import StartError, wait_until
 from .tryton import Server
 
 __all__ = [
@@ -27,6 +28,9 @@ __all__ = [
 
 STEP = 'gnuhealth.imaging.procedure.step'
 REQUEST = 'gnuhealth.imaging.test.request'
+STUDY = 'gnuhealth.imaging_orthanc.study'
+# For images to be linked, in seconds
+TIMEOUT = 60
 # They are known by their identifiers: see `_named`
 MUSTER, EJEMPLO, EXEMPLE, GREEK, RUSSIAN, JAPANESE, ARABIC, *_ = PATIENTS
 ITALIAN = Person('ESE560LUC', "Luca", "Esempio", 'm', dt.date(1948, 10, 9),
@@ -54,6 +58,8 @@ PEOPLE = [
     ITALIAN, ESTONIAN, POLISH, TURKISH, SWAHILI, ALLERGIC, DISC_OWNER,
     *NAMESAKES]
 CRITICAL = "Hives after iodinated contrast in 2019"
+FINDING = "Gallbladder without stones. Liver and kidneys unremarkable."
+REPEATED = "Scanned twice"
 # What is written in the language of the demo, by the English text
 TEXTS: dict[str, str] = {}
 
@@ -69,11 +75,13 @@ STUDY_TYPES = [
 
 WAITING, STARTED, IMAGED, ARRIVING = 'waiting', 'started', 'imaged', 'arriving'
 REJECTED, CANCELED, DRAFT = 'rejected', 'canceled', 'draft'
+# Of somebody else, as was noticed
+WRONG = 'wrong'
 OVERDUE = 'overdue'
 _STATES = {
     WAITING: 'scheduled', STARTED: 'in_progress', IMAGED: 'completed',
     ARRIVING: 'scheduled', REJECTED: 'rejected', CANCELED: 'canceled',
-    DRAFT: 'scheduled', OVERDUE: 'scheduled'}
+    DRAFT: 'scheduled', OVERDUE: 'scheduled', WRONG: 'completed'}
 DAY = 24 * 60
 # How far the orders of today are from now at most, in minutes
 SPAN = 180
@@ -94,7 +102,8 @@ class Order:
     fate
         What has become of them.
     information
-        What the physician writes, or why the step was rejected.
+        What the physician writes, why the step was rejected, or what is
+        wrong with the images.
     """
     person: Person
     codes: tuple[str, ...]
@@ -110,6 +119,8 @@ ORDERS = [
     Order(NAMESAKES[0], ('US-ABDOMEN',), -9 * DAY, OVERDUE),
     Order(POLISH, ('XR-CHEST',), -150, IMAGED,
         information="Cough for three weeks"),
+    Order(TURKISH, ('US-ABDOMEN',), -140, WRONG,
+        information="The images show the patient before her"),
     Order(ITALIAN, ('CT-HEAD',), -120, IMAGED, urgent=True,
         information="Fall from a ladder"),
     Order(RUSSIAN, ('US-ABDOMEN',), -95, IMAGED),
@@ -223,7 +234,7 @@ def place(server: Server, orthanc: Orthanc, day: Day) -> Iterator[dict]:
         request = Model.get(REQUEST)(id_)
         step, = request.steps
         _let_happen(order, step)
-        if order.fate == IMAGED:
+        if order.fate in {IMAGED, WRONG}:
             orthanc.upload(_images(order, request, step, day))
         yield {
             'accession': request.accession_number,
@@ -241,7 +252,7 @@ def _ask_for(order: Order, day: Day) -> list:
         order.person, order.codes, day.at(order.minutes), order.urgent)
     for request in requests:
         information = TEXTS.get(order.information, order.information)
-        if order.fate == REJECTED:
+        if order.fate in {REJECTED, WRONG}:
             # It says why
             information = ''
         request.comment = information or COMMENTS.get(
@@ -293,6 +304,68 @@ def foreign_study(day: Day) -> SampleStudy:
             series=1, instances=1, date=day.local(-100),
             StudyDescription="X-ray of the Thorax",
             InstitutionName="Elsewhere"))
+
+
+def scanned_twice(day: Day) -> SampleStudy:
+    """Return images that nobody needs, and that are deleted."""
+    return SampleStudy(samples.make_study(
+            'CT', samples.Patient("Phantom^Daily QA", 'QA-PHANTOM', None, 'O'),
+            series=1, instances=1, date=day.local(-160),
+            StudyDescription="Daily QA, repeated"))
+
+
+def remember(server: Server, orders: Sequence[dict], unneeded: str) -> None:
+    """Let happen what has to do with images that are in GNU Health.
+
+    Parameters
+    ----------
+    orders
+        Those that `place` has yielded.
+    unneeded
+        The study instance UID of `scanned_twice`.
+    """
+    _report(server, orders)
+    server.connect('clerk')
+    for order in orders:
+        if order['fate'] == WRONG:
+            wizard = Wizard(
+                'gnuhealth.imaging_orthanc.mark_wrong_patient',
+                [_await(STUDY, [
+                            ('study_instance_UID', '=', order['study']),
+                            ('link_status', '=', 'auto_certain')])])
+            wizard.form.reason = next(
+                TEXTS.get(o.information, o.information)
+                for o in ORDERS if o.fate == WRONG)
+            wizard.execute('mark')
+    server.connect('administrator')
+    wizard = Wizard(
+        'gnuhealth.imaging_orthanc.delete_images',
+        [_await(STUDY, [('study_instance_UID', '=', unneeded)])])
+    wizard.form.reason = TEXTS.get(REPEATED, REPEATED)
+    wizard.execute('delete_')
+    wizard.execute('end')
+    server.connect()
+
+
+def _report(server: Server, orders: Sequence[dict]) -> None:
+    """Let the physician have read what a result is of, for one patient."""
+    server.connect('physician')
+    accession, = [
+        order['accession'] for order in orders
+        if order['puid'] == RUSSIAN.puid and order['fate'] == IMAGED]
+    result = _await('gnuhealth.imaging.test.result', [
+            ('request.accession_number', '=', accession)])
+    result.comment = TEXTS.get(FINDING, FINDING)
+    result.save()
+
+
+def _await(model: str, domain: list):
+    """Return a record, which a worker may be about to make."""
+    Records = Model.get(model)
+    if not wait_until(lambda: Records.find(domain, limit=1), TIMEOUT, 1):
+        raise StartError(f"No {model}: {domain}")
+    record, = Records.find(domain)
+    return record
 
 
 def disc(now: dt.date) -> list[Dataset]:

@@ -3,7 +3,7 @@
 """The page that the demo ends with, served on loopback."""
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +11,8 @@ from urllib.parse import parse_qs
 
 from genshi.template import MarkupTemplate
 
-from .demo_tour import EXAMINE_LAST, NEXT_IMAGES, WALKS, Step
+from .demo_tour import EXAMINE_LAST, NEXT_IMAGES, WALKS, Step, pieces
+from .demo_tour_words import MORE, Words
 from .process import LOOPBACK
 
 __all__ = ['TourServer']
@@ -34,14 +35,17 @@ class TourServer:
         what to say of it.
     port
         Where it is served if nobody else has it; else a free one.
+    words
+        In the language of the page.
     """
 
     def __init__(
             self, values: Callable[[], Mapping[str, object]],
-            press: Callable[[str], str], port: int):
+            press: Callable[[str], str], port: int, words: Words):
         self._template = MarkupTemplate(TEMPLATE.read_text(), str(TEMPLATE))
         self._values = values
         self.press = press
+        self._words = words
         self.said = ''
         try:
             self._server = self._listen(port)
@@ -75,15 +79,23 @@ class TourServer:
         said, self.said = self.said, ''
         stream = self._template.generate(
             walks=list(enumerate(WALKS, 1)), buttons=BUTTONS.items(),
-            acts=lambda step: self._acts(step), said=said, **self._values())
+            acts=self._acts, said=said, _=self._words.text,
+            parts=self._parts, more=MORE,
+            language=self._words.language.replace('_', '-'),
+            **self._values())
         return stream.render('html', doctype='html5', encoding='utf-8')
 
     def _acts(self, step: Step) -> str:
         """Return for a program what a step says in words."""
         disc = str(self._values()['disc'])
         return json.dumps([
-                [part.format(disc=disc) for part in act]
+                [part.format(disc=disc) for part in self._words.act(act)]
                 for act in step.acts])
+
+    def _parts(self, text: str) -> Iterator[tuple[bool, str]]:
+        """Return the pieces of a text, translated; see `pieces`."""
+        return pieces(
+            self._words.text(text), disc=str(self._values()['disc']))
 
 
 class _Handler(BaseHTTPRequestHandler):

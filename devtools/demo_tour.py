@@ -13,7 +13,7 @@ from . import demo_morning, hospital
 
 __all__ = [
     'CT_AETITLE', 'EXAMINE_LAST', 'LABEL', 'NEXT_IMAGES', 'STEPS', 'Step',
-    'WALKS', 'Walk']
+    'WALKS', 'Walk', 'pieces']
 
 # What is on the screen stands between stars
 LABEL = re.compile(r'\*([^*]+)\*')
@@ -33,6 +33,13 @@ ORTHANC = (*IMAGING, "Orthanc")
 Act = tuple[str, ...]
 
 
+def pieces(text: str, **values: str) -> Iterator[tuple[bool, str]]:
+    """Yield the pieces of a text, and whether each is a label."""
+    for number, piece in enumerate(LABEL.split(text)):
+        if piece:
+            yield bool(number % 2), piece.format(**values)
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a walk.
@@ -46,12 +53,6 @@ class Step:
     """
     text: str
     acts: tuple[Act, ...] = ()
-
-    def parts(self, **values: str) -> Iterator[tuple[bool, str]]:
-        """Yield the pieces of the text, and whether each is a label."""
-        for number, piece in enumerate(LABEL.split(self.text)):
-            if piece:
-                yield bool(number % 2), piece.format(**values)
 
     def labels(self) -> set[str]:
         """Return what the text says is on the screen."""

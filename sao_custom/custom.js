@@ -1686,10 +1686,17 @@ function graph_height(window_height) {
     return Math.max((window_height - ABOVE) / 2 - HEADING, 120);
 }
 
-/** Return the label of a value at the axis: no fraction of a count. */
-function tick_label(value, whole) {
-    return whole && !Number.isInteger(value) ? '' : String(
-        Math.round(value * 10) / 10);
+/** Return the label of a value at the axis: no fraction of a count.
+
+    Values below one keep two digits, so that they are not all 0.
+*/
+function tick_label(value, whole, language) {
+    if (whole && !Number.isInteger(value)) {
+        return '';
+    }
+    const rounded = Math.abs(value) < 1 ?
+        Number(value.toPrecision(2)) : Math.round(value * 10) / 10;
+    return rounded.toLocaleString(language, {'maximumFractionDigits': 6});
 }
 
 /** Return whether all values of a graph are counts. */
@@ -1721,12 +1728,13 @@ function fit_boards() {
 
 function fit_graph(config, columns) {
     const whole = are_whole(columns);
+    const language = Sao.i18n.BC47(Sao.i18n.getlang());
     config.size = {'height': graph_height(window.innerHeight)};
     config.padding = {'right': 24};
     config.axis.y = {
         'min': 0,
         'padding': {'bottom': 0},
-        'tick': {'format': value => tick_label(value, whole)},
+        'tick': {'format': value => tick_label(value, whole, language)},
     };
     return config;
 }
@@ -1839,13 +1847,14 @@ function add_options(parser) {
     };
 }
 
-/** Scroll to the working hours when other days are shown.
+/** Scroll to the working hours when another day or device is shown.
 
-    SAO makes the calendar before it can be seen, so that it stays at
-    midnight. */
+    SAO makes the calendar before it can be seen, and takes it out of the page
+    when it shows another tab, so that it is at midnight. */
 function scroll_once(view, {name, start}) {
     const scroller = view.el.find('.fc-time-grid-container');
-    const period = `${name} ${start.format()}`;
+    const tab = view.screen.screen_container.get_tab_index();
+    const period = `${tab} ${name} ${start.format()}`;
     if ((view.scrolled_to === period) || !scroller.is(':visible')) {
         return;
     }
@@ -1987,7 +1996,8 @@ function explain_empty_lists() {
 
 function show_text(view) {
     const {screen, treeview} = view;
-    const known = screen.group.parent || screen.has_searched;
+    const known = screen.group.parent ?
+        !is_choice(screen.group) : screen.has_searched;
     const text = known && !screen.group.length ? choose_text(
         view.empty_texts, find_title(view), !screen.group.parent &&
             Boolean(screen.screen_container.get_text())) : '';
@@ -2002,6 +2012,14 @@ function show_text(view) {
         shown.text(text);
     }
     shown.toggle(Boolean(text));
+}
+
+/** Return whether a group is what somebody has chosen in a form.
+
+    That none is chosen does not mean that there are none. */
+function is_choice({parent, parent_name}) {
+    const description = parent.model?.fields[parent_name]?.description;
+    return description?.type === 'many2many' && !description.readonly;
 }
 
 /** Return the name of the tab, or of the panel of a board. */

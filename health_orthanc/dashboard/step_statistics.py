@@ -7,6 +7,7 @@ from sql.aggregate import Avg, Count, Min, Sum
 from sql.conditionals import Case, Coalesce, NullIf
 from sql.functions import Extract, Lower, Substring, Trim
 
+from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool
 
@@ -18,6 +19,8 @@ STEP = 'gnuhealth.imaging.procedure.step'
 # Of a reason that was typed, as far as it is compared and shown
 _REASON_LENGTH = 40
 _HOUR = 3600
+# A longer time is written in days
+_HOURS_SHOWN = 48
 
 
 def _count(condition):
@@ -68,11 +71,29 @@ class StepTurnaround(StatisticsMixin):
     hours = fields.Float(
         "Hours", digits=(16, 1),
         help="The average time from the order to its images.")
+    # Bars of a few minutes are too low to be read at an axis of hours
+    time = fields.Function(
+        fields.Char("Time",
+            help="The average time from the order to its images, in hours "
+            "and minutes, or in days."),
+        'get_time')
+    modality_time = fields.Function(
+        fields.Char("Modality and Time"), 'get_modality_time')
 
     @classmethod
     def __setup__(cls):
         super().__setup__()
         cls._order = [('hours', 'DESC'), ('id', 'ASC')]
+
+    def get_time(self, name):
+        if self.hours >= _HOURS_SHOWN:
+            days = Pool().get('ir.lang').get().format('%.1f', self.hours / 24)
+            return days + '\u00a0' + gettext('ir.msg_timedelta_d')
+        hours, minutes = divmod(max(1, round(self.hours * 60)), 60)
+        return f'{hours}:{minutes:02}\u00a0h'
+
+    def get_modality_time(self, name):
+        return f'{self.modality}: {self.time}'
 
     @classmethod
     def table_query(cls):

@@ -4,8 +4,8 @@
 
 import datetime as dt
 
-from sql import Literal
-from sql.aggregate import Count, Max, Sum
+from sql import Column, Literal, Select, Union
+from sql.aggregate import Count, Sum
 from sql.conditionals import Case, Coalesce
 
 from trytond.model import fields
@@ -42,6 +42,20 @@ def _has_modality(column, codes):
     return condition
 
 
+def _days(last, count):
+    """Return a query of the days up to one, with a number as id.
+
+    So that a picture shows those on which there was nothing, too.
+    """
+    return Union(*(
+            Select([
+                    Literal(date.toordinal()).as_('number'),
+                    Literal(date).as_('date')])
+            for date in (
+                last - dt.timedelta(days=days) for days in range(count))),
+        all_=True)
+
+
 class StudyDay(StatisticsMixin):
     "Studies by Day"
     __name__ = 'gnuhealth.imaging_orthanc.statistics.study_day'
@@ -64,6 +78,19 @@ class StudyDay(StatisticsMixin):
     @classmethod
     def table_query(cls):
         today = Pool().get('ir.date').today()
+        days = _days(today, _DAYS)
+        names = [*_MODALITIES, 'other', 'total']
+        counts = cls._counts(today)
+        join = days.join(counts, 'LEFT', counts.date == days.date)
+        query = join.select()
+        query.columns = cls._columns(
+            id=days.number, date=days.date, **{
+                name: Coalesce(Column(counts, name), 0) for name in names})
+        return query
+
+    @classmethod
+    def _counts(cls, today):
+        "Return the query of what the days with studies have"
         query, study = readable(Pool().get(STUDY), [
                 ('date', '>', today - dt.timedelta(days=_DAYS)),
                 ('date', '<=', today),
@@ -72,10 +99,10 @@ class StudyDay(StatisticsMixin):
         kind = Case(*(
                 (_has_modality(study.modalities, codes), name)
                 for name, codes in _MODALITIES.items()), else_='other')
-        query.columns = cls._columns(
-            id=Max(study.id), date=study.date, total=Count(study.id), **{
-                name: Sum(Case((kind == name, 1), else_=0))
-                for name in [*_MODALITIES, 'other']})
+        query.columns = [
+            study.date.as_('date'), Count(study.id).as_('total'), *(
+                Sum(Case((kind == name, 1), else_=0)).as_(name)
+                for name in [*_MODALITIES, 'other'])]
         query.group_by = [study.date]
         return query
 

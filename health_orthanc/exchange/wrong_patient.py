@@ -14,7 +14,7 @@ import json
 from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Eval
+from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import ReadonlyMixin, check_write
@@ -502,6 +502,11 @@ class Study(metaclass=PoolMeta):
                 })
 
     @classmethod
+    def _visual(cls):
+        # Nobody can open them: a list shows why there is no button
+        return If(Bool(Eval('quarantined_at')), 'danger', super()._visual())
+
+    @classmethod
     @ModelView.button_action('health_orthanc.wizard_mark_wrong_patient')
     def mark_wrong_patient(cls, studies):
         "Open the dialog that asks why the study is another patient's"
@@ -564,6 +569,11 @@ class ProcedureStep(metaclass=PoolMeta):
                     'depends': ['state'],
                     },
                 })
+
+    @classmethod
+    def _visual(cls):
+        # Nobody can open them: a list shows why there is no button
+        return If(Bool(Eval('quarantined_at')), 'danger', super()._visual())
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_mark_wrong_patient')

@@ -70,8 +70,8 @@ class Operation(GuardedMixin, ModelSingleton, ModelSQL, ModelView):
         'get_status')
     upload_space = fields.Function(
         fields.Float(
-            "Free Space for Uploads", digits=(16, 1),
-            help="In GB, in the upload folder of the server that shows this "
+            "Free Space for Uploads (GB)", digits=(16, 1),
+            help="In the upload folder of the server that shows this "
             "page."),
         'get_status')
     next_synchronization = fields.Function(

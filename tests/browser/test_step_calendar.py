@@ -106,6 +106,9 @@ def test_each_device_has_a_tab(radiographer, add_step):
     radiographer.filter("DEMO-XR")
     expect(chest).to_be_visible()
     expect(abdomen).to_have_count(0)
+    # SAO takes the calendar out of the page in between
+    hours = radiographer.within('.fc-scroller').evaluate(_HOURS)
+    assert hours[0] == '07:00'
     radiographer.filter("Other Devices")
     expect(chest).to_have_count(0)
 

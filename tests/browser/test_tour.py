@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from proteus import Model
 
-from devtools import demo_devices
+from devtools import demo_devices, demo_languages
 from devtools.browser import new_page
 from devtools.demo import Demo
 from devtools.demo_check import STUDY
@@ -22,12 +22,15 @@ from .visitor import Visitor
 TIMEOUT = 120
 
 
-@pytest.fixture(scope='module')
-def demo(tmp_path_factory) -> Iterator[Demo]:
+@pytest.fixture(scope='module', params=demo_languages.LANGUAGES)
+def demo(tmp_path_factory, request) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp('tour')
-    with Demo(folder / 'demo', use_postgresql=False) as demo:
-        demo.start()
-        yield demo
+    try:
+        with Demo(folder / 'demo', False, request.param) as demo:
+            demo.start()
+            yield demo
+    finally:
+        demo_languages.use('en')
 
 
 @pytest.fixture(scope='module')

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
 from devtools.browser import log_in, new_page
 from devtools.demo import DATABASE, Demo
+from devtools.demo_tour_words import SAID
 from devtools.process import wait_until
 from devtools.tryton import PASSWORD
 
@@ -38,6 +39,7 @@ class Visitor:
 
     def __init__(self, browser: Browser, demo: Demo, tour: Page, login: str):
         self._tour = tour
+        self._sent = demo.words.text(SAID).partition('{')[0]
         page = new_page(browser, **SIZE)
         log_in(page, demo.server.url, DATABASE, login, PASSWORD)
         self.client = Client(page, DATABASE)
@@ -156,4 +158,5 @@ class Visitor:
     def _do_page(self, button: str) -> None:
         """Press a button of the page of the tour."""
         self._tour.get_by_role('button', name=button, exact=True).click()
-        expect(self._tour.get_by_role('status')).to_contain_text("were sent")
+        expect(self._tour.get_by_role('status')).to_contain_text(
+            self._sent)

@@ -56,7 +56,9 @@ class Chart {
 global.document = {head: null};
 global.window = {innerHeight: 768};
 global.jQuery = () => new Element();
-global.Sao = {View: {Board: {Action}, Graph: {Chart}}};
+global.Sao = {
+    View: {Board: {Action}, Graph: {Chart}},
+    i18n: {getlang: () => 'pt_BR', BC47: code => code.replace('_', '-')}};
 fit_boards();
 
 test('panels of our boards are half as high as the screen', () => {
@@ -79,5 +81,15 @@ test('graphs in them are as high, and count in whole numbers', () => {
 
 test('what is measured has fractions', () => {
     assert.equal(are_whole([['labels', 'CT'], ['hours', 1.5]]), false);
-    assert.equal(tick_label(1.25, false), '1.3');
+    assert.equal(tick_label(1.25, false, 'en'), '1.3');
+    assert.equal(tick_label(0.30000000000000004, false, 'en'), '0.3');
+    assert.equal(tick_label(0.0025, false, 'en'), '0.0025');
+    assert.equal(tick_label(1200, true, 'en'), '1,200');
+    assert.equal(tick_label(0, false, 'en'), '0');
+});
+
+test('numbers are written as in the language of the user', () => {
+    const data = {columns: [['labels', 'a'], ['hours', 0.5]]};
+    const {format} = new Chart(true)._c3_config(data).axis.y.tick;
+    assert.equal(format(0.25), '0,25');
 });

@@ -144,6 +144,19 @@ test('a list in a form does not search', () => {
     assert.equal(view.treeview.child.content, "Studies appear here");
 });
 
+test('a choice in a form says nothing of what could be chosen', () => {
+    for (const [type, readonly, shown] of [
+        ['many2many', false, false], ['many2many', true, true],
+        ['one2many', false, true]]) {
+        const parent = {model: {fields: {
+            servers: {description: {type, readonly}}}}};
+        const view = make_view(new Screen(
+            Object.assign([], {parent, parent_name: 'servers'}), [], null));
+        view.display();
+        assert.equal(view.treeview.child.shown, shown);
+    }
+});
+
 test('a panel of a board is known by its title', () => {
     const screen = new Screen([]);
     const view = make_view(screen);

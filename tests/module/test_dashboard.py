@@ -100,6 +100,22 @@ class StatisticsTestCase(OrthancTestCase):
             [('MR', 1, 10), ('CT', 2, 2)])
 
     @with_transaction()
+    def test_time_from_order_to_images_in_words(self):
+        study = create_study(create_server())
+        now = dt.datetime.now().replace(microsecond=0)
+        for modality, minutes in [
+                ('CT', 0), ('DX', 25), ('MR', 10 * 60 + 5), ('US', 3 * 1440)]:
+            step, = add_steps(
+                1, 'completed', modality=modality, study=study.id,
+                ended_at=now)
+            Pool().get(REQUEST).write([step.request], {
+                    'requested_at': now - dt.timedelta(minutes=minutes)})
+        self.assertEqual(
+            [label.replace('\u00a0', ' ')
+                for label, in rows('turnaround', 'modality_time')],
+            ["US: 3.0 d", "MR: 10:05 h", "DX: 0:25 h", "CT: 0:01 h"])
+
+    @with_transaction()
     def test_rejections_by_reason(self):
         now = dt.datetime.now()
         add_steps(5, 'completed', ended_at=now)
@@ -123,10 +139,20 @@ class StatisticsTestCase(OrthancTestCase):
         create_study(server, date=TODAY, missing_since=dt.datetime.now())
         create_study(server, date=None)
         names = ['ct', 'mr', 'us', 'mg', 'xray', 'other', 'total']
+        counts = {
+            TODAY - dt.timedelta(days=13): (0, 0, 1, 0, 0, 0, 1),
+            TODAY - dt.timedelta(days=1): (0, 1, 0, 0, 0, 1, 2),
+            TODAY: (2, 0, 0, 0, 2, 0, 4),
+            }
+        # A day without studies is in the picture, too
+        days = [TODAY - dt.timedelta(days=n) for n in range(13, -1, -1)]
         self.assertEqual(rows('study_day', 'date', *names), [
-                (TODAY - dt.timedelta(days=13), 0, 0, 1, 0, 0, 0, 1),
-                (TODAY - dt.timedelta(days=1), 0, 1, 0, 0, 0, 1, 2),
-                (TODAY, 2, 0, 0, 0, 2, 0, 4)])
+                (day, *counts.get(day, [0] * 7)) for day in days])
+
+    @with_transaction()
+    def test_days_without_studies(self):
+        self.assertEqual(
+            rows('study_day', 'total'), [(0,)] * 14)
 
     @with_transaction()
     def test_studies_by_age(self):
@@ -273,13 +299,16 @@ class ReadersTestCase(AccessTestCase):
             self.counted('head', 'turnaround', 'steps'), [(1,)])
 
     def test_rules_on_studies_hold_for_their_counts(self):
-        (date, count), = self.counted('clerk', 'study_day', 'date', 'ct')
+        *others, (date, count) = self.counted(
+            'clerk', 'study_day', 'date', 'ct')
         self.assertEqual(count, 2)
+        self.assertEqual({n for _, n in others}, {0})
         before = sum(
             n for n, in self.counted('clerk', 'study_age', 'unlinked'))
         self.restrict(STUDY, f'[["server", "=", {self.server.id}]]')
         self.assertEqual(
-            self.counted('clerk', 'study_day', 'date', 'ct'), [(date, 1)])
+            self.counted('clerk', 'study_day', 'date', 'ct'),
+            [*others, (date, 1)])
         self.assertEqual(sum(
                 n for n, in self.counted('clerk', 'study_age', 'unlinked')),
             before - 1)

@@ -9,6 +9,7 @@ from trytond.model.exceptions import AccessError
 from trytond.modules.health_orthanc.archive import preview
 from trytond.modules.health_orthanc.exchange import attachment
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder, PYSONEncoder
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 from trytond.wsgi import app
@@ -114,6 +115,21 @@ class WrongPatientTestCase(OrthancTestCase):
         self.assertEqual(wrong.patient_from, self.wrong_order.patient)
         with self.assertUserError('msg_study_quarantined'):
             self.mark(study)
+
+    @with_transaction()
+    def test_lists_show_what_is_in_quarantine(self):
+        study = self.picked()
+        self.mark(study)
+        Study = Pool().get(STUDY)
+        visual = PYSONEncoder().encode(dict(
+                (name, value) for path, name, value, *_
+                in Study.view_attributes() if path == '/tree')['visual'])
+        for quarantined_at, shown in [
+                (Study(study.id).quarantined_at, 'danger'), (None, '')]:
+            self.assertEqual(PYSONDecoder({
+                        'quarantined_at': quarantined_at,
+                        'missing_since': None, 'link_status': 'manual',
+                        }).decode(visual), shown)
 
     @with_transaction()
     def test_both_orders_are_right_again(self):

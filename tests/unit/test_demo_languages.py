@@ -74,4 +74,5 @@ def test_what_is_written_in_the_morning_is_in_the_language(words):
     written = {
         order.information for order in demo_morning.ORDERS
         if order.information}
-    assert words.texts.keys() == written | {demo_morning.CRITICAL}
+    assert words.texts.keys() == written | {
+        demo_morning.CRITICAL, demo_morning.FINDING, demo_morning.REPEATED}

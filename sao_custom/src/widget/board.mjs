@@ -27,10 +27,17 @@ export function graph_height(window_height) {
     return Math.max((window_height - ABOVE) / 2 - HEADING, 120);
 }
 
-/** Return the label of a value at the axis: no fraction of a count. */
-export function tick_label(value, whole) {
-    return whole && !Number.isInteger(value) ? '' : String(
-        Math.round(value * 10) / 10);
+/** Return the label of a value at the axis: no fraction of a count.
+
+    Values below one keep two digits, so that they are not all 0.
+*/
+export function tick_label(value, whole, language) {
+    if (whole && !Number.isInteger(value)) {
+        return '';
+    }
+    const rounded = Math.abs(value) < 1 ?
+        Number(value.toPrecision(2)) : Math.round(value * 10) / 10;
+    return rounded.toLocaleString(language, {'maximumFractionDigits': 6});
 }
 
 /** Return whether all values of a graph are counts. */
@@ -62,12 +69,13 @@ export function fit_boards() {
 
 function fit_graph(config, columns) {
     const whole = are_whole(columns);
+    const language = Sao.i18n.BC47(Sao.i18n.getlang());
     config.size = {'height': graph_height(window.innerHeight)};
     config.padding = {'right': 24};
     config.axis.y = {
         'min': 0,
         'padding': {'bottom': 0},
-        'tick': {'format': value => tick_label(value, whole)},
+        'tick': {'format': value => tick_label(value, whole, language)},
     };
     return config;
 }

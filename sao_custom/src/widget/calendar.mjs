@@ -109,13 +109,14 @@ function add_options(parser) {
     };
 }
 
-/** Scroll to the working hours when other days are shown.
+/** Scroll to the working hours when another day or device is shown.
 
-    SAO makes the calendar before it can be seen, so that it stays at
-    midnight. */
+    SAO makes the calendar before it can be seen, and takes it out of the page
+    when it shows another tab, so that it is at midnight. */
 function scroll_once(view, {name, start}) {
     const scroller = view.el.find('.fc-time-grid-container');
-    const period = `${name} ${start.format()}`;
+    const tab = view.screen.screen_container.get_tab_index();
+    const period = `${tab} ${name} ${start.format()}`;
     if ((view.scrolled_to === period) || !scroller.is(':visible')) {
         return;
     }

@@ -60,7 +60,8 @@ export function explain_empty_lists() {
 
 function show_text(view) {
     const {screen, treeview} = view;
-    const known = screen.group.parent || screen.has_searched;
+    const known = screen.group.parent ?
+        !is_choice(screen.group) : screen.has_searched;
     const text = known && !screen.group.length ? choose_text(
         view.empty_texts, find_title(view), !screen.group.parent &&
             Boolean(screen.screen_container.get_text())) : '';
@@ -75,6 +76,14 @@ function show_text(view) {
         shown.text(text);
     }
     shown.toggle(Boolean(text));
+}
+
+/** Return whether a group is what somebody has chosen in a form.
+
+    That none is chosen does not mean that there are none. */
+export function is_choice({parent, parent_name}) {
+    const description = parent.model?.fields[parent_name]?.description;
+    return description?.type === 'many2many' && !description.readonly;
 }
 
 /** Return the name of the tab, or of the panel of a board. */
