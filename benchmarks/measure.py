@@ -176,12 +176,16 @@ class Job:
 
 @contextmanager
 def measured() -> Iterator[dict]:
-    """Put seconds and bytes of growth into the dictionary that it yields."""
+    """Put what was used into the dictionary that it yields.
+
+    Seconds, those of the processor (*cpu*), and bytes of growth.
+    """
     figures: dict = {}
     memory = Memory()
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     yield figures
     figures['seconds'] = time.perf_counter() - start
+    figures['cpu'] = time.process_time() - used
     figures['memory'] = memory.growth
 
 

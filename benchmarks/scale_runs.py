@@ -3,12 +3,11 @@
 """One run of the benchmark `scale`, in a process of its own."""
 import io
 import json
-import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -81,7 +80,7 @@ class ScaleJob(Job):
         with closing(psycopg2.connect(self._uri)) as connection, \
                 tempfile.TemporaryDirectory() as folder:
             copy = Copy(connection, Path(folder), ROWS)
-            with measured() as figures, _processor(figures):
+            with measured() as figures:
                 reader.read_all()
                 copy.run()
             copy.drop()
@@ -90,31 +89,14 @@ class ScaleJob(Job):
     def listing(self) -> dict:
         """Read what a comparison reads."""
         reader = Reader(self._orthanc['url'])
-        with measured() as figures, _processor(figures):
+        with measured() as figures:
             reader.read_all()
         return figures
-
-    def _synchronize(self, kind: str) -> dict:
-        used = os.times()
-        figures = super()._synchronize(kind)
-        return {**figures, 'cpu': _used(used)}
 
     @staticmethod
     def _stored(pool) -> int:
         return pool.get('gnuhealth.imaging_orthanc.study').search(
             [('missing_since', '=', None)], count=True)
-
-
-@contextmanager
-def _processor(figures: dict) -> Iterator[None]:
-    start = os.times()
-    yield
-    figures['cpu'] = _used(start)
-
-
-def _used(start) -> float:
-    now = os.times()
-    return now.user + now.system - start.user - start.system
 
 
 def _register(cursor, patients: int) -> int:
