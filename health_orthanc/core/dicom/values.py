@@ -9,9 +9,10 @@ malformed one. Padding does not belong to a value.
 import datetime as dt
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 from pydicom.uid import generate_uid
 
@@ -37,6 +38,27 @@ _SHORT_STRING = re.compile(r'[^\x00-\x1f\\\x7f-\x9f]{1,16}')
 _RESIDUES = re.compile(r'[?\ufffd]|\$[@B()]|\([BJI]|[\uff61-\uff9f]')
 _UID = re.compile(r'(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*')
 
+_CACHED = 4096
+_LONGEST_CACHED = 128
+
+T = TypeVar('T')
+
+
+def _cached(
+        function: Callable[[str | None], T]) -> Callable[[str | None], T]:
+    """Remember what a function returns: many resources have the same values.
+
+    Long texts are not kept.
+    """
+    known = lru_cache(_CACHED)(function)
+
+    @wraps(function)
+    def call(text: str | None) -> T:
+        if text and len(text) > _LONGEST_CACHED:
+            return function(text)
+        return known(text)
+    return call
+
 
 def clean_text(text: str | None) -> str:
     """Return text without padding, with control characters replaced by spaces.
@@ -50,10 +72,12 @@ def clean_text(text: str | None) -> str:
 def clean_texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Return the values that are texts, each as `clean_text` returns it."""
     return {
-        key: clean_text(value) for key, value in values.items()
-        if isinstance(value, str)}
+        key: value.strip() if value.isascii() and value.isprintable()
+        else clean_text(value)
+        for key, value in values.items() if isinstance(value, str)}
 
 
+@_cached
 def parse_date(text: str | None) -> dt.date | None:
     """Return the date of a DA; the old form ``yyyy.mm.dd`` is accepted."""
     value = clean_text(text)
@@ -66,6 +90,7 @@ def parse_date(text: str | None) -> dt.date | None:
     return dt.date(int(year), int(month), int(day))
 
 
+@_cached
 def parse_time(text: str | None) -> dt.time | None:
     """Return the time of a TM; the old form ``hh:mm:ss`` is accepted.
 
@@ -84,6 +109,7 @@ def parse_time(text: str | None) -> dt.time | None:
         int(fraction.ljust(6, '0')))
 
 
+@_cached
 def parse_integer(text: str | None) -> int | None:
     """Return the number of an IS, which has 32 bits."""
     value = clean_text(text)
@@ -187,6 +213,7 @@ class PersonName:
         return first or second or self.phonetic.display
 
 
+@_cached
 def parse_person_name(text: str | None) -> PersonName | None:
     """Return a PN.
 
@@ -206,6 +233,7 @@ def parse_person_name(text: str | None) -> PersonName | None:
     return PersonName(*groups) if any(groups) else None
 
 
+@_cached
 def display_names(text: str | None) -> str:
     """Return all names of a PN with several values, for people to read."""
     names = map(parse_person_name, (text or '').split('\\'))
@@ -222,6 +250,7 @@ def _is_east_asian(text: str) -> bool:
     return unicodedata.east_asian_width(text[:1] or ' ') in {'W', 'F', 'H'}
 
 
+@_cached
 def looks_damaged(text: str | None) -> bool:
     """Return whether letters of a PN seem to have been lost or misread.
 

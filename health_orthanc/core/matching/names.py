@@ -483,6 +483,7 @@ _ARABIC_ARTICLE = re.compile(r'\bال(?=\w{2})')
 _KATAKANA = {code: code - 0x60 for code in range(0x30a1, 0x30f7)}
 
 
+@lru_cache(maxsize=16384)
 def normalize_words(text: str, umlauts: bool = False) -> tuple[str, ...]:
     """Return the words of a text without case and accents.
 

@@ -5,6 +5,7 @@
 import datetime as dt
 import string
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import combinations
 
 from ..dicom.values import NameGroup
@@ -49,9 +50,10 @@ def _keys_of_name(group: NameGroup) -> set[str]:
         ' '.join(pair)[:_LETTERS] for pair in combinations(sorted(words), 2)}
 
 
-def _sounds(text: str) -> list[str]:
+@lru_cache(maxsize=16384)
+def _sounds(text: str) -> tuple[str, ...]:
     words = romanize(normalize_words(text))
-    return [find_consonants(w) or w for w in words if len(w) > 1][:_WORDS]
+    return tuple(find_consonants(w) or w for w in words if len(w) > 1)[:_WORDS]
 
 
 # Longer identifiers have too many neighbors to look for
@@ -81,12 +83,13 @@ def near_identifiers(text: str) -> frozenset[str]:
         _ALPHABET if any(c.isupper() for c in text) else _ALPHABET.lower())
     found = set()
     for i, character in enumerate(text):
-        found.add(text[:i] + text[i + 1:])
+        head, rest, tail = text[:i], text[i:], text[i + 1:]
+        found.add(head + tail)
         if i:
-            found.add(text[:i - 1] + character + text[i - 1] + text[i + 1:])
+            found.add(text[:i - 1] + character + text[i - 1] + tail)
         for other in string.digits if character.isdigit() else letters:
-            found.add(text[:i] + other + text[i + 1:])
-            found.add(text[:i] + other + text[i:])
+            found.add(head + other + tail)
+            found.add(head + other + rest)
     found |= {text + other for other in (
             string.digits if text[-1].isdigit() else letters)}
     return frozenset(found - {text})
