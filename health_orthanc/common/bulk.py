@@ -8,7 +8,9 @@ others have added: see `may_bypass`.
 
 import datetime as dt
 import io
+import re
 from functools import reduce
+from itertools import repeat
 from operator import and_
 
 from sql import Column, Literal
@@ -96,14 +98,11 @@ def create_rows(Model, vlist):
     if not may_bypass(Model, 'create'):
         Model.create(vlist)
         return
-    defaults = _defaults(Model, vlist[0])
-    names = [*vlist[0], *defaults]
-    formats = [Model._fields[name].sql_format for name in names]
+    columns = dict(zip(vlist[0], zip(*(v.values() for v in vlist))))
+    for name, value in _defaults(Model, vlist[0]).items():
+        columns[name] = [value] * len(vlist)
     last = _last_id(Model)
-    insert_values(Model, names, (
-            [convert(value) for convert, value in zip(
-                    formats, [*values.values(), *defaults.values()])]
-            for values in vlist), Transaction().user)
+    _insert_columns(Model, columns, Transaction().user)
     _check_unique(Model, last)
 
 
@@ -158,38 +157,70 @@ def insert_values(Model, names, rows, user=0):
     names : list of str
         The columns.
     rows : iterable of list
-        Values as `Field.sql_format` returns them.
+        The values of fields.
     user : int
         Who has created them.
     """
-    table = Model.__table__()
+    _insert_columns(Model, dict(zip(names, zip(*rows))), user)
+
+
+def _insert_columns(Model, columns, user):
+    "Insert rows, given by the values of each column"
+    if not columns:
+        return
     cursor = Transaction().connection.cursor()
     if backend.name == 'postgresql':
-        _copy(cursor, Model._table, names, rows, user)
+        _copy(cursor, Model._table, list(columns), [
+                _convert(_text_format(Model._fields[name]), values)
+                for name, values in columns.items()], user)
         return
-    columns = [table.create_uid, table.create_date]
-    columns += [Column(table, name) for name in names]
+    formats = [Model._fields[name].sql_format for name in columns]
+    table = Model.__table__()
+    names = [table.create_uid, table.create_date]
+    names += [Column(table, name) for name in columns]
+    rows = zip(*(
+            _convert(format_, values)
+            for format_, values in zip(formats, columns.values())))
     for some in grouped_slice(list(rows)):
-        cursor.execute(*table.insert(columns, [
+        cursor.execute(*table.insert(names, [
                     [user, CurrentTimestamp(), *row] for row in some]))
 
 
-def _copy(cursor, table, names, rows, user):
+def _convert(function, values):
+    "Return what a function makes of values, equal ones once"
+    known = {value: function(value) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _copy(cursor, table, names, columns, user):
     "Copy rows to a table of PostgreSQL; the server sets the time of creation"
     cursor.execute('SELECT CAST(CURRENT_TIMESTAMP AS TIMESTAMP(6))')
     at, = cursor.fetchone()
-    start = f'{user}\t{at.isoformat()}'
-    lines = [
-        '\t'.join([start, *map(_text, row)]) for row in rows]
-    if not lines:
-        return
-    columns = ', '.join(
+    start = [repeat(str(user)), repeat(at.isoformat())]
+    lines = map('\t'.join, zip(*start, *columns))
+    names = ', '.join(
         f'"{name}"' for name in ['create_uid', 'create_date', *names])
     cursor.copy_expert(
-        f'COPY "{table}" ({columns}) FROM STDIN',
+        f'COPY "{table}" ({names}) FROM STDIN',
         io.StringIO('\n'.join(lines) + '\n'))
 
 
+def _text_format(field):
+    "Return the function that formats values of a field for COPY"
+    format_ = field.sql_format
+    # What most columns are takes the most time
+    is_stripped = (
+        type(field).sql_format is fields.Char.sql_format
+        and field.strip is True)
+
+    def format_text(value):
+        if is_stripped and type(value) is str:
+            return _text(value.strip())
+        return _text(format_(value))
+    return format_text
+
+
+_SPECIAL = re.compile(r'[\\\t\n\r]')
 _ESCAPED = str.maketrans({
         '\\': r'\\', '\t': r'\t', '\n': r'\n', '\r': r'\r'})
 
@@ -199,7 +230,7 @@ def _text(value):
     if value is None:
         return r'\N'
     if isinstance(value, str):
-        return value.translate(_ESCAPED) if not value.isalnum() else value
+        return value.translate(_ESCAPED) if _SPECIAL.search(value) else value
     if value is True or value is False:
         return 't' if value else 'f'
     if isinstance(value, (int, dt.date, dt.time)):

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records that are created by SQL keep the rules of their models."""
 
+import datetime as dt
+
 from trytond import backend
+from trytond.model import fields
 from trytond.model.modelsql import SQLConstraintError
 from trytond.modules.health_orthanc.common.bulk import create_rows
 from trytond.pool import Pool
@@ -45,6 +48,38 @@ class BulkTestCase(OrthancTestCase):
                         }])
 
     @with_transaction()
+    def test_values_are_those_that_the_model_stores(self):
+        Study = Pool().get(STUDY)
+        server = create_server()
+        # Only texts of several lines may have control characters
+        texts = [("CT", text) for text in ["C\tT", "C\nT", "C\r\nT"]]
+        texts += [(text, text) for text in [
+                "CT", " CT ", r"C\T", r"\N", "%s", "", "ä", None]]
+        values = [{
+                'server': server.id, 'study_description': line,
+                'malformed_tags': text, 'date': date, 'study_time': time,
+                'stable': stable, 'last_update': at,
+                } for line, text in texts for date, time, stable, at in [
+                (None, None, None, None),
+                (dt.date(2026, 3, 4), dt.time(5, 6, 7), True,
+                    dt.datetime(2026, 3, 4, 5, 6, 7))]]
+        Study.create([
+                {'orthanc_UID': f'A{n:03}', **v}
+                for n, v in enumerate(values)])
+        create_rows(Study, [
+                {'orthanc_UID': f'B{n:03}', **v}
+                for n, v in enumerate(values)])
+        stored = [
+            {
+                name: value for name, value in row.items()
+                if name not in {'id', 'orthanc_UID', 'create_date'}}
+            for row in Study.search_read(
+                [('server', '=', server.id)], order=[('orthanc_UID', 'ASC')],
+                fields_names=_columns(Study))]
+        self.assertEqual(len(stored), 2 * len(values))
+        self.assertEqual(stored[:len(values)], stored[len(values):])
+
+    @with_transaction()
     def test_nothing_twice_in_one_go(self):
         study = create_study(create_server())
         with self.assertRaises(CONFLICTS):
@@ -60,3 +95,9 @@ class BulkTestCase(OrthancTestCase):
                     }])
         self.assertEqual(Pool().get(STUDY).search(
                 [('orthanc_UID', '=', study.orthanc_UID)], count=True), 2)
+
+
+def _columns(Model):
+    return [
+        name for name, field in Model._fields.items()
+        if not isinstance(field, fields.Function) and field.sql_type()]
