@@ -16,7 +16,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.tools import timezone as tz
 
-from ..common.rows import fetch_rows
+from ..common.rows import fetch_rows, is_one_of
 from ..core.dicom.values import NameGroup
 from ..core.matching.attributes import (
     OrderAttributes, PatientAttributes, StepAttributes)
@@ -55,7 +55,7 @@ def _read_patients(ids, active):
     pool = Pool()
     patient = pool.get('gnuhealth.patient').__table__()
     party = pool.get('party.party').__table__()
-    where = patient.id.in_(ids)
+    where = is_one_of(patient.id, ids)
     if active:
         where &= Coalesce(patient.active, True)
         where &= Coalesce(party.active, True)
@@ -118,13 +118,14 @@ def _names_and_ids(parties):
             name.select(
                 name.party, name.use, name.family, name.given, name.prefix,
                 name.suffix, name.id,
-                where=name.party.in_(parties) & name.use.in_(_NAME_ORDER)),
+                where=is_one_of(name.party, parties)
+                & name.use.in_(_NAME_ORDER)),
             code.select(
                 code.party, Literal(_ID), code.code, *nothing,
-                where=code.party.in_(parties)),
+                where=is_one_of(code.party, parties)),
             party.select(
                 party.replaced_by, Literal(_ID), party.ref, *nothing,
-                where=party.replaced_by.in_(parties)),
+                where=is_one_of(party.replaced_by, parties)),
             all_=True))
     for id_, use, *parts, number in rows:
         if use == _ID:

@@ -12,7 +12,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
-from ..common.rows import fetch_rows
+from ..common.rows import fetch_rows, is_one_of
 from ..core.dicom.values import clean_text
 from ..core.matching.attributes import Candidate, StudyAttributes
 from ..core.matching.field_comparison import (
@@ -293,7 +293,7 @@ def _key_queries():
     def query(source, column, order, patient, where=Literal(True)):
         return lambda name, values: source.select(
             Literal(name), column, order, patient,
-            where=column.in_(values) & where)
+            where=is_one_of(column, values) & where)
     nothing = Literal(0)
     return {
         **{name: query(
@@ -331,7 +331,7 @@ def _add_open_orders(searches, window):
                 (request, request.date), (scheduled, step.scheduled_at)]:
             for id_, patient, day in fetch_rows(source.select(
                         request.id, request.patient, date,
-                        where=request.patient.in_(ids)
+                        where=is_one_of(request.patient, ids)
                         & (request.state == 'requested')
                         & (date >= start) & (date < end))):
                 by_patient[patient].append((id_, day))

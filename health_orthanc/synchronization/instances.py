@@ -13,7 +13,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from ..common.bulk import insert_values
-from ..common.rows import write_column
+from ..common.rows import is_one_of, write_column
 from .lookup import ids_by_orthanc_id
 
 __all__ = [
@@ -235,7 +235,7 @@ def _known_instances(series_ids, orthanc_ids):
     for sub_ids in grouped_slice(list(orthanc_ids)):
         cursor.execute(*table.select(
                 table.id, *columns, table.missing_since,
-                where=table.orthanc_UID.in_(list(sub_ids))))
+                where=is_one_of(table.orthanc_UID, sub_ids)))
         known.update(
             (row[2], tuple(row)) for row in cursor if row[1] in series_ids)
     return known

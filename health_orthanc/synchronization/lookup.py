@@ -6,6 +6,8 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
+from ..common.rows import is_one_of
+
 __all__ = ['ids_by_orthanc_id']
 
 
@@ -35,7 +37,7 @@ def ids_by_orthanc_id(server, model, orthanc_ids):
     for sub_ids in grouped_slice(list(orthanc_ids)):
         cursor.execute(*source.select(
                 table.orthanc_UID, table.id,
-                where=table.orthanc_UID.in_(list(sub_ids))
+                where=is_one_of(table.orthanc_UID, sub_ids)
                 & (study.server == server.id)))
         found.update(cursor)
     return found
