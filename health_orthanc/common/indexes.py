@@ -8,7 +8,7 @@ same records, but reads the whole table.
 
 import logging
 
-from sql import Literal, Null, With
+from sql import Column, Literal, Null, With
 from sql.aggregate import Min
 
 from trytond import backend
@@ -44,11 +44,26 @@ class TextSearchMixin:
         # not fit, and a part of a text is not found
         indexes = cls._sql_indexes
         if has_trigrams():
-            cls._sql_indexes = indexes | {cls._text_index()}
+            cls._sql_indexes = {
+                i for i in indexes if not cls._is_covered(i)}
+            cls._sql_indexes.add(cls._text_index())
         try:
             super()._update_sql_indexes()
         finally:
             cls._sql_indexes = indexes
+
+    @classmethod
+    def _is_covered(cls, index):
+        "Return whether an index is for the text of one searched column"
+        if len(index.expressions) != 1 or 'where' in index.options:
+            return False
+        (column, usage), = index.expressions
+        if isinstance(column, Index.Unaccent):
+            column = column._expression
+        return (
+            isinstance(usage, Index.Similarity)
+            and isinstance(column, Column)
+            and column.name in inherited_names(cls, '_searched_columns'))
 
     @classmethod
     def _text_index(cls):

@@ -5,6 +5,7 @@
 from unittest.mock import patch
 
 from trytond import backend
+from trytond.model import Index
 from trytond.modules.health_orthanc.common import indexes, related
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
@@ -12,8 +13,8 @@ from trytond.transaction import Transaction
 
 from .access import HEALTH_PATIENT, REQUEST, RESULT, STEP
 from .tools import (
-    STUDY, OrthancTestCase, create_order, create_patient, create_result,
-    create_server, create_study)
+    PATIENT, STUDY, OrthancTestCase, create_order, create_patient,
+    create_result, create_server, create_study)
 
 LOGGER = 'trytond.modules.health_orthanc.common.indexes'
 EXTENSION = "SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'"
@@ -176,3 +177,15 @@ class TextSearchTestCase(OrthancTestCase):
             self.assertEqual(
                 Study._text_index() in list(created), available)
         self.assertNotIn(Study._text_index(), Study._sql_indexes)
+
+    @with_transaction()
+    def test_a_column_has_one_index_for_texts(self):
+        Patient = Pool().get(PATIENT)
+        with patch.object(indexes, 'has_trigrams', return_value=True), \
+                patch.object(backend.TableHandler, 'set_indexes') as created:
+            Patient._update_sql_indexes()
+        (created,), _ = created.call_args
+        self.assertEqual([
+                i for i in created
+                if any(isinstance(u, Index.Similarity)
+                    for _, u in i.expressions)], [Patient._text_index()])
