@@ -116,8 +116,9 @@ class Study(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         table = cls.__table__()
+        # Not by equality: a hash of few different values has long chains
         cls._sql_indexes.add(Index(
-                table, (table.server, Index.Equality()),
+                table, (table.server, Index.Range()),
                 where=table.thumbnails_at == Null))
 
     @classmethod
