@@ -11,6 +11,7 @@ left to `link`.
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import islice
 from types import SimpleNamespace
 
 from sql import Null
@@ -21,7 +22,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.bulk import create_rows, is_extended, may_bypass, update_rows
-from ..common.rows import fetch_rows
+from ..common.rows import fetch_rows, is_one_of
 from ..common.transaction import now
 from ..core.matching.attributes import StudyAttributes
 from ..core.matching.decisions import Decision, Status
@@ -46,6 +47,8 @@ _SUGGESTION = ['patient', 'link_status', 'score', 'candidate', 'doubt']
 _EMPTY = [
     'request', 'imaging_test', 'settled_result', 'key_image', 'decided_by',
     'quarantined_at']
+# Studies whose candidates are assessed at once
+_ASSESSED = 100
 # What `link` calls and this does not
 _BYPASSED = {
     'gnuhealth.orthanc.matching.configuration': ['decisions', 'assessments'],
@@ -113,12 +116,12 @@ def match_plain(ids):
         return ids
     loaded = _load_studies(ids)
     concerned = _concerned(list(loaded))
-    ordered = _with_due_orders({row.server for row in loaded.values()})
+    servers = _with_due_links({row.server for row in loaded.values()})
     rows = _without_decided(loaded)
     outcomes = list(filter(_is_plain, _decide([
                     row for id_, row in rows.items()
                     if id_ not in concerned and _may_be_plain(row)],
-                ordered)))
+                servers)))
     _store(outcomes)
     plain = {outcome.row.id for outcome in outcomes}
     return [id_ for id_ in ids if id_ not in plain]
@@ -133,20 +136,32 @@ def _may_match_in_sets():
         for name, methods in _BYPASSED.items())
 
 
-def _decide(rows, ordered):
-    "Return the outcomes of studies, without those that orders concern"
+def _decide(rows, servers):
+    """Return the outcomes of studies, without those that orders concern.
+
+    Parameters
+    ----------
+    rows : list of SimpleNamespace
+    servers : set of int
+        Those with linked studies in the queue.
+    """
     Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
     series = _load_series([row.id for row in rows])
     attributes = [make_attributes(row, series[row.id]) for row in rows]
     decided = []
 
     def assessed():
-        # One after the other: a study may have hundreds of candidates
-        for *one, found in zip(
-                rows, attributes, Configuration.iter_assessments(attributes)):
-            if not _has_orders(found, ordered):
-                decided.append(one)
-                yield found
+        # Not all at once: a study may have hundreds of candidates
+        rest = zip(
+            rows, attributes, Configuration.iter_assessments(attributes))
+        while some := list(islice(rest, _ASSESSED)):
+            ordered = _with_due_orders(servers, {
+                    a.candidate.patient.key for *_, found in some
+                    for a in found})
+            for *one, found in some:
+                if not _has_orders(found, ordered):
+                    decided.append(one)
+                    yield found
     decisions = Configuration.decide(assessed())
     return [
         _Outcome(*one, decision)
@@ -180,7 +195,7 @@ def _has_orders(assessments, ordered):
     ----------
     assessments : list of Assessment
     ordered : set of int
-        Patients of studies that have an order.
+        Patients of studies in the queue that have an order.
     """
     return any(
         a.candidate.order or a.candidate.patient.key in ordered
@@ -201,30 +216,47 @@ def _without_decided(rows):
         if row.orthanc_patient not in decided}
 
 
-def _with_due_orders(servers):
-    """Return the patients of studies in the queue that have an order.
+def _with_due_links(servers):
+    "Return which servers have linked studies in the queue"
+    study = Pool().get(STUDY).__table__()
+    return {
+        server for server in servers if fetch_rows(study.select(
+                study.id,
+                where=(study.matched_at == Null) & (study.patient != Null)
+                & (study.server == server), limit=1))}
+
+
+def _with_due_orders(servers, patients):
+    """Return which patients have studies in the queue with an order.
 
     Those of users' patients may have one, too.
 
     Parameters
     ----------
-    servers : collection of int
+    servers : set of int
         Of the studies.
+    patients : collection of int
     """
     pool = Pool()
     study = pool.get(STUDY).__table__()
     order = pool.get('gnuhealth.imaging_orthanc.study.order').__table__()
     step = pool.get('gnuhealth.imaging.procedure.step').__table__()
-    return {patient for patient, in fetch_rows(study.select(
-                study.patient,
-                where=(study.matched_at == Null) & (study.patient != Null)
-                & study.server.in_(list(servers) or [None])
-                & ((study.request != Null) | (study.settled_result != Null)
-                    | Exists(order.select(
-                            order.id, where=order.study == study.id))
-                    | Exists(step.select(
-                            step.id, where=step.study == study.id))),
-                group_by=study.patient))}
+    found = set()
+    for ids in grouped_slice(sorted(patients) if servers else []):
+        found |= {patient for patient, in fetch_rows(study.select(
+                    study.patient,
+                    where=(study.matched_at == Null)
+                    & (study.patient != Null)
+                    & is_one_of(study.patient, ids)
+                    & is_one_of(study.server, servers)
+                    & ((study.request != Null)
+                        | (study.settled_result != Null)
+                        | Exists(order.select(
+                                order.id, where=order.study == study.id))
+                        | Exists(step.select(
+                                step.id, where=step.study == study.id))),
+                    group_by=study.patient))}
+    return found
 
 
 def _concerned(ids):

@@ -13,6 +13,7 @@ from sql import Null, Table
 from trytond.model import ModelSQL, fields
 from trytond.modules.health_orthanc.common.registration import is_own
 from trytond.modules.health_orthanc.common.rows import insert_rows
+from trytond.modules.health_orthanc.linking import plain
 from trytond.modules.health_orthanc.linking.link import match_orders
 from trytond.modules.health_orthanc.linking.plain import match_plain
 from trytond.modules.health_orthanc.linking.queue import due_studies
@@ -503,6 +504,22 @@ class CasesTestCase(PlainTestCase):
             self.create_images(
                 f'P{state}', study_instance_UID=order.study_instance_uid)
         self.compare(self.queue)
+
+    @with_transaction()
+    def test_only_orders_of_candidates_are_read(self):
+        patient = self.create_person('P1')
+        study = self.create_images(
+            'P1', patient=patient.id, request=create_order(patient).id)
+        other = create_server().id
+        servers = plain._with_due_links({study.server.id, other})
+        self.assertEqual(servers, {study.server.id})
+        for found, of, patients in [
+                ({patient.id}, servers, {patient.id, patient.id + 1}),
+                (set(), servers, {patient.id + 1}),
+                (set(), {other}, {patient.id}),
+                (set(), set(), {patient.id})]:
+            with self.subTest(of=of, patients=patients):
+                self.assertEqual(plain._with_due_orders(of, patients), found)
 
     @with_transaction()
     def test_another_module_decides(self):
