@@ -18,6 +18,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from ..archive.audited import study_events
+from ..archive.study_modalities import update_modalities
 from ..audit.trail import record_events
 from ..common.access import ReadonlyMixin
 from ..common.exceptions import describe
@@ -27,7 +28,7 @@ from ..core.orthanc.deletion import delete, find_gone, is_open
 from ..core.orthanc.errors import OrthancError
 from ..core.secrets import SecretUnavailable
 from ..linking.fulfilment import fulfil_orders
-from ..synchronization.store import mark_missing_patients, update_modalities
+from ..synchronization.store import mark_missing_patients
 
 __all__ = [
     'Deletion', 'Instance', 'LEVELS', 'Series', 'Study', 'Synchronization',

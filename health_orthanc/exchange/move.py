@@ -11,13 +11,13 @@ from trytond.model import fields
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
+from ..archive.study_modalities import update_modalities
 from ..common.rows import load_rows
 from ..common.transaction import now
 from ..core.dicom.values import new_uid
 from ..core.orthanc import reconciliation as core
 from ..core.orthanc.relocation import plan_move, plan_move_back
-from ..synchronization.store import (
-    store_patients, store_series, study_values, update_modalities)
+from ..synchronization.store import store_patients, store_series, study_values
 from ..worklist.variables import patient_identity
 
 __all__ = ['StudyCorrection']

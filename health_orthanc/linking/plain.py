@@ -21,6 +21,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
+from ..archive.study_modalities import join_modalities
 from ..common.bulk import create_rows, is_extended, may_bypass, update_rows
 from ..common.rows import fetch_rows, is_one_of
 from ..common.transaction import now
@@ -63,6 +64,7 @@ class _Outcome:
     row: SimpleNamespace
     attributes: StudyAttributes
     decision: Decision
+    modalities: str | None
 
     @property
     def patient(self):
@@ -148,12 +150,14 @@ def _decide(rows, servers):
     Configuration = Pool().get('gnuhealth.orthanc.matching.configuration')
     series = _load_series([row.id for row in rows])
     attributes = [make_attributes(row, series[row.id]) for row in rows]
+    modalities = [join_modalities(series[row.id]) for row in rows]
     decided = []
 
     def assessed():
         # Not all at once: a study may have hundreds of candidates
         rest = zip(
-            rows, attributes, Configuration.iter_assessments(attributes))
+            rows, attributes, modalities,
+            Configuration.iter_assessments(attributes))
         while some := list(islice(rest, _ASSESSED)):
             ordered = _with_due_orders(servers, {
                     a.candidate.patient.key for *_, found in some
@@ -164,8 +168,8 @@ def _decide(rows, servers):
                     yield found
     decisions = Configuration.decide(assessed())
     return [
-        _Outcome(*one, decision)
-        for one, decision in zip(decided, decisions)]
+        _Outcome(row, found, decision, text)
+        for (row, found, text), decision in zip(decided, decisions)]
 
 
 # Which studies are plain
@@ -315,8 +319,8 @@ def _store(outcomes):
     at = now()
     changed = [o for o in outcomes if o.is_changed]
     update_rows(
-        pool.get(STUDY), [*_SUGGESTION, 'matched_at'],
-        [(o.row.id, *o.values, at) for o in changed], user)
+        pool.get(STUDY), [*_SUGGESTION, 'modalities', 'matched_at'],
+        [(o.row.id, *o.values, o.modalities, at) for o in changed], user)
     mark_matched([o.row.id for o in outcomes if not o.is_changed])
     update_rows(
         pool.get(ORTHANC_PATIENT), ['patient', 'decided_by'], [

@@ -9,16 +9,18 @@ has changed, or a patient or an order that may match was changed.
 import datetime as dt
 from collections import Counter
 
-from sql import Literal, Null, Union, Window
+from sql import For, Literal, Null, Union, Window
 from sql.aggregate import Count, Max
 from sql.conditionals import Coalesce
 from sql.functions import RowNumber
 
+from trytond import backend
 from trytond.pool import Pool
-from trytond.tools import grouped_slice
+from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.rows import fetch_rows
+from ..archive.study_modalities import update_modalities
+from ..common.rows import fetch_rows, is_one_of
 from ..common.tasks import bulk_tasks
 from ..common.transaction import now
 from ..core.matching.field_comparison import find_slip
@@ -28,7 +30,7 @@ __all__ = [
     'count_historical', 'due_in_order', 'due_in_range', 'due_ranges',
     'due_studies', 'mark_arrived', 'mark_matched',
     'queue_for_orders', 'queue_for_patients', 'queue_historical',
-    'queue_overdue', 'requeue_changed']
+    'queue_overdue', 'requeue_changed', 'without_due']
 
 # Studies that are queued at once
 LIMIT = 1000
@@ -201,7 +203,31 @@ def _queue_studies(ids):
 
 def mark_matched(ids):
     "Remove studies from the queue"
+    update_modalities(ids)
     _write_matched_at(ids, now())
+
+
+def without_due(ids):
+    """Return which studies are not in the queue.
+
+    Nobody takes the others from it before the transaction has ended.
+
+    Parameters
+    ----------
+    ids : iterable of int
+
+    Returns
+    -------
+    set of int
+    """
+    study, *_ = _tables()
+    rest = set(ids)
+    lock = [For('SHARE')] if backend.name == 'postgresql' else None
+    for some in grouped_slice(sorted(rest)):
+        where = _is_due(study) & reduce_ids(study.id, some)
+        rest -= {id_ for id_, in fetch_rows(study.select(
+                    study.id, where=where, for_=lock))}
+    return rest
 
 
 def _write_matched_at(ids, at):
@@ -209,7 +235,7 @@ def _write_matched_at(ids, at):
     cursor = Transaction().connection.cursor()
     for some in grouped_slice(ids):
         cursor.execute(*study.update(
-                [study.matched_at], [at], where=study.id.in_(list(some))))
+                [study.matched_at], [at], where=is_one_of(study.id, some)))
 
 
 def due_studies(server=None, ids=None, limit=None, before=None):

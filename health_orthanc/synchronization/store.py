@@ -8,7 +8,7 @@ changes.  Storing the same batch again changes nothing.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 
 from sql import Null
 
@@ -16,19 +16,18 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from ..archive.study_modalities import update_modalities
 from ..common.bulk import create_rows
-from ..common.rows import (
-    load_rows, partition_changes, write_column, write_rows)
+from ..common.rows import load_rows, partition_changes, write_rows
 from ..common.transaction import now
-from ..linking.queue import requeue_changed
+from ..linking.queue import requeue_changed, without_due
 from .damaged_names import with_read_name
 from .instances import mark_missing_instances
 from .lookup import ids_by_orthanc_id
 
 __all__ = [
     'mark_missing_patients', 'mark_missing_studies', 'store_modalities',
-    'store_patients', 'store_series', 'store_studies', 'study_values',
-    'update_modalities']
+    'store_patients', 'store_series', 'store_studies', 'study_values']
 
 
 def store_patients(server, resources):
@@ -272,21 +271,25 @@ def store_series(server, resources, with_modalities=True):
     return counts + mark_missing_instances(known, resources)
 
 
-def store_modalities(server, resources):
+def store_modalities(server, resources, with_due=True):
     """Update the modalities of the studies of stored series.
 
     Parameters
     ----------
     server : Server
     resources : list of SeriesResource
+    with_due : bool
+        Whether also those of studies in the queue, which get them as well
+        when they leave it.
 
     Returns
     -------
     Counter
     """
-    update_modalities(ids_by_orthanc_id(
-            server, 'gnuhealth.imaging_orthanc.study',
-            {r.study_orthanc_id for r in resources}).values())
+    ids = ids_by_orthanc_id(
+        server, 'gnuhealth.imaging_orthanc.study',
+        {r.study_orthanc_id for r in resources}).values()
+    update_modalities(ids if with_due else without_due(ids))
     return Counter()
 
 
@@ -317,40 +320,6 @@ def _series_values(resource, study):
 def _request_attributes(resource):
     named = [a.tags for a in resource.request_attributes if a.tags]
     return json.dumps(named) if named else None
-
-
-def update_modalities(study_ids):
-    """Write the modalities of studies from their present series.
-
-    Parameters
-    ----------
-    study_ids : iterable of int
-    """
-    pool = Pool()
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    Series = pool.get('gnuhealth.imaging_orthanc.study_series')
-    table = Series.__table__()
-    cursor = Transaction().connection.cursor()
-    modalities = {id_: set() for id_ in study_ids}
-    for sub_ids in grouped_slice(list(modalities)):
-        cursor.execute(*table.select(
-                table.study, table.modality,
-                where=reduce_ids(table.study, sub_ids)
-                & (table.missing_since == Null) & (table.modality != Null),
-                group_by=[table.study, table.modality]))
-        for study, modality in cursor:
-            modalities[study].add(modality)
-    study = Study.__table__()
-    by_text = defaultdict(list)
-    for sub_ids in grouped_slice(list(modalities)):
-        cursor.execute(*study.select(
-                study.id, study.modalities,
-                where=reduce_ids(study.id, sub_ids)))
-        for id_, stored in cursor:
-            text = ', '.join(sorted(modalities[id_])) or None
-            if stored != text:
-                by_text[text].append(id_)
-    write_column(Study, 'modalities', by_text)
 
 
 def mark_missing_studies(server, orthanc_ids):

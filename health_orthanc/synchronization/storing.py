@@ -175,9 +175,11 @@ class Storing:
             return
         # Other workers store other series of the same studies
         self._store(partial(store_series, with_modalities=False), series)
-        # Those that were not stored stay failures
-        self._store(store_modalities, [
-                s for s in series if s.orthanc_id not in self._failed])
+        # New studies are written once less if their matching does it.  Those
+        # that were not stored stay failures
+        self._store(
+            partial(store_modalities, with_due=not self._is_initial),
+            [s for s in series if s.orthanc_id not in self._failed])
 
     # Records
 

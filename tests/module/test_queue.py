@@ -5,15 +5,16 @@
 import datetime as dt
 
 from trytond.modules.health_orthanc.linking.link import match_orders
+from trytond.modules.health_orthanc.linking.plain import match_plain
 from trytond.modules.health_orthanc.linking.queue import (
-    due_studies, queue_overdue)
+    due_studies, queue_overdue, without_due)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
 from .tools import (
     STUDY, OrthancTestCase, create_order, create_patient, create_result,
-    create_server, create_study)
+    create_series, create_server, create_study)
 
 QUEUE = 'ir.queue'
 BIRTH = dt.date(1964, 8, 12)
@@ -49,6 +50,29 @@ class QueueTestCase(OrthancTestCase):
         self.assertEqual(due_studies(create_server()), [])
         self.match()
         self.assertEqual(due_studies(server, [study.id]), [])
+
+    @with_transaction()
+    def test_what_leaves_the_queue_has_modalities(self):
+        server = create_server()
+        ids = [create_study(server).id for _ in range(3)]
+        for id_ in ids[:2]:
+            for modality in ['MR', 'CT', 'MR']:
+                create_series(Pool().get(STUDY)(id_), modality=modality)
+        self.assertEqual(self.modalities(ids), [None] * 3)
+        self.assertEqual(without_due(ids), set())
+        match_orders(ids[:1])
+        self.assertEqual(without_due(ids), set(ids[:1]))
+        self.assertEqual(match_plain(ids[1:]), [])
+        self.assertEqual(without_due(ids), set(ids))
+        self.assertEqual(self.modalities(ids), ["CT, MR", "CT, MR", None])
+
+    @staticmethod
+    def modalities(ids):
+        table = Pool().get(STUDY).__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.modalities, where=table.id.in_(ids), order_by=table.id))
+        return [modalities for modalities, in cursor]
 
     @with_transaction()
     def test_a_patient_who_is_registered_afterwards(self):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from lxml import etree
 
-from trytond.modules.health_orthanc.synchronization.store import (
+from trytond.modules.health_orthanc.archive.study_modalities import (
     update_modalities)
 from trytond.modules.health_orthanc.viewing import ohif, session
 from trytond.pool import Pool
