@@ -251,10 +251,12 @@ def update_rows(Model, names, rows, user=0):
     user : int
         Who has written them.
     """
-    formats = [Model._fields[name].sql_format for name in names]
-    rows = [
-        (id_, *(convert(value) for convert, value in zip(formats, values)))
-        for id_, *values in rows]
+    if not rows:
+        return
+    ids, *columns = zip(*rows)
+    rows = list(zip(ids, *(
+                _convert(Model._fields[name].sql_format, values)
+                for name, values in zip(names, columns))))
     if backend.name == 'postgresql':
         for some in grouped_slice(rows, _WRITE_LIMIT):
             _update_from_values(Model, names, list(some), user)
