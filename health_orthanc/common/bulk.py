@@ -140,9 +140,10 @@ def _check_unique(Model, last):
 
 def _defaults(Model, values):
     "Return the default values of the columns that are not given"
+    # Those without a default value as well: booleans are false
     names = [
         name for name, field in Model._fields.items()
-        if name not in {*values, *_OWN} and name in Model._defaults
+        if name not in {*values, *_OWN}
         and not isinstance(field, fields.Function) and field.sql_type()]
     found = Model.default_get(names, with_rec_name=False)
     return {name: found[name] for name in names if name in found}
