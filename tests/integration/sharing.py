@@ -50,7 +50,9 @@ STATE = """
     SELECT count(*) FILTER (WHERE state = 'done'),
         count(*) FILTER (WHERE state = 'failed')
     FROM gnuhealth_orthanc_synchronization WHERE server = %s"""
-STATES = 'SELECT state FROM gnuhealth_orthanc_synchronization ORDER BY id'
+STATES = """
+    SELECT state FROM gnuhealth_orthanc_synchronization
+    WHERE server = ANY(%s) ORDER BY id"""
 
 
 class Archive:
@@ -177,13 +179,14 @@ class Site:
                 kills -= 1
                 self.kill(generator.randrange(self._count))
             self.agent.call(inside.resume_synchronizations)
-        self.wait_ended()
+        self.wait_ended(servers)
 
-    def wait_ended(self) -> list[str]:
-        """Wait until no run is active; return the states of all runs."""
+    def wait_ended(self, servers: list[int]) -> list[str]:
+        """Wait until no run of servers is active; return all states."""
         deadline = time.monotonic() + RUN_TIMEOUT
         # A lost one may have been put back that was done by another
-        while 'running' in (states := [s for s, in self.query(STATES)]):
+        while 'running' in (
+                states := [s for s, in self.query(STATES, servers)]):
             assert time.monotonic() < deadline, self.report()
             time.sleep(0.3)
             self.agent.call(inside.resume_synchronizations)

@@ -47,7 +47,7 @@ def outcome(
             site.synchronize([server], kind, kills, seed=number)
             found.append(site.rows())
         assert site.kills or not kills
-        check_states(site.wait_ended())
+        check_states(site.wait_ended([server]))
         if not kills:
             check_counts(site)
     return found
@@ -94,6 +94,7 @@ def expected(origin, tmp_path_factory) -> list[dict]:
     return found
 
 
+@pytest.mark.release
 def test_two_workers(origin, archive, expected):
     assert_equal(outcome(origin, 'two', archive, 2), expected)
 
