@@ -28,6 +28,8 @@ WORDS = {
 WITHOUT_WORDS = {
     # Each of its tabs has one link status, and that for its name
     ('study_list_review', 'link_status'),
+    # Those of a patient that nobody has confirmed are a list of their own
+    ('study_list_timeline', 'link_status'),
     # All of its steps are rejected, and that is its title
     ('step_list_board_rejected', 'state'),
     ('step_list_board_rejected', 'overdue'),
