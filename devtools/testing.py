@@ -3,9 +3,9 @@
 """Run style checks and all tests.
 
 Most tests are spread over some processes by pytest-xdist.  Beside them run
-those of the module: trytond works on one kind of database in a process,
-therefore each `Configuration` has a pytest of its own.  What these print
-comes last, then the slowest tests of all and one line that sums all up.
+those of the module, in some lanes: trytond works on one kind of database in a
+process, therefore each `Configuration` has a pytest of its own.  What these
+print comes last, then the slowest tests of all and one line that sums all up.
 """
 import argparse
 import hashlib
@@ -48,7 +48,9 @@ SLOWEST = 10
 NO_TESTS = 5
 # More than two cores can do at once: many tests wait for what they started.
 # Each one more starts databases and programs of its own.
-WORKERS = 6
+WORKERS = 4
+# How many share the tests of the module meanwhile
+LANES = 2
 SPREAD = [
     # `tests/conftest.py` puts the files in order, and together
     f'--numprocesses={WORKERS}', '--dist=loadscope',
@@ -317,7 +319,9 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return paths, options
 
 
-def main(arguments: Sequence[str], everything: bool, module: bool) -> int:
+def main(
+        arguments: Sequence[str], everything: bool, module: bool,
+        lane: int | None = None) -> int:
     """Run the tests that are named in `arguments`, or else all.
 
     Parameters
@@ -326,6 +330,8 @@ def main(arguments: Sequence[str], everything: bool, module: bool) -> int:
         Whether nothing of it is kept for releases.
     module
         Whether no other tests are run than those of the module.
+    lane
+        Of these, run one of `LANES` shares.
     """
     paths, options = _split(arguments)
     # What is named is run in each way
@@ -335,12 +341,15 @@ def main(arguments: Sequence[str], everything: bool, module: bool) -> int:
         paths = paths or ORTHANC_TESTS
     ours, others = _divide(paths or [str(TESTS)])
     if module:
-        _run_module_tests(runner, ours, everything)
+        _run_module_tests(runner, ours, everything, lane)
         return runner.close()
     with ExitStack() as stack:
-        if ours and others:
-            stack.enter_context(runner.beside([
-                        '--module', *(ours if paths else [])]))
+        if ours and others and paths:
+            stack.enter_context(runner.beside(['--module', *ours]))
+        elif ours and others:
+            for number in range(LANES):
+                stack.enter_context(runner.beside([
+                            '--module', f'--lane={number}']))
         elif ours:
             _run_module_tests(runner, ours, everything)
         if not paths:
@@ -379,13 +388,18 @@ def _run_other_tests(runner: Runner, paths: Sequence[str]) -> None:
 
 
 def _run_module_tests(
-        runner: Runner, paths: Sequence[str], everything: bool) -> None:
+        runner: Runner, paths: Sequence[str], everything: bool,
+        lane: int | None = None) -> None:
     """Run tests of the module, one configuration after the other."""
     with PostgreSQL() as postgresql:
         for configuration in CONFIGURATIONS:
             chosen = paths if everything else [
                 str(file) for path in paths for file in _files(path)
                 if configuration.includes(str(file))]
+            if lane is not None:
+                chosen = [
+                    str(file) for path in chosen for file in _files(path)
+                    ][lane::LANES]
             if chosen:
                 run_module_tests(runner, configuration, chosen, postgresql)
 
@@ -408,6 +422,9 @@ if __name__ == '__main__':
     parser.add_argument(
         '--module', action='store_true',
         help="run the tests of the module only")
+    parser.add_argument(
+        '--lane', type=int, choices=range(LANES),
+        help="run one share of them only")
     options, arguments = parser.parse_known_args()
     if options.prepare:
         try:
@@ -416,4 +433,5 @@ if __name__ == '__main__':
             sys.exit(f"dev: {error}")
     else:
         with stopping_on_signals():
-            sys.exit(main(arguments, options.all, options.module))
+            sys.exit(main(
+                    arguments, options.all, options.module, options.lane))
