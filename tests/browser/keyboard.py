@@ -71,11 +71,18 @@ _REACH = '''() => {
     return known;
 }'''
 _PLACE = f'''() => ({_CONTROLS})().indexOf(document.activeElement)'''
-# The places of what was reached
+# The places of what was reached.  A number has two inputs, of which that which
+# is written in is there only while it has the focus.
 _PLACES = f'''() => {{
     const controls = ({_CONTROLS})();
-    return [...new Set(window.reached)].map(
-        element => controls.indexOf(element)).filter(place => place >= 0);
+    const isTwin = (control, element) =>
+        element.matches('input[type=number]') && !element.checkVisibility() &&
+        control.matches('input') &&
+        control.parentElement === element.parentElement;
+    return [...new Set([...new Set(window.reached)].map(
+        element => controls.findIndex(control =>
+            control === element || isTwin(control, element)))
+        )].filter(place => place >= 0);
 }}'''
 
 
