@@ -4,6 +4,7 @@
 
 import datetime as dt
 import logging
+import random
 import time
 
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
@@ -55,7 +56,8 @@ def in_transaction(func, *args):
     count = 0
     while True:
         if count:
-            time.sleep(0.02 * count)
+            # Those that have met shall not meet again
+            time.sleep(random.uniform(0.5, 1.5) * 0.01 * 2 ** count)
         with Transaction().new_transaction(**extras) as transaction:
             try:
                 with transaction.set_user(0), transaction.set_context(

@@ -553,14 +553,15 @@ def _match_separately(ids):
     "Match studies; those that fail are logged and leave the queue"
     try:
         in_transaction(match_orders, ids)
-    except backend.DatabaseOperationalError:
-        raise
     except Exception as error:
-        # An error in one study must not block the others: divide the batch
+        # An error in one study must not block the others, and smaller batches
+        # meet fewer conflicts: divide the batch
         if len(ids) > 1:
             middle = len(ids) // 2
             _match_separately(ids[:middle])
             _match_separately(ids[middle:])
             return
+        if isinstance(error, backend.DatabaseOperationalError):
+            raise
         log_unexpected(logger, error, "Study %s not matched", ids[0])
         in_transaction(mark_matched, ids)
