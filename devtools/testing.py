@@ -151,7 +151,8 @@ class Runner:
 
     def check_style(self) -> None:
         for tool, *arguments in [
-                ['flake8', '.'], ['isort', '--check', '--quiet', '.'],
+                ['ruff', 'check', '--no-cache', '--quiet', '.'],
+                ['isort', '--check', '--quiet', '.'],
                 ['mypy']]:
             _title(tool)
             if self._call([sys.executable, '-m', tool, *arguments]):
