@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's Chromium, and how to log in to the web client."""
+"""Debian's headless Chromium, and how to log in to the web client."""
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ FLAGS = [
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start a headless Chromium."""
-    program = shutil.which('chromium')
+    program = shutil.which('chromium-headless-shell')
     if not program:
         raise StartError("Chromium is not installed")
     with sync_playwright() as playwright:
