@@ -39,9 +39,17 @@ def find_version_troubles(root: Path = ROOT) -> list[str]:
     return []
 
 
-def run(commands: list[list[str]]) -> int:
-    """Run commands until one fails, and print how long each took."""
-    for command in commands:
+def run(commands: list[list[str]], first: int = 1) -> int:
+    """Run commands until one fails, and print how long each took.
+
+    Parameters
+    ----------
+    first
+        The number of the command to begin with.
+    """
+    for number, command in enumerate(commands, 1):
+        if number < first:
+            continue
         start = time.monotonic()
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL,
@@ -54,7 +62,7 @@ def run(commands: list[list[str]]) -> int:
             raise
         print(
             f"{'failed' if code else 'ok':6} {time.monotonic() - start:6.0f} s"
-            f"  {shlex.join(command)}", flush=True)
+            f"  {number}. {shlex.join(command)}", flush=True)
         if code:
             return 1
     return 0
@@ -66,12 +74,17 @@ def main() -> int:
     parser.add_argument(
         '--version', action='store_true',
         help="only compare the version and look for its date")
+    commands = read_commands(CHECKLIST.read_text())
+    parser.add_argument(
+        '--from', dest='first', type=int, metavar='NUMBER', default=1,
+        choices=range(1, len(commands) + 1),
+        help="begin with this command: those before it have succeeded")
     options = parser.parse_args()
     if options.version:
         troubles = find_version_troubles()
         print('\n'.join(troubles), end='\n' if troubles else '')
         return bool(troubles)
-    return run(read_commands(CHECKLIST.read_text()))
+    return run(commands, options.first)
 
 
 if __name__ == '__main__':

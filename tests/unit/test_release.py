@@ -40,6 +40,14 @@ def test_the_first_failure_ends_it(tmp_path, capfd):
     assert run([['true']]) == 0
 
 
+def test_it_goes_on_with_the_one_that_failed(tmp_path, capfd):
+    assert run([['touch', tmp_path / 'x'], ['true'], ['true']], 2) == 0
+    assert not (tmp_path / 'x').exists()
+    assert [line.split()[-2:] for line in (
+            capfd.readouterr().out.splitlines())] == [
+        ['2.', 'true'], ['3.', 'true']]
+
+
 @pytest.fixture
 def release(tmp_path):
     (tmp_path / MODULE).mkdir()
