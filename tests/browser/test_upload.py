@@ -318,6 +318,7 @@ def test_closing_the_form_stops_a_transfer(form, clinic, tmp_path):
     assert stored(clinic, 'CLOSED') == 0
 
 
+@pytest.mark.release
 def test_cancel_leaves_nothing(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'close', SOME, 'CLOSE'))
     form.expect_told("All files have been received")
@@ -328,6 +329,7 @@ def test_cancel_leaves_nothing(form, clinic, tmp_path):
     assert stored(clinic, 'CLOSE') == 0
 
 
+@pytest.mark.release
 def test_orthanc_is_down(form, clinic, tmp_path):
     form.choose(images(tmp_path / 'gone', SOME, 'GONE'))
     form.expect_told("All files have been received")

@@ -51,6 +51,7 @@ def test_first_full_run(hospital, orthanc):
     assert_bounded(*runs(hospital, orthanc, prepare))
 
 
+@pytest.mark.release
 @on_postgresql
 def test_first_incremental_run(hospital, orthanc):
     def prepare(server, number):
@@ -76,6 +77,7 @@ def test_nothing_new(hospital, orthanc, kind):
         assert small['statements'] == large['statements']
 
 
+@pytest.mark.release
 def test_all_studies_are_gone(hospital, orthanc):
     def prepare(server, number):
         orthanc.upload_bulk(make_bulk(number, 1, 2))

@@ -26,6 +26,9 @@ from .old_hospital import EJEMPLO, EXEMPLE, KOFI, MANY, MUSTER
 from .tables import dump, schema
 from .upgraded import SERVER, STUDY, Upgraded, make_old_database
 
+# Two hospitals are made and updated for it.  What the updates do is tested
+# with the module, too
+pytestmark = pytest.mark.release
 WORKLIST = 'health_imaging_worklist'
 PATIENT = 'gnuhealth_orthanc_patient'
 SERIES = 'gnuhealth_imaging_orthanc_study_series'
@@ -44,15 +47,9 @@ IN_4 = {'by PUID', 'bare', 'by hand', 'doubled', *old_hospital.ONLY_4}
 CASES = [('sqlite', False), ('postgresql', False), ('postgresql', True)]
 
 
-def _parameter(backend: str, worklist: bool):
-    # SQLite is for demonstrations; the module with the other one does more
-    marks = [] if worklist else [pytest.mark.release]
-    return pytest.param(
-        (backend, worklist), id=backend + '-worklist' * worklist, marks=marks)
-
-
 @pytest.fixture(
-    scope='module', params=[_parameter(*case) for case in CASES])
+    scope='module', params=CASES,
+    ids=lambda case: case[0] + '-worklist' * case[1])
 def upgraded(request, tmp_path_factory) -> Iterator[Upgraded]:
     """An upgraded database; tests change copies of it only."""
     backend, worklist = request.param
@@ -497,9 +494,8 @@ CHANCE = {
     'write_date'}
 
 
-@pytest.mark.release
 @pytest.mark.parametrize(
-    'upgraded', [_parameter(*CASES[0]), _parameter(*CASES[-1])],
+    'upgraded', [CASES[0], CASES[-1]],
     indirect=True)
 def test_update_goes_on_after_kill(upgraded, tmp_path):
     tryton = Interrupted(

@@ -353,6 +353,7 @@ class PopulationsTestCase(PlainTestCase):
                 Population(5, PATIENTS, PeopleRates()), STUDIES, Rates(), 5),
             5)
 
+    @pytest.mark.release
     @with_transaction()
     def test_numbers_in_sequence_and_families(self):
         self.assertCompared(make(5, PATIENTS, STUDIES), 5)
