@@ -55,6 +55,7 @@ def register():
         archive.patient.OrthancPatient,
         linking.orthanc_patient.OrthancPatient,
         archive.study.Study,
+        orders.study.Study,
         linking.study.Study,
         synchronization.study.Study,
         exchange.deletion.Study,

@@ -139,6 +139,10 @@ class Study(ReviewMixin, metaclass=PoolMeta):
             for s in cls.browse(studies)}
 
     def _describe_patient_lines(self, lang):
+        return '\n'.join(filter(None, [
+                    self._describe_identity(lang), *self._list_marks()]))
+
+    def _describe_identity(self, lang):
         named = self.patient_display_name
         if not self.patient:
             return _identity_lines(
@@ -149,6 +153,13 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                     'health_orthanc.msg_named_in_images', name=named))
         return _identity_lines(
             lang, names, self.patient.puid, self.patient.party.dob)
+
+    def _list_marks(self):
+        "Yield what everybody has to know who looks for the images"
+        if self.missing_since:
+            yield gettext('health_orthanc.msg_study_missing')
+        if self.quarantined:
+            yield gettext('health_orthanc.msg_study_in_quarantine')
 
     @classmethod
     @without_check_access

@@ -79,6 +79,16 @@ class Institution(metaclass=PoolMeta):
         return cls.zones([id_] if id_ else [])[id_]
 
     @classmethod
+    def _now(cls):
+        zone = tz.get_tzinfo(cls.zone_of_user())
+        return dt.datetime.now(tz.UTC).astimezone(zone)
+
+    @classmethod
+    def date_of_today(cls):
+        "Return the date of today in the user's time zone"
+        return cls._now().date()
+
+    @classmethod
     def today(cls):
         """Return start and end of today in the user's time zone.
 
@@ -87,9 +97,7 @@ class Institution(metaclass=PoolMeta):
         tuple of datetime
             In UTC.
         """
-        zone = tz.get_tzinfo(cls.zone_of_user())
-        start = dt.datetime.now(tz.UTC).astimezone(zone).replace(
-            hour=0, minute=0, second=0, microsecond=0)
+        start = cls._now().replace(hour=0, minute=0, second=0, microsecond=0)
         return tuple(
             day.astimezone(tz.UTC).replace(tzinfo=None)
             for day in [start, start + dt.timedelta(days=1)])

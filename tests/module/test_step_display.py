@@ -163,6 +163,27 @@ class StudyTestCase(OrthancTestCase):
             f'{patient.rec_name}\nImages: Mustér, Erika\n{linked}')
 
     @with_transaction()
+    def test_where_the_images_are_not(self):
+        patient, server = create_patient(), create_server()
+        linked = f'{patient.rec_name}\n{patient.puid}'
+        when = dt.datetime(2026, 3, 4)
+        for values, marks in [
+                ({}, []),
+                ({'missing_since': when}, ["Missing on Server"]),
+                ({'quarantined_at': when}, ["In Quarantine"]),
+                ({'missing_since': when, 'quarantined_at': when},
+                    ["Missing on Server", "In Quarantine"])]:
+            study = create_study(server, patient=patient.id, **values)
+            with self.subTest(values=values):
+                self.assertEqual(
+                    study.patient_lines, '\n'.join([linked, *marks]))
+        # Of nobody
+        study = create_study(
+            server, patient_display_name=None, patient_id=None,
+            patient_birth_date=None, missing_since=when)
+        self.assertEqual(study.patient_lines, "Missing on Server")
+
+    @with_transaction()
     def test_sorted_by_who_is_shown(self):
         server = create_server()
         # The images name her differently
