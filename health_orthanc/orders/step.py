@@ -5,6 +5,7 @@
 import datetime as dt
 from collections import Counter
 
+from sql import Null
 from sql.aggregate import Max
 
 from trytond.i18n import gettext
@@ -206,6 +207,9 @@ class ProcedureStep(
                 Index(
                     table, (table.scheduled_at, Index.Range()),
                     (table.id, Index.Range())),
+                Index(
+                    table, (table.duration, Index.Range()),
+                    where=table.duration != Null),
                 Index(table, *listed),
                 Index(table, *listed, where=table.state.in_(OPEN_STATES)),
                 Index(table, (table.state, Index.Equality()), *listed),

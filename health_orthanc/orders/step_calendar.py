@@ -39,10 +39,11 @@ _STATES = {'readonly': ~Eval('state').in_(OPEN_STATES)}
 # What moves a step in the calendar
 _TIMES = {'scheduled_at', 'scheduled_end', 'duration'}
 
+_SHORTEST = dt.timedelta(minutes=30)
 
 def _calendar_duration(duration):
     "Return the duration of a step in the calendar: at least 30 minutes"
-    return max(duration or dt.timedelta(), dt.timedelta(minutes=30))
+    return max(duration or dt.timedelta(), _SHORTEST)
 
 
 class ProcedureStep(metaclass=PoolMeta):
@@ -85,24 +86,35 @@ class ProcedureStep(metaclass=PoolMeta):
             # The end is never empty
             return [] if operator == '!=' else [('id', '=', None)]
         values = value if isinstance(value, (list, tuple)) else [value]
-        domain = ['OR']
+
+        def begins(duration):
+            starts = [end - duration for end in values]
+            return ('scheduled_at', operator,
+                starts if values is value else starts[0])
         # Databases differ in how they add an interval to a timestamp
-        for duration in cls._durations():
-            starts = [end - _calendar_duration(duration) for end in values]
-            domain.append([
-                    ('duration', '=', duration),
-                    ('scheduled_at', operator,
-                        starts if values is value else starts[0]),
-                    ])
-        return domain
+        return ['OR',
+            [['OR', ('duration', '=', None), ('duration', '<=', _SHORTEST)],
+                begins(_SHORTEST)],
+            *([('duration', '=', duration), begins(duration)]
+                for duration in cls._longer_durations())]
 
     @classmethod
-    def _durations(cls):
-        "Return the distinct durations of all steps"
+    def _longer_durations(cls):
+        """Yield the distinct durations that are not shown as the shortest.
+
+        Each is looked up in the index: the table may hold the steps of many
+        years, and durations are few.
+        """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(table.duration, group_by=table.duration))
-        return [duration for duration, in cursor] or [None]
+        found = (_SHORTEST,)
+        while found:
+            cursor.execute(*table.select(
+                    table.duration, where=table.duration > found[0],
+                    order_by=table.duration.asc, limit=1))
+            found = cursor.fetchone()
+            if found:
+                yield found[0]
 
     @classmethod
     @without_check_access
