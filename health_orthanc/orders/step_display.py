@@ -176,6 +176,8 @@ class ProcedureStep(metaclass=PoolMeta):
     @without_check_access
     def _describe_warnings(cls, steps):
         steps = cls.browse(steps)
+        if step.state == 'rejected':
+            return [step.rejection_reason]
         allergies = _find_allergies({s.request.patient for s in steps})
         return {
             s.id: _lines(
