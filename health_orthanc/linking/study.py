@@ -26,6 +26,7 @@ __all__ = ['Study']
 class Study(ReviewMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _hidden_fields = frozenset({'decisions', 'notified_facts'})
+    _visual_depends = frozenset({'link_status'})
     _editable_fields = frozenset({
             'patient', 'imaging_test', 'request', 'merge_comment'})
 
@@ -83,10 +84,10 @@ class Study(ReviewMixin, metaclass=PoolMeta):
         help="The merge ID of the order of this study.")
     merge_comment = fields.Char("Merge Comment")
 
-    key_image = fields.Many2One(
     today = fields.Function(
         fields.Boolean("Today"), 'get_today', searcher='search_today')
 
+    key_image = fields.Many2One(
         'ir.attachment', "Key Image", readonly=True, ondelete='SET NULL',
         help="Attached automatically to the result or, without a result, to "
         "the patient.")
@@ -129,7 +130,6 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                 })
 
     @classmethod
-    @classmethod
     def get_today(cls, studies, name):
         start, end = Pool().get('gnuhealth.institution').local_today()
         return {
@@ -158,6 +158,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                 domain.append([('date', '=', day), *times])
         return boolean_domain(cls, clause, domain)
 
+    @classmethod
     def search_rec_name(cls, name, clause):
         return [*super().search_rec_name(name, clause),
             ('gnuhealth_patient_name', *clause[1:])]

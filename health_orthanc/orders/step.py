@@ -372,9 +372,10 @@ class ProcedureStep(
             ('/tree', 'visual',
                 If(Eval('state').in_(['canceled', 'rejected']), 'muted',
                     If(Eval('overdue', False), 'warning',
-                        If(Eval('state') == 'completed', 'success', '')))),
+                        If(Eval('state') == 'completed', 'success', ''))),
+                ['state', 'overdue']),
             ('/tree/field[@name="urgent"]', 'visual',
-                If(Eval('urgent', False), 'danger', '')),
+                If(Eval('urgent', False), 'danger', ''), ['urgent']),
             ]
 
     # Storage
