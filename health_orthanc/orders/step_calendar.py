@@ -19,6 +19,7 @@ from ..common.access import check_write, may_read, must_ask, warning_name
 from ..common.exceptions import StepMoveWarning
 from ..common.views import set_client_attribute
 from .states import OPEN_STATES
+from .step_display import readable_patients
 
 __all__ = [
     'ActWindow', 'COLORS', 'OVERDUE_COLOR', 'ProcedureStep', 'TEXT_COLOR']
@@ -38,8 +39,8 @@ STEP = 'gnuhealth.imaging.procedure.step'
 _STATES = {'readonly': ~Eval('state').in_(OPEN_STATES)}
 # What moves a step in the calendar
 _TIMES = {'scheduled_at', 'scheduled_end', 'duration'}
-
 _SHORTEST = dt.timedelta(minutes=30)
+
 
 def _calendar_duration(duration):
     "Return the duration of a step in the calendar: at least 30 minutes"
@@ -121,13 +122,15 @@ class ProcedureStep(metaclass=PoolMeta):
     def get_calendar_title(cls, steps, name):
         "Return all that is needed in one line: short events have only one"
         overdue = cls.get_overdue(steps, 'overdue')
+        readable = readable_patients(steps)
         labels = {
             name: cls.__names__(name)['field']
             for name in ['urgent', 'overdue']}
         return {
             s.id: ' · '.join(filter(None, [
                         s.request.urgent and labels['urgent'],
-                        s.request.patient.rec_name,
+                        s.request.patient.id in readable
+                        and s.request.patient.rec_name,
                         s.modality, s.description, s.state_string,
                         overdue[s.id] and labels['overdue']]))
             for s in cls.browse(steps)}
