@@ -55,7 +55,6 @@ def register():
         archive.patient.OrthancPatient,
         linking.orthanc_patient.OrthancPatient,
         archive.study.Study,
-        orders.study.Study,
         linking.study.Study,
         synchronization.study.Study,
         exchange.deletion.Study,

@@ -4,9 +4,9 @@
 
 from . import (
     daily_schedule, institution, request, result, result_report, states, step,
-    step_calendar, step_display, study, study_type, worklist_configuration)
+    step_calendar, step_display, study_type, worklist_configuration)
 
 __all__ = [
     'daily_schedule', 'institution', 'request', 'result', 'result_report',
-    'states', 'step', 'step_calendar', 'step_display', 'study',
-    'study_type', 'worklist_configuration']
+    'states', 'step', 'step_calendar', 'step_display', 'study_type',
+    'worklist_configuration']

@@ -81,6 +81,14 @@ class StepTestCase(OrthancTestCase):
         self.assertEqual(step.status_lines, "Scheduled\nOverdue")
 
     @with_transaction()
+    def test_status_tells_why_it_was_rejected(self):
+        step = self.step()
+        Step = Pool().get(STEP)
+        Step.reject_because([step], "The patient moved")
+        self.assertEqual(
+            Step(step.id).status_lines, "Rejected\nThe patient moved")
+
+    @with_transaction()
     def test_allergies(self):
         patient = create_patient()
         add_condition(patient, "Fracture")

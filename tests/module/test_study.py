@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import datetime as dt
-from zoneinfo import ZoneInfo
 
 from trytond.model.exceptions import ValidationError
 from trytond.model.modelsql import ForeignKeyError
-from trytond.modules.company.tests import create_company, set_company
 from trytond.modules.health_orthanc.common.exceptions import (
     ResourceAccessError)
 from trytond.pool import Pool
@@ -363,27 +361,6 @@ class SearchTestCase(OrthancTestCase):
         late = create_study(server, date=day, study_time=dt.time(20))
         self.assertEqual(
             search(STUDY), [late, early, untimed, old, undated])
-
-    @with_transaction()
-    def test_today_is_that_of_the_users_time_zone(self):
-        server, company = create_server(), create_company()
-        studies = {}
-        # On one of them it is another day than on this machine
-        for zone in ['Pacific/Kiritimati', 'Pacific/Pago_Pago']:
-            company.timezone = zone
-            company.save()
-            day = dt.datetime.now(ZoneInfo(zone)).date()
-            for days in [-1, 0, 1]:
-                date = day + dt.timedelta(days=days)
-                if date not in studies:
-                    studies[date] = create_study(server, date=date)
-            with self.subTest(zone=zone), set_company(company):
-                self.assertEqual(
-                    search(STUDY, ('today', '=', True)), [studies[day]])
-                self.assertEqual(
-                    {s for s in search(STUDY) if s.today}, {studies[day]})
-                self.assertNotIn(
-                    studies[day], search(STUDY, ('today', '=', False)))
 
     @with_transaction()
     def test_tabs(self):
