@@ -145,8 +145,8 @@ class Desktop:
             For each screen its ``texts``, and its ``faults``.
         """
         shown = self._drive(login, 'gtk_screens.py', *(
-                f'{screen.name}={self._action(login, screen.path)}'
-                for screen in SCREENS[login]))
+                f'{screen.name}={self._action(login, screen.path)}='
+                f'{screen.text}' for screen in SCREENS[login]))
         found: dict[str, dict] = json.loads(shown.splitlines()[-1])
         return found
 
