@@ -94,9 +94,10 @@ WALKS = [
             Step(f"Press *{EXAMINE_LAST}* on this page: the CT asks for its "
                 "worklist, and sends images of the last patient.",
                 (('page', EXAMINE_LAST),)),
-            Step(f"Choose *Patients* below *Health*, open *{ESIMERKKI}*, "
-                "and its page *Studies*. *CT of the Head* is there, some "
-                "seconds later.",
+            # The name itself leads to the person, who has no such page
+            Step(f"Choose *Patients* below *Health*, double-click beside "
+                f"the name *{ESIMERKKI}*, and choose the page *Studies*. "
+                "*CT of the Head* is there, some seconds later.",
                 (('menu', 'Health', "Patients"), ('open', ESIMERKKI),
                     ('notebook', "Studies"),
                     ('await', "CT of the Head"))),
@@ -178,8 +179,8 @@ WALKS = [
     Walk("See the images, and write the finding", 'physician',
         "Images open from the record with one click, under the rights of "
         "GNU Health. What nobody has read says so.", (
-            Step("Choose *Patients* below *Health*, and open "
-                f"*{MUSTER}*.",
+            Step("Choose *Patients* below *Health*, and double-click beside "
+                f"the name *{MUSTER}*.",
                 (('menu', 'Health', "Patients"), ('open', MUSTER))),
             Step("*Studies* shows the CT of today and the MR of last year. "
                 "*View* opens the newest, the earlier ones beside it.",

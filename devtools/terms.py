@@ -30,11 +30,16 @@ TERMS = {
         'order': (r'Auftr[aä]g', r'Bestellung'),
         'study': (r'Untersuchung', r'Studie'),
         'PUID': (r'bPK', r'PUID'),
+        'worklist': (r'Arbeitsliste', r'Worklist-'),
+        'notification': (r'Benachrichtigung', r'\bMeldungen\b'),
+        'attach': (r'[Aa]nhängen', r'[Bb]eif[üu]g'),
+        'digest': (r'Prüfsumme', r'Prüfwert|\bHash'),
         },
     'es': {
         'order': (r'[Oo]rden', r'\b[Pp]edidos?\b'),
         'study': (r'[Ee]studio', r'\b[Ee]x[aá]me'),
         'PUID': (r'IDUP', r'PUID'),
+        'ended': (r'[Ff]inalizad', r'Terminad'),
         },
     'fr': {
         'order': (r'[Pp]rescription', r'\b[Cc]ommandes?\b'),

@@ -70,6 +70,7 @@ class ResourceMixin(LayeredMixin, GuardedMixin):
     """
     __slots__ = ()
     _editable_fields = frozenset()
+    _visual_depends = frozenset({'missing_since'})
 
     missing_since = fields.DateTime(
         "Missing Since", readonly=True,
@@ -107,7 +108,8 @@ class ResourceMixin(LayeredMixin, GuardedMixin):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual', cls._visual()),
+            ('/tree', 'visual', cls._visual(),
+                sorted(inherited_names(cls, '_visual_depends'))),
             ]
 
     @classmethod

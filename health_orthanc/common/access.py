@@ -8,8 +8,10 @@ from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.model.exceptions import AccessError
 from trytond.pool import Pool
+from trytond.tools import grouped_slice
 from trytond.tools.domain_inversion import is_leaf
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, check_access, inactive_records, without_check_access)
 
 from .exceptions import DecisionAccessError
 from .registration import inherited_names
@@ -18,7 +20,7 @@ __all__ = [
     'GuardedMixin', 'GuardedRecordsMixin', 'GuardedSearchMixin',
     'HiddenButtonsMixin', 'HiddenFieldsMixin', 'ReadonlyMixin',
     'RestrictedFormMixin', 'RestrictedWizardMixin', 'SealedChar', 'SealedText',
-    'check_references', 'check_write', 'may_press', 'may_read',
+    'apply_rules', 'check_references', 'check_write', 'may_press', 'may_read',
     'must_ask', 'warning_name']
 
 # RPC methods that return values of the record which the client names
@@ -256,6 +258,33 @@ def may_read(model):
     """
     ModelAccess = Pool().get('ir.model.access')
     return ModelAccess.get_access([model])[model]['read']
+
+
+def apply_rules(model, ids):
+    """Return those of the ids that record rules let the current user see.
+
+    Whether the user may read the model is not checked.
+
+    Parameters
+    ----------
+    model : str
+    ids : iterable of int
+
+    Returns
+    -------
+    set of int
+    """
+    pool = Pool()
+    with check_access():
+        domain = pool.get('ir.rule').domain_get(model, mode='read')
+    if not domain:
+        return set(ids)
+    found = set()
+    with without_check_access(), inactive_records():
+        for sub_ids in grouped_slice(list(ids)):
+            found.update(r.id for r in pool.get(model).search(
+                    [('id', 'in', list(sub_ids)), domain], order=[]))
+    return found
 
 
 def warning_name(kind, records):

@@ -147,7 +147,7 @@ class Deletion(ReadonlyMixin, ModelSQL, ModelView):
         return super().view_attributes() + [
             ('/tree', 'visual',
                 If(Eval('state') == 'failed', 'muted',
-                    If(Eval('state') == 'asked', 'warning', ''))),
+                    If(Eval('state') == 'asked', 'warning', '')), ['state']),
             ]
 
     # Deleting

@@ -484,6 +484,7 @@ def _user_of(professional):
 
 class Study(metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.study'
+    _visual_depends = frozenset({'quarantined_at'})
 
     @classmethod
     def __setup__(cls):
@@ -569,11 +570,6 @@ class ProcedureStep(metaclass=PoolMeta):
                     'depends': ['state'],
                     },
                 })
-
-    @classmethod
-    def _visual(cls):
-        # Nobody can open them: a list shows why there is no button
-        return If(Bool(Eval('quarantined_at')), 'danger', super()._visual())
 
     @classmethod
     @ModelView.button_action('health_orthanc.wizard_mark_wrong_patient')

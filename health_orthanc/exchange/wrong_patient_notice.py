@@ -64,7 +64,8 @@ class WrongPatientNotice(ReadonlyMixin, ModelSQL, ModelView):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual', If(Bool(Eval('read_at')), '', 'danger')),
+            ('/tree', 'visual', If(Bool(Eval('read_at')), '', 'danger'),
+                ['read_at']),
             ]
 
     @classmethod

@@ -87,7 +87,8 @@ class Request(metaclass=PoolMeta):
     def view_attributes(cls):
         return super().view_attributes() + [
             ('/tree/field[@name="orthanc_late_images"]', 'visual',
-                If(Eval('orthanc_late_images', False), 'warning', '')),
+                If(Eval('orthanc_late_images', False), 'warning', ''),
+                ['orthanc_late_images']),
             ]
 
     @classmethod

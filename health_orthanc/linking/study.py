@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Patient, order and result of a study"""
 
+import datetime as dt
+
 from sql import Literal, Null
 from sql.conditionals import Coalesce
 from sql.operators import Concat
@@ -12,6 +14,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import without_check_access
 
+from ..common.domains import boolean_domain
 from ..common.related import name_domain
 from .link import match_due
 from .review import ReviewMixin
@@ -23,6 +26,7 @@ __all__ = ['Study']
 class Study(ReviewMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _hidden_fields = frozenset({'decisions', 'notified_facts'})
+    _visual_depends = frozenset({'link_status'})
     _editable_fields = frozenset({
             'patient', 'imaging_test', 'request', 'merge_comment'})
 
@@ -80,6 +84,9 @@ class Study(ReviewMixin, metaclass=PoolMeta):
         help="The merge ID of the order of this study.")
     merge_comment = fields.Char("Merge Comment")
 
+    today = fields.Function(
+        fields.Boolean("Today"), 'get_today', searcher='search_today')
+
     key_image = fields.Many2One(
         'ir.attachment', "Key Image", readonly=True, ondelete='SET NULL',
         help="Attached automatically to the result or, without a result, to "
@@ -123,6 +130,35 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                 })
 
     @classmethod
+    def get_today(cls, studies, name):
+        start, end = Pool().get('gnuhealth.institution').local_today()
+        return {
+            s.id: bool(s.date) and start <= dt.datetime.combine(
+                s.date, s.study_time or dt.time()) < end
+            for s in studies}
+
+    @classmethod
+    def search_today(cls, name, clause):
+        """Return the domain of the studies of today.
+
+        The client evaluates `Date()` in the time zone of its machine, or in
+        UTC, but the date of a study is that of the institution.
+        """
+        start, end = Pool().get('gnuhealth.institution').local_today()
+        days = [
+            start.date() + dt.timedelta(number)
+            for number in range((end.date() - start.date()).days + 1)]
+        domain = ['OR']
+        for day in days:
+            times = [
+                ('study_time', operator, time.time())
+                for operator, time in [('>=', start), ('<', end)]
+                if time.date() == day and time.time() != dt.time()]
+            if times or start.date() <= day < end.date():
+                domain.append([('date', '=', day), *times])
+        return boolean_domain(cls, clause, domain)
+
+    @classmethod
     def search_rec_name(cls, name, clause):
         return [*super().search_rec_name(name, clause),
             ('gnuhealth_patient_name', *clause[1:])]
@@ -139,6 +175,10 @@ class Study(ReviewMixin, metaclass=PoolMeta):
             for s in cls.browse(studies)}
 
     def _describe_patient_lines(self, lang):
+        return '\n'.join(filter(None, [
+                    self._describe_identity(lang), *self._list_marks()]))
+
+    def _describe_identity(self, lang):
         named = self.patient_display_name
         if not self.patient:
             return _identity_lines(
@@ -149,6 +189,13 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                     'health_orthanc.msg_named_in_images', name=named))
         return _identity_lines(
             lang, names, self.patient.puid, self.patient.party.dob)
+
+    def _list_marks(self):
+        "Yield what everybody has to know who looks for the images"
+        if self.missing_since:
+            yield gettext('health_orthanc.msg_study_missing')
+        if self.quarantined:
+            yield gettext('health_orthanc.msg_study_in_quarantine')
 
     @classmethod
     @without_check_access

@@ -85,7 +85,8 @@ class UpgradeNote(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def view_attributes(cls):
         return super().view_attributes() + [
-            ('/tree', 'visual', If(Eval('attention'), 'warning', '')),
+            ('/tree', 'visual', If(Eval('attention'), 'warning', ''),
+                ['attention']),
             ]
 
     @classmethod

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from trytond.i18n import gettext
 from trytond.pool import Pool
 from trytond.report import Report
-from trytond.tools import grouped_slice
 from trytond.tools import timezone as tz
-from trytond.transaction import (
-    Transaction, check_access, inactive_records, without_check_access)
+from trytond.transaction import Transaction, check_access, without_check_access
 
+from ..common.access import apply_rules
 from ..common.exceptions import ReportError
 from ..common.printing import PrintMixin
 from .states import OPEN_STATES
@@ -179,24 +178,9 @@ def _find_steps(day, closed):
     for name, get in [
             ('gnuhealth.imaging.test.request', lambda s: s.request),
             ('gnuhealth.patient', lambda s: s.request.patient)]:
-        allowed = _apply_rules(name, {get(s).id for s in steps})
+        allowed = apply_rules(name, {get(s).id for s in steps})
         steps = [s for s in steps if get(s).id in allowed]
     return steps
-
-
-def _apply_rules(name, ids):
-    "Return those of the ids that record rules let the current user see"
-    pool = Pool()
-    with check_access():
-        domain = pool.get('ir.rule').domain_get(name, mode='read')
-    if not domain:
-        return ids
-    found = set()
-    with without_check_access(), inactive_records():
-        for sub_ids in grouped_slice(list(ids)):
-            found.update(r.id for r in pool.get(name).search(
-                    [('id', 'in', list(sub_ids)), domain]))
-    return found
 
 
 def _find_devices(day, chosen, closed):

@@ -10,6 +10,8 @@ from trytond.pool import Pool, PoolMeta
 from trytond.tools import timezone as tz
 from trytond.transaction import Transaction, without_check_access
 
+from ..common.transaction import now
+
 __all__ = ['Institution']
 
 
@@ -79,17 +81,40 @@ class Institution(metaclass=PoolMeta):
         return cls.zones([id_] if id_ else [])[id_]
 
     @classmethod
-    def today(cls):
-        """Return start and end of today in the user's time zone.
+    def local_today(cls):
+        """Return start and end of today, where the user works.
+
+        A night shift works on both sides of midnight: after the end of the
+        working hours today lasts until they begin again, and before they
+        begin it includes the night that has passed.
 
         Returns
         -------
         tuple of datetime
-            In UTC.
+            In the user's time zone, without it.
+        """
+        Configuration = Pool().get('gnuhealth.imaging.worklist.configuration')
+        hours = Configuration.working_hours()
+        zone = tz.get_tzinfo(cls.zone_of_user())
+        local = now().replace(tzinfo=tz.UTC).astimezone(zone)
+        day, one = local.date(), dt.timedelta(days=1)
+        start = dt.datetime.combine(day, dt.time())
+        end = start + one
+        if local.time() < hours['day_start']:
+            start = dt.datetime.combine(day - one, hours['day_end'])
+        if local.time() >= hours['day_end']:
+            end = dt.datetime.combine(day + one, hours['day_start'])
+        return start, end
+
+    @classmethod
+    def today(cls):
+        """Return start and end of today as `local_today` does, in UTC.
+
+        Returns
+        -------
+        tuple of datetime
         """
         zone = tz.get_tzinfo(cls.zone_of_user())
-        start = dt.datetime.now(tz.UTC).astimezone(zone).replace(
-            hour=0, minute=0, second=0, microsecond=0)
         return tuple(
-            day.astimezone(tz.UTC).replace(tzinfo=None)
-            for day in [start, start + dt.timedelta(days=1)])
+            time.replace(tzinfo=zone).astimezone(tz.UTC).replace(tzinfo=None)
+            for time in cls.local_today())

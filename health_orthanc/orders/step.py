@@ -5,6 +5,7 @@
 import datetime as dt
 from collections import Counter
 
+from sql import Null
 from sql.aggregate import Max
 
 from trytond.i18n import gettext
@@ -206,6 +207,9 @@ class ProcedureStep(
                 Index(
                     table, (table.scheduled_at, Index.Range()),
                     (table.id, Index.Range())),
+                Index(
+                    table, (table.duration, Index.Range()),
+                    where=table.duration != Null),
                 Index(table, *listed),
                 Index(table, *listed, where=table.state.in_(OPEN_STATES)),
                 Index(table, (table.state, Index.Equality()), *listed),
@@ -368,9 +372,10 @@ class ProcedureStep(
             ('/tree', 'visual',
                 If(Eval('state').in_(['canceled', 'rejected']), 'muted',
                     If(Eval('overdue', False), 'warning',
-                        If(Eval('state') == 'completed', 'success', '')))),
+                        If(Eval('state') == 'completed', 'success', ''))),
+                ['state', 'overdue']),
             ('/tree/field[@name="urgent"]', 'visual',
-                If(Eval('urgent', False), 'danger', '')),
+                If(Eval('urgent', False), 'danger', ''), ['urgent']),
             ]
 
     # Storage

@@ -19,6 +19,7 @@ from ..common.access import check_write, may_read, must_ask, warning_name
 from ..common.exceptions import StepMoveWarning
 from ..common.views import set_client_attribute
 from .states import OPEN_STATES
+from .step_display import readable_patients
 
 __all__ = [
     'ActWindow', 'COLORS', 'OVERDUE_COLOR', 'ProcedureStep', 'TEXT_COLOR']
@@ -38,11 +39,12 @@ STEP = 'gnuhealth.imaging.procedure.step'
 _STATES = {'readonly': ~Eval('state').in_(OPEN_STATES)}
 # What moves a step in the calendar
 _TIMES = {'scheduled_at', 'scheduled_end', 'duration'}
+_SHORTEST = dt.timedelta(minutes=30)
 
 
 def _calendar_duration(duration):
     "Return the duration of a step in the calendar: at least 30 minutes"
-    return max(duration or dt.timedelta(), dt.timedelta(minutes=30))
+    return max(duration or dt.timedelta(), _SHORTEST)
 
 
 class ProcedureStep(metaclass=PoolMeta):
@@ -85,37 +87,50 @@ class ProcedureStep(metaclass=PoolMeta):
             # The end is never empty
             return [] if operator == '!=' else [('id', '=', None)]
         values = value if isinstance(value, (list, tuple)) else [value]
-        domain = ['OR']
+
+        def begins(duration):
+            starts = [end - duration for end in values]
+            return ('scheduled_at', operator,
+                starts if values is value else starts[0])
         # Databases differ in how they add an interval to a timestamp
-        for duration in cls._durations():
-            starts = [end - _calendar_duration(duration) for end in values]
-            domain.append([
-                    ('duration', '=', duration),
-                    ('scheduled_at', operator,
-                        starts if values is value else starts[0]),
-                    ])
-        return domain
+        return ['OR',
+            [['OR', ('duration', '=', None), ('duration', '<=', _SHORTEST)],
+                begins(_SHORTEST)],
+            *([('duration', '=', duration), begins(duration)]
+                for duration in cls._longer_durations())]
 
     @classmethod
-    def _durations(cls):
-        "Return the distinct durations of all steps"
+    def _longer_durations(cls):
+        """Yield the distinct durations that are not shown as the shortest.
+
+        Each is looked up in the index: the table may hold the steps of many
+        years, and durations are few.
+        """
         table = cls.__table__()
         cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(table.duration, group_by=table.duration))
-        return [duration for duration, in cursor] or [None]
+        found = (_SHORTEST,)
+        while found:
+            cursor.execute(*table.select(
+                    table.duration, where=table.duration > found[0],
+                    order_by=table.duration.asc, limit=1))
+            found = cursor.fetchone()
+            if found:
+                yield found[0]
 
     @classmethod
     @without_check_access
     def get_calendar_title(cls, steps, name):
         "Return all that is needed in one line: short events have only one"
         overdue = cls.get_overdue(steps, 'overdue')
+        readable = readable_patients(steps)
         labels = {
             name: cls.__names__(name)['field']
             for name in ['urgent', 'overdue']}
         return {
             s.id: ' · '.join(filter(None, [
                         s.request.urgent and labels['urgent'],
-                        s.request.patient.rec_name,
+                        s.request.patient.id in readable
+                        and s.request.patient.rec_name,
                         s.modality, s.description, s.state_string,
                         overdue[s.id] and labels['overdue']]))
             for s in cls.browse(steps)}

@@ -14,12 +14,13 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.access import may_press
+from ..common.access import apply_rules, may_press, may_read
 
-__all__ = ['ProcedureStep']
+__all__ = ['ProcedureStep', 'readable_patients']
 
 # From this age on only the years are shown
 _GROWN = 2
+_PATIENT = 'gnuhealth.patient'
 
 
 def _short_age(age):
@@ -34,6 +35,28 @@ def _short_age(age):
         if number.isdigit() and int(number)]
     grown = parts[0].isdigit() and int(parts[0]) >= _GROWN
     return ' '.join(found[:1] if grown else found)
+
+
+@without_check_access
+def readable_patients(steps):
+    """Return the patients of steps whom the current user may read.
+
+    Whoever may read a step sees who its patient is, but not against a record
+    rule on patients.
+
+    Parameters
+    ----------
+    steps : list of ProcedureStep
+
+    Returns
+    -------
+    set of int
+        The ids of the patients.
+    """
+    if not may_read(_PATIENT):
+        return set()
+    return apply_rules(_PATIENT, {s.request.patient.id for s in Pool().get(
+                'gnuhealth.imaging.procedure.step').browse(steps)})
 
 
 def _lines(*texts):
@@ -87,17 +110,22 @@ class ProcedureStep(metaclass=PoolMeta):
     @without_check_access
     def get_patient_lines(cls, steps, name):
         identities = cls.get_patient_identity(steps, name)
+        readable = readable_patients(steps)
         return {
-            s.id: _lines(s.request.patient.rec_name, identities[s.id])
+            s.id: _lines(
+                s.request.patient.id in readable
+                and s.request.patient.rec_name, identities[s.id])
             for s in cls.browse(steps)}
 
     @classmethod
     @without_check_access
     def get_patient_identity(cls, steps, name):
         patients = {s.id: s.request.patient for s in cls.browse(steps)}
+        readable = readable_patients(steps)
         return {
             id_: ' · '.join(filter(
                     None, [patient.puid, _short_age(patient.age)]))
+            if patient.id in readable else ''
             for id_, patient in patients.items()}
 
     @classmethod
@@ -148,6 +176,8 @@ class ProcedureStep(metaclass=PoolMeta):
         "Return what to say of a step beside its state"
         if step.overdue:
             return [cls.__names__('overdue')['field']]
+        if step.state == 'rejected':
+            return [step.rejection_reason]
         return []
 
     @classmethod
@@ -176,12 +206,16 @@ class ProcedureStep(metaclass=PoolMeta):
     @without_check_access
     def _describe_warnings(cls, steps):
         steps = cls.browse(steps)
-        allergies = _find_allergies({s.request.patient for s in steps})
+        readable = readable_patients(steps)
+        allergies = _find_allergies({
+                s.request.patient for s in steps
+                if s.request.patient.id in readable})
         return {
             s.id: _lines(
                 _describe_allergies(
                     s.request.patient, allergies[s.request.patient.id]),
                 s.request.patient.critical_info) or None
+            if s.request.patient.id in readable else None
             for s in steps}
 
 

@@ -52,7 +52,8 @@ class WorklistConfiguration(
         "End of Day", required=True, format='%H:%M',
         domain=[('day_end', '>', Eval('day_start', None))],
         help="What is outside these hours has a darker background in the "
-        "calendar of steps.")
+        "calendar of steps. The tabs Today include the night that begins or "
+        "ends today.")
 
     @classmethod
     def default_accession_sequence(cls):

@@ -146,7 +146,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             ('/tree', 'visual',
                 If(Eval('state') == 'failed', 'danger',
                     If(Eval('state').in_(['skipped', 'interrupted']),
-                        'muted', ''))),
+                        'muted', '')), ['state']),
             ]
 
     def get_rec_name(self, name):

@@ -43,7 +43,8 @@ class DeleteImagesLine(ModelView):
         return super().view_attributes() + [
             ('/tree', 'visual',
                 If(Eval('state') == 'failed', 'danger',
-                    If(Bool(Eval('remark')), 'warning', ''))),
+                    If(Bool(Eval('remark')), 'warning', '')),
+                ['state', 'remark']),
             ]
 
 

@@ -60,7 +60,8 @@ class ReviewComparison(_ReviewFormMixin, ModelView):
             ('/tree', 'visual',
                 If(verdict == 'differs', If(Eval('minor'), '', 'danger'),
                     If(verdict == 'missing', 'muted',
-                        If(verdict == 'partial', 'warning', 'success')))),
+                        If(verdict == 'partial', 'warning', 'success'))),
+                ['verdict', 'minor']),
             ]
 
 

@@ -141,7 +141,8 @@ class UploadImageDataFile(ModelView):
                 If((Eval('fits') == 'contradicts')
                     | Eval('state').in_(['refused', 'failed']), 'danger',
                     If(Eval('fits') == 'differs', 'warning',
-                        If(Eval('state') == 'skipped', 'muted', '')))),
+                        If(Eval('state') == 'skipped', 'muted', ''))),
+                ['fits', 'state']),
             ]
 
 

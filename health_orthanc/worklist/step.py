@@ -66,7 +66,8 @@ class ProcedureStep(metaclass=PoolMeta):
                 If(Eval('state').in_(['canceled', 'rejected']), 'muted',
                     If(Eval('overdue', False) | Bool(Eval('problem')),
                         'warning',
-                        If(Eval('state') == 'completed', 'success', '')))),
+                        If(Eval('state') == 'completed', 'success', ''))),
+                ['state', 'overdue', 'problem']),
             ('/form//group[@id="problem"]', 'states', {
                     'invisible': ~Bool(Eval('problem')),
                     }, ['problem']),

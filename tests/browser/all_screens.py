@@ -47,6 +47,14 @@ COMPLAINT = '.warning-dialog:visible, .error-dialog:visible'
 _OPENED = '''() => [
     ...document.querySelectorAll('#tablist > li, .modal')
 ].some(found => found.checkVisibility())'''
+# Whether a calendar shows the steps that are found: it draws them a while
+# after they have come
+_DRAWN = '''() => {
+    const {screen} = Sao.Tab.tabs.get_current() || {};
+    const view = screen && screen.current_view;
+    return !view || (view.view_type !== 'calendar') ||
+        (view.el.find('.fc-event').length === screen.group.length);
+}'''
 # GNU Health wants a physician
 REFUSAL = 'SM-CORE-0007'
 # Nothing moves while a picture is taken
@@ -200,6 +208,7 @@ class Visitor:
 
     def _look(self, *names: str) -> None:
         self.client.settle()
+        self.client.page.wait_for_function(_DRAWN)
         self._expect_no_complaint(*names)
         self._seen(' / '.join([self._login, *names]))
 

@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pydicom.dataset import Dataset
 
@@ -30,7 +31,8 @@ RESULT = 'gnuhealth.imaging.test.result'
 SERVER = 'gnuhealth.orthanc.config'
 MUSTER, EJEMPLO, _, GREEK, _, JAPANESE, _, KOFI, ESIMERKKI = hospital.PATIENTS
 TIMEOUT = 60
-TODAY = dt.date.today()
+# Of the lists, whatever the clock of this machine says
+TODAY = dt.datetime.now(ZoneInfo(hospital.TIMEZONE)).date()
 
 
 def study_of(

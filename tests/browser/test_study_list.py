@@ -6,7 +6,12 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from devtools.browser import log_in
+from devtools.tryton import PASSWORD
+
+from .client import Client
 from .clinic import LABEL, TODAY
+from .conftest import SCREEN
 
 NAME = "Patient"
 MENU = ["Health", "Medical Imaging", "Orthanc", "Studies"]
@@ -45,6 +50,21 @@ def test_tabs(clerk, clinic):
         ('missing_since', '=', None))
     assert doubtful
     expect(clerk.filter_count("To Review")).to_have_text(str(doubtful))
+
+
+@pytest.mark.parametrize('zone', ['Europe/Madrid', 'Asia/Kolkata'])
+def test_today_is_that_of_the_institution(clinic, browser, zone):
+    """Whatever the clock of the machine in front of which one sits."""
+    context = browser.new_context(timezone_id=zone, viewport=SCREEN)
+    try:
+        page = context.new_page()
+        log_in(page, clinic.server.url, clinic.tryton.name, 'clerk', PASSWORD)
+        client = Client(page, clinic.tryton.name)
+        client.menu(*MENU)
+        client.cell(NAME, "Phantom, Daily QA").wait_for()
+        expect(client.cell(NAME, "Ejemplo")).to_have_count(0)
+    finally:
+        context.close()
 
 
 def test_each_tab(clerk):

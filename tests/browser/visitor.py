@@ -103,12 +103,13 @@ class Visitor:
                 rf'^\s*{button}\s*$')).click()
 
     def _do_open(self, row: str) -> None:
-        # Beside what leads elsewhere
-        self._row(row).locator('td').nth(2).dblclick()
+        # Beside what leads elsewhere, such as the name of a patient
+        self._row(row).locator(
+            'td:visible:not(:has(a, button, input))').first.dblclick()
 
     def _labels(self, label: str) -> Locator:
         return self.client.within('label').filter(
-            has_text=re.compile(rf'^\s*{label}:?\s*$'))
+            has_text=re.compile(rf'^\s*{label}\s*:?\s*$'))
 
     def _field(self, label: str) -> Locator:
         """Return what a label is written beside."""
@@ -145,8 +146,8 @@ class Visitor:
             self.client.dialog().get_by_role(
                 "button", name=button, exact=True).click()
         chooser.value.set_files(folder)
-        count = len(list(Path(folder).iterdir()))
-        self.client.dialog().get_by_text(f"Received: {count}").first.wait_for()
+        expect(self.client.dialog().locator('[data-state="received"]')
+            ).to_have_count(len(list(Path(folder).iterdir())))
 
     def _do_viewer(self, button: str) -> None:
         with self.page.context.expect_page() as opened:

@@ -145,8 +145,8 @@ class Desktop:
             For each screen its ``texts``, and its ``faults``.
         """
         shown = self._drive(login, 'gtk_screens.py', *(
-                f'{screen.name}={self._action(login, screen.path)}'
-                for screen in SCREENS[login]))
+                f'{screen.name}={self._action(login, screen.path)}='
+                f'{screen.text}' for screen in SCREENS[login]))
         found: dict[str, dict] = json.loads(shown.splitlines()[-1])
         return found
 
@@ -166,8 +166,13 @@ class Desktop:
             found = Model.get('ir.action.act_window')(id_)
         return str(found.action.id)
 
-    def do(self, job: Job) -> None:
+    def do(self, job: Job, **variables: str) -> None:
         """Do a job.
+
+        Parameters
+        ----------
+        variables
+            Of the environment of the client.
 
         Raises
         ------
@@ -181,7 +186,8 @@ class Desktop:
             program.chmod(0o700)
             self._drive(
                 job.role, 'gtk_walks.py', job.name,
-                *self._values(job, address), BROWSER=str(program))
+                *self._values(job, address), BROWSER=str(program),
+                **variables)
 
     def _values(self, job: Job, address: Path) -> Sequence[str]:
         "Return what a job is given"

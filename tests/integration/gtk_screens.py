@@ -4,9 +4,9 @@
 
 Runs in the client's process, on the Python that Debian's GTK is for:
 ``gtk_screens.py HOST:PORT DATABASE LOGIN PASSWORD FOLDER SCREEN...``.  A
-screen is ``NAME=ACTION``, with the id of an action, or ``NAME=PATH``, like
-``model/party.party/1``.  A picture of each is put into the folder, and what is
-cut is printed as JSON in the end.
+screen is ``NAME=ACTION=TEXT``, with the id of an action, or a path in place of
+it, like ``model/party.party/1``; it is there when the text is.  A picture of
+each is put into the folder, and what is cut is printed as JSON in the end.
 """
 import json
 import os
@@ -21,8 +21,6 @@ from gi.repository import Gdk  # noqa: E402
 
 # How often the same has to be shown until it is taken for all there is
 QUIET = 8
-# And if nothing has come at all
-SLOW = 150
 # Columns with what somebody has written, of any length
 FREE_TEXTS = {"Comment", "Description", "Status", "Study"}
 # What stands before a name as the images have it, in several scripts
@@ -52,18 +50,14 @@ class Stillness:
     """Tells whether the same is shown for some time."""
 
     def __init__(self):
-        self.before = self.shown = None
+        self.shown = None
         self.same = 0
 
     def __call__(self):
         shown = texts(), len(widgets(Gtk.Widget))
         self.same = self.same + 1 if shown == self.shown else 0
         self.shown = shown
-        # What is open already changes nothing
-        return self.same >= (QUIET if shown != self.before else SLOW)
-
-    def expect_change(self):
-        self.before, self.same = self.shown, 0
+        return self.same >= QUIET
 
 
 is_still = Stillness()
@@ -153,16 +147,17 @@ class Screens:
 
     def __init__(self, folder, screens):
         self.folder = folder
-        self.screens = [screen.split('=', 1) for screen in screens]
+        self.screens = [screen.split('=') for screen in screens]
         self.found = {}
         self.leaving = None
 
     def steps(self):
         yield "menu", is_still
         yield "window", prepare_screen
-        for name, what in self.screens:
+        for name, what, text in self.screens:
             yield f"open {name}", lambda what=what: self.open(what)
-            yield f"see {name}", is_still
+            yield f"see {name}", lambda text=text: text in texts()
+            yield f"see all of {name}", is_still
             yield f"look at {name}", lambda name=name: self.look(name)
             yield f"leave {name}", self.close
         yield "end", self.end
@@ -170,7 +165,6 @@ class Screens:
     def open(self, what):
         from gnuhealth.action import Action
         from gnuhealth.gui import Main
-        is_still.expect_change()
         if what.isdigit():
             Action.execute(int(what), {})
         else:

@@ -38,6 +38,14 @@ def decided() -> int:
     return len(Model.get(STUDY).find([('link_status', '=', 'manual')]))
 
 
+@pytest.mark.parametrize('zone', ['Pacific/Kiritimati', 'Pacific/Pago_Pago'])
+def test_today_is_not_by_the_clock_of_the_client(
+        zone: str, place: Hospital, tmp_path: Path):
+    """In one of these zones it is another day than in the hospital."""
+    job, = [job for job in JOBS if job.name == 'today']
+    Desktop(place, tmp_path).do(job, TZ=zone)
+
+
 # One after the other: some need what those before have done
 @pytest.mark.parametrize('job', JOBS, ids=lambda job: job.name)
 def test_job(job: Job, place: Hospital, tmp_path: Path):

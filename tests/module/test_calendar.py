@@ -222,6 +222,63 @@ class MoveTestCase(AccessTestCase):
                             self.move(login, kind, **values)
                 self.assertFalse(self.moved(kind))
 
+    def test_rules_on_patients_hold_for_what_names_them(self):
+        names = [
+            'calendar_title', 'patient_lines', 'patient_identity',
+            'patient_warnings', 'status_lines']
+        with Transaction().start(self.db_name, 1) as transaction:
+            pool = Pool()
+            steps = pool.get(STEP).browse(
+                [self.steps['plain'], self.steps['urgent']])
+            seen, hidden = [s.request.patient for s in steps]
+            for patient in [seen, hidden]:
+                patient.critical_info = f"Known as {patient.rec_name}"
+                patient.save()
+            texts = [[p.rec_name, p.puid] for p in [seen, hidden]]
+            group, = pool.get('ir.rule.group').create([{
+                        'name': "Hides one",
+                        'model': pool.get('ir.model').search(
+                            [('model', '=', 'gnuhealth.patient')])[0].id,
+                        'global_p': True, 'rules': [('create', [{
+                                        'domain':
+                                        f'[["id", "!=", {hidden.id}]]',
+                                        }])]}])
+            transaction.commit()
+
+        def remove():
+            with Transaction().start(self.db_name, 1) as transaction:
+                Pool().get('ir.rule.group').delete([group])
+                transaction.commit()
+        self.addCleanup(remove)
+        for login in ['radiographer', 'head', 'doctor', 'clerk']:
+            rows = {
+                row['id']: ' '.join(str(row[name]) for name in names)
+                for row in self.as_(login).model(
+                    STEP, 'read', [s.id for s in steps], names)}
+            with self.subTest(user=login):
+                for text in texts[0]:
+                    self.assertIn(text, rows[steps[0].id])
+                for text in texts[1]:
+                    self.assertNotIn(text, rows[steps[1].id])
+                # What is to be done is told
+                self.assertIn('Scheduled', rows[steps[1].id])
+
+    def test_the_end_is_searched_without_reading_all_steps(self):
+        with Transaction().start(self.db_name, 1):
+            Step = Pool().get(STEP)
+            steps = Step.browse(list(self.steps.values()))
+            minutes = [None, 10, 45, 45]
+            for step, duration in zip(steps, minutes):
+                Step.write([step], {
+                        'duration': duration and dt.timedelta(
+                            minutes=duration)})
+            self.assertEqual(
+                list(Step._longer_durations()), [dt.timedelta(minutes=45)])
+            for step in steps:
+                end = Step(step.id).scheduled_end
+                self.assertIn(step, Step.search(
+                        [('scheduled_end', '=', end)]))
+
     def test_who_sees_no_steps_sees_no_devices(self):
         with Transaction().start(self.db_name, 1) as transaction:
             create_test(aetitle='CT1')

@@ -109,6 +109,19 @@ class ColorTestCase(OrthancTestCase):
         self.assertEqual(WITHOUT_WORDS, needed)
 
     @with_transaction()
+    def test_clients_get_what_a_color_depends_on(self):
+        seen = set()
+        for Model, view, root in self.views():
+            fields = Model.fields_view_get(view.id)['fields']
+            for element, names in colored(root):
+                seen.add(view.name)
+                with self.subTest(view=view.name, element=element.tag):
+                    self.assertLessEqual(names, fields.keys())
+        self.assertLessEqual({
+                'step_list', 'step_list_board', 'step_list_board_rejected',
+                'study_list_board'}, seen)
+
+    @with_transaction()
     def test_texts_beside_a_field_are_hidden_where_they_do_not_apply(self):
         for Model, view, root in self.views():
             for element in root.iter('prefix', 'suffix'):

@@ -17,7 +17,7 @@ from .tools import MODULE, STUDY, OrthancTestCase, record_id
 STEP = 'gnuhealth.imaging.procedure.step'
 PREFIX = 'msg_empty_'
 # Of whom the text of the list tells enough
-GENERAL = {"All", "Linked", "Today", "Seen", "Changed", "Refused", "Open"}
+GENERAL = {"All", "Linked", "Today", "Open"}
 
 
 def texts_in(arch):

@@ -81,6 +81,14 @@ class StepTestCase(OrthancTestCase):
         self.assertEqual(step.status_lines, "Scheduled\nOverdue")
 
     @with_transaction()
+    def test_status_tells_why_it_was_rejected(self):
+        step = self.step()
+        Step = Pool().get(STEP)
+        Step.reject_because([step], "The patient moved")
+        self.assertEqual(
+            Step(step.id).status_lines, "Rejected\nThe patient moved")
+
+    @with_transaction()
     def test_allergies(self):
         patient = create_patient()
         add_condition(patient, "Fracture")
@@ -161,6 +169,27 @@ class StudyTestCase(OrthancTestCase):
         self.assertEqual(
             other.patient_lines,
             f'{patient.rec_name}\nImages: Mustér, Erika\n{linked}')
+
+    @with_transaction()
+    def test_where_the_images_are_not(self):
+        patient, server = create_patient(), create_server()
+        linked = f'{patient.rec_name}\n{patient.puid}'
+        when = dt.datetime(2026, 3, 4)
+        for values, marks in [
+                ({}, []),
+                ({'missing_since': when}, ["Missing on Server"]),
+                ({'quarantined_at': when}, ["In Quarantine"]),
+                ({'missing_since': when, 'quarantined_at': when},
+                    ["Missing on Server", "In Quarantine"])]:
+            study = create_study(server, patient=patient.id, **values)
+            with self.subTest(values=values):
+                self.assertEqual(
+                    study.patient_lines, '\n'.join([linked, *marks]))
+        # Of nobody
+        study = create_study(
+            server, patient_display_name=None, patient_id=None,
+            patient_birth_date=None, missing_since=when)
+        self.assertEqual(study.patient_lines, "Missing on Server")
 
     @with_transaction()
     def test_sorted_by_who_is_shown(self):
