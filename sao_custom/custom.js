@@ -1782,9 +1782,12 @@ function calendar_options({day_start, day_end}) {
     };
 }
 
-/** Return the last of the times of rows that is not after a time. */
-function row_before(times, time) {
-    return times.filter(other => other <= time).pop() || times[0];
+/** Return the number of the row of a day in which a time is.
+
+    What the rows themselves say is in the digits of the language. */
+function row_number(rows, time) {
+    const [hours, minutes] = time.split(':').map(Number);
+    return Math.floor(rows * (60 * hours + minutes) / (24 * 60));
 }
 
 /** Return the events without those that SAO has added twice.
@@ -1859,11 +1862,9 @@ function scroll_once(view, {name, start}) {
         return;
     }
     view.scrolled_to = period;
-    const rows = scroller.find('.fc-slats tr').toArray();
-    const time = row_before(
-        rows.map(row => row.dataset.time), view.attributes.day_start);
-    const row = rows.find(other => other.dataset.time === time);
-    scroller.scrollTop(row.offsetTop);
+    const rows = scroller.find('.fc-slats tr');
+    scroller.scrollTop(rows[
+        row_number(rows.length, view.attributes.day_start)].offsetTop);
 }
 
 /** Let a record that the server does not accept be as it was.
@@ -1884,6 +1885,7 @@ function undo_unless_saved(record, el) {
 /* Texts that are code: a font of fixed width, and numbers of lines */
 
 const FONT = {
+    'direction': 'ltr',
     'font-family': 'monospace',
     'line-height': '1.4',
     'padding-top': '4px',
@@ -1922,7 +1924,9 @@ function add_numbers(widget) {
         'padding-right': '8px',
         'text-align': 'right',
     });
-    widget.group.css({'display': 'flex', 'height': '100%'}).prepend(numbers);
+    widget.group.css({
+        'direction': 'ltr', 'display': 'flex', 'height': '100%',
+    }).prepend(numbers);
     widget.input.css({...FONT, 'overflow-x': 'auto'}).attr(
         {'spellcheck': 'false', 'wrap': 'off'});
     const follow = () => numbers.scrollTop(widget.input.scrollTop());
@@ -2113,6 +2117,10 @@ function give_back(opener) {
 
 /* Columns of lists that show all lines of a text */
 
+const LINES_CLASS = 'health-orthanc-lines';
+// What stands beside a text goes below it rather than breaking its words
+const LINES_STYLE = `.treeview .cell:has(.${LINES_CLASS}) { flex-wrap: wrap; }`;
+
 /** Break the lines of texts in columns that a view marks so.
 
     SAO shows them as one line, and cuts its end. */
@@ -2123,6 +2131,8 @@ function show_lines() {
         column.prototype.get_cell = function(...args) {
             const cell = get_cell.apply(this, args);
             if (this.attributes.lines) {
+                add_style('lines', LINES_STYLE);
+                cell.addClass(LINES_CLASS);
                 cell.css('overflow-wrap', 'anywhere');
                 cell.css('white-space', 'pre-line');
             }
@@ -2173,6 +2183,14 @@ const RULES = [
     // Nothing shows that the keyboard is at them
     'input[type="checkbox"]:focus-visible {' +
         ' outline: 2px solid #00496b !important; outline-offset: 2px; }',
+    // From right to left the arrow covers the first letters of a selection,
+    // and the squares of a legend its words
+    'html[dir="rtl"] select, html[dir="rtl"] select.form-control {' +
+        ' background-position: left center; padding-left: 16px; }',
+    '[dir="rtl"] .c3 { direction: ltr; }',
+    // DICOM is written from left to right
+    '[dir="rtl"] textarea[name="worklist_text"] {' +
+        ' direction: ltr; text-align: left; }',
 ];
 
 /** Add our rules to the style of the page. */

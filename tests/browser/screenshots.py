@@ -294,6 +294,7 @@ def show_preferences(client: Client) -> None:
     # The page that a physician begins with, which is closed before
     client.within('table.tree').first.wait_for()
     client.page.locator('#user-preferences a').first.click()
+    client.dialog().wait_for()
     client.press("OK")
     client.dialog().get_by_text("Actions", exact=True).first.wait_for()
 

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
-import {open_at_working_hours, row_before} from
+import {open_at_working_hours, row_number} from
     '../../sao_custom/src/widget/calendar.mjs';
 
 class Parser {
@@ -122,10 +122,11 @@ test('calendars of others move as SAO does it', () => {
 });
 
 test('the row of a time is the one that begins before it', () => {
-    const rows = ['00:00:00', '07:00:00', '07:30:00', '08:00:00'];
-    assert.equal(row_before(rows, '07:00:00'), '07:00:00');
-    assert.equal(row_before(rows, '07:45:00'), '07:30:00');
-    assert.equal(row_before(rows.slice(1), '06:00:00'), '07:00:00');
+    assert.equal(row_number(48, '00:00:00'), 0);
+    assert.equal(row_number(48, '07:00:00'), 14);
+    assert.equal(row_number(48, '07:45:00'), 15);
+    assert.equal(row_number(48, '23:59:00'), 47);
+    assert.equal(row_number(24, '07:45:00'), 7);
 });
 
 test('a record is shown once', () => {

@@ -15,7 +15,9 @@ class TextColum {
 
     get_cell() {
         const styles = {};
-        return {styles, css: (name, value) => {
+        return {styles, addClass: name => {
+            styles.class = name;
+        }, css: (name, value) => {
             styles[name] = value;
         }};
     }
@@ -23,6 +25,11 @@ class TextColum {
 
 class SelectionColumn extends TextColum {}
 
+const added = {text: text => {
+    added.style = text;
+    return added;
+}, appendTo: () => added};
+global.jQuery = () => added;
 global.Sao = {View: {TreeXMLViewParser: {WIDGETS: {
     char: TextColum, text: TextColum, selection: SelectionColumn}}}};
 show_lines();
@@ -31,8 +38,14 @@ test('a column of lines breaks them', () => {
     for (const Column of [TextColum, SelectionColumn]) {
         const {styles} = new Column({lines: '1'}).get_cell();
         assert.deepEqual(styles, {
+            'class': 'health-orthanc-lines',
             'overflow-wrap': 'anywhere', 'white-space': 'pre-line'});
     }
+});
+
+test('what is beside lines may go below them', () => {
+    new TextColum({lines: '1'}).get_cell();
+    assert.match(added.style, /health-orthanc-lines.*flex-wrap: wrap/);
 });
 
 test('other columns stay as they are', () => {

@@ -44,9 +44,12 @@ export function calendar_options({day_start, day_end}) {
     };
 }
 
-/** Return the last of the times of rows that is not after a time. */
-export function row_before(times, time) {
-    return times.filter(other => other <= time).pop() || times[0];
+/** Return the number of the row of a day in which a time is.
+
+    What the rows themselves say is in the digits of the language. */
+export function row_number(rows, time) {
+    const [hours, minutes] = time.split(':').map(Number);
+    return Math.floor(rows * (60 * hours + minutes) / (24 * 60));
 }
 
 /** Return the events without those that SAO has added twice.
@@ -121,11 +124,9 @@ function scroll_once(view, {name, start}) {
         return;
     }
     view.scrolled_to = period;
-    const rows = scroller.find('.fc-slats tr').toArray();
-    const time = row_before(
-        rows.map(row => row.dataset.time), view.attributes.day_start);
-    const row = rows.find(other => other.dataset.time === time);
-    scroller.scrollTop(row.offsetTop);
+    const rows = scroller.find('.fc-slats tr');
+    scroller.scrollTop(rows[
+        row_number(rows.length, view.attributes.day_start)].offsetTop);
 }
 
 /** Let a record that the server does not accept be as it was.

@@ -4,6 +4,7 @@
 /* Texts that are code: a font of fixed width, and numbers of lines */
 
 const FONT = {
+    'direction': 'ltr',
     'font-family': 'monospace',
     'line-height': '1.4',
     'padding-top': '4px',
@@ -42,7 +43,9 @@ function add_numbers(widget) {
         'padding-right': '8px',
         'text-align': 'right',
     });
-    widget.group.css({'display': 'flex', 'height': '100%'}).prepend(numbers);
+    widget.group.css({
+        'direction': 'ltr', 'display': 'flex', 'height': '100%',
+    }).prepend(numbers);
     widget.input.css({...FONT, 'overflow-x': 'auto'}).attr(
         {'spellcheck': 'false', 'wrap': 'off'});
     const follow = () => numbers.scrollTop(widget.input.scrollTop());

@@ -16,6 +16,14 @@ const RULES = [
     // Nothing shows that the keyboard is at them
     'input[type="checkbox"]:focus-visible {' +
         ' outline: 2px solid #00496b !important; outline-offset: 2px; }',
+    // From right to left the arrow covers the first letters of a selection,
+    // and the squares of a legend its words
+    'html[dir="rtl"] select, html[dir="rtl"] select.form-control {' +
+        ' background-position: left center; padding-left: 16px; }',
+    '[dir="rtl"] .c3 { direction: ltr; }',
+    // DICOM is written from left to right
+    '[dir="rtl"] textarea[name="worklist_text"] {' +
+        ' direction: ltr; text-align: left; }',
 ];
 
 /** Add our rules to the style of the page. */
