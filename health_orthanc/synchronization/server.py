@@ -32,6 +32,10 @@ class Server(metaclass=PoolMeta):
     change_anchors = fields.Text("Change Anchors", readonly=True)
     reconciliation_position = fields.Text(
         "Full Synchronization Position", readonly=True)
+    compared_at = fields.DateTime(
+        "Completely Compared At", readonly=True,
+        help="The time when all that the server holds was last compared. "
+        "Empty: the next full synchronization compares all of it.")
     synchronizations = fields.One2Many(
         'gnuhealth.orthanc.synchronization', 'server', "Synchronizations",
         readonly=True)
@@ -98,7 +102,8 @@ class Server(metaclass=PoolMeta):
         default = default.copy() if default is not None else {}
         for name in [
                 'last_changed_index', 'last_known_change', 'change_anchors',
-                'reconciliation_position', 'synchronizations', 'last_run',
+                'reconciliation_position', 'compared_at',
+                'synchronizations', 'last_run',
                 'last_synchronization', 'synchronization_task',
                 'reconciliation_task', 'notifications_task',
                 'continuation_task', 'helper_task']:
