@@ -4,9 +4,9 @@
 
 A study that is listed as it was then is skipped.  Of the others, the series
 are fetched at once.  When an instance is stored, Orthanc changes the times of
-its series and of its study; when one is deleted, only the number of all
-instances.  So all series are listed if the server has more or fewer of them,
-or of instances, than are recorded.
+its series and of its study; when one is deleted, 1.10 only changes the number
+of all instances.  So all series are listed if the server has more or fewer of
+them, or of instances, than are recorded.
 """
 
 from ..common.transaction import in_transaction

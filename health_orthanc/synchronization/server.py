@@ -152,7 +152,9 @@ class Server(metaclass=PoolMeta):
 
     @classmethod
     def synchronize_later(cls, servers, kind='incremental'):
-        """Queue a run of each server.
+        """Queue a run of each server, for somebody who waits for it.
+
+        A full one compares everything.
 
         Parameters
         ----------
@@ -160,6 +162,8 @@ class Server(metaclass=PoolMeta):
         kind : {'incremental', 'full'}
         """
         for server in servers:
+            if kind == 'full':
+                cls.write_progress(server.id, compared_at=None)
             cls.__queue__.run_synchronization([server], kind)
 
     @classmethod

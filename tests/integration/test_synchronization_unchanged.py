@@ -304,6 +304,13 @@ def test_everything_is_compared_once_a_week(site):
     assert site.levels == {'Study'}
 
 
+def test_everything_is_compared_if_somebody_asks_for_it(site):
+    site.proxy.requests.clear()
+    site.hospital.call(
+        inside.press, site.server.id, 'reconcile', user=ADMIN)
+    assert site.levels == {'Study', 'Series'}
+
+
 def test_that_series_are_listed_does_not_put_it_off(site):
     values = site.server.values('compared_at')
     delete_an_instance(site)
