@@ -11,7 +11,7 @@ them, or of instances, than are recorded.
 
 from ..common.transaction import in_transaction
 from ..core.orthanc.changes import Cursor
-from ..core.orthanc.digests import listed_digests
+from ..core.orthanc.listing_digests import listed_digests
 from ..core.orthanc.resources import SeriesResource, StudyResource
 from .digests import (
     confirm_digests, count_present, find_known, program_version, unconfirmed)

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from trytond.modules.health_orthanc.core.orthanc.client import OrthancClient
-from trytond.modules.health_orthanc.core.orthanc.digests import listed_digests
 from trytond.modules.health_orthanc.core.orthanc.errors import (
     InstanceRefused, NoImage, NotFound, NoWorklists)
+from trytond.modules.health_orthanc.core.orthanc.listing_digests import (
+    listed_digests)
 from trytond.modules.health_orthanc.core.orthanc.resources import StudyResource
 
 from devtools.orthanc import Orthanc, to_bytes

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trytond.modules.health_orthanc.core.orthanc.digests import listed_digests
+from trytond.modules.health_orthanc.core.orthanc.listing_digests import (
+    listed_digests)
 
 STUDY = {
     'ID': 'a', 'ParentPatient': 'p', 'IsStable': True,
