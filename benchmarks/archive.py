@@ -41,6 +41,7 @@ _LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 _PUIDS = 26 ** 6 * 1000
 _FIRST_DAY = dt.date(2016, 1, 1)
 _DAYS = 3650
+_FIRST_CHANGE = dt.datetime(2025, 1, 1)
 # Odd, so that multiplying by it is reversible
 _FACTOR = 0x9E3779B1
 _INVERSE = pow(_FACTOR, -1, 2 ** 32)
@@ -330,6 +331,8 @@ class Archive:
     def _changes(self, query: dict) -> str:
         last = self.studies * _CHANGES
         if 'last' in query:
+            while last and self._is_deleted((last - 1) // _CHANGES):
+                last -= 1
             found = [self._change(last)] if last else []
             return _changes_json(found, True, last)
         since, limit = int(query['since']), int(query['limit'])
@@ -351,7 +354,7 @@ class Archive:
             ('StableStudy', _STUDY, study)][kind]
         plural = [key for key, value in _LEVELS.items() if value == level][0]
         return (
-            f'{{"ChangeType":"{name}","Date":"{_stamp(study)}",'
+            f'{{"ChangeType":"{name}","Date":"{_time(number)}",'
             f'"ID":"{_id(level, child)}","Path":"/{plural}",'
             f'"ResourceType":"{_TYPES[level]}","Seq":{number}}}')
 
@@ -430,6 +433,12 @@ def _known_tags(person: Person) -> str:
 
 def _stamp(study: int) -> str:
     return f'2025{study % 12 + 1:02}{study % 28 + 1:02}T{study % 24:02}0000'
+
+
+def _time(change: int) -> str:
+    "Return the time of a change, which none after it is before"
+    return (_FIRST_CHANGE + dt.timedelta(seconds=change)).strftime(
+        '%Y%m%dT%H%M%S')
 
 
 def _listing(level: int, numbers: Iterator[int] | range) -> str:

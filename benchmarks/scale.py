@@ -14,7 +14,8 @@ studies have an error, and wait for a person.
 The *floor* is what the first run cannot be faster than: the same answers are
 read and parsed, and the rows that it has stored, also of links, history and
 keys, are copied (COPY) into empty tables with the same indexes.  The *listing*
-is what a comparison reads.
+is what a comparison of everything reads, the *listing of studies* what one
+reads that finds nothing new.
 
 *cpu* is the processor time of this process, *database* that of PostgreSQL's:
 where a machine is shared they say more than the seconds.
@@ -48,6 +49,7 @@ TITLES = {
     'floor': "Floor",
     'nothing_new_full': "Nothing new, full",
     'listing': "Listing",
+    'listing_of_studies': "Listing of studies",
     'nothing_new_incremental': "Nothing new, incremental",
     'new_studies': "New studies, incremental",
     'deleted': "1 % deleted, full",
@@ -118,6 +120,7 @@ class Benchmark:
         self._record('floor', 'floor', tryton)
         self._record('nothing_new_full', 'full', tryton)
         self._record('listing', 'listing', tryton)
+        self._record('listing_of_studies', 'listing_of_studies', tryton)
         self._record('nothing_new_incremental', 'incremental', tryton)
         self._change(studies=self._studies + self._new)
         self._record('new_studies', 'incremental', tryton)
@@ -178,8 +181,14 @@ class Benchmark:
             / (floor['cpu'] + floor['database']),
             'first_full_statements_per_study':
             first.get('statements', 0) / self._studies,
-            'nothing_new_full_times_the_listing':
-            runs['nothing_new_full']['seconds'] / runs['listing']['seconds'],
+            **{
+                f'nothing_new_full_times_the_{name}{suffix}':
+                sum(runs['nothing_new_full'][key] for key in keys)
+                / sum(runs[name][key] for key in keys)
+                for name in ['listing', 'listing_of_studies']
+                for suffix, keys in [
+                    ('', ['seconds']),
+                    ('_of_processors', ['cpu', 'database'])]},
             }
 
 

@@ -87,10 +87,17 @@ class ScaleJob(Job):
         return {**figures, 'statements': copy.statements}
 
     def listing(self) -> dict:
-        """Read what a comparison reads."""
+        """Read what a comparison of everything reads."""
         reader = Reader(self._orthanc['url'])
         with measured() as figures:
             reader.read_all()
+        return figures
+
+    def listing_of_studies(self) -> dict:
+        """Read what a comparison reads if nothing has changed."""
+        reader = Reader(self._orthanc['url'])
+        with measured() as figures:
+            reader.read_studies()
         return figures
 
     @staticmethod
@@ -143,6 +150,10 @@ class Reader:
         for page in self._pages('studies'):
             self._bulk({study['ParentPatient'] for study in page})
         for _ in self._pages('series'):
+            pass
+
+    def read_studies(self) -> None:
+        for _ in self._pages('studies'):
             pass
 
     def _pages(self, level: str) -> Iterator[list[dict]]:

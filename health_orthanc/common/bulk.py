@@ -249,8 +249,9 @@ def update_rows(Model, names, rows, user=0):
         The fields.
     rows : list of tuple
         The id of each record, and its values.
-    user : int
-        Who has written them.
+    user : int or None
+        Who has written them.  With None, neither user nor time are noted:
+        whoever has the form of a record open gets no conflict.
     """
     if not rows:
         return
@@ -269,16 +270,18 @@ def _update_from_values(Model, names, rows, user):
     cursor = Transaction().connection.cursor()
     # Columns of nothing but NULL have no type of their own
     types = [Model._fields[name].sql_type().type for name in names]
-    assigned = ', '.join(
+    assigned = [
         f'"{name}" = CAST(v."{name}" AS {type_})'
-        for name, type_ in zip(names, types))
+        for name, type_ in zip(names, types)]
+    if user is not None:
+        assigned += [
+            f'write_uid = {int(user)}', 'write_date = CURRENT_TIMESTAMP']
     columns = ', '.join(f'"{name}"' for name in ['id', *names])
     place = f"({', '.join(['%s'] * (len(names) + 1))})"
     values = b', '.join(cursor.mogrify(place, row) for row in rows).decode()
     # The values are literals by now, in which % is no placeholder
     cursor.execute(
-        f'UPDATE "{Model._table}" SET write_uid = {int(user)}, '
-        f'write_date = CURRENT_TIMESTAMP, {assigned} '
+        f'UPDATE "{Model._table}" SET {", ".join(assigned)} '
         f'FROM (VALUES {values}) AS v ({columns}) '
         f'WHERE "{Model._table}".id = v.id')
 
@@ -287,8 +290,10 @@ def _update_each(Model, names, rows, user):
     table = Model.__table__()
     cursor = Transaction().connection.cursor()
     columns = [Column(table, name) for name in names]
+    stamp = []
+    if user is not None:
+        columns += [table.write_uid, table.write_date]
+        stamp = [user, CurrentTimestamp()]
     for id_, *values in rows:
         cursor.execute(*table.update(
-                [table.write_uid, table.write_date, *columns],
-                [user, CurrentTimestamp(), *values],
-                where=table.id == Literal(id_)))
+                columns, [*values, *stamp], where=table.id == Literal(id_)))

@@ -33,6 +33,7 @@ from ..core.orthanc.resources import (
     MalformedResource, PatientResource, SeriesResource, StudyResource)
 from ..core.secrets import SecretUnavailable
 from ..linking.history import CONFIRMED
+from ..synchronization.digests import drop_digests
 from ..synchronization.store import (
     mark_missing_patients, store_patients, store_series, study_values)
 from ..worklist.variables import patient_identity
@@ -491,6 +492,7 @@ class StudyCorrection(ReadonlyMixin, ModelSQL, ModelView):
         write_column(Series, 'orthanc_UID', {
                 ids[s.series_UID]: [s.id] for s in Series.search(
                     [('study', '=', study.id)]) if s.series_UID in ids})
+        drop_digests([study.id])
 
     @classmethod
     def _update_instances(cls, study, ids):

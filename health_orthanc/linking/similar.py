@@ -13,7 +13,7 @@ from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from ..core.matching.search_keys import (
-    birth_date_variants, name_keys, near_identifiers)
+    birth_date_variants, name_keys, near_identifiers, pair_near)
 
 __all__ = ['can_search_sets', 'find_born_at', 'find_near', 'find_same_keys']
 
@@ -21,6 +21,9 @@ __all__ = ['can_search_sets', 'find_born_at', 'find_near', 'find_same_keys']
 _SEPARATOR = '\x1f'
 # Identifiers that are looked for in one statement
 _NEAR_LIMIT = 50000
+# An identifier has hundreds of neighbors: up to so many PUIDs for each one,
+# to read all PUIDs takes less time than to look for the neighbors
+_PUIDS_FOR_EACH = 50
 
 
 def can_search_sets():
@@ -46,6 +49,9 @@ def find_near(patient_ids):
         The PatientIDs, by the PUID.
     """
     rest = set(patient_ids)
+    puids = _all_puids(_PUIDS_FOR_EACH * len(rest))
+    if puids is not None:
+        return pair_near(rest, puids)
     found = defaultdict(set)
     while rest:
         some, values = {}, set()
@@ -58,6 +64,21 @@ def find_near(patient_ids):
             for puid in neighbors & existing:
                 found[puid].add(id_)
     return found
+
+
+def _all_puids(limit):
+    "Return all PUIDs, or None if there are more than a limit"
+    cursor = Transaction().connection.cursor()
+    table = Pool().get('party.party')._table
+    known = f'FROM "{table}" WHERE ref IS NOT NULL'
+    cursor.execute(
+        f'SELECT count(*) FROM (SELECT 1 {known} LIMIT %s) AS p',
+        (limit + 1,))
+    count, = cursor.fetchone()
+    if count > limit:
+        return None
+    cursor.execute(f'SELECT ref {known}')
+    return {puid for puid, in cursor}
 
 
 def _existing(puids):

@@ -5,8 +5,12 @@
 The listings are divided into parts.  Each is read by one worker, which saves
 its position after each page.  Whoever has the lock of the synchronization goes
 on to the next step when all parts are done: nothing is concluded from a part.
+
+Studies are recognized by their digests, see `changed`.  All series are only
+listed if one of them may have changed although its study has not.
 """
 
+import datetime as dt
 import json
 import logging
 import time
@@ -14,16 +18,17 @@ import time
 from trytond.pool import Pool
 
 from ..common.locks import named_lock
-from ..common.transaction import in_transaction
+from ..common.transaction import in_transaction, now
 from ..common.turns import can_share
 from ..core.orthanc.changes import Listing, current_cursor, token_of
 from ..core.orthanc.id_set import IdSet
 from ..core.orthanc.resources import InstanceResource
 from ..linking.link import match_due, match_others, match_range
 from ..linking.queue import due_ranges, mark_arrived, queue_overdue
+from .changed import Changed
 from .instances import find_unknown_instances, store_instances
 from .part import PartGone
-from .partition import Partition, date_ranges, ids_of, tokens
+from .partition import date_ranges, ids_of, tokens
 from .reading import find_long_series
 from .store import mark_missing_patients
 
@@ -38,6 +43,8 @@ NAMED_LIMIT = 50000
 # Pages of a part, and studies that are matched in one
 PART_PAGES = 5
 MATCH_LIMIT = 5000
+# Days after which a full synchronization compares everything
+COMPLETE_DAYS = 7
 # The most workers of a server
 WORKERS_LIMIT = 16
 # Seconds between two looks at what other workers have done
@@ -66,7 +73,7 @@ def helper_lock(server_id, number):
     return named_lock(f'helper{number}', server_id)
 
 
-class Comparison(Partition):
+class Comparison(Changed):
     "Lists a server and compares, in parts that workers share"
 
     def _compare(self):
@@ -77,10 +84,11 @@ class Comparison(Partition):
         if position['level'] == 'study':
             self._share()
             self._find_missing_studies(position)
-            position = self._begin_level(
-                {**position, 'level': 'series'}, position['series_count'])
-        self._share()
-        self._close_gaps(position)
+            if self._must_list_series(position):
+                position = self._begin_series(position)
+        if position['level'] == 'series':
+            self._share()
+            self._close_gaps(position)
         if self._is_initial:
             self._find_initial_arrivals(position['index'])
         self._resolve_failures_of_gone()
@@ -91,14 +99,16 @@ class Comparison(Partition):
     def _may_resume(self, position):
         # Those of earlier versions have no parts
         return (
-            position is not None and 'series_count' in position
+            position is not None and 'compared_at' in position
             and in_transaction(
                 self._parts.has_level, self._server_id, position['level'])
             and self._can_resume(position))
 
     def _start_position(self):
+        is_complete = self._must_compare_all()
+        lists_series = is_complete or self._with_instances
         # No helper can store any more what it has read before
-        in_transaction(self._remove_parts)
+        compared_at = in_transaction(self._begin_anew, is_complete)
         cursor = current_cursor(self._client)
         statistics = self._client.statistics()
         instances, series = (
@@ -110,15 +120,43 @@ class Comparison(Partition):
             'series_count': series,
             # The more instances the series have, the smaller the pages
             'series_limit': max(1, NAMED_LIMIT * series // (instances or 1)),
+            # When everything was compared, if this run does not do it
+            'compared_at': compared_at and compared_at.isoformat(),
+            'started_at': now().isoformat(),
+            'lists_series': lists_series,
             }
         if self._is_initial:
             in_transaction(self._save_initial_index, cursor.index)
         studies = statistics['CountStudies']
-        return self._begin_level(position, studies, studies + series)
+        return self._begin_level(
+            position, studies, studies + series if lists_series else studies)
 
-    def _remove_parts(self):
+    def _must_compare_all(self):
+        "Return whether no digest of a former comparison counts"
+        cursor, _ = in_transaction(self._load_position)
+        compared_at = in_transaction(lambda: self._server.compared_at)
+        return (
+            cursor is None or self._is_log_replaced or compared_at is None
+            or now() - compared_at >= dt.timedelta(days=COMPLETE_DAYS)
+            or not self._is_continued(
+                cursor, self._changes_since(cursor.start)))
+
+    def _begin_anew(self, is_complete):
+        "Return when everything was compared, None if it is to be done now"
         self._move_counts(only_done=False)
         self._parts.replace(self._server_id)
+        if is_complete:
+            self._compare_all()
+            return None
+        return self._server.compared_at
+
+    def _begin_series(self, position):
+        "Save and return the position at the beginning of all series"
+        count = position['series_count']
+        return self._begin_level(
+            {**position, 'level': 'series'}, count,
+            # Those that were not expected to be listed
+            None if position['lists_series'] else count)
 
     def _begin_level(self, position, count, total=None):
         "Save and return a position, and the parts of its level"
@@ -149,6 +187,9 @@ class Comparison(Partition):
         Pool().get('gnuhealth.orthanc.synchronization').add_counts(
             self._run_id, {'total': 0})
         self._parts.replace(self._server_id)
+        if position['level'] == 'series':
+            self._write_progress(compared_at=dt.datetime.fromisoformat(
+                    position['compared_at'] or position['started_at']))
         self._write_progress(
             last_changed_index=position['index'],
             change_anchors=position['anchors'], reconciliation_position=None)
@@ -282,13 +323,15 @@ class Comparison(Partition):
             'joined': not part['number']}
 
     def _store_page(self, level, resources):
-        found = self._parse(resources)
         if level == 'study':
-            self._store_studies(found)
-            return
-        self._store_series(found)
+            self._store_changed_studies(resources)
+        else:
+            self._store_listed_series(self._parse(resources))
+
+    def _store_listed_series(self, series):
+        self._store_series(series)
         if self._with_instances:
-            self._store_unknown_instances(found)
+            self._store_unknown_instances(series)
 
     def _store_unknown_instances(self, series):
         unknown = in_transaction(find_unknown_instances, self._server, series)

@@ -46,6 +46,7 @@ class Engine(Comparison):
             return
         page = self._changes_since(cursor.start)
         if not self._is_continued(cursor, page):
+            self._is_log_replaced = True
             self.full()
             return
         if not page.done:

@@ -14,6 +14,7 @@ from trytond.transaction import Transaction
 
 from ..common.bulk import insert_values
 from ..common.rows import is_one_of, write_column
+from .digests import drop_digests
 from .lookup import ids_by_orthanc_id
 
 __all__ = [
@@ -198,6 +199,8 @@ def store_study_instances(server, study, resources):
         if one.instances_count != len(by_id[one.id]):
             by_count[len(by_id[one.id])].append(one.id)
     write_column(Series, 'instances_count', by_count)
+    if by_count:
+        drop_digests([study.id])
     return Counter(instances_missing=missing) + store_instances(
         server, resources)
 

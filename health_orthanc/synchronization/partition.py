@@ -20,7 +20,6 @@ from ..common.rows import fetch_rows
 from ..common.transaction import in_transaction
 from ..core.orthanc.changes import Listing
 from ..core.orthanc.id_set import IdSet
-from ..core.orthanc.resources import StudyResource
 from .store import mark_missing_studies
 from .storing import Storing
 
@@ -168,9 +167,9 @@ class Partition(Storing):
         for page in Listing(
                 self._list_ids, IDS_LIMIT, known['since'],
                 tokens(known['tail'])):
-            self._store_studies(self._select(
-                StudyResource, self._fetch_and_parse(in_transaction(
-                    self._without_recorded, ids_of(page.resources)))))
+            for found in self._fetch(sorted(in_transaction(
+                    self._without_recorded, ids_of(page.resources)))):
+                self._store_page('study', found)
             position['ids'] = {'since': page.since, 'tail': page.tail}
             in_transaction(self._save_position, position)
             self._check_turn()

@@ -32,6 +32,10 @@ class Server(metaclass=PoolMeta):
     change_anchors = fields.Text("Change Anchors", readonly=True)
     reconciliation_position = fields.Text(
         "Full Synchronization Position", readonly=True)
+    compared_at = fields.DateTime(
+        "Completely Compared At", readonly=True,
+        help="The time when all that the server holds was last compared. "
+        "Empty: the next full synchronization compares all of it.")
     synchronizations = fields.One2Many(
         'gnuhealth.orthanc.synchronization', 'server', "Synchronizations",
         readonly=True)
@@ -98,7 +102,8 @@ class Server(metaclass=PoolMeta):
         default = default.copy() if default is not None else {}
         for name in [
                 'last_changed_index', 'last_known_change', 'change_anchors',
-                'reconciliation_position', 'synchronizations', 'last_run',
+                'reconciliation_position', 'compared_at',
+                'synchronizations', 'last_run',
                 'last_synchronization', 'synchronization_task',
                 'reconciliation_task', 'notifications_task',
                 'continuation_task', 'helper_task']:
@@ -147,7 +152,9 @@ class Server(metaclass=PoolMeta):
 
     @classmethod
     def synchronize_later(cls, servers, kind='incremental'):
-        """Queue a run of each server.
+        """Queue a run of each server, for somebody who waits for it.
+
+        A full one compares everything.
 
         Parameters
         ----------
@@ -155,6 +162,8 @@ class Server(metaclass=PoolMeta):
         kind : {'incremental', 'full'}
         """
         for server in servers:
+            if kind == 'full':
+                cls.write_progress(server.id, compared_at=None)
             cls.__queue__.run_synchronization([server], kind)
 
     @classmethod

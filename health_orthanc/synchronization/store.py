@@ -20,8 +20,10 @@ from ..archive.study_modalities import update_modalities
 from ..common.bulk import create_rows
 from ..common.rows import load_rows, partition_changes, write_rows
 from ..common.transaction import now
+from ..core.dicom.values import looks_damaged
 from ..linking.queue import requeue_changed, without_due
 from .damaged_names import with_read_name
+from .digests import write_digests
 from .instances import mark_missing_instances
 from .lookup import ids_by_orthanc_id
 
@@ -84,7 +86,7 @@ def _with_read_name(row, listed, values):
     return with_read_name(row, values)
 
 
-def store_studies(server, resources, historical=False):
+def store_studies(server, resources, historical=False, digests=None):
     """Create or update studies, and queue them for matching.
 
     Their patients must be stored before.
@@ -95,6 +97,8 @@ def store_studies(server, resources, historical=False):
     resources : list of StudyResource
     historical : bool
         Whether new studies were there before the server was added.
+    digests : dict of str, optional
+        What is stored as the digest of each study, by Orthanc id.
 
     Returns
     -------
@@ -120,14 +124,32 @@ def store_studies(server, resources, historical=False):
     _find_additions(known, values)
     created, updated = partition_changes(
         known, resources, lambda r: values[r.orthanc_id])
+    digests = _complete_digests(known, resources, digests or {})
     create_rows(Study, [{
                 'server': server.id, 'orthanc_UID': r.orthanc_id,
-                'historical': historical, **values}
+                'historical': historical,
+                'listed_digest': digests.get(r.orthanc_id), **values}
             for r, values in created])
+    # This drops their digests
     write_rows(Study, updated)
+    changed = {row.id for row, _ in updated}
+    write_digests({
+            row.id: digests[id_] for id_, row in known.items()
+            if id_ in digests and (
+                row.id in changed or row.listed_digest != digests[id_])})
     counts = Counter(
         studies_created=len(created), studies_updated=len(updated))
     return counts + _mark_missing_series(known, resources)
+
+
+def _complete_digests(known, resources, digests):
+    "Leave out the studies whose names are still to be read from images"
+    return {
+        r.orthanc_id: digests[r.orthanc_id] for r in resources
+        if r.orthanc_id in digests and (
+            not looks_damaged(r.patient.name)
+            or getattr(known.get(r.orthanc_id), 'listed_name', None)
+            == r.patient.name)}
 
 
 def _find_additions(known, values):

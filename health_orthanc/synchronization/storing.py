@@ -74,6 +74,8 @@ class Storing:
         self._names_left = NAMES_LIMIT
         # Whether the server is listed for the first time
         self._is_initial = False
+        # Whether the change log is not that of the last run
+        self._is_log_replaced = False
         # The part that gets the counts, if several workers share the run
         self._shared_part = None
 
@@ -148,8 +150,16 @@ class Storing:
             resource for found in self._fetch(sorted(orthanc_ids))
             for resource in self._parse(found)]
 
-    def _store_studies(self, studies, patients=()):
-        "Store studies after the given patients and their own"
+    def _store_studies(self, studies, patients=(), digests=None):
+        """Store studies after the given patients and their own.
+
+        Parameters
+        ----------
+        studies : list of StudyResource
+        patients : list of PatientResource
+        digests : dict of str, optional
+            As of `store_studies`.
+        """
         studies = self._select(StudyResource, studies)
         wanted = {s.patient_orthanc_id for s in studies}
         wanted -= {p.orthanc_id for p in patients}
@@ -158,7 +168,9 @@ class Storing:
                 *patients,
                 *self._select(PatientResource, self._fetch_and_parse(wanted))])
         self._store(
-            partial(store_studies, historical=self._is_initial), studies)
+            partial(
+                store_studies, historical=self._is_initial, digests=digests),
+            studies)
         damaged = [s for s in studies if looks_damaged(s.patient.name)]
         if damaged and self._names_left:
             self._read_names(damaged)

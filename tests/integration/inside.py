@@ -77,6 +77,21 @@ def write(name, ids, values):
     Model.write(Model.browse(ids), values)
 
 
+def delete(name, ids):
+    Model = model(name)
+    Model.delete(Model.browse(ids))
+
+
+def mark_missing(name, ids):
+    model(name).mark_missing(ids)
+
+
+def wrote(name, id_):
+    "Return who has written a record"
+    user = model(name)(id_).write_uid
+    return user.id if user else None
+
+
 def read(name, domain, fields):
     "Return records as dictionaries, with ids in place of records"
     Model = model(name)

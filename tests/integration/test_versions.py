@@ -20,12 +20,14 @@ import pytest
 from trytond.modules.health_orthanc.core.orthanc.client import OrthancClient
 from trytond.modules.health_orthanc.core.orthanc.errors import (
     InstanceRefused, NoImage, NotFound, NoWorklists)
+from trytond.modules.health_orthanc.core.orthanc.listing_digests import (
+    listed_digests)
 from trytond.modules.health_orthanc.core.orthanc.resources import StudyResource
 
 from devtools.orthanc import Orthanc, to_bytes
 from devtools.orthanc_releases import ORTHANC_VARIABLE
 from devtools.process import wait_until
-from devtools.samples import Patient
+from devtools.samples import Patient, make_study
 from devtools.testing import EVERYDAY_ORTHANCS
 
 from . import inside
@@ -192,6 +194,74 @@ def test_the_client_writes(client, tried):
     with pytest.raises(NotFound):
         client.delete('study', IDS[f'P1 {STUDY}'])
     assert client.find_studies(STUDY) == [IDS[f'P3 {STUDY}']]
+
+
+def _numbers(client):
+    statistics = client.statistics()
+    return statistics['CountSeries'], statistics['CountInstances']
+
+
+def _tick(client, orthanc, study):
+    """Wait until Orthanc's clock gives another time than that of a study."""
+    def is_later():
+        orthanc.upload(make_study(modality='CT', series=1, instances=1,
+            rows=8, StudyInstanceUID='2.25.77'))
+        clock = client.bulk_content([
+                *client.find_studies('2.25.77')])[0]['LastUpdate']
+        return clock > client.study(study)['LastUpdate']
+    assert wait_until(is_later, TIMEOUT)
+    for id_ in client.find_studies('2.25.77'):
+        client.delete('study', id_)
+
+
+def test_what_changes_is_seen_in_the_study_or_in_the_numbers(client, tried):
+    """What a full synchronization skips studies and series by."""
+    orthanc, id_ = tried.orthanc, IDS[f'P1 {STUDY}']
+    ct, late = IDS[f'P1 {STUDY}.1'], IDS[f'P1 {STUDY}.1.2']
+    files = make_archive()
+    wanted, = [d for d in files if d.SOPInstanceUID == f'{STUDY}.1.2']
+    orthanc.upload([d for d in files if d is not wanted])
+
+    def listed():
+        found = listed_digests(client.list_studies(0, 9), '')
+        # Both ways to list have the same form
+        assert found == listed_digests(
+            client.find_dated_studies('-', 0, 9), '')
+        return found
+
+    def is_stable():
+        return client.study(id_)['IsStable']
+
+    # Alone that it is stable is seen
+    unstable = listed()
+    assert wait_until(is_stable, TIMEOUT)
+    before, numbers = listed(), _numbers(client)
+    assert before[id_] != unstable[id_]
+    for again in [False, True]:
+        _tick(client, orthanc, id_)
+        last = client.last_change().last
+        times = client.study(id_)['LastUpdate']
+        # A new instance, and one in place of another
+        if again:
+            client.delete_instances([late])
+        orthanc.upload([wanted])
+        study, series = client.bulk_content([id_, ct])
+        assert study['LastUpdate'] == series['LastUpdate'] > times
+        changes = client.changes(last, 99).changes
+        assert late in {c.orthanc_id for c in changes if c.level == 'instance'}
+        assert all(c.seq > last for c in changes)
+        assert wait_until(is_stable, TIMEOUT)
+        assert listed()[id_] != before[id_]
+        assert _numbers(client) == (numbers[0], numbers[1] + 1)
+        before = listed()
+    # Deleted: no change is logged, but the numbers tell
+    last = client.last_change().last
+    client.delete_instances([late])
+    assert not client.changes(last, 99).changes
+    assert _numbers(client) == numbers
+    client.delete('series', ct)
+    assert _numbers(client) == (numbers[0] - 1, numbers[1] - 1)
+    assert listed()[id_] != before[id_]
 
 
 def test_records_follow(hospital, orthanc):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from trytond.modules.health_orthanc.core.dicom.values import NameGroup
 from trytond.modules.health_orthanc.core.matching.names import name_groups
-from trytond.modules.health_orthanc.core.matching.search_keys import name_keys
+from trytond.modules.health_orthanc.core.matching.search_keys import (
+    name_keys, near_identifiers, pair_near)
 
 from benchmarks.linking import MemoryIndex, measure, share
 from benchmarks.pairs import Hospital, Rates
@@ -39,6 +40,29 @@ def test_one_word_has_no_key(text):
 def test_keys_do_not_depend_on_the_order(family, given_name):
     assert name_keys([NameGroup(family, given_name)]) == name_keys(
         [NameGroup(given_name, family)])
+
+
+IDENTIFIERS = st.lists(st.text('AB01', max_size=6), max_size=20)
+
+
+@given(IDENTIFIERS, IDENTIFIERS, st.randoms(use_true_random=False))
+def test_pairs_are_those_that_neighbors_make(texts, others, random):
+    for text in texts:
+        near = sorted(near_identifiers(text))
+        others += random.sample(near, min(len(near), 3))
+    expected = {}
+    for other in others:
+        if found := {t for t in texts if other in near_identifiers(t)}:
+            expected[other] = found
+    assert pair_near(texts, others) == expected
+
+
+@given(st.text(
+            st.characters(categories=['Lu', 'Nd', 'Pd']), min_size=4,
+            max_size=16))
+def test_every_neighbor_is_paired(text):
+    near = near_identifiers(text)
+    assert pair_near([text], near) == dict.fromkeys(near, {text})
 
 
 def test_studies_find_their_patients():

@@ -4,6 +4,7 @@
 
 import datetime as dt
 import string
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import combinations
@@ -12,7 +13,8 @@ from ..dicom.values import NameGroup
 from .field_comparison import find_slip
 from .names import find_consonants, normalize_words, romanize
 
-__all__ = ['birth_date_variants', 'name_keys', 'near_identifiers']
+__all__ = [
+    'birth_date_variants', 'name_keys', 'near_identifiers', 'pair_near']
 
 _ALPHABET = string.ascii_uppercase
 
@@ -93,6 +95,42 @@ def near_identifiers(text: str) -> frozenset[str]:
     found |= {text + other for other in (
             string.digits if text[-1].isdigit() else letters)}
     return frozenset(found - {text})
+
+
+def pair_near(
+        texts: Iterable[str], others: Iterable[str]) -> dict[str, set[str]]:
+    """Return which identifiers are one typing error away from others.
+
+    Parameters
+    ----------
+    texts, others : iterable of str
+
+    Returns
+    -------
+    dict of set of str
+        The texts that each of the others is near to, by
+        `near_identifiers`.
+    """
+    shortened = defaultdict(set)
+    for text in texts:
+        for part in _shortened(text):
+            shortened[part].add(text)
+    neighbors = lru_cache(maxsize=None)(near_identifiers)
+    found = defaultdict(set)
+    for other in others:
+        for part in _shortened(other):
+            for text in shortened.get(part, ()):
+                if other in neighbors(text):
+                    found[other].add(text)
+    return found
+
+
+def _shortened(text: str) -> set[str]:
+    """Return a text, and what is left of it without one character.
+
+    If two texts differ by a typing error, they have one of them in common.
+    """
+    return {text, *(text[:i] + text[i + 1:] for i in range(len(text)))}
 
 
 def birth_date_variants(date: dt.date) -> frozenset[dt.date]:

@@ -21,6 +21,8 @@ _INSTANCE_CONTENT = ['MainDicomTags', 'Parent']
 # Metadata that the answers of other calls have beside the others
 _SHOWN_METADATA = {
     'LastUpdate': str, 'ExpectedNumberOfInstances': int}
+# What of the description of a server its lists depend on
+_FORM = ['Version', 'DatabaseBackendPlugin', 'MainDicomTags']
 
 
 class Listings(ClientPart):
@@ -30,18 +32,31 @@ class Listings(ClientPart):
     own addresses, and several times faster than by ``/tools/bulk-content``
     (``./dev bench sync --orthanc 1.13``).
     """
-    _finds: bool | None = None
+    _description: dict[str, Any] | None = None
 
     def can_find(self) -> bool:
         """Return whether the server lists what ``/tools/find`` is asked for.
 
         It is asked once.
         """
-        if self._finds is None:
-            abilities = self.system().get('Capabilities')
-            self._finds = isinstance(abilities, dict) and abilities.get(
-                'HasExtendedFind') is True
-        return self._finds
+        abilities = self._describe().get('Capabilities')
+        return isinstance(abilities, dict) and abilities.get(
+            'HasExtendedFind') is True
+
+    def listing_form(self) -> str:
+        """Return what the server's lists depend on besides their content.
+
+        It is asked once.  Another version may list other tags of the same
+        resources, and so may another configuration.
+        """
+        described = self._describe()
+        return json.dumps(
+            [described.get(key) for key in _FORM], sort_keys=True)
+
+    def _describe(self) -> dict[str, Any]:
+        if self._description is None:
+            self._description = self.system()
+        return self._description
 
     def changes(self, since: int, limit: int) -> ChangePage:
         """Return a page of the change log.
