@@ -11,6 +11,10 @@ studies have an error, and wait for a person.
 - *new studies*: incremental, with matching.
 - *deleted*: full, after every hundredth study was deleted.
 
+With several servers, each has its share of the studies, and their patients are
+the same; all runs are begun at once.  *first done* is the time until the first
+server is done.
+
 The *floor* is what the first run cannot be faster than: the same answers are
 read and parsed, and the rows that it has stored, also of links, history and
 keys, are copied (COPY) into empty tables with the same indexes.  The *listing*
@@ -26,6 +30,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -69,12 +74,16 @@ class Benchmark:
         How many studies come later.
     workers
         How many share the runs; none of them run in this process.
+    servers
+        That the studies are spread over; several need workers.
     """
 
     def __init__(
-            self, studies: int, patients: int, new: int, workers: int = 0):
-        self._studies, self._patients, self._new = studies, patients, new
-        self._count = workers
+            self, studies: int, patients: int, new: int, workers: int = 0,
+            servers: int = 1):
+        self._studies, self._new = studies // servers, new // servers
+        self._patients = patients
+        self._count, self._servers = workers, servers
         every, own = STRANGERS
         self._owners = patients * every // own
         self._measured: dict[str, dict] = {}
@@ -93,10 +102,11 @@ class Benchmark:
                 'fill', tryton, patients=self._owners,
                 workers=self._count or 1)
             self._workers = stack.enter_context(Workers(
-                    tryton, self._postgresql, self._count))
+                    tryton, self._postgresql, self._count, self._servers))
             self._measure(tryton)
         return {
-            'studies': self._studies, 'patients': self._patients,
+            'studies': self._studies * self._servers,
+            'patients': self._patients, 'servers': self._servers,
             'workers': self._count,
             'cores': len(os.sched_getaffinity(0)), 'load': load_of(),
             'fill': filled, 'runs': self._measured,
@@ -105,10 +115,13 @@ class Benchmark:
 
     def _start_archive(self, stack: ExitStack) -> None:
         port = free_port()
-        self._url = f'http://127.0.0.1:{port}'
+        url = f'http://127.0.0.1:{port}'
+        self._urls = [url] if self._servers == 1 else [
+            f'{url}/{number}' for number in range(self._servers)]
         archive = Process(
             [sys.executable, '-m', 'benchmarks.archive', f'--port={port}',
-                f'--studies={self._studies}', f'--patients={self._owners}'],
+                f'--studies={self._studies}', f'--patients={self._owners}',
+                f'--archives={self._servers}'],
             self._folder / 'archive.log', folder=ROOT,
             environment=environment())
         stack.callback(archive.stop)
@@ -149,16 +162,20 @@ class Benchmark:
                 f"{name}: {stored} stored of {present['studies']}")
         self._measured[name] = figures
 
-    def _change(self, **values: float) -> dict:
-        answer = requests.post(
-            f'{self._url}/made-up', json=values, timeout=START_TIMEOUT)
-        return answer.json()
+    def _change(self, **values: float) -> dict[str, int]:
+        "Change each archive; return the sums of their counts"
+        sums: Counter[str] = Counter()
+        for url in self._urls:
+            sums.update(requests.post(
+                f'{url}/made-up', json=values, timeout=START_TIMEOUT).json())
+        return sums
 
     def _call(self, task: str, tryton: Tryton, **options) -> dict:
         job = {
             'configuration': str(tryton.configuration),
             'database': tryton.name, 'uri': tryton.uri,
-            'orthanc': {'url': self._url, 'user': '', 'password': ''},
+            'orthanc': {
+                'url': ' '.join(self._urls), 'user': '', 'password': ''},
             }
         process = subprocess.run(
             [sys.executable, '-m', 'benchmarks.scale_runs', task],
@@ -174,13 +191,13 @@ class Benchmark:
         first, floor = runs['first_full'], runs['floor']
         return {
             'first_full_studies_per_second':
-            self._studies / first['seconds'],
+            self._studies * self._servers / first['seconds'],
             'first_full_times_the_floor': first['seconds'] / floor['seconds'],
             'first_full_times_the_floor_of_processors':
             (first['cpu'] + first['database'])
             / (floor['cpu'] + floor['database']),
             'first_full_statements_per_study':
-            first.get('statements', 0) / self._studies,
+            first.get('statements', 0) / self._studies / self._servers,
             **{
                 f'nothing_new_full_times_the_{name}{suffix}':
                 sum(runs['nothing_new_full'][key] for key in keys)
@@ -200,17 +217,20 @@ def format_table(result: Mapping) -> str:
     """Return the result for people to read."""
     lines = [
         f"{result['studies']} studies, {result['patients']} patients of "
-        f"GNU Health, {result['workers'] or 'no'} workers, "
+        f"GNU Health, {result['servers']} servers, "
+        f"{result['workers'] or 'no'} workers, "
         f"{result['cores']} cores, load {result['load']:.1f}",
         '',
-        '| run | seconds | cpu | database | requests | statements | MB |',
-        '|---|---:|---:|---:|---:|---:|---:|',
+        '| run | seconds | first done | cpu | database | requests '
+        '| statements | MB |',
+        '|---|---:|---:|---:|---:|---:|---:|---:|',
         ]
     for name, figures in result['runs'].items():
         lines.append('| ' + ' | '.join([
                     TITLES[name],
-                    *(f"{figures[key]:.2f}"
-                        for key in ['seconds', 'cpu', 'database']),
+                    *(f"{figures[key]:.2f}" if key in figures else ''
+                        for key in [
+                            'seconds', 'first_done', 'cpu', 'database']),
                     f"{figures['requests']:g}",
                     f"{figures.get('statements', 0):g}",
                     f"{figures['memory'] / 2**20:.1f}",
@@ -230,19 +250,24 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             ('studies', 100000, "of the archive"),
             ('patients', None, "of GNU Health (default: studies / 5)"),
             ('new', 1000, "studies that come later"),
-            ('workers', 0, "that share the runs (default: none, in place)")]:
+            ('workers', 0, "that share the runs (default: none, in place)"),
+            ('servers', 1, "that the studies are spread over")]:
         parser.add_argument(
             f'--{name}', type=int, default=default, metavar='N', help=help_)
     parser.add_argument(
         '--json', action='store_true', help="print JSON, not a table")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.servers > 1 and not options.workers:
+        parser.error("several servers need workers")
+    return options
 
 
 def main(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     patients = options.patients or max(options.studies // 5, 2)
     result = Benchmark(
-        options.studies, patients, options.new, options.workers).run()
+        options.studies, patients, options.new, options.workers,
+        options.servers).run()
     print(json.dumps(result, indent=2) if options.json
         else format_table(result))
 

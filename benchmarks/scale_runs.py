@@ -16,6 +16,8 @@ import requests
 from .measure import NOBODY, PAGE, TABLES, TIMEOUT, Copy, Job, measured
 
 BULK = 1000
+# With a number after it
+LABEL = "Benchmark"
 ROWS = {
     **TABLES,
     'history': 'gnuhealth_imaging_orthanc_study_decision',
@@ -45,12 +47,13 @@ class ScaleJob(Job):
         """
         with self._transaction() as (pool, transaction):
             Server = pool.get('gnuhealth.orthanc.config')
-            server, _ = Server.create([
-                    {
-                        'label': "Benchmark", 'domain': self._orthanc['url'],
-                        'sync_workers': workers},
+            servers = Server.create([{
+                        'label': f"{LABEL} {number}", 'domain': url,
+                        'sync_workers': workers,
+                        } for number, url in enumerate(self._urls)])
+            Server.create([
                     {'label': "Nobody", 'domain': NOBODY, 'retries': 0}])
-            Server.check_connection([server])
+            Server.check_connection(servers)
             transaction.commit()
             count = _register(transaction.connection.cursor(), patients)
             transaction.commit()
@@ -70,35 +73,41 @@ class ScaleJob(Job):
         with self._transaction() as (pool, transaction):
             Server = pool.get('gnuhealth.orthanc.config')
             Server.synchronize_in_turn(
-                Server.search([('label', '=', "Benchmark")]), kind)
+                Server.search([('label', 'like', LABEL + '%')]), kind)
             transaction.commit()
         return {}
 
     def floor(self) -> dict:
         """Read all, and copy the rows of this database to empty tables."""
-        reader = Reader(self._orthanc['url'])
         with closing(psycopg2.connect(self._uri)) as connection, \
                 tempfile.TemporaryDirectory() as folder:
             copy = Copy(connection, Path(folder), ROWS)
             with measured() as figures:
-                reader.read_all()
+                self._read_all()
                 copy.run()
             copy.drop()
         return {**figures, 'statements': copy.statements}
 
     def listing(self) -> dict:
         """Read what a comparison of everything reads."""
-        reader = Reader(self._orthanc['url'])
         with measured() as figures:
-            reader.read_all()
+            self._read_all()
         return figures
 
     def listing_of_studies(self) -> dict:
         """Read what a comparison reads if nothing has changed."""
-        reader = Reader(self._orthanc['url'])
         with measured() as figures:
-            reader.read_studies()
+            for url in self._urls:
+                Reader(url).read_studies()
         return figures
+
+    def _read_all(self) -> None:
+        for url in self._urls:
+            Reader(url).read_all()
+
+    @property
+    def _urls(self) -> list[str]:
+        return self._orthanc['url'].split()
 
     @staticmethod
     def _stored(pool) -> int:

@@ -12,6 +12,7 @@ filled trytond's caches (access rights, messages), as in any process that
 serves for longer.
 
 - *seconds*: wall time.
+- *cpu*: processor time of GNU Health: where a machine is shared it says more.
 - *requests*: that were sent to Orthanc.
 - *statements*: that were sent to PostgreSQL by way of a cursor, COMMIT and
   ROLLBACK excluded.
@@ -23,6 +24,10 @@ what a comparison with the records must read at least, since each series names
 its instances.  The *floor* is what no synchronisation can be faster than: the
 listing, and a copy (COPY) of the very rows that the first full run has stored
 into empty tables with the same indexes.
+
+With ``--peer``, the same runs of the predecessor, gnuhealth-orthanc 5.0.4, are
+measured once, against the same Orthanc.  Its full run with nothing new takes
+longer than all others.
 """
 import argparse
 import json
@@ -37,9 +42,10 @@ from pathlib import Path
 
 from devtools.orthanc import Orthanc
 from devtools.postgresql import PostgreSQL
+from devtools.predecessor import LAUNCHER, Predecessor
 from devtools.process import die_with_parent, stopping_on_signals, wait_until
 from devtools.samples import make_bulk
-from devtools.testing import cache_folder
+from devtools.testing import cache_folder, predecessor_files
 from devtools.tryton import MODULE, ROOT, Tryton, environment
 
 NEW_STUDIES = 20
@@ -56,7 +62,15 @@ TITLES = {
     'listing': "Listing",
     'listing_without_instances': "Listing without instances",
     'floor': "Floor",
+    'peer_first_full': "Peer: first full",
+    'peer_nothing_new_full': "Peer: nothing new, full",
+    'peer_first_incremental': "Peer: first incremental",
+    'peer_nothing_new_incremental': "Peer: nothing new, incremental",
+    'peer_new_studies': f"Peer: {NEW_STUDIES} new studies, incremental",
     }
+# What runs the measured tasks of this module, and of the predecessor
+OURS = ('-m', 'benchmarks.measure')
+PEER = (LAUNCHER, predecessor_files(), Path(__file__).with_name('peer.py'))
 Figures = dict[str, float]
 
 
@@ -69,12 +83,16 @@ class Benchmark:
         Of the archive, of each study, of each series.
     repeat
         How often each run is measured.
+    peer
+        Whether the predecessor is measured as well.
     """
 
     def __init__(
-            self, studies: int, series: int, instances: int, repeat: int):
+            self, studies: int, series: int, instances: int, repeat: int,
+            peer: bool = False):
         self._shape = (studies, series, instances)
         self._repeat = repeat
+        self._peer = peer
         self._measured: dict[str, list[Figures]] = {
             name: [] for name in TITLES}
 
@@ -92,6 +110,8 @@ class Benchmark:
             self._empty.create([MODULE], cache_folder())
             self._call('prepare', self._empty)
             self._archive = self._counts = self._orthanc.counts()
+            if self._peer:
+                self._measure_peer(folder / 'peer')
             for number in range(self._repeat):
                 _say(f"Measuring, {number + 1} of {self._repeat}")
                 self._measure(keep=number == 0)
@@ -127,6 +147,21 @@ class Benchmark:
         self._record('first_incremental', 'incremental', first)
         first.drop()
 
+    def _measure_peer(self, folder: Path) -> None:
+        _say("Measuring the peer")
+        peer = Predecessor(
+            folder, predecessor_files(), postgresql=self._postgresql,
+            name='peer')
+        peer.create_filled([], cache_folder(), lambda _: None, 'empty')
+        self._call('prepare', peer, PEER)
+        first = peer.copy('peer_first')
+        self._record('peer_first_incremental', 'incremental', first, PEER)
+        self._record(
+            'peer_nothing_new_incremental', 'incremental', first, PEER)
+        self._peer_kept = first
+        self._record('peer_first_full', 'full', peer, PEER)
+        self._record('peer_nothing_new_full', 'full', peer, PEER)
+
     def _measure_new_studies(self) -> None:
         self._fill(NEW_STUDIES, *self._shape[1:], prefix='N')
         new = self._orthanc.counts()
@@ -138,17 +173,25 @@ class Benchmark:
             database = self._kept.copy('new')
             self._record('new_studies', 'incremental', database)
             database.drop()
+        if self._peer:
+            self._record(
+                'peer_new_studies', 'incremental', self._peer_kept, PEER)
 
-    def _record(self, name: str, task: str, tryton: Tryton) -> None:
-        figures = self._call(task, tryton)
+    def _record(
+            self, name: str, task: str, tryton: Tryton,
+            program: Sequence[str | os.PathLike] = OURS) -> None:
+        figures = self._call(task, tryton, program)
         # Wrong results have no speed
         stored = figures.pop('stored', self._counts)
-        if stored != self._counts:
+        if any(self._counts[level] != count
+                for level, count in stored.items()):
             raise RuntimeError(
                 f"{name}: {stored} stored of {self._counts}")
         self._measured[name].append(figures)
 
-    def _call(self, task: str, tryton: Tryton) -> dict:
+    def _call(
+            self, task: str, tryton: Tryton,
+            program: Sequence[str | os.PathLike] = OURS) -> dict:
         job = {
             'configuration': str(tryton.configuration),
             'database': tryton.name,
@@ -160,7 +203,7 @@ class Benchmark:
                 },
             }
         process = subprocess.run(
-            [sys.executable, '-m', 'benchmarks.measure', task],
+            [sys.executable, *program, task],
             input=json.dumps(job), stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment(),
             timeout=RUN_TIMEOUT, preexec_fn=die_with_parent())
@@ -171,7 +214,7 @@ class Benchmark:
     def _result(self) -> dict:
         runs = {
             name: _medians(figures)
-            for name, figures in self._measured.items()}
+            for name, figures in self._measured.items() if figures}
         return {
             'archive': self._archive,
             'new': self._new,
@@ -192,7 +235,7 @@ def _ratios(
         runs: Mapping[str, Figures], archive: Mapping[str, int]) -> dict:
     """Return the figures that tell how far from the ideal the runs are."""
     floor = runs['floor']['seconds']
-    ratios: dict[str, object] = {}
+    ratios: dict[str, dict[str, float]] = {}
     for name in ['first_full', 'first_incremental']:
         run = runs[name]
         ratios[name] = {
@@ -207,6 +250,10 @@ def _ratios(
         f'times_the_{name}':
         runs['nothing_new_full']['seconds'] / runs[name]['seconds']
         for name in ['listing', 'listing_without_instances']}
+    for name in TITLES:
+        if peer := runs.get(f'peer_{name}'):
+            ratios.setdefault(name, {})['times_faster_than_the_peer'] = (
+                peer['seconds'] / runs[name]['seconds'])
     return ratios
 
 
@@ -221,13 +268,14 @@ def format_table(result: Mapping) -> str:
             for level, count in result['archive'].items())
         + f"; {result['cores']} cores, median of {result['repeat']}",
         '',
-        '| run | seconds | requests | statements | MB |',
-        '|---|---:|---:|---:|---:|',
+        '| run | seconds | cpu | requests | statements | MB |',
+        '|---|---:|---:|---:|---:|---:|',
         ]
     for name, figures in result['runs'].items():
         lines.append('| ' + ' | '.join([
                     TITLES[name],
                     f"{figures['seconds']:.3f}",
+                    f"{figures['cpu']:.3f}",
                     f"{figures['requests']:g}",
                     f"{figures.get('statements', 0):g}",
                     f"{figures['memory'] / 2**20:.1f}",
@@ -253,6 +301,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             f'--{name}', type=_positive, default=default, metavar='N',
             help=f"{help_} (default: {default})")
     parser.add_argument(
+        '--peer', action='store_true', help="measure the predecessor as well")
+    parser.add_argument(
         '--json', action='store_true', help="print JSON, not a table")
     return parser.parse_args(arguments)
 
@@ -267,7 +317,8 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     benchmark = Benchmark(
-        options.studies, options.series, options.instances, options.repeat)
+        options.studies, options.series, options.instances, options.repeat,
+        options.peer)
     result = benchmark.run()
     if options.json:
         print(json.dumps(result, indent=2))

@@ -16,9 +16,8 @@ __all__ = ['Workers']
 # Seconds between two looks at the run, which cost a statement
 PAUSE = 0.05
 _RUNS = """
-    SELECT state, requests FROM gnuhealth_orthanc_synchronization
-    WHERE kind = %s AND ended_at IS NOT NULL AND server = 1
-    ORDER BY id DESC"""
+    SELECT id, state, requests, server FROM gnuhealth_orthanc_synchronization
+    WHERE kind = %s AND ended_at IS NOT NULL ORDER BY id"""
 # When it was queued: the process that does so has not ended then
 _SINCE = """
     SELECT extract(
@@ -36,11 +35,15 @@ class Workers:
     postgresql
     count
         How many processes.
+    servers
+        How many are synchronized at once.
     """
 
-    def __init__(self, tryton: Tryton, postgresql: PostgreSQL, count: int):
+    def __init__(
+            self, tryton: Tryton, postgresql: PostgreSQL, count: int,
+            servers: int = 1):
         self._tryton, self._postgresql = tryton, postgresql
-        self._count = count
+        self._count, self._servers = count, servers
         self._stack = ExitStack()
 
     def __enter__(self) -> 'Workers':
@@ -58,28 +61,42 @@ class Workers:
         self._stack.close()
 
     def wait(self, kind: str, begin, timeout: float) -> dict:
-        """Begin a run and wait for its end; return its figures."""
-        before = len(self._runs(kind))
+        """Begin runs and wait for their ends; return their figures."""
+        before = {id_ for id_, *_ in self._query(_RUNS, kind)}
         used = self._processor_seconds()
         begin()
         deadline = time.perf_counter() + timeout
-        while len(runs := self._runs(kind)) == before:
+        first = None
+        while len(runs := self._runs(kind, before)) < self._servers:
+            if runs and first is None:
+                first = self._seconds()
             if time.perf_counter() > deadline:
                 raise TimeoutError(kind)
             time.sleep(PAUSE)
-        (seconds,), = self._query(_SINCE)
-        (state, requests), *_ = runs
-        if state != 'done':
-            raise RuntimeError(f"the run is {state}")
-        return {
-            'seconds': float(seconds),
+        figures = {
+            'seconds': self._seconds(),
             'cpu': self._processor_seconds() - used,
             'memory': max(map(_memory, self._pids())),
-            'requests': requests, 'stored': self._stored(),
+            'requests': sum(runs.values()), 'stored': self._stored(),
             }
+        if self._servers > 1:
+            figures['first_done'] = first or figures['seconds']
+        return figures
 
-    def _runs(self, kind: str) -> list[tuple]:
-        return self._query(_RUNS, kind)
+    def _runs(self, kind: str, before: set[int]) -> dict[int, int]:
+        "Return the requests of the runs that have ended since, by server"
+        found = {}
+        for id_, state, requests, server in self._query(_RUNS, kind):
+            if id_ in before or state == 'skipped':
+                continue
+            if state != 'done':
+                raise RuntimeError(f"the run of server {server} is {state}")
+            found[server] = requests
+        return found
+
+    def _seconds(self) -> float:
+        (seconds,), = self._query(_SINCE)
+        return float(seconds)
 
     def _stored(self) -> int:
         (count,), = self._query(
