@@ -2119,7 +2119,8 @@ function give_back(opener) {
 
 const LINES_CLASS = 'health-orthanc-lines';
 // What stands beside a text goes below it rather than breaking its words
-const LINES_STYLE = `.treeview .cell:has(.${LINES_CLASS}) { flex-wrap: wrap; }`;
+const LINES_STYLE =
+    `.treeview .cell:has(.${LINES_CLASS}) { flex-wrap: wrap; }`;
 
 /** Break the lines of texts in columns that a view marks so.
 

@@ -9,6 +9,7 @@ from trytond.pyson import Bool, Eval, If
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import ReadonlyMixin
+from ..common.exceptions import WrongPatientError
 from ..common.transaction import now
 
 __all__ = ['Rule', 'WrongPatientNotice']
@@ -38,6 +39,9 @@ class WrongPatientNotice(ReadonlyMixin, ModelSQL, ModelView):
         'res.user', "User", required=True, readonly=True, ondelete='CASCADE')
     told_at = fields.DateTime("Date", required=True, readonly=True)
     read_at = fields.DateTime("Read At", readonly=True)
+    own = fields.Function(
+        fields.Boolean("Own", help="The notice is for the current user."),
+        'get_own')
     study_name = fields.Function(fields.Char("Study"), 'get_texts')
     message = fields.Function(fields.Text("Message"), 'get_texts')
 
@@ -53,10 +57,14 @@ class WrongPatientNotice(ReadonlyMixin, ModelSQL, ModelView):
         cls._order = [('read_at', 'DESC NULLS FIRST'), ('id', 'DESC')]
         cls._buttons.update({
                 'mark_read': {
-                    'invisible': Bool(Eval('read_at')),
-                    'depends': ['read_at'],
+                    'invisible': (
+                        Bool(Eval('read_at')) | ~Eval('own', False)),
+                    'depends': ['read_at', 'own'],
                     },
                 })
+
+    def get_own(self, name):
+        return self.user.id == Transaction().user
 
     def get_rec_name(self, name):
         return self.study_name
@@ -114,8 +122,19 @@ class WrongPatientNotice(ReadonlyMixin, ModelSQL, ModelView):
     @classmethod
     @ModelView.button
     def mark_read(cls, notices):
-        "Record that the user has read notices"
+        """Record that the user has read notices.
+
+        Raises
+        ------
+        WrongPatientError
+            A notice is for somebody else, who would not be told any more.
+        """
         cls.check_read(notices)
+        for notice in notices:
+            if notice.user.id != Transaction().user:
+                raise WrongPatientError(gettext(
+                        'health_orthanc.msg_notice_of_other',
+                        user=notice.user.rec_name))
         with without_check_access():
             cls.write(cls.browse(notices), {'read_at': now()})
 

@@ -242,7 +242,9 @@ def read_menus(photographer: Photographer, login: str) -> None:
     def show(client: Client) -> None:
         def unfold(*names: str) -> None:
             for name in client.entries(*names):
-                if name in {"Medical Imaging", "Orthanc", "Configuration"}:
+                if name in {
+                        "Medical Imaging", "Dashboards", "Orthanc",
+                        "Configuration"}:
                     unfold(*names, name)
         unfold("Health")
         photographer.menus |= read_screen(client.page)
@@ -269,7 +271,7 @@ def read_record(
             if page.is_visible():
                 page.click()
                 client.settle()
-        for menu in ['action', 'relate']:
+        for menu in ['action', 'relate', 'print']:
             photographer.look(client.page)
             button = client.within(f'nav.toolbar button#{menu}')
             if button.is_enabled():
@@ -299,6 +301,21 @@ def show_preferences(client: Client) -> None:
     client.dialog().get_by_text("Actions", exact=True).first.wait_for()
 
 
+def show_schedule(client: Client) -> None:
+    client.menu(*RECORDS, "Daily Schedule")
+    client.dialog().wait_for()
+
+
+def show_calendar(client: Client) -> None:
+    client.menu(*RECORDS, "Step Calendar")
+    client.within('.fc-view').wait_for()
+
+
+def show_worklist_configuration(client: Client) -> None:
+    client.menu(*CONFIGURATION, "Worklist Configuration")
+    client.field('day_end').wait_for()
+
+
 def read_on(photographer: Photographer) -> None:
     """Read what pages of roles name and no picture shows."""
     for login in [
@@ -312,6 +329,9 @@ def read_on(photographer: Photographer) -> None:
     for tab in ["Incomplete", "Overdue", "Rejected"]:
         visit('radiographer', show_list(
                 *RECORDS, "Scheduled Steps", tab=tab))
+    visit('radiographer', show_schedule)
+    visit('radiographer', show_calendar)
+    visit('administrator', show_worklist_configuration)
     read_groups(photographer, "Health", "Imaging")
     read_record(
         photographer, 'physician', 'gnuhealth.patient', NAMESAKES[1].puid)
@@ -321,6 +341,7 @@ def read_on(photographer: Photographer) -> None:
             ('administrator', 'gnuhealth.imaging_orthanc.series_instances'),
             ('administrator', demo_morning.STEP),
             ('physician', REQUEST),
+            ('physician', 'gnuhealth.imaging.test.result'),
             ('admin', 'party.party')]:
         read_record(photographer, login, model)
 

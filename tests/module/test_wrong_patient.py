@@ -682,6 +682,16 @@ class WrongPatientAccessTestCase(AccessTestCase):
                 ('read', [['message']]), ('mark_read', [])]:
             with self.assertRaises(Refused):
                 session.model(NOTICE, method, [self.notice.id], *arguments)
+        # The clerk sees who has read it
+        for login in ['clerk', 'administrator']:
+            session = self.as_(login)
+            read, = session.model(
+                NOTICE, 'read', [self.notice.id], ['read_at', 'own'])
+            self.assertFalse(read['read_at'] or read['own'])
+            with self.assertRaises(Told):
+                session.model(NOTICE, 'mark_read', [self.notice.id])
+            self.assertIsNone(
+                self.stored(NOTICE, self.notice.id, 'read_at'))
         self.as_('doctor').model(NOTICE, 'mark_read', [self.notice.id])
         with Transaction().start(self.db_name, 1):
             self.assertTrue(Pool().get(NOTICE)(self.notice.id).read_at)
