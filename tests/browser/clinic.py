@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small GNU Health with its web client and an Orthanc, for a browser."""
 import datetime as dt
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -235,6 +236,13 @@ class Clinic:
             name="Chest", type='service', default_uom=unit)
         template.save()
         return template.products[0]
+
+    def execute(self, statement: str, *values: object) -> None:
+        """Write what no user may write to the database."""
+        with closing(sqlite3.connect(
+                self.tryton.sqlite_file, timeout=TIMEOUT)) as connection:
+            with connection:
+                connection.execute(statement, values)
 
     def count(self, *domain: object) -> int:
         """Return how many studies there are."""

@@ -1,14 +1,21 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every wizard by keyboard alone."""
+import datetime as dt
 import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from proteus import Model
 
-from .all_screens import WIZARDS, Wizard, wizard_names
+from devtools.hospital import Person, make_patient
+from devtools.process import wait_until
+
+from .all_screens import SERVER, WIZARDS, Wizard, wizard_names
 from .clinic import EJEMPLO, GREEK, JAPANESE
 from .keyboard import Keyboard
 from .test_upload import Form, images
@@ -23,6 +30,8 @@ WITHOUT_DIALOG = {
     'gnuhealth.imaging_orthanc.view_images',
     }
 
+# For what happens in the background, in seconds
+TIMEOUT = 60
 # What is opened most
 EVERYDAY = {
     'gnuhealth.imaging_orthanc.upload_image_data',
@@ -228,6 +237,111 @@ def test_delete(administrator, clinic):
     keyboard.use("Close")
     administrator.expect_no_dialog()
     assert clinic.count(('id', '=', study.id), ('missing_since', '!=', None))
+
+
+@pytest.fixture
+def reconciling(clinic) -> Iterator[None]:
+    """While this is on, the identity in images may be changed."""
+    clinic.server.connect()
+    server, = Model.get(SERVER).find([])
+    server.correct_identity = True
+    server.save()
+    yield
+    clinic.server.connect()
+    server = Model.get(SERVER)(server.id)
+    server.correct_identity = False
+    server.save()
+
+
+@pytest.mark.release
+def test_reconciliation(administrator, clinic, reconciling):
+    """What is to be written is read first, then it is in the images."""
+    make_patient(Person(
+            'TAS017EMI', "Emil", "Tastatur", 'm', dt.date(1971, 5, 6), ''))
+    study = clinic.add_study("Tastatur^Emilia")
+    study.patient, = Model.get('gnuhealth.patient').find(
+        [('puid', '=', 'TAS017EMI')])
+    study.save()
+    # Orthanc waits for more images at first
+    assert wait_until(
+        lambda: clinic.orthanc.get(f'/studies/{study.orthanc_UID}')[
+            'IsStable'], TIMEOUT)
+    keyboard = open_on(
+        administrator, clinic, 'administrator',
+        'gnuhealth.imaging_orthanc.correct_identity', study)
+    for title, text in [
+            ("Current Value", "Tastatur^Emilia"),
+            ("New Value", "Tastatur^Emil"), ("New Value", "TAS017EMI")]:
+        expect(administrator.column(title).get_by_text(
+                text, exact=True)).to_be_visible()
+    keyboard.use("Write to Images")
+    expect(administrator.field('message')).to_have_value(
+        re.compile(r'reconciliation: 1\.'))
+    keyboard.use("Close")
+    administrator.expect_no_dialog()
+    assert wait_until(
+        lambda: clinic.count(
+            ('id', '=', study.id), ('patient_id', '=', 'TAS017EMI')),
+        TIMEOUT)
+
+
+@pytest.mark.release
+def test_review_of_historical_studies(administrator, clinic):
+    study = clinic.add_study("Tastatur^Frida")
+    # As if the server had held it when it was added
+    clinic.execute(
+        'UPDATE gnuhealth_imaging_orthanc_study SET historical = 1 '
+        'WHERE id = ?', study.id)
+    year = str(study.date.year)
+    keyboard = Keyboard(administrator)
+    keyboard.open_entry("Review Historical Studies")
+    administrator.dialog().wait_for()
+    keyboard.tab_to('year')
+    keyboard.type(year)
+    administrator.expect_selected('year', f'{year} (1 studies)')
+    keyboard.use("Put Up for Review")
+    expect(administrator.field('message')).to_have_value(
+        re.compile('review: 1'))
+    keyboard.use("Close")
+    administrator.expect_no_dialog()
+    assert clinic.count(('id', '=', study.id), ('historical', '=', False))
+
+
+@pytest.fixture
+def unconverted(clinic) -> Iterator[None]:
+    """Let the daily schedule be printed without LibreOffice."""
+    statement = (
+        'UPDATE ir_action_report SET extension = ? '
+        "WHERE report_name = 'gnuhealth.imaging.daily_schedule'")
+    clinic.execute(statement, '')
+    yield
+    clinic.execute(statement, 'pdf')
+
+
+@pytest.mark.release
+def test_daily_schedule(radiographer, clinic, unconverted):
+    keyboard = Keyboard(radiographer)
+    keyboard.open_entry("Daily Schedule")
+    radiographer.dialog().wait_for()
+    keyboard.tab_to('device')
+    keyboard.type('DEMO-MR')
+    radiographer.expect_selected('device', 'DEMO-MR')
+    keyboard.tab_to('closed')
+    keyboard.press('Space')
+    expect(radiographer.field('closed')).to_be_checked()
+    with radiographer.page.expect_download() as download:
+        keyboard.use("Print")
+    assert download.value.suggested_filename == "Daily Schedule.odt"
+    text = _read_text(download.value.path())
+    # The order that was made for these tests, and no other device
+    assert 'DEMO-MR' in text and EJEMPLO.puid in text
+    assert 'DEMO-CT' not in text
+    radiographer.expect_no_dialog()
+
+
+def _read_text(path: Path) -> str:
+    with zipfile.ZipFile(path) as file:
+        return file.read('content.xml').decode()
 
 
 @pytest.mark.release

@@ -105,7 +105,8 @@ class Visitor:
     def _do_open(self, row: str) -> None:
         # Beside what leads elsewhere, such as the name of a patient
         self._row(row).locator(
-            'td:visible:not(:has(a, button, input))').first.dblclick()
+            'td[data-title]:visible:not(:has(a, button, input))'
+            ).first.dblclick()
 
     def _labels(self, label: str) -> Locator:
         return self.client.within('label').filter(
