@@ -172,7 +172,7 @@ def _insert_columns(Model, columns, user):
     cursor = Transaction().connection.cursor()
     if backend.name == 'postgresql':
         _copy(cursor, Model._table, list(columns), [
-                _convert(_text_format(Model._fields[name]), values)
+                _format_column(Model._fields[name], values)
                 for name, values in columns.items()], user)
         return
     formats = [Model._fields[name].sql_format for name in columns]
@@ -206,21 +206,25 @@ def _copy(cursor, table, names, columns, user):
         io.StringIO('\n'.join(lines) + '\n'))
 
 
-def _text_format(field):
-    "Return the function that formats values of a field for COPY"
-    format_ = field.sql_format
-    # What most columns are takes the most time
-    is_stripped = (
-        type(field).sql_format is fields.Char.sql_format
-        and field.strip is True)
+def _format_column(field, values):
+    """Return values of a field as the text format of COPY has them.
 
-    def format_text(value):
-        if is_stripped and type(value) is str:
-            return _text(value.strip())
-        return _text(format_(value))
-    return format_text
+    Of most columns, all values are texts or numbers without anything special.
+    """
+    types = set(map(type, values))
+    format_ = type(field).sql_format
+    if types <= {str, _NONE} and (
+            format_ is fields.Char.sql_format and field.strip is True):
+        if not _SPECIAL.search(''.join(filter(None, values))):
+            return [_NULL if v is None else v.strip() for v in values]
+    elif types <= {int, _NONE} and format_ in {
+            fields.Integer.sql_format, fields.Many2One.sql_format}:
+        return [_NULL if v is None else str(v) for v in values]
+    return _convert(lambda value: _text(field.sql_format(value)), values)
 
 
+_NONE = type(None)
+_NULL = r'\N'
 _SPECIAL = re.compile(r'[\\\t\n\r]')
 _ESCAPED = str.maketrans({
         '\\': r'\\', '\t': r'\t', '\n': r'\n', '\r': r'\r'})
@@ -229,7 +233,7 @@ _ESCAPED = str.maketrans({
 def _text(value):
     "Return a value as the text format of COPY has it"
     if value is None:
-        return r'\N'
+        return _NULL
     if isinstance(value, str):
         return value.translate(_ESCAPED) if _SPECIAL.search(value) else value
     if value is True or value is False:

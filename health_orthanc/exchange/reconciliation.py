@@ -33,9 +33,9 @@ from ..core.orthanc.resources import (
     MalformedResource, PatientResource, SeriesResource, StudyResource)
 from ..core.secrets import SecretUnavailable
 from ..linking.history import CONFIRMED
-from ..synchronization.digests import drop_digests
 from ..synchronization.store import (
     mark_missing_patients, store_patients, store_series, study_values)
+from ..synchronization.study_digests import drop_digests
 from ..worklist.variables import patient_identity
 
 __all__ = ['StudyCorrection', 'describe_refusal']

@@ -3,11 +3,11 @@
 """Synchronization of the records with Orthanc"""
 
 from . import (
-    comparison, cron, damaged_names, engine, failure, instances, lookup,
-    notification, part, reading, routes, run, series, server, store, storing,
-    study)
+    changed, comparison, cron, damaged_names, engine, failure, instances,
+    lookup, notification, part, reading, routes, run, series, server, store,
+    storing, study, study_digests)
 
 __all__ = [
-    'comparison', 'cron', 'damaged_names', 'engine', 'failure', 'instances',
-    'lookup', 'notification', 'part', 'reading', 'routes', 'run', 'series',
-    'server', 'store', 'storing', 'study']
+    'changed', 'comparison', 'cron', 'damaged_names', 'engine', 'failure',
+    'instances', 'lookup', 'notification', 'part', 'reading', 'routes',
+    'run', 'series', 'server', 'store', 'storing', 'study', 'study_digests']

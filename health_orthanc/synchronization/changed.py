@@ -13,9 +13,9 @@ from ..common.transaction import in_transaction
 from ..core.orthanc.changes import Cursor
 from ..core.orthanc.listing_digests import listed_digests
 from ..core.orthanc.resources import SeriesResource, StudyResource
-from .digests import (
-    confirm_digests, count_present, find_known, program_version, unconfirmed)
 from .partition import Partition
+from .study_digests import (
+    confirm_digests, count_present, find_known, program_version, unconfirmed)
 
 __all__ = ['Changed']
 

@@ -14,8 +14,8 @@ from trytond.transaction import Transaction
 
 from ..common.bulk import insert_values
 from ..common.rows import is_one_of, write_column
-from .digests import drop_digests
 from .lookup import ids_by_orthanc_id
+from .study_digests import drop_digests
 
 __all__ = [
     'count_instances', 'find_unknown_instances', 'mark_missing_instances',

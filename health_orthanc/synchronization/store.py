@@ -23,9 +23,9 @@ from ..common.transaction import now
 from ..core.dicom.values import looks_damaged
 from ..linking.queue import requeue_changed, without_due
 from .damaged_names import with_read_name
-from .digests import write_digests
 from .instances import mark_missing_instances
 from .lookup import ids_by_orthanc_id
+from .study_digests import write_digests
 
 __all__ = [
     'mark_missing_patients', 'mark_missing_studies', 'store_modalities',

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from pydicom.uid import generate_uid
 
-from trytond.modules.health_orthanc.synchronization.digests import (
+from trytond.modules.health_orthanc.synchronization.study_digests import (
     PATIENT_FIELDS, SERIES_FIELDS, STUDY_FIELDS)
 
 from devtools.proxy import Proxy

@@ -49,12 +49,18 @@ class BulkTestCase(OrthancTestCase):
 
     @with_transaction()
     def test_values_are_those_that_the_model_stores(self):
-        Study = Pool().get(STUDY)
-        server = create_server()
         # Only texts of several lines may have control characters
         texts = [("CT", text) for text in ["C\tT", "C\nT", "C\r\nT"]]
-        texts += [(text, text) for text in [
-                "CT", " CT ", r"C\T", r"\N", "%s", "", "ä", None]]
+        plain = [
+            (text, text) for text in ["CT", " CT ", "%s", "", "ä", None]]
+        for some in [
+                plain, [(None, None)],
+                [*texts, *plain, *((t, t) for t in [r"C\T", r"\N"])]]:
+            self._compare(some)
+
+    def _compare(self, texts):
+        Study = Pool().get(STUDY)
+        server = create_server()
         values = [{
                 'server': server.id, 'study_description': line,
                 'malformed_tags': text, 'date': date, 'study_time': time,

@@ -426,6 +426,8 @@ def _identifiers(json: Any, key: str) -> tuple[str, ...]:
     values = _mapping(json).get(key)
     if not isinstance(values, list):
         return ()
+    if set(map(type, values)) <= {str}:
+        return tuple(values)
     return tuple(v for v in values if isinstance(v, str))
 
 

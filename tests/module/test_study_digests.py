@@ -6,11 +6,11 @@ from trytond.modules.health_orthanc.common.rows import fetch_rows
 from trytond.modules.health_orthanc.core.orthanc.resources import (
     PatientResource, SeriesResource, StudyResource)
 from trytond.modules.health_orthanc.synchronization import store
-from trytond.modules.health_orthanc.synchronization.digests import (
-    PATIENT_FIELDS, SERIES_FIELDS, STUDY_FIELDS, confirm_digests,
-    count_present, find_known, unconfirmed, write_digests)
 from trytond.modules.health_orthanc.synchronization.store import (
     mark_missing_patients, store_patients, store_series, store_studies)
+from trytond.modules.health_orthanc.synchronization.study_digests import (
+    PATIENT_FIELDS, SERIES_FIELDS, STUDY_FIELDS, confirm_digests,
+    count_present, find_known, unconfirmed, write_digests)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 
