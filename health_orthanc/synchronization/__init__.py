@@ -5,9 +5,9 @@
 from . import (
     comparison, cron, damaged_names, engine, failure, instances, lookup,
     notification, part, reading, routes, run, series, server, store, storing,
-    study)
+    study, time_limit)
 
 __all__ = [
     'comparison', 'cron', 'damaged_names', 'engine', 'failure', 'instances',
     'lookup', 'notification', 'part', 'reading', 'routes', 'run', 'series',
-    'server', 'store', 'storing', 'study']
+    'server', 'store', 'storing', 'study', 'time_limit']
