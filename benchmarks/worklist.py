@@ -209,7 +209,7 @@ class Bench:
             'wlmscpfs': self._wlmscpfs(folder, stack)}
 
     def _live(self, stack: contextlib.ExitStack) -> int:
-        orthanc = stack.enter_context(Orthanc(
+        self._plugin_host = orthanc = stack.enter_context(Orthanc(
                 plugins=['python'], dicom=True, configuration={
                     'DicomAlwaysAllowFindWorklist': True,
                     'PythonScript': str(PLUGIN),
@@ -221,6 +221,8 @@ class Bench:
                         'Timeout': SERVED_TIMEOUT,
                         },
                     }))
+        # It would have steps rendered while they are ordered
+        orthanc.stop()
         return orthanc.dicom_port
 
     def _files(self, stack: contextlib.ExitStack) -> int:
@@ -258,6 +260,7 @@ class Bench:
         used = self._processor_seconds()
         figures = {'render': timed(lambda: self.plugin.ask_until(size))}
         figures['render_cpu'] = self._processor_seconds() - used
+        self._plugin_host.start()
         figures['unchanged'] = median(repeat, self.plugin.ask)
         changes = iter(range(repeat))
 
@@ -273,6 +276,7 @@ class Bench:
         self.write_files()
         for way in WAYS:
             figures.update(self._find(way, size, repeat))
+        self._plugin_host.stop()
         return figures
 
     def _processor_seconds(self) -> float:

@@ -101,7 +101,7 @@ _SQL = frozenset({
         'test_access_search', 'test_audit', 'test_bulk', 'test_candidates',
         'test_historical',
         'test_matching', 'test_patient', 'test_plain', 'test_study',
-        'test_parts', 'test_queue', 'test_turns'})
+        'test_parts', 'test_queue', 'test_time_limit', 'test_turns'})
 # Locks and concurrency are a matter of tests/integration.  Who may do what,
 # what is shown and in which language is the same on all databases.
 CONFIGURATIONS = [

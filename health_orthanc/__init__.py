@@ -45,6 +45,7 @@ def register():
         archive.contact.Server,
         archive.database.Server,
         synchronization.server.Server,
+        synchronization.time_limit.Server,
         worklist.server.Server,
         viewing.server.Server,
         operation.server.Server,

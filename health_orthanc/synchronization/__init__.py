@@ -5,9 +5,10 @@
 from . import (
     changed, comparison, cron, damaged_names, engine, failure, instances,
     lookup, notification, part, reading, routes, run, series, server, store,
-    storing, study, study_digests)
+    storing, study, study_digests, time_limit)
 
 __all__ = [
     'changed', 'comparison', 'cron', 'damaged_names', 'engine', 'failure',
     'instances', 'lookup', 'notification', 'part', 'reading', 'routes',
-    'run', 'series', 'server', 'store', 'storing', 'study', 'study_digests']
+    'run', 'series', 'server', 'store', 'storing', 'study', 'study_digests',
+    'time_limit']

@@ -117,6 +117,7 @@ class Comparison(Changed):
             'level': 'study',
             'index': cursor.index,
             'anchors': cursor.dumps(),
+            'studies_count': statistics['CountStudies'],
             'series_count': series,
             # The more instances the series have, the smaller the pages
             'series_limit': max(1, NAMED_LIMIT * series // (instances or 1)),
@@ -192,7 +193,8 @@ class Comparison(Changed):
                     position['compared_at'] or position['started_at']))
         self._write_progress(
             last_changed_index=position['index'],
-            change_anchors=position['anchors'], reconciliation_position=None)
+            change_anchors=position['anchors'], reconciliation_position=None,
+            reconciliation_until=None)
         queue_overdue(self._server)
 
     @staticmethod
@@ -253,13 +255,18 @@ class Comparison(Changed):
                 self._parts.find_open, self._server_id, WORKERS_LIMIT + 1):
             with self._parts.reserve(id_) as free:
                 # Somebody else may have done it meanwhile
-                part = free and in_transaction(self._parts.load, id_)
+                part = free and in_transaction(self._load_part, id_)
                 if part:
                     # Only who has found one: others would call each other
                     self._call_helper()
                     self._process_part(id_, part)
                     return True
         return False
+
+    def _load_part(self, id_):
+        "Return a part that is not done, or None; none of what has paused"
+        if not self._server.reconciliation_paused_at:
+            return self._parts.load(id_)
 
     def _process_part(self, id_, part):
         self._shared_part = id_ if can_share() else None
@@ -452,6 +459,9 @@ class Comparison(Changed):
         "Return whether there are parts to be matched"
         if self._parts.has_level(self._server_id, 'match'):
             return True
+        if self._server.reconciliation_paused_at:
+            # The parts are those of the comparison
+            return False
         ranges = due_ranges(self._server, MATCH_LIMIT)
         if len(ranges) > 1:
             self._parts.replace(self._server_id, 'match', ranges)

@@ -6,6 +6,8 @@ The position is saved after each batch.  If a run is killed, or gives way to
 other tasks, it is continued there.
 """
 
+import json
+
 from trytond.pool import Pool
 from trytond.tools import grouped_slice
 
@@ -16,6 +18,7 @@ from ..linking.link import match_due
 from .comparison import Comparison
 from .damaged_names import read_names, unread_studies
 from .instances import store_instances
+from .time_limit import TimeOver
 
 __all__ = ['Engine']
 
@@ -41,12 +44,15 @@ class Engine(Comparison):
             It is to be continued, by `finish` or again.
         """
         cursor, position = in_transaction(self._load_position)
-        if cursor is None or position is not None:
-            self.full()
+        if (cursor is None or position is not None) and (
+                self._compare_in_time()):
+            self._match()
             return
         page = self._changes_since(cursor.start)
         if not self._is_continued(cursor, page):
             self._is_log_replaced = True
+            # Nothing is known of what has changed: it cannot wait
+            in_transaction(self._resume)
             self.full()
             return
         if not page.done:
@@ -61,6 +67,15 @@ class Engine(Comparison):
             self._check_turn()
         self._match()
 
+    def _save_cursor(self, cursor, processed):
+        super()._save_cursor(cursor, processed)
+        _, position = self._load_position()
+        if position:
+            # What has paused has not to begin with these changes again
+            self._write_progress(reconciliation_position=json.dumps({
+                        **position, 'index': cursor.index,
+                        'anchors': cursor.dumps()}))
+
     def full(self):
         """Compare everything that the server holds, or resume doing so.
 
@@ -68,8 +83,28 @@ class Engine(Comparison):
         ------
         OrthancError, TurnOver
         """
-        self._compare()
+        self._compare_in_time()
         self._match()
+
+    def _compare_in_time(self):
+        "Compare; return whether all was compared, and nothing paused"
+        if in_transaction(self._is_paused):
+            return False
+        try:
+            self._compare()
+        except TimeOver:
+            in_transaction(self._pause)
+            return False
+        return True
+
+    def _is_paused(self):
+        return bool(self._server.reconciliation_paused_at)
+
+    def _pause(self):
+        self._server.pause_reconciliation(self._server_id, self._run_id)
+
+    def _resume(self):
+        self._server.resume_reconciliation(self._server_id)
 
     def finish(self):
         """Continue a full run, which may have compared everything.
@@ -80,7 +115,7 @@ class Engine(Comparison):
         """
         _, position = in_transaction(self._load_position)
         if position is not None:
-            self._compare()
+            self._compare_in_time()
         self._match()
 
     def studies(self, orthanc_ids):

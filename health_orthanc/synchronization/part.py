@@ -13,10 +13,11 @@ nobody has to wait for a worker that may never answer.
 
 import datetime as dt
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import nullcontext
 
 from sql import Literal, Null
+from sql.aggregate import Count
 
 from trytond.model import Index, ModelSQL, fields
 from trytond.pool import Pool
@@ -242,27 +243,68 @@ class Part(GuardedMixin, ModelSQL):
             Synchronization.add_counts(run_id, total)
 
     @classmethod
+    def count_done(cls, server_ids):
+        """Return how many parts of servers are done, and how many there are.
+
+        Parameters
+        ----------
+        server_ids : iterable of int
+
+        Returns
+        -------
+        dict of tuple
+            By server; none of servers without parts.
+        """
+        server_ids = list(server_ids)
+        if not server_ids:
+            return {}
+        table = cls.__table__()
+        counts = defaultdict(lambda: (0, 0))
+        for server, done, count in fetch_rows(table.select(
+                    table.server, table.done, Count(table.id),
+                    where=table.server.in_(server_ids),
+                    group_by=[table.server, table.done])):
+            known, total = counts[server]
+            counts[server] = known + (count if done else 0), total + count
+        return dict(counts)
+
+    @classmethod
     def free_silent(cls, server_id):
         """Give the parts of workers that have long saved nothing to others.
 
         A machine that was disconnected, or a process that was stopped, may
-        hold its locks for hours.  The parts get new ids, and thereby locks.
+        hold its locks for hours.
+        """
+        cls.release(server_id, now() - PATIENCE)
+
+    @classmethod
+    def release(cls, server_id, before=None):
+        """Take the parts that are not done from their workers.
+
+        They get new ids, and thereby locks.
+
+        Parameters
+        ----------
+        server_id : int
+        before : datetime, optional
+            Only those that were saved earlier.
         """
         table = cls.__table__()
         names = [
             'server', 'level', 'number', 'start', 'end', 'dates', 'position',
             'listed', 'counts', 'done', 'saved_at']
-        silent = fetch_rows(table.select(
+        where = (table.server == server_id) & (table.done == Literal(False))
+        if before:
+            where &= table.saved_at < before
+        released = fetch_rows(table.select(
                 table.id, *(getattr(table, name) for name in names),
-                where=(table.server == server_id)
-                & (table.done == Literal(False))
-                & (table.saved_at < now() - PATIENCE)))
-        if not silent:
+                where=where))
+        if not released:
             return
         cursor = Transaction().connection.cursor()
         cursor.execute(*table.delete(
-                where=table.id.in_([id_ for id_, *_ in silent])))
-        insert_rows(cls, [dict(zip(names, row)) for _, *row in silent])
+                where=table.id.in_([id_ for id_, *_ in released])))
+        insert_rows(cls, [dict(zip(names, row)) for _, *row in released])
 
     @staticmethod
     def reserve(part_id):

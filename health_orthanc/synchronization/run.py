@@ -28,6 +28,7 @@ from ..core.secrets import SecretUnavailable
 from .comparison import helper_lock
 from .engine import Engine
 from .instances import store_study_instances
+from .time_limit import TimeOver
 
 __all__ = ['Synchronization']
 
@@ -47,6 +48,7 @@ COUNTS = [
     'instances_missing', 'failures_count']
 # Days after which a run is deleted
 KEEP = 30
+_ENDED_WELL = {'done', 'partial'}
 # How the run of a server that was deactivated ends
 _DEACTIVATED = {'state': 'interrupted', 'error_kind': 'deactivated'}
 
@@ -73,12 +75,20 @@ class _Check:
 
         Raises
         ------
-        _Deactivated, TurnOver
+        _Deactivated, TimeOver, TurnOver
         """
-        if not in_transaction(_is_active, self._server_id):
+        is_active, is_time_over = in_transaction(_read_state, self._server_id)
+        if not is_active:
             raise _Deactivated
+        if is_time_over:
+            raise TimeOver
         if self._turn:
             self._turn.check()
+
+
+def _read_state(server_id):
+    server = Pool().get('gnuhealth.orthanc.config')(server_id)
+    return server.active, server.is_time_over
 
 
 def _is_active(server_id):
@@ -101,6 +111,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
     state = fields.Selection([
             ('running', "Running"),
             ('done', "Done"),
+            ('partial', "Done in Part"),
             ('failed', "Failed"),
             ('interrupted', "Interrupted"),
             ('skipped', "Skipped"),
@@ -392,9 +403,10 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         run = server.last_run
         if run and run.state == 'running':
             # What was begun is continued by an incremental one as well
-            return 'full' if run.kind == 'full' and run.total is None else (
-                'incremental')
-        done_at = run.ended_at if run and run.state == 'done' else None
+            return 'full' if (
+                run.kind == 'full' and run.total is None
+                and not server.reconciliation_paused_at) else 'incremental'
+        done_at = run.ended_at if run and run.state in _ENDED_WELL else None
         if is_lost(
                 server.reconciliation_task,
                 done_at if run and run.kind == 'full' else None):
@@ -421,7 +433,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             After all servers, if some have failed.
         """
         runs = [cls.run(server, kind) for server in servers]
-        failed = [run for run in runs if run.state != 'done']
+        failed = [run for run in runs if run.state not in _ENDED_WELL]
         if failed:
             raise SynchronizationError(
                 gettext('health_orthanc.msg_synchronization_failed'),
@@ -465,6 +477,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                     'started_at': now(),
                     }])
         Server.write_progress(server_id, last_run=run.id)
+        if kind == 'full':
+            Server.begin_reconciliation(server_id)
         return run.id
 
     @classmethod
@@ -576,10 +590,14 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         if values is None:
             Server.queue_continuation(server_id, run_id)
             return
-        values = {
-            'state': 'failed' if values.get('error_kind') else 'done',
-            'ended_at': now(), **values}
-        cls.write([cls(run_id)], values)
+        run = cls(run_id)
+        state = 'done'
+        if values.get('error_kind'):
+            state = 'failed'
+        elif run.kind == 'full' and run.server.reconciliation_paused_at:
+            state = 'partial'
+        values = {'state': state, 'ended_at': now(), **values}
+        cls.write([run], values)
         if values['state'] == 'done':
             Server.write_progress(server_id, last_synchronization=now())
 

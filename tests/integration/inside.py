@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What agents do inside of Tryton, in a transaction of the caller."""
 import datetime as dt
+import itertools
 import os
 import random
 import signal
@@ -251,6 +252,20 @@ def synchronize_broken(server_id):
     with mock.patch.object(
             engine.Engine, '_close_gaps', side_effect=KeyError('x')):
         return synchronize(server_id, 'full')
+
+
+def synchronize_slowly(server_id, limits):
+    """Run a full synchronization; each page takes a minute.
+
+    That is the time between two looks at the clock.
+    """
+    time_limit = import_module(
+        'trytond.modules.health_orthanc.synchronization.time_limit')
+    begun, looks = time_limit.now(), itertools.count()
+    with mock.patch.object(
+            time_limit, 'now',
+            lambda: begun + dt.timedelta(minutes=next(looks))):
+        return synchronize(server_id, 'full', limits)
 
 
 def synchronize_shuffled(server_id, limits, seed, addresses):

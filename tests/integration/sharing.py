@@ -113,12 +113,17 @@ class Site:
         How many there are.
     length
         Seconds of a turn.
+    minute
+        Seconds of a minute of *Minutes per Full Synchronization*.
     """
 
     def __init__(
-            self, origin: Tryton, name: str, workers: int, length: float = 1):
+            self, origin: Tryton, name: str, workers: int, length: float = 1,
+            minute: float = 60):
         self._origin, self._name, self._count = origin, name, workers
-        self._limits = {**SMALL, _MODULE + 'common.turns:LENGTH': length}
+        self._limits = {
+            **SMALL, _MODULE + 'common.turns:LENGTH': length,
+            _MODULE + 'synchronization.time_limit:MINUTE': minute}
         self._stack = ExitStack()
         self._workers: list[Process] = []
         self.kills = 0

@@ -13,6 +13,13 @@ from .sharing import RUN_TIMEOUT, Archive, Site, fill
 STUDIES, PATIENTS, ORDERS = 230, 60, 12
 # How many workers are killed in each run
 KILLS = 5
+FULL = """
+    SELECT id FROM gnuhealth_orthanc_synchronization WHERE kind = 'full'"""
+# Whether the comparison has paused, and whether it is under way
+POSITION = """
+    SELECT reconciliation_paused_at IS NOT NULL,
+        reconciliation_position IS NOT NULL
+    FROM gnuhealth_orthanc_config WHERE id = %s"""
 
 
 @pytest.fixture(scope='module')
@@ -113,6 +120,47 @@ def test_four_workers(origin, archive, expected):
 def test_many_workers_are_killed(origin, archive, expected, seed):
     assert_equal(
         outcome(origin, f'killed{seed}', archive, 4, 4 + seed % 3), expected)
+
+
+@pytest.mark.parametrize('kills', [
+        0, pytest.param(2, marks=pytest.mark.release)])
+def test_nights_are_too_short(origin, archive, expected, kills):
+    with Site(origin, f'nights{kills}', 2, minute=1) as site:
+        server = site.add_server(archive, reconciliation_minutes=2)
+        site.start()
+        # The first one has no limit
+        site.synchronize([server])
+        archive.change(studies=STUDIES + 60)
+        site.synchronize([server], 'incremental')
+        assert_equal([site.rows()], expected[1:2])
+        archive.change(deleted_every=20, delay=.2)
+        nights = [night(site, server, kills)]
+        while nights[-1] == 'partial':
+            # Meanwhile the day goes on
+            site.synchronize([server], 'incremental')
+            nights.append(night(site, server, kills))
+        assert nights[-1] == 'done' and len(nights) > 2, nights
+        assert_equal([site.rows()], expected[2:])
+        assert not site.query(
+            'SELECT id FROM gnuhealth_orthanc_synchronization_part')
+
+
+def night(site: Site, server: int, kills: int) -> str:
+    """Run a full synchronization; return how far the comparison is."""
+    before = len(site.query(FULL))
+    site.begin([server])
+    assert wait_until(lambda: len(site.query(FULL)) > before, RUN_TIMEOUT, .1)
+    for number in range(kills):
+        site.kill(number)
+
+    def has_ended():
+        site.wait_ended([server])
+        return site.query(POSITION, server) != [(False, True)]
+    assert wait_until(has_ended, RUN_TIMEOUT, .3), site.report()
+    # Whatever goes on after a kill, an incremental one as well
+    assert 'failed' not in site.wait_ended([server])
+    (is_paused, _), = site.query(POSITION, server)
+    return 'partial' if is_paused else 'done'
 
 
 @pytest.mark.release
