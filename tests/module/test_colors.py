@@ -19,6 +19,8 @@ WORDS = {
     (STEP, 'state'): {'status_lines'},
     (STEP, 'overdue'): {'status_lines'},
     (STEP, 'problem'): {'status_lines'},
+    (STUDY, 'missing_since'): {'patient_lines'},
+    (STUDY, 'quarantined_at'): {'patient_lines'},
     (SERVER, 'failing_since'): {'contact_error'},
     (SERVER, 'check_error_kind'): {'contact_error'},
     # Differences that are minor have a comment
