@@ -126,6 +126,17 @@ def delete_an_instance(site):
     site.orthanc.delete('instances', site.answers[0]['ID'])
 
 
+def is_hidden(site, change: Callable) -> bool:
+    """Change a study, and return whether it is listed as before.
+
+    From 1.12 on, Orthanc changes the time of a study, in seconds, also when
+    something is deleted.
+    """
+    before = site.orthanc.get(f'/studies/{site.id}')
+    change(site)
+    return site.orthanc.get(f'/studies/{site.id}') == before
+
+
 def delete_a_series(site):
     site.orthanc.delete('series', site.answers[0]['ParentSeries'])
 
@@ -286,11 +297,11 @@ def test_only_the_series_of_changed_studies_are_fetched(site):
 
 
 def test_all_series_are_listed_if_an_instance_is_gone(site):
-    delete_an_instance(site)
+    hidden = is_hidden(site, delete_an_instance)
     run = site.full()
-    assert site.levels == {'Study', 'Series'}
+    assert ('Series' in site.levels) == hidden
     assert run['series_updated'] == 1
-    assert run['processed'] == 2 + len(site.server.series())
+    assert run['processed'] == 2 + len(site.server.series()) * hidden
 
 
 def test_everything_is_compared_once_a_week(site):
@@ -313,9 +324,9 @@ def test_everything_is_compared_if_somebody_asks_for_it(site):
 
 def test_that_series_are_listed_does_not_put_it_off(site):
     values = site.server.values('compared_at')
-    delete_an_instance(site)
+    hidden = is_hidden(site, delete_an_instance)
     site.full()
-    assert site.levels == {'Study', 'Series'}
+    assert ('Series' in site.levels) == hidden
     assert site.server.values('compared_at') == values
 
 
@@ -356,7 +367,7 @@ def test_statements_and_requests_follow_the_pages(hospital, orthanc, proxy):
 @pytest.mark.parametrize('at', [
         'listing', 'numbers', pytest.param('both', marks=pytest.mark.release)])
 def test_an_arrival_does_not_hide_a_deletion(site, at):
-    delete_an_instance(site)
+    hidden = is_hidden(site, delete_an_instance)
     waiting = {
         'listing': ['/changes'], 'numbers': ['/statistics'],
         'both': ['/changes', '/statistics']}[at]
@@ -373,7 +384,7 @@ def test_an_arrival_does_not_hide_a_deletion(site, at):
     site.proxy.before = before
     site.full()
     assert not waiting
-    assert 'Series' in site.levels
+    assert ('Series' in site.levels) == hidden
     site.proxy.before = None
     site.assert_complete()
 
