@@ -14,6 +14,7 @@ from pydicom.uid import generate_uid
 from trytond.modules.health_orthanc.synchronization.study_digests import (
     PATIENT_FIELDS, SERIES_FIELDS, STUDY_FIELDS)
 
+from devtools.process import wait_until
 from devtools.proxy import Proxy
 from devtools.samples import Patient, make_bulk
 
@@ -22,6 +23,7 @@ from .hospital import ADMIN, ALL, ON_BOTH, study, study_id
 from .listings import BULK, altering, asked_for
 from .test_synchronization_resets import keep_copy, restore
 
+TIMEOUT = 30
 LONG_AGO = dt.datetime(2020, 1, 1)
 RELATIONS = {'server', 'orthanc_patient', 'study', 'uuid', 'orthanc_UID'}
 
@@ -30,6 +32,11 @@ RELATIONS = {'server', 'orthanc_patient', 'study', 'uuid', 'orthanc_UID'}
 def proxy(orthanc):
     with Proxy(orthanc.url) as proxy:
         yield proxy
+
+
+def now() -> str:
+    """Return the time as Orthanc notes it."""
+    return dt.datetime.now(dt.timezone.utc).strftime('%Y%m%dT%H%M%S')
 
 
 class Site:
@@ -52,6 +59,13 @@ class Site:
         self.full()
         # What was stored while it arrived is compared once more
         self.full()
+        # Orthanc notes the times of what changes in seconds
+        assert wait_until(lambda: now() > self._last_update(), TIMEOUT)
+
+    def _last_update(self) -> str:
+        return max(
+            self.orthanc.get(f'/studies/{id_}')['LastUpdate']
+            for id_ in self.orthanc.get('/studies'))
 
     def full(self, **limits: int) -> dict:
         self.proxy.requests.clear()
