@@ -12,7 +12,7 @@ from trytond.pool import Pool
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
-from ..common.rows import fetch_rows, is_one_of
+from ..common.rows import fetch_rows, is_one_of, is_one_of_texts
 from ..core.dicom.values import clean_text
 from ..core.matching.attributes import Candidate, StudyAttributes
 from ..core.matching.field_comparison import (
@@ -293,7 +293,7 @@ def _key_queries():
     def query(source, column, order, patient, where=Literal(True)):
         return lambda name, values: source.select(
             Literal(name), column, order, patient,
-            where=is_one_of(column, values) & where)
+            where=is_one_of_texts(column, values) & where)
     nothing = Literal(0)
     return {
         **{name: query(

@@ -4,10 +4,13 @@
 
 import datetime as dt
 
+from trytond import backend
+from trytond.modules.health_orthanc.common.indexes import has_trigrams
 from trytond.modules.health_orthanc.common.rows import insert_rows
 from trytond.modules.health_orthanc.core.matching.attributes import (
     StudyAttributes)
-from trytond.modules.health_orthanc.linking.candidates import find_candidates
+from trytond.modules.health_orthanc.linking.candidates import (
+    _key_queries, find_candidates)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -54,6 +57,23 @@ class CandidatesTestCase(OrthancTestCase):
         self.assertFound(patient, 'Garcia^Juan', dt.date(1964, 12, 8))
         self.assertNotFound(patient, 'Garcia^Juan', dt.date(1991, 3, 4))
         self.assertNotFound(patient, 'Lopez^Miguel')
+
+    @with_transaction()
+    def test_identifiers_are_not_searched_by_parts_of_a_text(self):
+        "The index for these takes milliseconds for each identifier"
+        if backend.name != 'postgresql' or not has_trigrams():
+            return
+        self.flood(3000)
+        cursor = Transaction().connection.cursor()
+        cursor.execute('ANALYZE party_party')
+        query = _key_queries()['puid'](
+            'puid', [f'F{i}' for i in range(500)])
+        statement, parameters = query
+        cursor.execute(f'EXPLAIN {statement}', parameters)
+        plan = '\n'.join(line for line, in cursor)
+        self.assertNotIn('Bitmap Index Scan', plan)
+        cursor.execute(*query)
+        self.assertEqual(len(cursor.fetchall()), 500)
 
     @with_transaction()
     def test_the_birth_date_alone(self):
