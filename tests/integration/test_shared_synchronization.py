@@ -122,8 +122,8 @@ def test_many_workers_are_killed(origin, archive, expected, seed):
         outcome(origin, f'killed{seed}', archive, 4, 4 + seed % 3), expected)
 
 
-@pytest.mark.parametrize('kills', [
-        0, pytest.param(2, marks=pytest.mark.release)])
+@pytest.mark.release
+@pytest.mark.parametrize('kills', [0, 2])
 def test_nights_are_too_short(origin, archive, expected, kills):
     with Site(origin, f'nights{kills}', 2, minute=1) as site:
         server = site.add_server(archive, reconciliation_minutes=2)

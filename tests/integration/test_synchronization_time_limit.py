@@ -11,7 +11,8 @@ from .hospital import ALL, ON_BOTH, contents, study, study_id
 SMALL = {'LISTING_LIMIT': 2, 'PART_PAGES': 2}
 STUDIES = 9
 # In parts of Orthanc's list, or of dates
-BY_DATES = pytest.mark.parametrize('dates', [False, True])
+BY_DATES = pytest.mark.parametrize('dates', [
+        pytest.param(False, marks=pytest.mark.release), True])
 SHOWN = ['reconciliation_paused_at', 'reconciliation_progress']
 
 
