@@ -120,6 +120,8 @@ def typed(served, client, hostile) -> list[dict]:
                 assert str(told)
                 refused += 1
     assert refused < count * len(FIELDS) / 2
+    # What cannot be told is known when it is rendered
+    served.update()
     orders = []
     for made, records in zip(served.made, served.records):
         step, = client(STEPS, 'read', [records['step']], ['problem'])
