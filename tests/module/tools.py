@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,24 @@ class _Database:
 _database = _Database()
 
 
-class OrthancTestCase(RouteTestCase):
+class _EnteringContexts:
+    "What `unittest` has from Python 3.11 on"
+
+    @classmethod
+    def enterClassContext(cls, manager):
+        result = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+        return result
+
+    def enterContext(self, manager):
+        result = manager.__enter__()
+        self.addCleanup(manager.__exit__, None, None, None)
+        return result
+
+
+class OrthancTestCase(
+        *([_EnteringContexts] if sys.version_info < (3, 11) else []),
+        RouteTestCase):
     """Tests on a database with the module and what else is asked for
 
     The next class gets the same database if nothing was committed, and the
