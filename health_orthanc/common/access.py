@@ -20,8 +20,8 @@ __all__ = [
     'GuardedMixin', 'GuardedRecordsMixin', 'GuardedSearchMixin',
     'HiddenButtonsMixin', 'HiddenFieldsMixin', 'ReadonlyMixin',
     'RestrictedFormMixin', 'RestrictedWizardMixin', 'SealedChar', 'SealedText',
-    'apply_rules', 'check_references', 'check_write', 'may_press', 'may_read',
-    'must_ask', 'warning_name']
+    'apply_rules', 'check_references', 'check_write', 'find_readable',
+    'may_press', 'may_read', 'must_ask', 'rule_query', 'warning_name']
 
 # RPC methods that return values of the record which the client names
 _UNCHECKED_CALLS = {
@@ -285,6 +285,41 @@ def apply_rules(model, ids):
             found.update(r.id for r in pool.get(model).search(
                     [('id', 'in', list(sub_ids)), domain], order=[]))
     return found
+
+
+def find_readable(model, ids):
+    """Return those of the ids that the current user may read, whoever asks.
+
+    Parameters
+    ----------
+    model : str
+    ids : iterable of int
+
+    Returns
+    -------
+    set of int
+    """
+    return apply_rules(model, ids) if may_read(model) else set()
+
+
+def rule_query(model):
+    """Return a query of the records that record rules let the user see.
+
+    Parameters
+    ----------
+    model : str
+
+    Returns
+    -------
+    Select or None
+        None if nothing restricts the records.
+    """
+    pool = Pool()
+    domain = pool.get('ir.rule').domain_get(model, mode='read')
+    if _is_everything(domain):
+        return None
+    with without_check_access(), inactive_records():
+        return pool.get(model).search(domain, order=[], query=True)
 
 
 def warning_name(kind, records):

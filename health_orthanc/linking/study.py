@@ -5,7 +5,7 @@
 import datetime as dt
 
 from sql import Literal, Null
-from sql.conditionals import Coalesce
+from sql.conditionals import Case, Coalesce
 from sql.operators import Concat
 
 from trytond.i18n import gettext
@@ -14,6 +14,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.transaction import without_check_access
 
+from ..common.access import find_readable, rule_query
 from ..common.domains import boolean_domain
 from ..common.related import name_domain
 from .link import match_due
@@ -163,20 +164,28 @@ class Study(ReviewMixin, metaclass=PoolMeta):
         return [*super().search_rec_name(name, clause),
             ('gnuhealth_patient_name', *clause[1:])]
 
-    def get_gnuhealth_patient_name(self, name):
-        return self.patient.rec_name if self.patient else None
+    @classmethod
+    @without_check_access
+    def get_gnuhealth_patient_name(cls, studies, name):
+        studies = cls.browse(studies)
+        readable = _find_readable(s.patient for s in studies)
+        return {
+            s.id: s.patient.rec_name if s.patient in readable else None
+            for s in studies}
 
     @classmethod
     @without_check_access
     def get_patient_lines(cls, studies, name):
         lang = Pool().get('ir.lang').get()
+        studies = cls.browse(studies)
+        readable = _find_readable(s.patient for s in studies)
         return {
-            s.id: s._describe_patient_lines(lang)
-            for s in cls.browse(studies)}
-
-    def _describe_patient_lines(self, lang):
-        return '\n'.join(filter(None, [
-                    self._describe_identity(lang), *self._list_marks()]))
+            s.id: '\n'.join(filter(None, [
+                        # The images name the patient, too
+                        s._describe_identity(lang)
+                        if not s.patient or s.patient in readable else None,
+                        *s._list_marks()]))
+            for s in studies}
 
     def _describe_identity(self, lang):
         named = self.patient_display_name
@@ -201,30 +210,35 @@ class Study(ReviewMixin, metaclass=PoolMeta):
     @without_check_access
     def get_candidate_lines(cls, studies, name):
         lang = Pool().get('ir.lang').get()
+        studies = cls.browse(studies)
+        readable = _find_readable(s.candidate for s in studies)
         return {
             s.id: _identity_lines(
                 lang, [s.candidate.rec_name], s.candidate.puid,
-                s.candidate.party.dob) if s.candidate else None
-            for s in cls.browse(studies)}
+                s.candidate.party.dob) if s.candidate in readable else None
+            for s in studies}
 
     @staticmethod
     def order_patient_lines(tables):
         "Order by the first line: the linked patient, or who is in the images"
         pool = Pool()
         table, _ = tables[None]
-        if 'patient' not in tables:
+        if 'named_patient' not in tables:
             patient = pool.get('gnuhealth.patient').__table__()
-            tables['patient'] = {
-                None: (patient, table.patient == patient.id)}
-        patient, _ = tables['patient'][None]
-        if 'party' not in tables['patient']:
             party = pool.get('party.party').__table__()
-            tables['patient']['party'] = {
-                None: (party, patient.party == party.id)}
-        party, _ = tables['patient']['party'][None]
+            linked = table.patient == patient.id
+            readable = rule_query('gnuhealth.patient')
+            if readable is not None:
+                linked &= patient.id.in_(readable)
+            tables['named_patient'] = {
+                None: (patient, linked),
+                'party': {None: (party, patient.party == party.id)},
+                }
+        party, _ = tables['named_patient']['party'][None]
         family = Coalesce(Concat(party.lastname, ', '), '')
         return [Coalesce(
-                Concat(family, party.name), table.patient_display_name)]
+                Concat(family, party.name),
+                Case((table.patient == Null, table.patient_display_name)))]
 
     @classmethod
     def search_gnuhealth_patient_name(cls, name, clause):
@@ -303,6 +317,13 @@ class Study(ReviewMixin, metaclass=PoolMeta):
     def _visual(cls):
         return If(Bool(Eval('missing_since')), 'muted',
             If(Eval('link_status') == 'auto_unsure', 'warning', ''))
+
+
+def _find_readable(patients):
+    "Return those of the patients whom the current user may read"
+    patients = {p for p in patients if p}
+    ids = find_readable('gnuhealth.patient', {p.id for p in patients})
+    return {p for p in patients if p.id in ids}
 
 
 def _identity_lines(lang, names, ident, birth_date):

@@ -14,7 +14,7 @@ from trytond.pyson import Bool, Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from ..common.access import apply_rules, may_press, may_read
+from ..common.access import find_readable, may_press
 
 __all__ = ['ProcedureStep', 'readable_patients']
 
@@ -53,9 +53,7 @@ def readable_patients(steps):
     set of int
         The ids of the patients.
     """
-    if not may_read(_PATIENT):
-        return set()
-    return apply_rules(_PATIENT, {s.request.patient.id for s in Pool().get(
+    return find_readable(_PATIENT, {s.request.patient.id for s in Pool().get(
                 'gnuhealth.imaging.procedure.step').browse(steps)})
 
 

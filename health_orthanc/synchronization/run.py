@@ -28,7 +28,7 @@ from ..core.secrets import SecretUnavailable
 from .comparison import helper_lock
 from .engine import Engine
 from .instances import store_study_instances
-from .time_limit import TimeOver
+from .time_limit import TimeOver, whole_percent
 
 __all__ = ['Synchronization']
 
@@ -172,7 +172,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         if self.state == 'done':
             return 1.
         if self.total:
-            return min(1., (self.processed or 0) / self.total)
+            return min(1., whole_percent((self.processed or 0) / self.total))
 
     def get_error(self, name):
         if self.error_kind:

@@ -17,7 +17,7 @@ from trytond.pyson import Bool, Eval
 
 from ..common.transaction import now
 
-__all__ = ['Server', 'TimeOver']
+__all__ = ['Server', 'TimeOver', 'whole_percent']
 
 # Seconds
 MINUTE = 60
@@ -74,7 +74,7 @@ class Server(metaclass=PoolMeta):
         values = dict.fromkeys(map(int, servers))
         for id_, position in positions.items():
             done, count = counts.get(id_, (0, 1))
-            values[id_] = _progress(position, done / count)
+            values[id_] = whole_percent(_progress(position, done / count))
         return values
 
     @property
@@ -136,6 +136,12 @@ class Server(metaclass=PoolMeta):
         cls.write_progress(
             server_id, reconciliation_until=None,
             reconciliation_paused_at=None)
+
+
+def whole_percent(share):
+    "Return a share without the fractions of a percent that clients show"
+    # Not less by what a float lacks
+    return int(share * 100 + 1e-6) / 100
 
 
 def _progress(position, share):

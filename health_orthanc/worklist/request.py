@@ -46,7 +46,7 @@ class Request(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def get_orthanc_worklist(cls, requests, name):
-        "Return whether open orders are on the worklist, or why not"
+        "Return whether orders that wait are on the worklist, or why not"
         Step = Pool().get('gnuhealth.imaging.procedure.step')
         requests = cls.browse(requests)
         steps = [
@@ -68,7 +68,9 @@ class Request(metaclass=PoolMeta):
                         'health_orthanc.msg_order_on_worklist'
                         if on_worklist[step.id]
                         else 'health_orthanc.msg_order_outside_window'))
-        return '\n'.join(dict.fromkeys(found)) or None
+            elif self.to_repeat and step.state == 'rejected':
+                found += [step.state_string, step.rejection_reason]
+        return '\n'.join(filter(None, dict.fromkeys(found))) or None
 
     @property
     def worklist_template(self):

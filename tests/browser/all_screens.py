@@ -29,8 +29,8 @@ from .client import Client
 from .cut_texts import find_faults
 
 __all__ = [
-    'ENGLISH', 'ROLES', 'SHIPPED', 'SIZE', 'Visitor', 'WIZARDS', 'Wizard',
-    'go_through', 'main', 'speak', 'visitor', 'wizard_names']
+    'DRAWN', 'ENGLISH', 'ROLES', 'SHIPPED', 'SIZE', 'Visitor', 'WIZARDS',
+    'Wizard', 'go_through', 'main', 'speak', 'visitor', 'wizard_names']
 
 ENGLISH = 'en'
 SHIPPED = [ENGLISH, *LANGUAGES]
@@ -47,13 +47,14 @@ COMPLAINT = '.warning-dialog:visible, .error-dialog:visible'
 _OPENED = '''() => [
     ...document.querySelectorAll('#tablist > li, .modal')
 ].some(found => found.checkVisibility())'''
-# Whether a calendar shows the steps that are found: it draws them a while
-# after they have come
-_DRAWN = '''() => {
+# Whether a calendar shows the steps that are found: it looks for them twice,
+# and draws them a while after they have come
+DRAWN = '''() => {
     const {screen} = Sao.Tab.tabs.get_current() || {};
     const view = screen && screen.current_view;
     return !view || (view.view_type !== 'calendar') ||
-        (view.el.find('.fc-event').length === screen.group.length);
+        (!view.processing &&
+            view.el.find('.fc-event').length === screen.group.length);
 }'''
 # GNU Health wants a physician
 REFUSAL = 'SM-CORE-0007'
@@ -208,7 +209,8 @@ class Visitor:
 
     def _look(self, *names: str) -> None:
         self.client.settle()
-        self.client.page.wait_for_function(_DRAWN)
+        self._expect_no_complaint(*names)
+        self.client.page.wait_for_function(DRAWN)
         self._expect_no_complaint(*names)
         self._seen(' / '.join([self._login, *names]))
 

@@ -11,6 +11,7 @@ from .cut_texts import find_faults
 
 IMAGING = ["Health", "Medical Imaging"]
 ORTHANC = [*IMAGING, "Orthanc"]
+CONFIGURATION = ["Health", "Configuration", "Medical Imaging", "Orthanc"]
 # What of a list reaches over the edge of its page, or is longer than its cell
 _CUT = '''list => {
     const edge = list.closest('.treeview').getBoundingClientRect();
@@ -76,6 +77,15 @@ def test_orders(physician, clinic):
     physician.filter("All")
     expect_whole(physician)
     expect(physician.filter_count("Draft")).to_be_visible()
+
+
+def test_servers(administrator):
+    administrator.menu(*CONFIGURATION, "Servers")
+    expect_whole(administrator)
+    administrator.menu(*CONFIGURATION, "Health")
+    administrator.within('table.tree tbody tr').first.wait_for()
+    administrator.settle()
+    assert find_faults(administrator.page) == []
 
 
 @pytest.mark.parametrize('login', [

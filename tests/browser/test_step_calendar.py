@@ -8,6 +8,7 @@ from playwright.sync_api import Error, expect
 
 from devtools.process import wait_until
 
+from .all_screens import DRAWN
 from .client import ACTIVE
 from .clinic import EJEMPLO, GREEK, JAPANESE, KOFI
 
@@ -41,6 +42,11 @@ def add_step(clinic):
 def open_calendar(client):
     client.menu(*ORTHANC, "Step Calendar")
     client.within('.fc-view').wait_for()
+
+
+def hours_of(client):
+    """Return the hours of the calendar that are in sight."""
+    return client.within('.fc-scroller').evaluate(_HOURS)
 
 
 def event(client, text):
@@ -85,12 +91,38 @@ def test_it_opens_at_the_working_hours(radiographer, add_step):
         has_text="09:00 - 09:30")
     expect(shown).to_contain_text("MR · MRI of the Knee · Scheduled")
     expect(shown).to_be_in_viewport()
-    hours = radiographer.within('.fc-scroller').evaluate(_HOURS)
+    hours = hours_of(radiographer)
     assert hours[0] == '07:00'
     assert '16:00' in hours
     expect(radiographer.within('.fc-agendaDay-view')).to_be_visible()
+    # SAO draws it anew
+    radiographer.filter("All")
+    radiographer.page.wait_for_function(DRAWN)
+    assert hours_of(radiographer) == hours
     shown.click()
     radiographer.expect_value('patient', "Ejemplo Núñez, Juan José")
+
+
+def test_it_stays_at_the_hours_that_were_scrolled_to(radiographer, add_step):
+    step = add_step(GREEK, 'XR-CHEST', 13)
+    open_calendar(radiographer)
+    shown = event(radiographer, "13:00").filter(has_text="Ελένη")
+    shown.wait_for()
+    radiographer.settle()
+    radiographer.within('.fc-scroller').evaluate(
+        'scroller => scroller.scrollTop += 100')
+    hours = hours_of(radiographer)
+    assert hours[0] > '08:00'
+    radiographer.reload()
+    radiographer.settle()
+    radiographer.page.wait_for_function(DRAWN)
+    assert hours_of(radiographer) == hours
+    shown.click()
+    radiographer.expect_value('station_aetitle', step.station_aetitle)
+    radiographer.within('nav.toolbar button#switch_').click()
+    expect(shown).to_be_visible()
+    radiographer.settle()
+    assert hours_of(radiographer) == hours
 
 
 def test_each_device_has_a_tab(radiographer, add_step):
@@ -106,9 +138,7 @@ def test_each_device_has_a_tab(radiographer, add_step):
     radiographer.filter("DEMO-XR")
     expect(chest).to_be_visible()
     expect(abdomen).to_have_count(0)
-    # SAO takes the calendar out of the page in between
-    hours = radiographer.within('.fc-scroller').evaluate(_HOURS)
-    assert hours[0] == '07:00'
+    assert hours_of(radiographer)[0] == '07:00'
     radiographer.filter("Other Devices")
     expect(chest).to_have_count(0)
 

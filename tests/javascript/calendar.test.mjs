@@ -24,6 +24,11 @@ class Calendar {
         this.attributes = attributes;
     }
 
+    // It forgets the hours
+    display() {
+        this.el.find().scrollTop(0);
+    }
+
     event_drop(event) {
         event.record.save();
     }
@@ -57,15 +62,53 @@ global.jQuery = Object.assign(() => Object.create(fn), {fn});
 global.Sao = {View: {Calendar, CalendarXMLViewParser: Parser}};
 open_at_working_hours();
 
+function make_scroller() {
+    return {
+        visible: true,
+        top: 0,
+        is() {
+            return this.visible;
+        },
+        scrollTop(top = this.top) {
+            if (this.visible) {
+                this.top = top;
+            }
+            return this.top;
+        },
+    };
+}
+
 function parse(attributes) {
     const el = Object.create(fn);
-    const screen = {screen_container: {el: {find: () => el}}};
+    const screen = {screen_container: {
+        el: {find: () => el},
+        set(widget) {
+            const scroller = el.find();
+            scroller.visible = (widget === el);
+            scroller.top = 0;
+        },
+    }};
     const view = {el, screen, attributes: {}};
     new Parser(view)._parse_calendar(null, attributes);
     // What is called later is SAO's own
     assert.equal(Object.hasOwn(el, 'fullCalendar'), false);
     return [made.pop(), view];
 }
+
+test('the hours stay in sight when SAO draws it or shows a form', () => {
+    const [, view] = parse({'day_start': '08:00:00', 'day_end': '20:00:00'});
+    const calendar = Object.assign(new Calendar(view.attributes), view);
+    const scroller = make_scroller();
+    calendar.el.find = () => scroller;
+    scroller.top = 238;
+    calendar.display();
+    assert.equal(scroller.top, 238);
+    const {screen_container} = view.screen;
+    screen_container.set('form');
+    assert.equal(scroller.visible, false);
+    screen_container.set(view.el);
+    assert.equal(scroller.top, 238);
+});
 
 test('a calendar with working hours opens at them, in 24 hours', () => {
     const [options, view] = parse(

@@ -151,7 +151,7 @@ test('a choice in a form says nothing of what could be chosen', () => {
         const parent = {model: {fields: {
             servers: {description: {type, readonly}}}}};
         const view = make_view(new Screen(
-            Object.assign([], {parent, parent_name: 'servers'}), [], null));
+            Object.assign([], {parent, child_name: 'servers'}), [], null));
         view.display();
         assert.equal(view.treeview.child.shown, shown);
     }

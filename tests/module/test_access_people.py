@@ -3,6 +3,7 @@
 """What physicians and clerks may do with images."""
 
 import datetime as dt
+import json
 
 from trytond.pool import Pool
 from trytond.transaction import Transaction
@@ -13,7 +14,8 @@ from .access import (
     DATABASE, FAILURE, HEALTH_PATIENT, PLACEMENT, RESULT, RUN, UPGRADE_NOTE,
     AccessTestCase)
 from .tools import (
-    INSTANCE, PATIENT, SERIES, SERVER, STUDY, VIEWER, Refused, Told)
+    INSTANCE, PATIENT, SERIES, SERVER, STUDY, VIEWER, Refused, Told,
+    create_patient, create_study)
 
 
 class PhysicianTestCase(AccessTestCase):
@@ -215,6 +217,80 @@ class ClerkTestCase(AccessTestCase):
                     with self.assertRaises(Told):
                         session.model(
                             STUDY, 'write', [self.study.id], values)
+
+    def hide(self, patient):
+        "Hide a patient from everybody by a record rule, until the test ends"
+        with Transaction().start(self.db_name, 1) as transaction:
+            pool = Pool()
+            group, = pool.get('ir.rule.group').create([{
+                        'name': "Hides one", 'global_p': True,
+                        'model': pool.get('ir.model').search(
+                            [('model', '=', HEALTH_PATIENT)])[0].id,
+                        'rules': [('create', [{'domain': json.dumps(
+                                            [['id', '!=', patient.id]])}])],
+                        }])
+            transaction.commit()
+
+        def show():
+            with Transaction().start(self.db_name, 1) as transaction:
+                Pool().get('ir.rule.group').delete([group])
+                transaction.commit()
+        self.addCleanup(show)
+
+    def test_rules_on_patients_hold_for_what_names_them(self):
+        names = ['patient_lines', 'gnuhealth_patient_name', 'candidate_lines']
+        with Transaction().start(self.db_name, 1) as transaction:
+            pool = Pool()
+            Study = pool.get(STUDY)
+            seen, hidden = pool.get(HEALTH_PATIENT).browse(
+                [create_patient("Zander").id, create_patient("Aal").id])
+            server = pool.get(SERVER)(self.server.id)
+            studies = {
+                kind: [
+                    create_study(
+                        server, patient_display_name=f"In Images {p.puid}",
+                        patient_id=p.puid, **{kind: p.id}).id
+                    for p in [seen, hidden]]
+                for kind in ['patient', 'candidate']}
+            Study.write(
+                Study.browse([studies['patient'][1]]),
+                {'missing_since': dt.datetime(2026, 3, 4)})
+            texts = [(p.rec_name, p.puid) for p in [seen, hidden]]
+            transaction.commit()
+
+        def remove():
+            with Transaction().start(self.db_name, 1) as transaction:
+                Study = Pool().get(STUDY)
+                Study.delete(Study.browse(sum(studies.values(), [])))
+                transaction.commit()
+        self.addCleanup(remove)
+
+        def by_name(session):
+            return session.model(
+                STUDY, 'search', [('id', 'in', studies['patient'])], 0, None,
+                [('patient_lines', 'ASC NULLS LAST')])
+        for session in self.staff():
+            self.assertEqual(by_name(session), studies['patient'][::-1])
+        self.hide(hidden)
+        for session in self.staff():
+            rows = {
+                row['id']: row for row in session.model(
+                    STUDY, 'read', sum(studies.values(), []), names)}
+            for field, kind in [
+                    ('patient_lines', 'patient'),
+                    ('gnuhealth_patient_name', 'patient'),
+                    ('candidate_lines', 'candidate')]:
+                with self.subTest(field=field):
+                    told, untold = [
+                        rows[id_][field] or '' for id_ in studies[kind]]
+                    self.assertIn(texts[0][0], told)
+                    for text in texts[1]:
+                        self.assertNotIn(text, untold)
+            # What is to be known of the images is told
+            self.assertIn(
+                "Missing", rows[studies['patient'][1]]['patient_lines'])
+            # Nor does the order tell the name
+            self.assertEqual(by_name(session), studies['patient'])
 
     def test_writes_nothing_of_orthanc(self):
         writable = PhysicianTestCase.writable

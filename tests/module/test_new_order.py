@@ -255,8 +255,14 @@ class WorklistStateTestCase(OrthancTestCase):
             requested=True,
             date=dt.datetime.now() + dt.timedelta(days=365))
         requested = create_order(requested=True)
-        orders = Pool().get(REQUEST).browse([done, later, requested])
+        rejected = create_order(requested=True)
+        Step.reject_because(list(rejected.steps), "Blurred")
+        orders = Pool().get(REQUEST).browse(
+            [done, later, requested, rejected])
         self.assertEqual(
             [o.orthanc_worklist for o in orders],
             [None, "Outside the time window of the worklist",
-                "On the worklist"])
+                "On the worklist", "Rejected\nBlurred"])
+        # Nobody has to order it again any more
+        Pool().get(REQUEST).repeat_order([rejected])
+        self.assertIsNone(rejected.orthanc_worklist)

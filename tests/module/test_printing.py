@@ -141,6 +141,8 @@ class DailyScheduleTestCase(OrthancTestCase):
                     {n for n in [*names, "Draft", "Other"]
                         if f"Family{n}" in text}, expected)
         self.assertIn("In Progress", text)
+        # Beside the urgency, under the same heading
+        self.assertEqual(text.count(">Status<"), 1)
 
     @with_transaction()
     def test_the_day_is_that_of_the_users_time_zone(self):
@@ -165,7 +167,7 @@ class DailyScheduleTestCase(OrthancTestCase):
                 text = print_schedule()
             with self.subTest(language=language):
                 for word in [
-                        ">Urgency<", "Clinical Information", "Birth Date",
+                        ">Status<", "Clinical Information", "Birth Date",
                         "No steps", "03/04/2026"]:
                     # It may be long
                     self.assertFalse(word in text, word)

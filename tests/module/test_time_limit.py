@@ -60,6 +60,23 @@ class TimeLimitTestCase(OrthancTestCase):
         return Server(server.id)
 
     @with_transaction()
+    def test_progress_is_told_in_whole_percent(self):
+        server = self.comparing()
+        server.reconciliation_position = json.dumps(
+            {**POSITION, 'level': 'series', 'series_count': 20})
+        server.save()
+        self.assertEqual(at(server).reconciliation_progress, .33)
+        Run = Pool().get(RUN)
+        for processed, total, expected in [
+                (29, 100, .29), (2, 3, .66), (999, 1000, .99), (7, 7, 1)]:
+            with self.subTest(processed=processed):
+                created, = Run.create([{
+                            'server': server.id, 'kind': 'full',
+                            'state': 'running', 'processed': processed,
+                            'total': total}])
+                self.assertEqual(created.progress, expected)
+
+    @with_transaction()
     def test_minutes(self):
         for minutes in [None, 1, 600]:
             create_server(reconciliation_minutes=minutes)
@@ -198,8 +215,8 @@ class TimeLimitTestCase(OrthancTestCase):
         Server, Part = Pool().get(SERVER), Pool().get(PART)
         nobody = create_server()
         for level, done, expected in [
-                ('study', 0, 0), ('study', 1, 0.125), ('series', 0, 0.25),
-                ('series', 1, 0.625)]:
+                ('study', 0, 0), ('study', 1, 0.12), ('series', 0, 0.25),
+                ('series', 1, 0.62)]:
             server = self.comparing()
             Server.write([server], {
                     'reconciliation_position': json.dumps(

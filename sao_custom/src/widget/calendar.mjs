@@ -73,6 +73,11 @@ export function open_at_working_hours() {
         get_events.call(this, start, end, timezone, events => callback(
             this.attributes.day_start ? each_record_once(events) : events));
     };
+    const {display} = calendar;
+    calendar.display = function(...args) {
+        const draw = () => display.apply(this, args);
+        return this.attributes.day_start ? keep_hours(this, draw) : draw();
+    };
     for (const name of ['event_drop', 'event_resize']) {
         const moved = calendar[name];
         calendar[name] = function(event, ...rest) {
@@ -109,17 +114,37 @@ function add_options(parser) {
             // Only SAO's first call was meant
             delete el.fullCalendar;
         }
+        const container = view.screen.screen_container;
+        const {set} = container;
+        container.set = widget => keep_hours(
+            view, () => set.call(container, widget));
     };
 }
 
-/** Scroll to the working hours when another day or device is shown.
+function find_scroller(view) {
+    return view.el.find('.fc-time-grid-container');
+}
 
-    SAO makes the calendar before it can be seen, and takes it out of the page
-    when it shows another tab, so that it is at midnight. */
+/** Keep the hours in sight while something is done with a calendar.
+
+    SAO draws it anew for each search, and takes it out of the page for a form:
+    both leave it at midnight. */
+function keep_hours(view, change) {
+    const scroller = find_scroller(view);
+    if (scroller.is(':visible')) {
+        view.hours_at = scroller.scrollTop();
+    }
+    const result = change();
+    find_scroller(view).scrollTop(view.hours_at || 0);
+    return result;
+}
+
+/** Scroll to the working hours when another day is shown.
+
+    SAO makes the calendar before it can be seen, so that it is at midnight. */
 function scroll_once(view, {name, start}) {
-    const scroller = view.el.find('.fc-time-grid-container');
-    const tab = view.screen.screen_container.get_tab_index();
-    const period = `${tab} ${name} ${start.format()}`;
+    const scroller = find_scroller(view);
+    const period = `${name} ${start.format()}`;
     if ((view.scrolled_to === period) || !scroller.is(':visible')) {
         return;
     }

@@ -81,8 +81,8 @@ function show_text(view) {
 /** Return whether a group is what somebody has chosen in a form.
 
     That none is chosen does not mean that there are none. */
-export function is_choice({parent, parent_name}) {
-    const description = parent.model?.fields[parent_name]?.description;
+export function is_choice({parent, child_name}) {
+    const description = parent.model?.fields[child_name]?.description;
     return description?.type === 'many2many' && !description.readonly;
 }
 
