@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import psycopg2
 import requests
@@ -136,7 +137,8 @@ class Job:
             server, nobody = pool.get('gnuhealth.orthanc.config').search([])
             # Fills what trytond caches: access rights, messages
             Synchronization.run(nobody)
-            with counted_statements() as statements, measured() as figures:
+            with without_thumbnails(), counted_statements() as statements, \
+                    measured() as figures:
                 run = Synchronization.run(server, kind)
         # That transaction is older than what the run has stored
         with self._transaction() as (pool, _):
@@ -187,6 +189,17 @@ def measured() -> Iterator[dict]:
     figures['seconds'] = time.perf_counter() - start
     figures['cpu'] = time.process_time() - used
     figures['memory'] = memory.growth
+
+
+@contextmanager
+def without_thumbnails() -> Iterator[None]:
+    """Let synchronizations make no thumbnails: there is nothing like them.
+
+    Neither the floor nor the predecessor has any.
+    """
+    from trytond.modules.health_orthanc.viewing import thumbnail
+    with patch.object(thumbnail, 'make_thumbnails', lambda *_: None):
+        yield
 
 
 @contextmanager
