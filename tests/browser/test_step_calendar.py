@@ -48,6 +48,11 @@ def event(client, text):
     return client.within('.fc-event').filter(has_text=text)
 
 
+def hours_in_sight(client):
+    client.settle()
+    return client.within('.fc-scroller').evaluate(_HOURS)
+
+
 def drag(client, element, *, days=0, hours=0):
     """Drag something in the calendar."""
     element.scroll_into_view_if_needed()
@@ -85,7 +90,7 @@ def test_it_opens_at_the_working_hours(radiographer, add_step):
         has_text="09:00 - 09:30")
     expect(shown).to_contain_text("MR · MRI of the Knee · Scheduled")
     expect(shown).to_be_in_viewport()
-    hours = radiographer.within('.fc-scroller').evaluate(_HOURS)
+    hours = hours_in_sight(radiographer)
     assert hours[0] == '07:00'
     assert '16:00' in hours
     expect(radiographer.within('.fc-agendaDay-view')).to_be_visible()
@@ -107,10 +112,29 @@ def test_each_device_has_a_tab(radiographer, add_step):
     expect(chest).to_be_visible()
     expect(abdomen).to_have_count(0)
     # SAO takes the calendar out of the page in between
-    hours = radiographer.within('.fc-scroller').evaluate(_HOURS)
-    assert hours[0] == '07:00'
+    assert hours_in_sight(radiographer)[0] == '07:00'
+    radiographer.filter("DEMO-XR")
+    assert hours_in_sight(radiographer)[0] == '07:00'
     radiographer.filter("Other Devices")
     expect(chest).to_have_count(0)
+
+
+def test_it_stays_where_it_was_scrolled_to(radiographer, add_step):
+    add_step(KOFI, 'XR-CHEST', 14)
+    open_calendar(radiographer)
+    shown = event(radiographer, "Chest X-ray").first
+    expect(shown).to_be_visible()
+    scroller = radiographer.within('.fc-scroller')
+    scroller.evaluate('scroller => scroller.scrollTo(0, 100)')
+    hours = hours_in_sight(radiographer)
+    assert hours[0] not in ['00:00', '07:00']
+    radiographer.within('nav.toolbar button#reload').click()
+    assert hours_in_sight(radiographer) == hours
+    shown.click()
+    radiographer.within('.form').first.wait_for()
+    radiographer.within('nav.toolbar button#switch_').click()
+    radiographer.within('.fc-view').wait_for()
+    assert hours_in_sight(radiographer) == hours
 
 
 def test_step_is_dragged_to_another_day(radiographer, add_step):

@@ -73,6 +73,13 @@ export function open_at_working_hours() {
         get_events.call(this, start, end, timezone, events => callback(
             this.attributes.day_start ? each_record_once(events) : events));
     };
+    const display = calendar.display;
+    calendar.display = function() {
+        display.call(this);
+        if (this.attributes.day_start) {
+            scroll(this);
+        }
+    };
     for (const name of ['event_drop', 'event_resize']) {
         const moved = calendar[name];
         calendar[name] = function(event, ...rest) {
@@ -101,7 +108,7 @@ function add_options(parser) {
         const el = view.el.addClass(CALENDAR_CLASS);
         el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
             ...options, ...calendar_options(attributes),
-            'eventAfterAllRender': shown => scroll_once(view, shown),
+            'eventAfterAllRender': () => scroll(view),
         });
         try {
             parse_calendar.call(this, node, attributes);
@@ -114,19 +121,26 @@ function add_options(parser) {
 
 /** Scroll to the working hours when another day or device is shown.
 
-    SAO makes the calendar before it can be seen, and takes it out of the page
-    when it shows another tab, so that it is at midnight. */
-function scroll_once(view, {name, start}) {
+    SAO makes the calendar before it can be seen, and takes it to its first
+    hour whenever it shows it again: then it goes to where it was. */
+function scroll(view) {
     const scroller = view.el.find('.fc-time-grid-container');
-    const tab = view.screen.screen_container.get_tab_index();
-    const period = `${tab} ${name} ${start.format()}`;
-    if ((view.scrolled_to === period) || !scroller.is(':visible')) {
+    if (!scroller.is(':visible')) {
         return;
     }
-    view.scrolled_to = period;
-    const rows = scroller.find('.fc-slats tr');
-    scroller.scrollTop(rows[
-        row_number(rows.length, view.attributes.day_start)].offsetTop);
+    const {name, start} = view.el.fullCalendar('getView');
+    const tab = view.screen.screen_container.get_tab_index();
+    const period = `${tab} ${name} ${start.format()}`;
+    if (view.scrolled_to !== period) {
+        view.scrolled_to = period;
+        const rows = scroller.find('.fc-slats tr');
+        view.scroll_top = rows[
+            row_number(rows.length, view.attributes.day_start)].offsetTop;
+    }
+    scroller.scrollTop(view.scroll_top);
+    scroller.off('scroll.health_orthanc').on('scroll.health_orthanc', () => {
+        view.scroll_top = scroller.scrollTop();
+    });
 }
 
 /** Let a record that the server does not accept be as it was.
