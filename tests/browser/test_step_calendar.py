@@ -23,6 +23,12 @@ _HOURS = '''scroller => {
     }).map(cell => cell.innerText.trim()).filter(Boolean);
 }'''
 
+# Whether the first line of the name is within what shows a step
+_NAMED = '''element => {
+    const [line] = element.querySelector('.fc-title').getClientRects();
+    return line.bottom <= element.getBoundingClientRect().bottom + 1;
+}'''
+
 
 @pytest.fixture
 def add_step(clinic):
@@ -117,6 +123,17 @@ def test_each_device_has_a_tab(radiographer, add_step):
     assert hours_in_sight(radiographer)[0] == '07:00'
     radiographer.filter("Other Devices")
     expect(chest).to_have_count(0)
+
+
+def test_short_steps_show_their_patients(radiographer, add_step):
+    for person in [EJEMPLO, GREEK, KOFI]:
+        add_step(person, 'XR-CHEST', 13)
+        add_step(person, 'MR-KNEE', 13)
+    open_calendar(radiographer)
+    shown = event(radiographer, "13:00 - 13:30")
+    expect(shown.nth(5)).to_be_visible()
+    assert all(
+        step.evaluate(_NAMED) for step in shown.all())
 
 
 def test_it_stays_where_it_was_scrolled_to(radiographer, add_step):

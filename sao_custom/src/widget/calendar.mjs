@@ -19,6 +19,11 @@ const STYLE = `
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-time,
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-title {
     font-size: 12px; line-height: 1.2; white-space: normal; }
+.${CALENDAR_CLASS} .fc-short .fc-content {
+    overflow: hidden; text-overflow: ellipsis; }
+.${CALENDAR_CLASS} .fc-short .fc-content,
+.${CALENDAR_CLASS} .fc-short .fc-title { white-space: nowrap; }
+.${CALENDAR_CLASS} .fc-short .fc-title { display: inline; }
 .${CALENDAR_CLASS} .fc-event .fc-bg { display: none; }
 .${CALENDAR_CLASS} .fc-today {
     background: #f4f9f9 !important; color: inherit; }
