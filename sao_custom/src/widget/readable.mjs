@@ -26,6 +26,8 @@ const RULES = [
     'html[dir="rtl"] select, html[dir="rtl"] select.form-control {' +
         ' background-position: left center; padding-left: 16px; }',
     '[dir="rtl"] .c3 { direction: ltr; }',
+    // and the buttons of an upload stand at the other side
+    '[dir="rtl"] .form-binary-dicom .btn-toolbar > .btn { float: right; }',
     // DICOM is written from left to right
     '[dir="rtl"] textarea[name="worklist_text"] {' +
         ' direction: ltr; text-align: left; }',
