@@ -52,8 +52,14 @@ _OPENED = '''() => [
 _DRAWN = '''() => {
     const {screen} = Sao.Tab.tabs.get_current() || {};
     const view = screen && screen.current_view;
-    return !view || (view.view_type !== 'calendar') ||
-        (view.el.find('.fc-event').length === screen.group.length);
+    if (!view || (view.view_type !== 'calendar')) {
+        return true;
+    }
+    const found = Array.from(screen.group, ({id}) => id);
+    const drawn = view.el.fullCalendar('clientEvents').map(
+        ({record}) => record.id);
+    return (view.el.find('.fc-event').length === found.length) &&
+        found.every(id => drawn.includes(id));
 }'''
 # GNU Health wants a physician
 REFUSAL = 'SM-CORE-0007'

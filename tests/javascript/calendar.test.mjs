@@ -133,8 +133,31 @@ test('a record is shown once', () => {
     const events = [1, 2, 1].map(id => ({record: {id}}));
     for (const [attributes, expected] of [
         [{'day_start': '07:00:00'}, [1, 2]], [{}, [1, 2, 1]]]) {
-        new Calendar(attributes).get_events(events, null, null, shown => {
+        const calendar = new Calendar(attributes);
+        calendar.screen = {group: [{id: 1}, {id: 2}]};
+        calendar.get_events(events, null, null, shown => {
             assert.deepEqual(shown.map(({record}) => record.id), expected);
         });
     }
+});
+
+test('what another tab has found meanwhile is shown', () => {
+    const told = [];
+    global.window = {setTimeout: callback => callback()};
+    const calendar = new Calendar({'day_start': '07:00:00'});
+    calendar.el = {fullCalendar: method => told.push(method)};
+    const show = (events, group) => {
+        calendar.screen = {group: group.map(id => ({id}))};
+        calendar.get_events(
+            events.map(id => ({record: {id}})), null, null, () => {});
+    };
+    show([1, 2], [1, 2]);
+    assert.deepEqual(told, []);
+    show([1, 2], [3, 4]);
+    show([3, 4], [3, 4]);
+    assert.deepEqual(told, ['refetchEvents']);
+    // A record without a date is not asked for again and again
+    show([], [5]);
+    show([], [5]);
+    assert.deepEqual(told, ['refetchEvents', 'refetchEvents']);
 });

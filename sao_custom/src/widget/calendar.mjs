@@ -75,8 +75,14 @@ export function open_at_working_hours() {
     const calendar = Sao.View.Calendar.prototype;
     const get_events = calendar.get_events;
     calendar.get_events = function(start, end, timezone, callback) {
-        get_events.call(this, start, end, timezone, events => callback(
-            this.attributes.day_start ? each_record_once(events) : events));
+        get_events.call(this, start, end, timezone, events => {
+            if (this.attributes.day_start) {
+                callback(each_record_once(events));
+                fetch_what_was_found_meanwhile(this, events);
+            } else {
+                callback(events);
+            }
+        });
     };
     const display = calendar.display;
     calendar.display = function() {
@@ -146,6 +152,24 @@ function scroll(view) {
     scroller.off('scroll.health_orthanc').on('scroll.health_orthanc', () => {
         view.scroll_top = scroller.scrollTop();
     });
+}
+
+/** Get the events again if they are not those of the records found.
+
+    Who chooses another tab before SAO has got the events of the first one
+    would see them under the second.  Records without a date have no event. */
+function fetch_what_was_found_meanwhile(view, events) {
+    const found = Array.from(view.screen.group, ({id}) => id);
+    const shown = new Set(events.map(({record}) => record.id));
+    const agree = (found.length === shown.size) &&
+        found.every(id => shown.has(id));
+    const key = agree ? null : found.join();
+    if (key !== (view.fetched_for || null)) {
+        view.fetched_for = key;
+        if (!agree) {
+            window.setTimeout(() => view.el.fullCalendar('refetchEvents'));
+        }
+    }
 }
 
 /** Let a record that the server does not accept be as it was.
