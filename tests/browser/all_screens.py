@@ -52,9 +52,17 @@ _OPENED = '''() => [
 DRAWN = '''() => {
     const {screen} = Sao.Tab.tabs.get_current() || {};
     const view = screen && screen.current_view;
-    return !view || (view.view_type !== 'calendar') ||
-        (!view.processing &&
-            view.el.find('.fc-event').length === screen.group.length);
+    if (!view || (view.view_type !== 'calendar')) {
+        return true;
+    }
+    if (view.processing) {
+        return false;
+    }
+    const found = Array.from(screen.group, ({id}) => id);
+    const drawn = view.el.fullCalendar('clientEvents').map(
+        ({record}) => record.id);
+    return (view.el.find('.fc-event').length === found.length) &&
+        found.every(id => drawn.includes(id));
 }'''
 # GNU Health wants a physician
 REFUSAL = 'SM-CORE-0007'

@@ -226,6 +226,19 @@ def test_three_files_are_chosen_by_keyboard(form, clinic, tmp_path):
     form.close()
 
 
+def test_from_right_to_left_the_first_button_is_at_the_right(form):
+    form.page.evaluate('document.documentElement.dir = "rtl"')
+    left, right = [
+        form.button(name).bounding_box() for name in ['folder', 'files']]
+    zone = form.client.dialog().locator(f'{WIDGET} .panel').bounding_box()
+    assert left['x'] < right['x']
+    assert (
+        right['x'] + right['width'] > zone['x'] + zone['width'] - 40)
+    form.page.evaluate('document.documentElement.dir = "ltr"')
+    form.client.press("Cancel")
+    form.client.expect_no_dialog()
+
+
 @pytest.mark.release
 def test_many_files_and_a_folder_are_dropped(form, clinic, tmp_path):
     paths = images(tmp_path / 'many', MANY, 'MANY')

@@ -24,11 +24,6 @@ class Calendar {
         this.attributes = attributes;
     }
 
-    // It forgets the hours
-    display() {
-        this.el.find().scrollTop(0);
-    }
-
     event_drop(event) {
         event.record.save();
     }
@@ -62,53 +57,15 @@ global.jQuery = Object.assign(() => Object.create(fn), {fn});
 global.Sao = {View: {Calendar, CalendarXMLViewParser: Parser}};
 open_at_working_hours();
 
-function make_scroller() {
-    return {
-        visible: true,
-        top: 0,
-        is() {
-            return this.visible;
-        },
-        scrollTop(top = this.top) {
-            if (this.visible) {
-                this.top = top;
-            }
-            return this.top;
-        },
-    };
-}
-
 function parse(attributes) {
     const el = Object.create(fn);
-    const screen = {screen_container: {
-        el: {find: () => el},
-        set(widget) {
-            const scroller = el.find();
-            scroller.visible = (widget === el);
-            scroller.top = 0;
-        },
-    }};
+    const screen = {screen_container: {el: {find: () => el}}};
     const view = {el, screen, attributes: {}};
     new Parser(view)._parse_calendar(null, attributes);
     // What is called later is SAO's own
     assert.equal(Object.hasOwn(el, 'fullCalendar'), false);
     return [made.pop(), view];
 }
-
-test('the hours stay in sight when SAO draws it or shows a form', () => {
-    const [, view] = parse({'day_start': '08:00:00', 'day_end': '20:00:00'});
-    const calendar = Object.assign(new Calendar(view.attributes), view);
-    const scroller = make_scroller();
-    calendar.el.find = () => scroller;
-    scroller.top = 238;
-    calendar.display();
-    assert.equal(scroller.top, 238);
-    const {screen_container} = view.screen;
-    screen_container.set('form');
-    assert.equal(scroller.visible, false);
-    screen_container.set(view.el);
-    assert.equal(scroller.top, 238);
-});
 
 test('a calendar with working hours opens at them, in 24 hours', () => {
     const [options, view] = parse(
@@ -176,8 +133,31 @@ test('a record is shown once', () => {
     const events = [1, 2, 1].map(id => ({record: {id}}));
     for (const [attributes, expected] of [
         [{'day_start': '07:00:00'}, [1, 2]], [{}, [1, 2, 1]]]) {
-        new Calendar(attributes).get_events(events, null, null, shown => {
+        const calendar = new Calendar(attributes);
+        calendar.screen = {group: [{id: 1}, {id: 2}]};
+        calendar.get_events(events, null, null, shown => {
             assert.deepEqual(shown.map(({record}) => record.id), expected);
         });
     }
+});
+
+test('what another tab has found meanwhile is shown', () => {
+    const told = [];
+    global.window = {setTimeout: callback => callback()};
+    const calendar = new Calendar({'day_start': '07:00:00'});
+    calendar.el = {fullCalendar: method => told.push(method)};
+    const show = (events, group) => {
+        calendar.screen = {group: group.map(id => ({id}))};
+        calendar.get_events(
+            events.map(id => ({record: {id}})), null, null, () => {});
+    };
+    show([1, 2], [1, 2]);
+    assert.deepEqual(told, []);
+    show([1, 2], [3, 4]);
+    show([3, 4], [3, 4]);
+    assert.deepEqual(told, ['refetchEvents']);
+    // A record without a date is not asked for again and again
+    show([], [5]);
+    show([], [5]);
+    assert.deepEqual(told, ['refetchEvents', 'refetchEvents']);
 });

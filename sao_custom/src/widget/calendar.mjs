@@ -19,6 +19,11 @@ const STYLE = `
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-time,
 .${CALENDAR_CLASS} .fc-time-grid-event .fc-title {
     font-size: 12px; line-height: 1.2; white-space: normal; }
+.${CALENDAR_CLASS} .fc-short .fc-content {
+    overflow: hidden; text-overflow: ellipsis; }
+.${CALENDAR_CLASS} .fc-short .fc-content,
+.${CALENDAR_CLASS} .fc-short .fc-title { white-space: nowrap; }
+.${CALENDAR_CLASS} .fc-short .fc-title { display: inline; }
 .${CALENDAR_CLASS} .fc-event .fc-bg { display: none; }
 .${CALENDAR_CLASS} .fc-today {
     background: #f4f9f9 !important; color: inherit; }
@@ -70,13 +75,22 @@ export function open_at_working_hours() {
     const calendar = Sao.View.Calendar.prototype;
     const get_events = calendar.get_events;
     calendar.get_events = function(start, end, timezone, callback) {
-        get_events.call(this, start, end, timezone, events => callback(
-            this.attributes.day_start ? each_record_once(events) : events));
+        get_events.call(this, start, end, timezone, events => {
+            if (this.attributes.day_start) {
+                callback(each_record_once(events));
+                fetch_what_was_found_meanwhile(this, events);
+            } else {
+                callback(events);
+            }
+        });
     };
-    const {display} = calendar;
+    const display = calendar.display;
     calendar.display = function(...args) {
-        const draw = () => display.apply(this, args);
-        return this.attributes.day_start ? keep_hours(this, draw) : draw();
+        const result = display.apply(this, args);
+        if (this.attributes.day_start) {
+            scroll(this);
+        }
+        return result;
     };
     for (const name of ['event_drop', 'event_resize']) {
         const moved = calendar[name];
@@ -106,7 +120,7 @@ function add_options(parser) {
         const el = view.el.addClass(CALENDAR_CLASS);
         el.fullCalendar = options => jQuery.fn.fullCalendar.call(el, {
             ...options, ...calendar_options(attributes),
-            'eventAfterAllRender': shown => scroll_once(view, shown),
+            'eventAfterAllRender': () => scroll(view),
         });
         try {
             parse_calendar.call(this, node, attributes);
@@ -114,44 +128,49 @@ function add_options(parser) {
             // Only SAO's first call was meant
             delete el.fullCalendar;
         }
-        const container = view.screen.screen_container;
-        const {set} = container;
-        container.set = widget => keep_hours(
-            view, () => set.call(container, widget));
     };
 }
 
-function find_scroller(view) {
-    return view.el.find('.fc-time-grid-container');
-}
+/** Scroll to the working hours when another day or device is shown.
 
-/** Keep the hours in sight while something is done with a calendar.
-
-    SAO draws it anew for each search, and takes it out of the page for a form:
-    both leave it at midnight. */
-function keep_hours(view, change) {
-    const scroller = find_scroller(view);
-    if (scroller.is(':visible')) {
-        view.hours_at = scroller.scrollTop();
-    }
-    const result = change();
-    find_scroller(view).scrollTop(view.hours_at || 0);
-    return result;
-}
-
-/** Scroll to the working hours when another day is shown.
-
-    SAO makes the calendar before it can be seen, so that it is at midnight. */
-function scroll_once(view, {name, start}) {
-    const scroller = find_scroller(view);
-    const period = `${name} ${start.format()}`;
-    if ((view.scrolled_to === period) || !scroller.is(':visible')) {
+    SAO makes the calendar before it can be seen, and takes it to its first
+    hour whenever it shows it again: then it goes to where it was. */
+function scroll(view) {
+    const scroller = view.el.find('.fc-time-grid-container');
+    if (!scroller.is(':visible')) {
         return;
     }
-    view.scrolled_to = period;
-    const rows = scroller.find('.fc-slats tr');
-    scroller.scrollTop(rows[
-        row_number(rows.length, view.attributes.day_start)].offsetTop);
+    const {name, start} = view.el.fullCalendar('getView');
+    const tab = view.screen.screen_container.get_tab_index();
+    const period = `${tab} ${name} ${start.format()}`;
+    if (view.scrolled_to !== period) {
+        view.scrolled_to = period;
+        const rows = scroller.find('.fc-slats tr');
+        view.scroll_top = rows[
+            row_number(rows.length, view.attributes.day_start)].offsetTop;
+    }
+    scroller.scrollTop(view.scroll_top);
+    scroller.off('scroll.health_orthanc').on('scroll.health_orthanc', () => {
+        view.scroll_top = scroller.scrollTop();
+    });
+}
+
+/** Get the events again if they are not those of the records found.
+
+    Who chooses another tab before SAO has got the events of the first one
+    would see them under the second.  Records without a date have no event. */
+function fetch_what_was_found_meanwhile(view, events) {
+    const found = Array.from(view.screen.group, ({id}) => id);
+    const shown = new Set(events.map(({record}) => record.id));
+    const agree = (found.length === shown.size) &&
+        found.every(id => shown.has(id));
+    const key = agree ? null : found.join();
+    if (key !== (view.fetched_for || null)) {
+        view.fetched_for = key;
+        if (!agree) {
+            window.setTimeout(() => view.el.fullCalendar('refetchEvents'));
+        }
+    }
 }
 
 /** Let a record that the server does not accept be as it was.
