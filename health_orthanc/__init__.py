@@ -111,6 +111,7 @@ def register():
         linking.replacement.PatientReplacement,
         linking.moves.ReplacementMove,
         orders.step.ProcedureStep,
+        orders.request_display.Request,
         orders.step_display.ProcedureStep,
         orders.step_calendar.ProcedureStep,
         orders.step_calendar.ActWindow,

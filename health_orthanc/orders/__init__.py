@@ -3,10 +3,11 @@
 """Orders, their procedure steps and results"""
 
 from . import (
-    daily_schedule, institution, request, result, result_report, states, step,
-    step_calendar, step_display, study_type, worklist_configuration)
+    daily_schedule, institution, request, request_display, result,
+    result_report, states, step, step_calendar, step_display, study_type,
+    worklist_configuration)
 
 __all__ = [
-    'daily_schedule', 'institution', 'request', 'result', 'result_report',
-    'states', 'step', 'step_calendar', 'step_display', 'study_type',
-    'worklist_configuration']
+    'daily_schedule', 'institution', 'request', 'request_display', 'result',
+    'result_report', 'states', 'step', 'step_calendar', 'step_display',
+    'study_type', 'worklist_configuration']

@@ -16,7 +16,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import find_readable, may_press
 
-__all__ = ['ProcedureStep', 'readable_patients']
+__all__ = ['ProcedureStep', 'describe_patients', 'readable_patients']
 
 # From this age on only the years are shown
 _GROWN = 2
@@ -55,6 +55,30 @@ def readable_patients(steps):
     """
     return find_readable(_PATIENT, {s.request.patient.id for s in Pool().get(
                 'gnuhealth.imaging.procedure.step').browse(steps)})
+
+
+def describe_patients(patients):
+    """Return the names, PUIDs and ages of the patients of some records.
+
+    Parameters
+    ----------
+    patients : dict of Patient
+        By the ids of the records.
+
+    Returns
+    -------
+    dict of str
+        Empty for a patient whom the current user may not read.
+    """
+    readable = find_readable(_PATIENT, {p.id for p in patients.values()})
+    return {
+        id_: _lines(patient.rec_name, _identity(patient))
+        if patient.id in readable else ''
+        for id_, patient in patients.items()}
+
+
+def _identity(patient):
+    return ' · '.join(filter(None, [patient.puid, _short_age(patient.age)]))
 
 
 def _lines(*texts):
@@ -107,24 +131,17 @@ class ProcedureStep(metaclass=PoolMeta):
     @classmethod
     @without_check_access
     def get_patient_lines(cls, steps, name):
-        identities = cls.get_patient_identity(steps, name)
-        readable = readable_patients(steps)
-        return {
-            s.id: _lines(
-                s.request.patient.id in readable
-                and s.request.patient.rec_name, identities[s.id])
-            for s in cls.browse(steps)}
+        patients = {s.id: s.request.patient for s in cls.browse(steps)}
+        return describe_patients(patients)
 
     @classmethod
     @without_check_access
     def get_patient_identity(cls, steps, name):
-        patients = {s.id: s.request.patient for s in cls.browse(steps)}
         readable = readable_patients(steps)
         return {
-            id_: ' · '.join(filter(
-                    None, [patient.puid, _short_age(patient.age)]))
-            if patient.id in readable else ''
-            for id_, patient in patients.items()}
+            s.id: _identity(s.request.patient)
+            if s.request.patient.id in readable else ''
+            for s in cls.browse(steps)}
 
     @classmethod
     @without_check_access

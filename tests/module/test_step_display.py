@@ -46,9 +46,11 @@ class StepTestCase(OrthancTestCase):
                 (born(days=5), '5d')]:
             patient = create_patient(dob=dob)
             with self.subTest(age=age):
-                self.assertEqual(
-                    self.step(patient).patient_lines,
-                    f'{patient.rec_name}\n{patient.puid} · {age}')
+                step = self.step(patient)
+                text = f'{patient.rec_name}\n{patient.puid} · {age}'
+                self.assertEqual(step.patient_lines, text)
+                # In the lists of orders as well
+                self.assertEqual(step.request.patient_lines, text)
         patient = create_patient(dob=None)
         self.assertEqual(
             self.step(patient).patient_lines,
