@@ -80,8 +80,11 @@ def test_panels_show_what_they_are_for(physician, clinic):
     drafts = panel(physician, "My Drafts")
     expect(drafts).to_contain_text("You have no drafts")
     expect(drafts.locator('tbody tr')).to_have_count(0)
-    waiting.locator('tbody tr').filter(
-        has_text="CT of the Head").first.dblclick()
+    # The newest comes first; its texts may come after those of the others
+    newest = waiting.locator('tbody tr').first
+    expect(newest).to_contain_text("CT of the Head")
+    expect(newest).to_contain_text(EJEMPLO.puid)
+    newest.dblclick()
     physician.dialog().wait_for()
     expect(physician.field('accession_number')).to_have_value(
         step.request.accession_number)
