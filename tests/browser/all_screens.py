@@ -328,6 +328,8 @@ class Visitor:
     def _leave_dialog(self) -> None:
         while count := self.client.page.locator('.modal:visible').count():
             self.client.settle()
+            # The page that has just been opened may take the focus again
+            self.client.dialog().locator('.modal-title').click()
             self.client.expect_focus()
             self.client.page.keyboard.press('Escape')
             expect(self.client.page.locator('.modal:visible')).to_have_count(
