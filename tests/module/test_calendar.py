@@ -14,7 +14,7 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
-from .access import AccessTestCase
+from .access import REQUEST, AccessTestCase
 from .test_order import STEP
 from .tools import (
     OrthancTestCase, Refused, Told, create_order, create_patient, create_test,
@@ -235,6 +235,7 @@ class MoveTestCase(AccessTestCase):
                 patient.critical_info = f"Known as {patient.rec_name}"
                 patient.save()
             texts = [[p.rec_name, p.puid] for p in [seen, hidden]]
+            orders = [s.request.id for s in steps]
             group, = pool.get('ir.rule.group').create([{
                         'name': "Hides one",
                         'model': pool.get('ir.model').search(
@@ -255,11 +256,17 @@ class MoveTestCase(AccessTestCase):
                 row['id']: ' '.join(str(row[name]) for name in names)
                 for row in self.as_(login).model(
                     STEP, 'read', [s.id for s in steps], names)}
+            named = {
+                row['id']: row['patient_lines']
+                for row in self.as_(login).model(
+                    REQUEST, 'read', orders, ['patient_lines'])}
             with self.subTest(user=login):
                 for text in texts[0]:
                     self.assertIn(text, rows[steps[0].id])
+                    self.assertIn(text, named[orders[0]])
                 for text in texts[1]:
                     self.assertNotIn(text, rows[steps[1].id])
+                self.assertEqual(named[orders[1]], '')
                 # What is to be done is told
                 self.assertIn('Scheduled', rows[steps[1].id])
 
