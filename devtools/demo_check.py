@@ -41,13 +41,11 @@ def compare(demo: Demo) -> dict[str, object]:
     """
     arrivals = _let_images_arrive(demo)
     same, orthanc, tryton = True, {}, {}
-    for level, (name, field) in MODELS.items():
-        ids = set(demo.orthanc.get(f'/{level}'))
-        found = [
-            record[field] for record in demo.read(
-                name, [('missing_since', '=', None)], field)]
+    for level in MODELS:
+        ids = _ids_of(demo, level)
+        found = _ids_in_gnuhealth(demo, level)
         orthanc[level], tryton[level] = len(ids), len(found)
-        same &= sorted(found) == sorted(ids)
+        same &= found == ids
     links = _compare_links(demo)
     orders = _compare_orders(demo)
     worklist = _compare_worklist(demo)
@@ -58,6 +56,17 @@ def compare(demo: Demo) -> dict[str, object]:
         'orthanc': orthanc, 'gnuhealth': tryton, 'links': links,
         'orders': orders, 'worklist': worklist, 'arrivals': arrivals,
         'tour': tour}
+
+
+def _ids_of(demo: Demo, level: str) -> list[str]:
+    return sorted(demo.orthanc.get(f'/{level}'))
+
+
+def _ids_in_gnuhealth(demo: Demo, level: str) -> list[str]:
+    name, field = MODELS[level]
+    return sorted(
+        record[field] for record in demo.read(
+            name, [('missing_since', '=', None)], field))
 
 
 def _let_images_arrive(demo: Demo) -> dict[str, int]:
@@ -71,7 +80,9 @@ def _let_images_arrive(demo: Demo) -> dict[str, int]:
     demo.state.update(expected={**demo.state['expected'], **sent})
     wait_until(
         lambda: not _compare_links(demo)['wrong']
-        and not _compare_orders(demo)['wrong'], ARRIVAL_TIMEOUT, 1)
+        and not _compare_orders(demo)['wrong']
+        and _ids_of(demo, 'instances') == _ids_in_gnuhealth(demo, 'instances'),
+        ARRIVAL_TIMEOUT, 1)
     return {
         'expected': expected, 'found': len(sent),
         'wrong': expected - len(sent)}
