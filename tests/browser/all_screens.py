@@ -329,7 +329,8 @@ class Visitor:
         while count := self.client.page.locator('.modal:visible').count():
             self.client.settle()
             # The page that has just been opened may take the focus again
-            self.client.dialog().locator('.modal-title').click()
+            self.client.dialog().locator(
+                'button:visible:enabled').last.focus()
             self.client.expect_focus()
             self.client.page.keyboard.press('Escape')
             expect(self.client.page.locator('.modal:visible')).to_have_count(
