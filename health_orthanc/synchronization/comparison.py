@@ -14,6 +14,7 @@ import datetime as dt
 import json
 import logging
 import time
+from itertools import chain
 
 from trytond.pool import Pool
 
@@ -26,11 +27,12 @@ from ..core.orthanc.resources import InstanceResource
 from ..linking.link import match_due, match_others, match_range
 from ..linking.queue import due_ranges, mark_arrived, queue_overdue
 from .changed import Changed
-from .instances import find_unknown_instances, store_instances
+from .instances import find_new_series, find_unknown_instances, store_instances
 from .part import PartGone
 from .partition import date_ranges, ids_of, tokens
-from .reading import find_long_series
+from .reading import ahead, find_long_series
 from .store import mark_missing_patients
+from .storing import BULK_LIMIT
 
 __all__ = ['WORKERS_LIMIT', 'Comparison', 'helper_lock']
 
@@ -336,21 +338,39 @@ class Comparison(Changed):
             self._store_listed_series(self._parse(resources))
 
     def _store_listed_series(self, series):
-        self._store_series(series)
-        if self._with_instances:
-            self._store_unknown_instances(series)
+        if not self._with_instances:
+            self._store_series(series)
+            return
+        new = {s.orthanc_id for s in in_transaction(
+                find_new_series, self._server, series)}
+        # While they are stored, their instances are fetched
+        with self._fetch_instances({
+                    s.orthanc_id: s.instance_ids for s in series
+                    if s.orthanc_id in new}) as fetched:
+            self._store_series(series)
+            self._store_instances(fetched)
+        if known := [s for s in series if s.orthanc_id not in new]:
+            with self._fetch_instances(in_transaction(
+                        find_unknown_instances, self._server, known)
+                    ) as fetched:
+                self._store_instances(fetched)
 
-    def _store_unknown_instances(self, series):
-        unknown = in_transaction(find_unknown_instances, self._server, series)
-        for resources in self._fetch_instances(unknown):
+    def _fetch_instances(self, by_series):
+        return ahead(chain(
+                find_long_series(self._client, by_series),
+                self._fetch_in_turn(by_series)))
+
+    def _fetch_in_turn(self, by_series):
+        "Yield the instances of what is left of the series, in lists"
+        ids = [one for ids in by_series.values() for one in ids]
+        for start in range(0, len(ids), BULK_LIMIT):
+            yield self._client.bulk_content(ids[start:start + BULK_LIMIT])
+
+    def _store_instances(self, fetched):
+        for resources in fetched:
             self._store(
                 store_instances,
                 self._select(InstanceResource, self._parse(resources)))
-
-    def _fetch_instances(self, by_series):
-        yield from find_long_series(self._client, by_series)
-        yield from self._fetch(
-            [one for ids in by_series.values() for one in ids])
 
     # Gaps
 

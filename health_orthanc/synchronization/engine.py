@@ -143,9 +143,7 @@ class Engine(Comparison):
         self._store_studies(studies)
         series = self._select(SeriesResource, self._fetch_and_parse(
                 [id_ for study in studies for id_ in study.series_ids]))
-        self._store_series(series)
-        if self._with_instances:
-            self._store_unknown_instances(series)
+        self._store_listed_series(series)
         read_names(self._client, self._server_id, in_transaction(
                 unread_studies, self._server, studies, False))
 

@@ -94,6 +94,24 @@ def _present_instances(series_ids):
         yield from cursor.fetchall()
 
 
+def find_new_series(server, resources):
+    """Return the series that are not recorded.
+
+    Parameters
+    ----------
+    server : Server
+    resources : list of SeriesResource
+
+    Returns
+    -------
+    list of SeriesResource
+    """
+    known = ids_by_orthanc_id(
+        server, 'gnuhealth.imaging_orthanc.study_series',
+        [r.orthanc_id for r in resources])
+    return [r for r in resources if r.orthanc_id not in known]
+
+
 def find_unknown_instances(server, resources):
     """Return the instances of series that are not recorded.
 

@@ -3,8 +3,9 @@
 """Reading of many resources from Orthanc"""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-__all__ = ['find_long_series', 'read_ahead']
+__all__ = ['ahead', 'find_long_series', 'read_ahead']
 
 # Instances from which on a series has a request of its own
 LONG = 50
@@ -57,10 +58,31 @@ def read_ahead(fetch, ids, size):
     if len(batches) <= 1:
         yield from map(fetch, batches)
         return
+    with ahead(map(fetch, batches)) as found:
+        yield from found
+
+
+@contextmanager
+def ahead(batches):
+    """Read each batch in another thread while the consumer works.
+
+    Reading begins with the context, at whose end nothing is read any more.
+
+    Parameters
+    ----------
+    batches : iterable
+
+    Yields
+    ------
+    iterator
+        Of the batches.
+    """
+    batches = iter(batches)
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(fetch, batches[0])
-        for batch in batches[1:]:
-            found = following.result()
-            following = pool.submit(fetch, batch)
-            yield found
-        yield following.result()
+        yield _read(pool, batches, pool.submit(next, batches, None))
+
+
+def _read(pool, batches, following):
+    while (found := following.result()) is not None:
+        following = pool.submit(next, batches, None)
+        yield found
