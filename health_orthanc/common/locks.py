@@ -10,12 +10,23 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from contextlib import contextmanager
 
 from trytond import backend
 from trytond.transaction import Transaction
 
 __all__ = ['named_lock']
+
+
+class _Sessions(threading.local):
+    "The database sessions of the outermost locks that a thread holds"
+
+    def __init__(self):
+        self.by_database = {}
+
+
+_sessions = _Sessions()
 
 
 @contextmanager
@@ -50,23 +61,51 @@ def _class_id(name):
 
 @contextmanager
 def _postgresql_lock(name, server_id):
-    # The lock belongs to the database session. A separate connection with
-    # autocommit does not leave a transaction open meanwhile.
+    key = _class_id(name), server_id
+    with _session() as (cursor, held):
+        # The session would get a lock that it has once more
+        acquired = key not in held and _try(cursor, key)
+        if not acquired:
+            yield False
+            return
+        held.add(key)
+        try:
+            yield True
+        finally:
+            held.remove(key)
+            cursor.execute('SELECT pg_advisory_unlock(%s, %s)', key)
+
+
+def _try(cursor, key):
+    cursor.execute('SELECT pg_try_advisory_lock(%s, %s)', key)
+    acquired, = cursor.fetchone()
+    return acquired
+
+
+@contextmanager
+def _session():
+    """Open a database session for locks, or use the one of an outer lock.
+
+    Locks belong to a session.  A separate connection with autocommit does not
+    leave a transaction open meanwhile.
+
+    Yields
+    ------
+    tuple
+        A cursor, and the set of the keys of the locks that are held.
+    """
     database = Transaction().database
+    if session := _sessions.by_database.get(database.name):
+        yield session
+        return
     connection = database.get_connection(autocommit=True)
     try:
-        cursor = connection.cursor()
-        cursor.execute(
-            'SELECT pg_try_advisory_lock(%s, %s)',
-            (_class_id(name), server_id))
-        acquired, = cursor.fetchone()
+        session = connection.cursor(), set()
+        _sessions.by_database[database.name] = session
         try:
-            yield acquired
+            yield session
         finally:
-            if acquired:
-                cursor.execute(
-                    'SELECT pg_advisory_unlock(%s, %s)',
-                    (_class_id(name), server_id))
+            del _sessions.by_database[database.name]
     finally:
         database.put_connection(connection, close=True)
 
