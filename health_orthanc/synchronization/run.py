@@ -18,6 +18,7 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.access import GuardedMixin
 from ..common.diagnostics import log_unexpected
 from ..common.exceptions import SynchronizationError, describe
+from ..common.garbage import rare_collections
 from ..common.locks import named_lock
 from ..common.tasks import is_lost, without_task
 from ..common.transaction import end_reading, in_transaction, now
@@ -326,7 +327,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         try:
             run_id, client, with_instances = in_transaction(
                 cls._connect_helper, server_id)
-            with client:
+            with client, rare_collections():
                 try:
                     Engine(
                         server_id, run_id, client, with_instances,
@@ -487,7 +488,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         client, values = None, {'error_kind': 'internal'}
         try:
             client, with_instances = in_transaction(cls._connect, server_id)
-            with client:
+            with client, rare_collections():
                 cls._probe_unvalidated(client, server_id)
                 engine = Engine(
                     server_id, run_id, client, with_instances,
