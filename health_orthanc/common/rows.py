@@ -25,6 +25,7 @@ __all__ = [
     'is_one_of_texts',
     'load_rows',
     'partition_changes',
+    'read_columns',
     'write_rows',
     'write_column',
     ]
@@ -35,6 +36,26 @@ def fetch_rows(query):
     cursor = Transaction().connection.cursor()
     cursor.execute(*query)
     return cursor.fetchall()
+
+
+def read_columns(Model, id_, *names):
+    """Return values of one row, as they are in the database.
+
+    Parameters
+    ----------
+    Model : ModelSQL
+    id_ : int
+    *names : str
+        The columns.
+
+    Returns
+    -------
+    SimpleNamespace
+    """
+    table = Model.__table__()
+    values, = fetch_rows(table.select(
+            *(getattr(table, name) for name in names), where=table.id == id_))
+    return SimpleNamespace(**dict(zip(names, values)))
 
 
 def is_one_of(column, values):

@@ -494,11 +494,13 @@ def match_due(server=None, ids=None, in_sets=True, check=None):
         may raise an exception.
     """
     before = None
-    while in_sets and (due := in_transaction(
-            due_studies, server, ids, DUE_LIMIT, before)):
-        # Not interrupted: those that are not plain would come again
-        _match_in_set(due)
-        before = due[-1]
+    while in_sets:
+        due = in_transaction(due_studies, server, ids, DUE_LIMIT, before)
+        if due:
+            # Not interrupted: those that are not plain would come again
+            _match_in_set(due)
+            before = due[-1]
+        in_sets = len(due) == DUE_LIMIT
     match_others(server, ids, check)
 
 

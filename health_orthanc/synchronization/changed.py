@@ -40,7 +40,7 @@ class Changed(Partition):
         self._write_progress(compared_at=None)
 
     def _is_comparing_all(self):
-        return self._server.compared_at is None
+        return self._read('compared_at').compared_at is None
 
     # Studies
 

@@ -82,7 +82,7 @@ class Comparison(Changed):
         cursor, position = in_transaction(self._load_position)
         self._is_initial = cursor is None
         if not self._may_resume(position):
-            position = self._start_position()
+            position = self._start_position(cursor)
         if position['level'] == 'study':
             self._share()
             self._find_missing_studies(position)
@@ -106,19 +106,19 @@ class Comparison(Changed):
                 self._parts.has_level, self._server_id, position['level'])
             and self._can_resume(position))
 
-    def _start_position(self):
-        is_complete = self._must_compare_all()
+    def _start_position(self, cursor):
+        is_complete = self._must_compare_all(cursor)
         lists_series = is_complete or self._with_instances
         # No helper can store any more what it has read before
         compared_at = in_transaction(self._begin_anew, is_complete)
-        cursor = current_cursor(self._client)
+        start = current_cursor(self._client)
         statistics = self._client.statistics()
         instances, series = (
             statistics['CountInstances'], statistics['CountSeries'])
         position = {
             'level': 'study',
-            'index': cursor.index,
-            'anchors': cursor.dumps(),
+            'index': start.index,
+            'anchors': start.dumps(),
             'studies_count': statistics['CountStudies'],
             'series_count': series,
             # The more instances the series have, the smaller the pages
@@ -129,17 +129,18 @@ class Comparison(Changed):
             'lists_series': lists_series,
             }
         if self._is_initial:
-            in_transaction(self._save_initial_index, cursor.index)
+            in_transaction(self._save_initial_index, start.index)
         studies = statistics['CountStudies']
         return self._begin_level(
             position, studies, studies + series if lists_series else studies)
 
-    def _must_compare_all(self):
+    def _must_compare_all(self, cursor):
         "Return whether no digest of a former comparison counts"
-        cursor, _ = in_transaction(self._load_position)
-        compared_at = in_transaction(lambda: self._server.compared_at)
+        if cursor is None or self._is_log_replaced:
+            return True
+        compared_at = in_transaction(self._read, 'compared_at').compared_at
         return (
-            cursor is None or self._is_log_replaced or compared_at is None
+            compared_at is None
             or now() - compared_at >= dt.timedelta(days=COMPLETE_DAYS)
             or not self._is_continued(
                 cursor, self._changes_since(cursor.start)))
@@ -151,7 +152,7 @@ class Comparison(Changed):
         if is_complete:
             self._compare_all()
             return None
-        return self._server.compared_at
+        return self._read('compared_at').compared_at
 
     def _begin_series(self, position):
         "Save and return the position at the beginning of all series"
@@ -213,17 +214,25 @@ class Comparison(Changed):
 
     def _share(self):
         "Process all parts, together with helpers"
-        while in_transaction(self._parts.find_open, self._server_id, 1):
-            if not self._process_next():
+        while found := in_transaction(self._find_next):
+            if not self._process_first(found):
                 # Others have all that is left
                 in_transaction(self._parts.free_silent, self._server_id)
                 time.sleep(PAUSE)
-            if can_share():
-                in_transaction(self._move_counts)
             self._check_turn()
 
+    def _find_next(self):
+        "Add the counts of the parts that are done; return those that are not"
+        if can_share():
+            self._move_counts()
+        return self._find_open()
+
+    def _find_open(self):
+        "Return the ids of the first parts that are not done"
+        return self._parts.find_open(self._server_id, WORKERS_LIMIT + 1)
+
     def _call_helper(self):
-        "Queue a helper if there is a place and something to do for it"
+        "Queue a helper if there is a place for it"
         Server = Pool().get('gnuhealth.orthanc.config')
         for number in range(in_transaction(self._count_places)):
             with helper_lock(self._server_id, number) as free:
@@ -232,15 +241,14 @@ class Comparison(Changed):
                     return
 
     def _count_places(self):
-        if can_share() and len(self._parts.find_open(self._server_id, 2)) > 1:
-            return self._server.sync_workers - 1
-        return 0
+        return self._read('sync_workers').sync_workers - 1
 
     def help(self):
         "Process parts as long as there are any that nobody has"
         cursor, _ = in_transaction(self._load_position)
         self._is_initial = cursor is None
-        while self._process_next() and in_transaction(self._is_helped):
+        while self._process_first(in_transaction(self._find_open)) and (
+                in_transaction(self._is_helped)):
             self._check_turn()
 
     def _is_helped(self):
@@ -251,29 +259,37 @@ class Comparison(Changed):
     def _move_counts(self, only_done=True):
         self._parts.move_counts(self._server_id, self._run_id, only_done)
 
-    def _process_next(self):
+    def _process_first(self, ids):
         "Process the first part that is free; return whether there was one"
-        for id_ in in_transaction(
-                self._parts.find_open, self._server_id, WORKERS_LIMIT + 1):
+        for id_ in ids:
             with self._parts.reserve(id_) as free:
                 # Somebody else may have done it meanwhile
-                part = free and in_transaction(self._load_part, id_)
+                part = free and in_transaction(self._begin_part, id_)
                 if part:
                     # Only who has found one: others would call each other
-                    self._call_helper()
+                    if len(ids) > 1 and can_share():
+                        self._call_helper()
                     self._process_part(id_, part)
                     return True
         return False
 
-    def _load_part(self, id_):
-        "Return a part that is not done, or None; none of what has paused"
-        if not self._server.reconciliation_paused_at:
-            return self._parts.load(id_)
+    def _begin_part(self, id_):
+        "Begin a part that is not done, and return it; none that has paused"
+        if self._is_paused():
+            return None
+        part = self._parts.load(id_)
+        if part:
+            # Nobody takes it for the part of a worker that was lost
+            self._parts.store(id_, {})
+        return part
+
+    def _is_paused(self):
+        return bool(
+            self._read('reconciliation_paused_at').reconciliation_paused_at)
 
     def _process_part(self, id_, part):
         self._shared_part = id_ if can_share() else None
         try:
-            in_transaction(self._parts.store, id_, {})
             if part['level'] == 'match':
                 # Not interrupted: those that are not plain would come again
                 match_range(self._server, (part['start'], part['end']))
@@ -290,16 +306,17 @@ class Comparison(Changed):
             self._shared_part = None
 
     def _read_part(self, id_, part):
-        _, position = in_transaction(self._load_position)
+        position, known = in_transaction(self._load_range, part)
         if position is None:
             return
-        known = part['position'] or self._position_before(part)
         listed = IdSet(part['listed'])
         listing = Listing(
             *self._listed({**position, 'level': part['level']}),
             known['since'], tokens(known['tail']), self._client.can_find(),
             part['end'])
-        for page in listing:
+        for number, page in enumerate(listing):
+            if number:
+                self._check_turn()
             self._store_page(part['level'], page.resources)
             if part['level'] == 'study':
                 listed.add(ids_of(page.resources))
@@ -310,7 +327,6 @@ class Comparison(Changed):
                 }
             in_transaction(
                 self._save_listed, id_, listed, known, len(page.resources))
-            self._check_turn()
 
     def _listed(self, position):
         "Return how a level is listed, and in pages of which size"
@@ -318,11 +334,15 @@ class Comparison(Changed):
             self._client.list_studies if position['level'] == 'study'
             else self._client.list_series), self._page_limit(position)
 
+    def _load_range(self, part):
+        "Return the position of the comparison, and that of a part"
+        _, position = self._load_position()
+        return position, part['position'] or self._position_before(part)
+
     def _position_before(self, part):
         "Return where a part begins: after the one before it, if that is done"
-        for _, known in in_transaction(
-                self._parts.load_positions, self._server_id,
-                part['number'] - 1):
+        for _, known in self._parts.load_positions(
+                self._server_id, part['number'] - 1):
             if known.get('tail'):
                 return {**_NOTHING_READ, **{
                         name: known[name] for name in ['since', 'tail']},
@@ -479,7 +499,7 @@ class Comparison(Changed):
         "Return whether there are parts to be matched"
         if self._parts.has_level(self._server_id, 'match'):
             return True
-        if self._server.reconciliation_paused_at:
+        if self._is_paused():
             # The parts are those of the comparison
             return False
         ranges = due_ranges(self._server, MATCH_LIMIT)

@@ -97,9 +97,6 @@ class Engine(Comparison):
             return False
         return True
 
-    def _is_paused(self):
-        return bool(self._server.reconciliation_paused_at)
-
     def _pause(self):
         self._server.pause_reconciliation(self._server_id, self._run_id)
 

@@ -139,10 +139,12 @@ class Partition(Storing):
         a range as well.
         """
         known = part['position'] or {'after': 0, 'counted': 0}
-        while batch := in_transaction(
+        while True:
+            last, ids = in_transaction(
                 self._recorded_batch_after, known['after'], UNDATED,
-                self._dated_limit()):
-            last, ids = batch
+                self._dated_limit())
+            if not ids:
+                break
             known = {
                 'after': last,
                 'counted': known['counted'] + self._compare_by_id(ids)}
@@ -212,11 +214,12 @@ class Partition(Storing):
 
     def _recorded_batches(self, dates=None):
         "Yield the Orthanc ids of present studies, in lists"
-        last = 0
-        while batch := in_transaction(
-                self._recorded_batch_after, last, dates, RECORDS_LIMIT):
-            last, ids = batch
-            yield ids
+        last, ids = 0, None
+        while ids is None or len(ids) == RECORDS_LIMIT:
+            last, ids = in_transaction(
+                self._recorded_batch_after, last, dates, RECORDS_LIMIT)
+            if ids:
+                yield ids
 
     def _recorded_batch_after(self, id_, dates, limit):
         table = _table()
@@ -224,8 +227,9 @@ class Partition(Storing):
                 table.id, table.orthanc_UID,
                 where=_recorded(table, self._server_id, dates)
                 & (table.id > id_), order_by=table.id, limit=limit))
-        if found:
-            return found[-1][0], [orthanc_id for _, orthanc_id in found]
+        return (
+            found[-1][0] if found else id_,
+            [orthanc_id for _, orthanc_id in found])
 
     @property
     def _parts(self):

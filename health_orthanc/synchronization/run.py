@@ -13,13 +13,14 @@ from trytond.i18n import gettext
 from trytond.model import ModelSQL, ModelView, fields
 from trytond.pool import Pool
 from trytond.pyson import Bool, Eval, If
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import Transaction
 
 from ..common.access import GuardedMixin
 from ..common.diagnostics import log_unexpected
 from ..common.exceptions import SynchronizationError, describe
 from ..common.garbage import rare_collections
 from ..common.locks import named_lock
+from ..common.rows import read_columns
 from ..common.tasks import is_lost, without_task
 from ..common.transaction import end_reading, in_transaction, now
 from ..common.turns import Turn, TurnOver
@@ -29,7 +30,7 @@ from ..core.secrets import SecretUnavailable
 from .comparison import helper_lock
 from .engine import Engine
 from .instances import store_study_instances
-from .time_limit import TimeOver, whole_percent
+from .time_limit import TimeOver, is_time_over, whole_percent
 
 __all__ = ['Synchronization']
 
@@ -78,22 +79,21 @@ class _Check:
         ------
         _Deactivated, TimeOver, TurnOver
         """
-        is_active, is_time_over = in_transaction(_read_state, self._server_id)
+        is_active, is_over = in_transaction(_read_state, self._server_id)
         if not is_active:
             raise _Deactivated
-        if is_time_over:
+        if is_over:
             raise TimeOver
         if self._turn:
             self._turn.check()
 
 
 def _read_state(server_id):
-    server = Pool().get('gnuhealth.orthanc.config')(server_id)
-    return server.active, server.is_time_over
-
-
-def _is_active(server_id):
-    return Pool().get('gnuhealth.orthanc.config')(server_id).active
+    "Return whether a server is active, and whether its time is over"
+    server = read_columns(
+        Pool().get('gnuhealth.orthanc.config'), server_id, 'active',
+        'reconciliation_position', 'reconciliation_until')
+    return server.active, is_time_over(server)
 
 
 def _count(string):
@@ -228,19 +228,30 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             The record of the run, with the final state.
         """
         with named_lock('synchronization', server.id) as free:
-            if not in_transaction(_is_active, server.id):
-                run_id = in_transaction(cls._create_inactive, server.id, kind)
-            elif not free or in_transaction(cls._find_paused, server.id):
-                run_id = in_transaction(cls._create_skipped, server.id, kind)
-            else:
-                run_id = in_transaction(cls._create_running, server.id, kind)
-                cls._run(server.id, run_id, kind, turn)
+            values = in_transaction(cls._begin, server.id, kind, free)
+            if values['state'] == 'running':
+                values = cls._run(server.id, values['id'], kind, turn)
         # The caller's transaction may not see the run
-        with Transaction().new_transaction(readonly=True), \
-                without_check_access():
-            values, = cls.read(
-                [run_id], ['kind', 'state', 'error', 'result'])
-        return cls(server=server, **values)
+        run = cls(server=server, **values)
+        run.error = run.get_error('error')
+        return run
+
+    @classmethod
+    def _begin(cls, server_id, kind, free):
+        "Create a run, and return the values that tell whether it goes on"
+        if not Pool().get('gnuhealth.orthanc.config')(server_id).active:
+            run_id = cls._create_inactive(server_id, kind)
+        elif not free or cls._find_paused(server_id):
+            run_id = cls._create_skipped(server_id, kind)
+        else:
+            run_id = cls._create_running(server_id, kind)
+        return cls._read_state(run_id)
+
+    @classmethod
+    def _read_state(cls, run_id):
+        values, = cls.read(
+            [run_id], ['kind', 'state', 'error_kind', 'error_status'])
+        return values
 
     @classmethod
     def _find_paused(cls, server_id):
@@ -325,7 +336,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         if not in_transaction(Part.find_open, server_id, 1):
             return False
         try:
-            run_id, client, with_instances = in_transaction(
+            run_id, client, with_instances, _ = in_transaction(
                 cls._connect_helper, server_id)
             with client, rare_collections():
                 try:
@@ -484,12 +495,15 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _run(cls, server_id, run_id, method, turn):
+        "Synchronize, and return the values that tell the outcome"
         Server = Pool().get('gnuhealth.orthanc.config')
         client, values = None, {'error_kind': 'internal'}
         try:
-            client, with_instances = in_transaction(cls._connect, server_id)
+            client, with_instances, is_validated = in_transaction(
+                cls._connect, server_id)
             with client, rare_collections():
-                cls._probe_unvalidated(client, server_id)
+                if not is_validated:
+                    in_transaction(cls._save_info, server_id, client.probe())
                 engine = Engine(
                     server_id, run_id, client, with_instances,
                     _Check(server_id, turn))
@@ -512,9 +526,10 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             # The record shows the failure; other servers continue
             log_unexpected(logger, error, "Orthanc server %s", server_id)
         finally:
-            in_transaction(
+            outcome = in_transaction(
                 cls._record_outcome, server_id, run_id, values,
                 client.requests if client else 0)
+        return outcome
 
     @classmethod
     def resume(cls, server_id, client):
@@ -563,21 +578,10 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
     @classmethod
     def _connect(cls, server_id):
         server = Pool().get('gnuhealth.orthanc.config')(server_id)
-        return server.get_client(), server.instances_mode == 'always'
-
-    @classmethod
-    def _probe_unvalidated(cls, client, server_id):
-        "Check the connection of a server that is not validated"
-        if in_transaction(cls._is_validated, server_id):
-            return
-        info = client.probe()
-        in_transaction(cls._save_info, server_id, info)
-
-    @classmethod
-    def _is_validated(cls, server_id):
-        server = Pool().get('gnuhealth.orthanc.config')(server_id)
-        # The version is unknown if the server is from before the upgrade
-        return bool(server.validated and server.version)
+        return (
+            server.get_client(), server.instances_mode == 'always',
+            # The version is unknown if the server is from before the upgrade
+            bool(server.validated and server.version))
 
     @classmethod
     def _save_info(cls, server_id, info):
@@ -590,7 +594,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         cls.add_counts(run_id, {'requests': requests})
         if values is None:
             Server.queue_continuation(server_id, run_id)
-            return
+            return cls._read_state(run_id)
         run = cls(run_id)
         state = 'done'
         if values.get('error_kind'):
@@ -601,6 +605,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         cls.write([run], values)
         if values['state'] == 'done':
             Server.write_progress(server_id, last_synchronization=now())
+        return cls._read_state(run_id)
 
     @classmethod
     def load_instances(cls, study):

@@ -16,6 +16,7 @@ from trytond import backend
 from trytond.pool import Pool
 
 from ..common.diagnostics import log_unexpected
+from ..common.rows import read_columns
 from ..common.transaction import in_transaction
 from ..core.dicom.values import looks_damaged
 from ..core.orthanc.changes import Cursor, LogState, change_pages, check_log
@@ -268,8 +269,14 @@ class Storing:
     def _server(self):
         return Pool().get('gnuhealth.orthanc.config')(self._server_id)
 
+    def _read(self, *names):
+        "Return values of the server, as they are now"
+        return read_columns(
+            Pool().get('gnuhealth.orthanc.config'), self._server_id, *names)
+
     def _load_position(self):
-        server = self._server
+        server = self._read(
+            'last_changed_index', 'change_anchors', 'reconciliation_position')
         cursor = None
         if server.last_changed_index is not None and (
                 server.last_changed_index >= 0):
@@ -289,7 +296,7 @@ class Storing:
         self._write_progress(last_known_change=last)
 
     def _load_initial_index(self):
-        return self._server.initial_index
+        return self._read('initial_index').initial_index
 
     def _save_initial_index(self, index):
         if self._load_initial_index() is None:

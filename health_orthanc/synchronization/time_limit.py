@@ -17,7 +17,7 @@ from trytond.pyson import Bool, Eval
 
 from ..common.transaction import now
 
-__all__ = ['Server', 'TimeOver', 'whole_percent']
+__all__ = ['Server', 'TimeOver', 'is_time_over', 'whole_percent']
 
 # Seconds
 MINUTE = 60
@@ -77,13 +77,6 @@ class Server(metaclass=PoolMeta):
             values[id_] = whole_percent(_progress(position, done / count))
         return values
 
-    @property
-    def is_time_over(self):
-        "Whether the comparison has to pause"
-        return bool(
-            self.reconciliation_position and self.reconciliation_until
-            and self.reconciliation_until <= now())
-
     @classmethod
     def begin_reconciliation(cls, server_id):
         """Set the time until which a full run may compare.
@@ -136,6 +129,13 @@ class Server(metaclass=PoolMeta):
         cls.write_progress(
             server_id, reconciliation_until=None,
             reconciliation_paused_at=None)
+
+
+def is_time_over(server):
+    "Return whether the comparison of a server, or of its row, has to pause"
+    return bool(
+        server.reconciliation_position and server.reconciliation_until
+        and server.reconciliation_until <= now())
 
 
 def whole_percent(share):

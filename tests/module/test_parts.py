@@ -6,6 +6,7 @@ import datetime as dt
 from contextlib import ExitStack
 from unittest.mock import Mock, patch
 
+from trytond import backend
 from trytond.ir import queue_
 from trytond.modules.health_orthanc.common.locks import named_lock
 from trytond.modules.health_orthanc.common.rows import fetch_rows
@@ -77,7 +78,7 @@ class SharedRunTestCase(OrthancTestCase):
         engine = self.engine(server, created.id)
         with patch.object(
                 comparison, 'current_cursor', return_value=Cursor(0)):
-            engine._start_position()
+            engine._start_position(None)
         self.assertEqual(count_of(created.id, 'studies_created'), 5)
         self.assertFalse(
             {done, begun} & set(Part.find_open(server.id)))
@@ -111,7 +112,32 @@ class SharedRunTestCase(OrthancTestCase):
                 comparison, 'current_cursor', return_value=Cursor(0)), \
                 patch.object(comparison.time, 'sleep', side_effect=Waited):
             self.assertTrue(reserved)
-            engine._start_position()
+            engine._start_position(None)
+
+    @with_transaction()
+    def test_locks_within_a_lock(self):
+        with named_lock('outer', 1) as outer:
+            for _ in range(2):
+                with named_lock('inner', 1) as inner, \
+                        named_lock('outer', 1) as same, \
+                        named_lock('outer', 2) as other:
+                    self.assertEqual(
+                        (outer, inner, same, other),
+                        (True, True, False, True))
+                    self.assertHeld(3)
+                self.assertHeld(1)
+        self.assertHeld(0)
+
+    def assertHeld(self, count):
+        "Assert that one session of the database holds this many locks"
+        if backend.name == 'sqlite':
+            return
+        cursor = Transaction().connection.cursor()
+        cursor.execute(
+            'SELECT count(*), count(DISTINCT pid) FROM pg_locks '
+            "WHERE locktype = 'advisory' AND database = ("
+            'SELECT oid FROM pg_database WHERE datname = current_database())')
+        self.assertEqual(cursor.fetchone(), (count, min(count, 1)))
 
     @with_transaction()
     def test_the_part_of_a_silent_worker_is_taken_over(self):
