@@ -5,6 +5,7 @@
 from trytond.model import Index, ModelSQL, ModelView, Unique, fields
 from trytond.pyson import Bool, Eval
 
+from ..common.indexes import UidChar
 from .preview import get_image_problems, get_images
 from .resource import ResourceMixin
 from .viewer import ViewableMixin
@@ -21,7 +22,7 @@ class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
     series = fields.Many2One(
         'gnuhealth.imaging_orthanc.study_series', "Series", required=True,
         readonly=True, ondelete='CASCADE')
-    sop_instance_UID = fields.Char("SOP Instance UID", readonly=True)
+    sop_instance_UID = UidChar("SOP Instance UID", readonly=True)
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     instance_number = fields.Integer("Instance No.", readonly=True)
     image_position_patient = fields.Char("Image Position", readonly=True)
@@ -47,10 +48,11 @@ class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
             ('orthanc_unique', Unique(table, table.series, table.orthanc_UID),
                 'health_orthanc.msg_instance_orthanc_unique'),
             ]
-        cls._sql_indexes.update({
-                Index(table, (table.orthanc_UID, Index.Equality())),
-                Index(table, (table.sop_instance_UID, Index.Equality())),
-                })
+        # Without that for parts of the name of a record
+        cls._sql_indexes = {
+            Index(table, (table.orthanc_UID, Index.Equality())),
+            Index(table, (table.sop_instance_UID, Index.Equality())),
+            }
         cls._order = [('series', 'ASC'), ('instance_number', 'ASC'),
             ('id', 'ASC')]
         cls._buttons.update({

@@ -17,7 +17,7 @@ from trytond.transaction import Transaction
 
 from .registration import inherited_names
 
-__all__ = ['RepeatedChar', 'TextSearchMixin', 'has_trigrams']
+__all__ = ['RepeatedChar', 'TextSearchMixin', 'UidChar', 'has_trigrams']
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +109,31 @@ class RepeatedChar(fields.Char):
             following.select(Min(column), where=column > texts.text),
             where=texts.text != Null)
         return texts
+
+
+class UidChar(fields.Char):
+    """A Char with a UID, of which mostly the whole is searched
+
+    Clients search for a part of any text.  If a record has the very UID, it
+    is found by the index for equality that the column needs; otherwise the
+    whole table is read.  An index for parts of UIDs takes more time than all
+    others together: no digit tells them apart.
+    """
+
+    def convert_domain(self, domain, tables, Model):
+        name, operator, value = domain
+        if operator in {'ilike', 'like'} and isinstance(value, str):
+            uid = value.strip('%').strip()
+            if uid and self._is_recorded(Model, uid):
+                domain = (name, '=', uid)
+        return super().convert_domain(domain, tables, Model)
+
+    def _is_recorded(self, Model, uid):
+        table = Model.__table__()
+        cursor = Transaction().connection.cursor()
+        cursor.execute(*table.select(
+                table.id, where=self.sql_column(table) == uid, limit=1))
+        return bool(cursor.fetchone())
 
 
 def has_trigrams():

@@ -13,8 +13,8 @@ from trytond.transaction import Transaction
 
 from .access import HEALTH_PATIENT, REQUEST, RESULT, STEP
 from .tools import (
-    PATIENT, STUDY, OrthancTestCase, create_order, create_patient,
-    create_result, create_server, create_study)
+    INSTANCE, PATIENT, STUDY, OrthancTestCase, create_instance, create_order,
+    create_patient, create_result, create_series, create_server, create_study)
 
 LOGGER = 'trytond.modules.health_orthanc.common.indexes'
 EXTENSION = "SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'"
@@ -143,6 +143,34 @@ class TextSearchTestCase(OrthancTestCase):
     def test_modalities_where_there_are_none(self):
         self.assertEqual(
             self.found(STUDY, ('modalities', 'ilike', '%CT%')), set())
+
+    @with_transaction()
+    def test_a_whole_uid_is_found_as_such_and_a_part_in_all(self):
+        series = create_series(create_study(create_server()))
+        one, longer = (
+            create_instance(series, sop_instance_UID=uid).id
+            for uid in ['1.2.840.77', '1.2.840.77.5'])
+        for clause, expected in [
+                (('ilike', '%1.2.840.77%'), {one}),
+                (('ilike', '% 1.2.840.77.5 %'), {longer}),
+                (('ilike', '%2.840.77%'), {one, longer}),
+                (('ilike', '1.2.840.7%'), {one, longer}),
+                (('ilike', '%'), {one, longer}),
+                (('not ilike', '%1.2.840.77%'), set()),
+                (('=', '1.2.840.77.5'), {longer}),
+                (('in', ['1.2.840.77']), {one}),
+                (('ilike', '%1.3%'), set())]:
+            for name in ['sop_instance_UID', 'rec_name']:
+                with self.subTest(name=name, clause=clause):
+                    self.assertEqual(
+                        self.found(INSTANCE, (name, *clause)), expected)
+
+    @with_transaction()
+    def test_parts_of_the_uids_of_instances_have_no_index(self):
+        self.assertFalse([
+                usage for index in Pool().get(INSTANCE)._sql_indexes
+                for _, usage in index.expressions
+                if isinstance(usage, Index.Similarity)])
 
     @with_transaction()
     def test_an_extension_that_the_role_may_not_create(self):
