@@ -73,13 +73,22 @@ def _postgresql_lock(name, server_id):
             yield True
         finally:
             held.remove(key)
-            cursor.execute('SELECT pg_advisory_unlock(%s, %s)', key)
+            _execute(cursor, 'pg_advisory_unlock', key)
 
 
 def _try(cursor, key):
-    cursor.execute('SELECT pg_try_advisory_lock(%s, %s)', key)
+    _execute(cursor, 'pg_try_advisory_lock', key)
     acquired, = cursor.fetchone()
     return acquired
+
+
+def _execute(cursor, function, key):
+    # What psycopg2 raises for a connection that an inner lock has found
+    # closed is no reason for trytond to repeat a task
+    if cursor.connection.closed:
+        raise backend.DatabaseOperationalError(
+            "the database session of the locks was lost")
+    cursor.execute(f'SELECT {function}(%s, %s)', key)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import datetime as dt
 import json
 import logging
 import time
-from itertools import chain
 
 from trytond.pool import Pool
 
@@ -23,7 +22,7 @@ from ..common.transaction import in_transaction, now
 from ..common.turns import can_share
 from ..core.orthanc.changes import Listing, current_cursor, token_of
 from ..core.orthanc.id_set import IdSet
-from ..core.orthanc.resources import InstanceResource
+from ..core.orthanc.resources import InstanceResource, SeriesResource
 from ..linking.link import match_due, match_others, match_range
 from ..linking.queue import due_ranges, mark_arrived, queue_overdue
 from .changed import Changed
@@ -32,7 +31,6 @@ from .part import PartGone
 from .partition import date_ranges, ids_of, tokens
 from .reading import ahead, find_long_series
 from .store import mark_missing_patients
-from .storing import BULK_LIMIT
 
 __all__ = ['WORKERS_LIMIT', 'Comparison', 'helper_lock']
 
@@ -358,6 +356,7 @@ class Comparison(Changed):
             self._store_listed_series(self._parse(resources))
 
     def _store_listed_series(self, series):
+        series = self._select(SeriesResource, series)
         if not self._with_instances:
             self._store_series(series)
             return
@@ -376,15 +375,12 @@ class Comparison(Changed):
                 self._store_instances(fetched)
 
     def _fetch_instances(self, by_series):
-        return ahead(chain(
-                find_long_series(self._client, by_series),
-                self._fetch_in_turn(by_series)))
+        return ahead(self._iter_instances(by_series))
 
-    def _fetch_in_turn(self, by_series):
-        "Yield the instances of what is left of the series, in lists"
-        ids = [one for ids in by_series.values() for one in ids]
-        for start in range(0, len(ids), BULK_LIMIT):
-            yield self._client.bulk_content(ids[start:start + BULK_LIMIT])
+    def _iter_instances(self, by_series):
+        yield from find_long_series(self._client, by_series)
+        yield from self._fetch_in_turn(
+            [one for ids in by_series.values() for one in ids])
 
     def _store_instances(self, fetched):
         for resources in fetched:

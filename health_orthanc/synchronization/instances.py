@@ -95,7 +95,7 @@ def _present_instances(series_ids):
 
 
 def find_new_series(server, resources):
-    """Return the series that are not recorded.
+    """Return the series of stored studies that are not recorded.
 
     Parameters
     ----------
@@ -109,7 +109,11 @@ def find_new_series(server, resources):
     known = ids_by_orthanc_id(
         server, 'gnuhealth.imaging_orthanc.study_series',
         [r.orthanc_id for r in resources])
-    return [r for r in resources if r.orthanc_id not in known]
+    new = [r for r in resources if r.orthanc_id not in known]
+    studies = ids_by_orthanc_id(
+        server, 'gnuhealth.imaging_orthanc.study',
+        {r.study_orthanc_id for r in new})
+    return [r for r in new if r.study_orthanc_id in studies]
 
 
 def find_unknown_instances(server, resources):

@@ -5,7 +5,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-__all__ = ['ahead', 'find_long_series', 'read_ahead']
+__all__ = ['ahead', 'find_long_series']
 
 # Instances from which on a series has a request of its own
 LONG = 50
@@ -39,27 +39,6 @@ def find_long_series(client, by_series):
         if rest:
             by_series[id_] = sorted(rest)
         yield found
-
-
-def read_ahead(fetch, ids, size):
-    """Yield what is fetched for the ids, batch by batch.
-
-    The next batch is fetched in another thread while the consumer works.
-
-    Parameters
-    ----------
-    fetch : callable
-        Takes a list of ids.
-    ids : list of str
-    size : int
-        Of a batch.
-    """
-    batches = [ids[i:i + size] for i in range(0, len(ids), size)]
-    if len(batches) <= 1:
-        yield from map(fetch, batches)
-        return
-    with ahead(map(fetch, batches)) as found:
-        yield from found
 
 
 @contextmanager

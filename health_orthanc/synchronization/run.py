@@ -501,13 +501,14 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         try:
             client, with_instances, is_validated = in_transaction(
                 cls._connect, server_id)
-            with client, rare_collections():
+            with client:
                 if not is_validated:
                     in_transaction(cls._save_info, server_id, client.probe())
                 engine = Engine(
                     server_id, run_id, client, with_instances,
                     _Check(server_id, turn))
-                getattr(engine, method)()
+                with rare_collections():
+                    getattr(engine, method)()
                 cls.resume(server_id, client)
                 cls.follow_up(server_id, client)
             values = {}

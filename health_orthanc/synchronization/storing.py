@@ -25,7 +25,7 @@ from ..core.orthanc.resources import (
     StudyResource)
 from .damaged_names import read_names, unread_studies
 from .part import PartGone
-from .reading import read_ahead
+from .reading import ahead
 from .store import (
     mark_missing_studies, store_modalities, store_patients, store_series,
     store_studies)
@@ -125,8 +125,18 @@ class Storing:
     # Resources
 
     def _fetch(self, orthanc_ids):
-        return read_ahead(
-            self._client.bulk_content, orthanc_ids, BULK_LIMIT)
+        "Yield the resources in lists, of which the next one is read ahead"
+        batches = self._fetch_in_turn(orthanc_ids)
+        if len(orthanc_ids) <= BULK_LIMIT:
+            yield from batches
+            return
+        with ahead(batches) as found:
+            yield from found
+
+    def _fetch_in_turn(self, orthanc_ids):
+        for start in range(0, len(orthanc_ids), BULK_LIMIT):
+            yield self._client.bulk_content(
+                orthanc_ids[start:start + BULK_LIMIT])
 
     def _parse(self, resources):
         "Return the resources that can be parsed; record the others as failed"

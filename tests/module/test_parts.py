@@ -12,6 +12,8 @@ from trytond.modules.health_orthanc.common.locks import named_lock
 from trytond.modules.health_orthanc.common.rows import fetch_rows
 from trytond.modules.health_orthanc.core.orthanc.changes import Cursor
 from trytond.modules.health_orthanc.core.orthanc.id_set import IdSet
+from trytond.modules.health_orthanc.core.orthanc.resources import (
+    SeriesResource)
 from trytond.modules.health_orthanc.synchronization import (
     comparison, part, partition, run, storing)
 from trytond.modules.health_orthanc.synchronization.comparison import (
@@ -127,6 +129,35 @@ class SharedRunTestCase(OrthancTestCase):
                     self.assertHeld(3)
                 self.assertHeld(1)
         self.assertHeld(0)
+
+    @with_transaction()
+    def test_a_task_is_repeated_if_the_session_of_its_locks_was_lost(self):
+        if backend.name == 'sqlite':
+            return
+        cursor = Transaction().connection.cursor()
+        lost = backend.DatabaseOperationalError
+        with self.assertRaises(lost), named_lock('outer', 1):
+            with self.assertRaises(lost), named_lock('inner', 1):
+                cursor.execute(
+                    'SELECT pg_terminate_backend(pid) FROM pg_locks '
+                    "WHERE locktype = 'advisory' AND pid != pg_backend_pid()")
+        with named_lock('outer', 1) as acquired:
+            self.assertTrue(acquired)
+
+    @with_transaction()
+    def test_instances_of_series_that_are_not_stored_are_not_fetched(self):
+        server = create_server()
+        study = create_study(server)
+        engine = Comparison(server.id, create_run(server).id, Mock(), True)
+        series = [
+            SeriesResource.from_json({
+                    'ID': id_, 'ParentStudy': parent, 'Instances': ['one'],
+                    'MainDicomTags': {}})
+            for id_, parent in [('new', study.orthanc_UID), ('lost', 'lost')]]
+        engine._client.bulk_content.return_value = []
+        engine._client.can_find.return_value = False
+        in_place(engine._store_listed_series, series)
+        engine._client.bulk_content.assert_called_once_with(['one'])
 
     def assertHeld(self, count):
         "Assert that one session of the database holds this many locks"

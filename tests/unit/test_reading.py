@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from trytond.modules.health_orthanc.synchronization.reading import (
-    ahead, read_ahead)
+from trytond.modules.health_orthanc.synchronization.reading import ahead
 
 TIMEOUT = 30
 
@@ -54,8 +53,12 @@ def test_an_error_comes_after_the_batches_before_it():
 
 def test_what_the_consumer_raises_ends_the_reading():
     read = []
-    with pytest.raises(KeyError):
-        for _ in read_ahead(
-                lambda ids: read.append(ids) or ids, list(range(50)), 5):
+
+    def batches():
+        for number in range(50):
+            read.append(number)
+            yield [number]
+    with pytest.raises(KeyError), ahead(batches()) as found:
+        for _ in found:
             raise KeyError
     assert len(read) <= 2
