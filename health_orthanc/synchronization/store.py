@@ -382,16 +382,26 @@ def mark_missing_patients(server):
     ----------
     server : Server
     """
-    pool = Pool()
-    Patient = pool.get('gnuhealth.orthanc.patient')
-    Study = pool.get('gnuhealth.imaging_orthanc.study')
-    table, study = Patient.__table__(), Study.__table__()
+    table = Pool().get('gnuhealth.orthanc.patient').__table__()
     cursor = Transaction().connection.cursor()
-    present = study.select(
+    cursor.execute(*_without_studies(server))
+    for ids in grouped_slice([id_ for id_, in cursor.fetchall()]):
+        cursor.execute(*table.update(
+                [table.missing_since], [now()],
+                where=reduce_ids(table.id, ids)))
+
+
+def _without_studies(server):
+    "Return the query for the patients who are present without a study"
+    pool = Pool()
+    table = pool.get('gnuhealth.orthanc.patient').__table__()
+    study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
+    # Of more studies than PostgreSQL expects, or than fit into its memory,
+    # NOT IN and NOT EXISTS would read all for each patient
+    return table.select(
+        table.id,
+        where=(table.server == server.id) & (table.missing_since == Null)
+        ) - study.select(
         study.orthanc_patient,
         where=(study.server == server.id) & (study.missing_since == Null)
         & (study.orthanc_patient != Null))
-    cursor.execute(*table.update(
-            [table.missing_since], [now()],
-            where=(table.server == server.id)
-            & (table.missing_since == Null) & ~table.id.in_(present)))

@@ -10,12 +10,13 @@ from trytond import backend
 from trytond.ir import queue_
 from trytond.modules.health_orthanc.common.locks import named_lock
 from trytond.modules.health_orthanc.common.rows import fetch_rows
+from trytond.modules.health_orthanc.common.transaction import now
 from trytond.modules.health_orthanc.core.orthanc.changes import Cursor
 from trytond.modules.health_orthanc.core.orthanc.id_set import IdSet
 from trytond.modules.health_orthanc.core.orthanc.resources import (
     SeriesResource)
 from trytond.modules.health_orthanc.synchronization import (
-    comparison, part, partition, run, storing)
+    comparison, part, partition, run, store, storing)
 from trytond.modules.health_orthanc.synchronization.comparison import (
     Comparison, helper_lock)
 from trytond.modules.health_orthanc.synchronization.part import PartGone
@@ -24,7 +25,8 @@ from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
 
 from .tools import (
-    SERVER, OrthancTestCase, create_server, create_study, in_place)
+    PATIENT, SERVER, OrthancTestCase, create_orthanc_patient, create_server,
+    create_study, in_place)
 
 RUN = 'gnuhealth.orthanc.synchronization'
 PART = 'gnuhealth.orthanc.synchronization.part'
@@ -143,6 +145,39 @@ class SharedRunTestCase(OrthancTestCase):
                     "WHERE locktype = 'advisory' AND pid != pg_backend_pid()")
         with named_lock('outer', 1) as acquired:
             self.assertTrue(acquired)
+
+    @with_transaction()
+    def test_patients_of_whom_no_study_is_left_are_marked(self):
+        server, other = create_server(), create_server()
+        OrthancPatient = Pool().get(PATIENT)
+        expected = {}
+        for of, studies, is_missing in [
+                (server, [], True), (server, [{}], False),
+                (server, [{'missing_since': now()}], True),
+                (server, [{'missing_since': now()}, {}], False),
+                (other, [], False)]:
+            patient = create_orthanc_patient(of)
+            for values in studies:
+                create_study(of, orthanc_patient=patient.id, **values)
+            expected[patient.id] = is_missing
+        store.mark_missing_patients(server)
+        table = OrthancPatient.__table__()
+        self.assertEqual({
+                id_: since is not None for id_, since in fetch_rows(
+                    table.select(table.id, table.missing_since))
+                if id_ in expected}, expected)
+
+    @with_transaction()
+    def test_the_studies_are_not_read_once_for_each_patient(self):
+        if backend.name == 'sqlite':
+            return
+        statement, parameters = store._without_studies(create_server())
+        cursor = Transaction().connection.cursor()
+        cursor.execute(f'EXPLAIN {statement}', parameters)
+        plan = '\n'.join(line for line, in cursor)
+        self.assertIn('SetOp', plan)
+        self.assertNotIn('SubPlan', plan)
+        self.assertNotIn('Nested Loop', plan)
 
     @with_transaction()
     def test_instances_of_series_that_are_not_stored_are_not_fetched(self):
