@@ -9,7 +9,8 @@ from trytond.transaction import without_check_access
 
 from ..common.access import GuardedMixin
 from ..core.matching.decisions import BOUNDS, Thresholds, decide
-from ..core.matching.score import DATE_WINDOW, WIDEST_DATE_WINDOW, assess
+from ..core.matching.score import (
+    DATE_WINDOW, WIDEST_DATE_WINDOW, LastPerson, assess)
 from .candidates import ORDER_WINDOW, find_candidates
 
 __all__ = ['MatchingConfiguration']
@@ -183,6 +184,7 @@ class MatchingConfiguration(
                     str.strip, (configuration.issuers or '').splitlines())))
         found = find_candidates(studies, issuers, configuration.order_window)
         window = configuration.date_window
+        last = LastPerson()
         return (
-            assess(study, [*candidates, *chosen], window, issuers)
+            assess(study, [*candidates, *chosen], window, issuers, last)
             for study, candidates in zip(studies, found))

@@ -16,7 +16,7 @@ from trytond.modules.health_orthanc.core.matching.attributes import (
 from trytond.modules.health_orthanc.core.matching.decisions import (
     Doubt, Status, Thresholds, decide)
 from trytond.modules.health_orthanc.core.matching.score import (
-    WEIGHTS, Key, Veto, assess)
+    WEIGHTS, Key, LastPerson, Obstacle, Veto, assess)
 from trytond.modules.health_orthanc.core.matching.verdicts import (
     Reason, Verdict)
 
@@ -511,3 +511,56 @@ def test_what_is_certain_has_no_contradiction(study, candidates):
     assert (decision.best is None) == (decision.status is UNLINKED)
     again = decide(assess(study, CANDIDATES))
     assert (again.status, again.doubt) == (decision.status, decision.doubt)
+
+
+DECEASED = replace(MAX, key=3, deceased=True, died_on=dt.date(2010, 1, 1))
+NOT_BORN = replace(ERIKA, key=4, birth_date=dt.date(2020, 1, 1))
+# Every attribute changes something
+CHANGES = {
+    **VALUES,
+    'issuer': ['', 'ELSEWHERE'],
+    'letters_lost': [False, True],
+    'birth_date_text': ['', '1964'],
+    'other_patient_ids': [
+        frozenset(), frozenset({'BEI222MAX'}), frozenset({'MUS310ERI'})],
+    }
+
+
+@settings(max_examples=300)
+@given(STUDIES, st.lists(st.tuples(
+            st.sampled_from(
+                [(n, v) for n, values in CHANGES.items() for v in values]),
+            st.lists(st.sampled_from([
+                    *CANDIDATES, Candidate(DECEASED), Candidate(NOT_BORN)]),
+                unique_by=id),
+            st.sampled_from([(), ('OURS',)])), max_size=8))
+def test_studies_of_one_person_are_assessed_as_others(study, steps):
+    last = LastPerson()
+    for (name, value), candidates, issuers in steps:
+        study = replace(study, **{name: value})
+        assert assess(
+            study, candidates, issuers=issuers, last_person=last
+            ) == assess(study, candidates, issuers=issuers)
+
+
+def test_a_person_is_compared_once_for_several_studies():
+    last = LastPerson()
+    studies = [replace(TYPED, date=date) for date in [TODAY, None]]
+    first, again = (
+        assess(study, [JUST_ERIKA], last_person=last) for study in studies)
+    assert first[0] is again[0]
+    before_birth = replace(TYPED, date=dt.date(1950, 1, 1))
+    unborn, = assess(before_birth, [JUST_ERIKA], last_person=last)
+    assert unborn.obstacle is Obstacle.UNBORN
+    other, = assess(
+        replace(TYPED, sex='M'), [JUST_ERIKA], last_person=last)
+    assert other.vetoes == (Veto.SEX,)
+
+
+def test_the_issuers_of_a_hospital_may_change_between_two_studies():
+    last = LastPerson()
+    study = replace(TYPED, issuer='ELSEWHERE')
+    found = [
+        assess(study, [JUST_ERIKA], issuers=issuers, last_person=last)[0]
+        for issuers in [(), ('OURS',), ('ELSEWHERE',)]]
+    assert [a.owns_patient_id for a in found] == [True, False, True]

@@ -32,8 +32,8 @@ from .names import compare_names
 from .verdicts import Comparison, Finding, Reason, Verdict
 
 __all__ = [
-    'Assessment', 'DATE_WINDOW', 'Key', 'ORDER_KEYS', 'Obstacle', 'VETO',
-    'Veto', 'WEIGHTS', 'WIDEST_DATE_WINDOW', 'assess']
+    'Assessment', 'DATE_WINDOW', 'Key', 'LastPerson', 'ORDER_KEYS', 'Obstacle',
+    'VETO', 'Veto', 'WEIGHTS', 'WIDEST_DATE_WINDOW', 'assess']
 
 WEIGHTS = {
     'study_uid': 40,
@@ -193,10 +193,34 @@ class Assessment:
         return self.key in ORDER_KEYS
 
 
+class LastPerson:
+    """What the last study said of its patient, and the assessments from it
+
+    The studies of a patient mostly follow each other, and say the same: each
+    candidate without an order is compared once, not for each study.
+    """
+    __slots__ = ('_facts', '_assessments')
+
+    def __init__(self) -> None:
+        self._facts: tuple[Hashable, ...] = ()
+        self._assessments: dict[int, Assessment] = {}
+
+    def recall(self, *facts: Hashable) -> dict[int, Assessment]:
+        """Return the assessments, which are none if the facts are others.
+
+        They are by the identity of the attributes of the patient, which live
+        as long as the assessment.
+        """
+        if facts != self._facts:
+            self._facts, self._assessments = facts, {}
+        return self._assessments
+
+
 def assess(
         study: StudyAttributes, candidates: Iterable[Candidate],
         date_window: dt.timedelta = DATE_WINDOW,
-        issuers: Collection[str] = ()) -> list[Assessment]:
+        issuers: Collection[str] = (),
+        last_person: LastPerson | None = None) -> list[Assessment]:
     """Return the assessments of all candidates, the best first.
 
     Parameters
@@ -212,6 +236,8 @@ def assess(
     issuers : collection of str
         The values of IssuerOfPatientID with which a PatientID is a PUID; empty
         for any.
+    last_person : LastPerson, optional
+        The same for several studies, one after the other.
 
     Returns
     -------
@@ -225,9 +251,14 @@ def assess(
     # One order is no group
     several = sum(1 for c in candidates if c.order) > 1
     groups = find_groups(study, candidates) if several else {}
+    persons = (last_person or LastPerson()).recall(
+        study.patient_id, study.issuer, study.other_patient_ids,
+        study.patient_name, study.letters_lost, study.birth_date,
+        study.birth_date_text, study.sex, known.puids, known.issuers)
     assessments = [
-        _assess_grouped(study, c, known, groups[c.order.key])
-        if c.order and c.order.key in groups else _assess(study, c, known)
+        _assess_person(study, c, known, persons) if not c.order
+        else _assess_grouped(study, c, known, groups[c.order.key])
+        if c.order.key in groups else _assess(study, c, known)
         for c in candidates]
     # An ID is mistyped or picked wrongly more easily than all the rest
     doubtful = any(
@@ -250,6 +281,20 @@ class _Known:
     study_uids: frozenset[str]
     date_window: dt.timedelta
     issuers: frozenset[str]
+
+
+def _assess_person(
+        study: StudyAttributes, candidate: Candidate, known: _Known,
+        persons: dict[int, Assessment]) -> Assessment:
+    patient = candidate.patient
+    found = persons.get(id(patient))
+    if found is None:
+        found = persons[id(patient)] = _assess(study, candidate, known)
+        return found
+    # It is the only thing that depends on more than the facts of the person
+    obstacle = _find_obstacle(patient, study, known.puids)
+    return found if found.obstacle is obstacle else replace(
+        found, obstacle=obstacle)
 
 
 def _assess_grouped(
