@@ -12,8 +12,8 @@ from trytond import backend
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
-from ..core.matching.search_keys import (
-    birth_date_variants, name_keys, near_identifiers, pair_near)
+from ..core.matching.field_comparison import find_slip
+from ..core.matching.search_keys import name_keys, near_identifiers, pair_near
 
 __all__ = ['can_search_sets', 'find_born_at', 'find_near', 'find_same_keys']
 
@@ -146,7 +146,7 @@ def _fetch_same_keys(wanted):
 
 def _first_of(rows, born, limit):
     "Return the first patients, in the order of `PatientKey.find_similar`"
-    variants = None
+    slips = {}
     best, shared = {}, defaultdict(int)
     for patient, date, count in rows:
         if date is None:
@@ -154,8 +154,9 @@ def _first_of(rows, born, limit):
         elif date == born:
             rank = 2
         else:
-            variants = variants or birth_date_variants(born)
-            if date not in variants:
+            if date not in slips:
+                slips[date] = find_slip(date, born)
+            if not slips[date]:
                 continue
             rank = 1
         best[patient] = max(rank, best.get(patient, 0))
