@@ -51,6 +51,11 @@ STATE = """
     SELECT count(*) FILTER (WHERE state = 'done'),
         count(*) FILTER (WHERE state = 'failed')
     FROM gnuhealth_orthanc_synchronization WHERE server = %s"""
+# Of the runs that were begun after another one
+NEWER = """
+    SELECT id, state FROM gnuhealth_orthanc_synchronization
+    WHERE server = %s AND kind = %s AND id > %s ORDER BY id"""
+LAST = 'SELECT coalesce(max(id), 0) FROM gnuhealth_orthanc_synchronization'
 STATES = """
     SELECT state FROM gnuhealth_orthanc_synchronization
     WHERE server = ANY(%s) ORDER BY id"""
@@ -176,9 +181,12 @@ class Site:
         """Queue runs and wait for their end; kill workers meanwhile."""
         generator = random.Random(seed)
         before = {server: self.count_done(server) for server in servers}
+        begun = {server: self._last_run() for server in servers}
         self.begin(servers, kind)
         deadline = time.monotonic() + RUN_TIMEOUT
-        while any(self.count_done(s) == n for s, n in before.items()):
+        while any(self.count_done(s) == n for s, n in before.items()) or (
+                kind == 'full' and not all(
+                    self._has_begun(s, kind, begun) for s in servers)):
             assert time.monotonic() < deadline, self.report()
             time.sleep(generator.uniform(0.1, 1))
             if kills > 0:
@@ -186,6 +194,26 @@ class Site:
                 self.kill(generator.randrange(self._count))
             self.agent.call(inside.resume_synchronizations)
         self.wait_ended(servers)
+
+    def _last_run(self) -> int:
+        (last,), = self.query(LAST)
+        return last
+
+    def _has_begun(
+            self, server: int, kind: str, begun: dict[int, int]) -> bool:
+        """Return whether a run that was queued has begun.
+
+        The one that is done may be one of before, which was put back although
+        another had done its work.  A run that meets it is skipped, and queued
+        again here.
+        """
+        runs = self.query(NEWER, server, kind, begun[server])
+        if any(state != 'skipped' for _, state in runs):
+            return True
+        if runs:
+            begun[server] = runs[-1][0]
+            self.begin([server], kind)
+        return False
 
     def wait_ended(self, servers: list[int]) -> list[str]:
         """Wait until no run of servers is active; return all states."""
