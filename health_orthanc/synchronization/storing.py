@@ -36,7 +36,7 @@ logger = logging.getLogger('trytond.modules.health_orthanc.engine')
 
 # Entries of the change log, resources of a bulk response
 CHANGES_LIMIT = 2000
-BULK_LIMIT = 1000
+BULK_LIMIT = 1500
 # Names that are read from images in one run
 NAMES_LIMIT = 200
 
