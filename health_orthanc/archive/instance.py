@@ -48,7 +48,7 @@ class Instance(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
             ('orthanc_unique', Unique(table, table.series, table.orthanc_UID),
                 'health_orthanc.msg_instance_orthanc_unique'),
             ]
-        # Without that for parts of the name of a record
+        # Without trytond's own for parts of the name, see `UidChar`
         cls._sql_indexes = {
             Index(table, (table.orthanc_UID, Index.Equality())),
             Index(table, (table.sop_instance_UID, Index.Equality())),

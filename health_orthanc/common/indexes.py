@@ -13,6 +13,7 @@ from sql.aggregate import Min
 
 from trytond import backend
 from trytond.model import Index, fields
+from trytond.pool import Pool
 from trytond.transaction import Transaction
 
 from .registration import inherited_names
@@ -129,11 +130,13 @@ class UidChar(fields.Char):
         return super().convert_domain(domain, tables, Model)
 
     def _is_recorded(self, Model, uid):
-        table = Model.__table__()
-        cursor = Transaction().connection.cursor()
-        cursor.execute(*table.select(
-                table.id, where=self.sql_column(table) == uid, limit=1))
-        return bool(cursor.fetchone())
+        # What a rule hides must not change what is found.  trytond converts
+        # the domain of a user without checks
+        with Transaction().set_context(_check_access=True):
+            rule = Pool().get('ir.rule').domain_get(
+                Model.__name__, mode='read')
+        return bool(Model.search(
+                [(self.name, '=', uid), rule or []], limit=1, order=[]))
 
 
 def has_trigrams():

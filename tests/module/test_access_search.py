@@ -7,7 +7,7 @@ from trytond.transaction import Transaction
 
 from .access import (
     HEALTH_PATIENT, REQUEST, RESULT, STEP, AccessTestCase, own_storages)
-from .tools import STUDY, Refused
+from .tools import INSTANCE, STUDY, Refused, create_instance
 
 EXTENDED = [HEALTH_PATIENT, REQUEST, RESULT]
 EVERYBODY = (
@@ -85,3 +85,31 @@ class OracleTestCase(AccessTestCase):
         with self.assertRaises(Refused):
             self.as_('doctor').model(
                 STEP, 'search', [], 0, None, [('study', 'ASC')])
+
+    def test_a_uid_tells_nothing_of_a_record_that_a_rule_hides(self):
+        with Transaction().start(self.db_name, 1) as transaction:
+            pool = Pool()
+            hidden, shown = (
+                create_instance(self.series, sop_instance_UID=uid)
+                for uid in ['1.2.77', '1.2.77.5'])
+            group, = pool.get('ir.rule.group').create([{
+                        'name': "Hides one", 'global_p': True,
+                        'model': pool.get('ir.model').search(
+                            [('model', '=', INSTANCE)])[0].id,
+                        'rules': [('create', [{
+                                        'domain':
+                                        f'[["id", "!=", {hidden.id}]]',
+                                        }])]}])
+            transaction.commit()
+
+        def remove():
+            with Transaction().start(self.db_name, 1) as transaction:
+                Pool().get('ir.rule.group').delete([group])
+                Pool().get(INSTANCE).delete([hidden, shown])
+                transaction.commit()
+        self.addCleanup(remove)
+        self.assertEqual(
+            self.as_('doctor').model(
+                INSTANCE, 'search',
+                [('sop_instance_UID', 'ilike', '%1.2.77%')]),
+            [shown.id])
