@@ -61,6 +61,8 @@ def hours_in_sight(client):
 
 def drag(client, element, *, days=0, hours=0):
     """Drag something in the calendar."""
+    # While it loads its events, what is dragged is none of them for it
+    client.settle()
     element.scroll_into_view_if_needed()
     day = client.within('.fc-day-header').first.bounding_box()['width']
     half_hour = client.within('.fc-slats tr').first.bounding_box()['height']
