@@ -161,6 +161,7 @@ class Benchmark:
             raise RuntimeError(
                 f"{name}: {stored} stored of {present['studies']}")
         self._measured[name] = figures
+        _say(', '.join(f'{key} {value:.2f}' for key, value in figures.items()))
 
     def _change(self, **values: float) -> dict[str, int]:
         "Change each archive; return the sums of their counts"
