@@ -211,6 +211,9 @@ def _format_column(field, values):
 
     Of most columns, all values are texts or numbers without anything special.
     """
+    if isinstance(field, fields.Binary):
+        return [
+            _NULL if v is None else _BYTES + bytes(v).hex() for v in values]
     types = set(map(type, values))
     format_ = type(field).sql_format
     if types <= {str, _NONE} and (
@@ -225,9 +228,11 @@ def _format_column(field, values):
 
 _NONE = type(None)
 _NULL = r'\N'
+# Before the digits of a binary value
+_BYTES = r'\\x'
 _SPECIAL = re.compile(r'[\\\t\n\r]')
-_ESCAPED = str.maketrans({
-        '\\': r'\\', '\t': r'\t', '\n': r'\n', '\r': r'\r'})
+# The backslash first
+_ESCAPED = [('\\', r'\\'), ('\t', r'\t'), ('\n', r'\n'), ('\r', r'\r')]
 
 
 def _text(value):
@@ -235,7 +240,11 @@ def _text(value):
     if value is None:
         return _NULL
     if isinstance(value, str):
-        return value.translate(_ESCAPED) if _SPECIAL.search(value) else value
+        if _SPECIAL.search(value):
+            # Of a long text a fraction of the time of `translate`
+            for character, escaped in _ESCAPED:
+                value = value.replace(character, escaped)
+        return value
     if value is True or value is False:
         return 't' if value else 'f'
     if isinstance(value, (int, dt.date, dt.time)):

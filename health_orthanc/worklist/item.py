@@ -17,15 +17,17 @@ from trytond.pool import Pool
 from trytond.tools import cursor_dict, grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
+from ..common.bulk import insert_values
 from ..common.diagnostics import log_unexpected
 from ..common.locks import named_lock
-from ..common.rows import fetch_rows, insert_rows
+from ..common.rows import fetch_rows
 from ..common.transaction import in_transaction
 from ..core.worklist import item as worklist
 from ..core.worklist.element_values import WorklistError
 from ..core.worklist.template import TemplateError
 from ..orders.states import OPEN_STATES
 from . import variables as worklist_data
+from .step_rows import StepRow, find_step_rows
 from .template import describe_problems, list_problems
 
 __all__ = ['WorklistEntry']
@@ -367,7 +369,7 @@ class WorklistEntry(ModelSQL):
                 for e in cls.search([('step', 'in', list(stamps))])}
             version = cls._last_version()
             created, written = [], []
-            for step in _find_steps(stamps, known):
+            for step in _find_steps(list(stamps), known):
                 values = {
                     'stamp': stamps[step.id], **cls._entry_values(step, known)}
                 entry = entries.get(step.id)
@@ -380,7 +382,9 @@ class WorklistEntry(ModelSQL):
                     written.extend(([entry], values))
                 else:
                     created.append({'step': step.id, **values})
-            insert_rows(cls, created)
+            if created:
+                insert_values(
+                    cls, list(created[0]), [v.values() for v in created])
             if written:
                 cls.write(*written)
 
@@ -428,8 +432,11 @@ class WorklistEntry(ModelSQL):
         template = step.request.worklist_template
         kind = template.template_type if template else 'dump2dcm'
         source = template.template if template else worklist.DEFAULT_TEMPLATE
-        with worklist_data.rendering(step, known):
-            data = step.request.get_worklist_template_data()
+        if isinstance(step, StepRow):
+            data = step.template_data(known)
+        else:
+            with worklist_data.rendering(step, known):
+                data = step.request.get_worklist_template_data()
         data['template_type'] = kind
         readable = worklist_data.reachable(data.pop('reachable', None))
         my = worklist_data.RecordView(
@@ -552,10 +559,12 @@ def _batches(stamps):
 
 
 def _find_steps(ids, known):
-    "Return the steps that have not been deleted meanwhile"
-    Step = Pool().get('gnuhealth.imaging.procedure.step')
-    found = {s.id for s in Step.search([('id', 'in', list(ids))], order=[])}
-    steps = Step.browse([id_ for id_ in ids if id_ in found])
+    "Return the steps that have not been deleted meanwhile, or their rows"
+    steps = find_step_rows(ids)
+    if steps is None:
+        Step = Pool().get('gnuhealth.imaging.procedure.step')
+        found = {s.id for s in Step.search([('id', 'in', ids)], order=[])}
+        steps = Step.browse([id_ for id_ in ids if id_ in found])
     known.read(steps)
     return steps
 

@@ -75,8 +75,7 @@ class Request(metaclass=PoolMeta):
     @property
     def worklist_template(self):
         "The worklist template of the study type, None if it is inactive"
-        template = self.requested_test.imaging_worklist_template
-        return template if template and template.active else None
+        return self.requested_test.active_worklist_template
 
     def get_worklist_template_data(self):
         """Return the variables for worklist templates.

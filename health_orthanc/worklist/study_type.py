@@ -32,3 +32,9 @@ class ImagingTest(metaclass=PoolMeta):
         for template in sorted(templates, key=lambda t: t.id):
             if template.active:
                 template.check_renders()
+
+    @property
+    def active_worklist_template(self):
+        "The worklist template, None if it is inactive"
+        template = self.imaging_worklist_template
+        return template if template and template.active else None

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Variables of worklist templates"""
 
-import datetime as dt
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -296,6 +295,10 @@ def _name(record):
     return record.rec_name
 
 
+def _birth_date(patient):
+    return patient.party.dob
+
+
 def _copy(data):
     "Return variables that modules may change"
     return {
@@ -345,12 +348,12 @@ def _step_data(step, patient, known):
     performer = step.performing_physician
     start = worklist.local_start(
         step.scheduled_at, known.zone(institution))
-    day = dt.datetime.strptime(start.date, '%Y%m%d').date()
     return {
         'ScheduledProcedureStepStartDate': start.date,
         'ScheduledProcedureStepStartTime': start.time,
         'TimezoneOffsetFromUTC': start.offset,
-        'PatientAge': worklist.patient_age(patient.party.dob, day),
+        'PatientAge': worklist.patient_age(
+            known.get(_birth_date, patient), start.day),
         'InstitutionName': (
             known.get(_name, institution) if institution else None),
         'ScheduledProcedureStepID': step.step_id,

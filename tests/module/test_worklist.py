@@ -22,6 +22,7 @@ from trytond.modules.health_orthanc.core.worklist import item as core
 from trytond.modules.health_orthanc.core.worklist.dump import parse_dump
 from trytond.modules.health_orthanc.worklist import item as worklist_entry
 from trytond.modules.health_orthanc.worklist import variables as worklist_data
+from trytond.modules.health_orthanc.worklist.step_rows import find_step_rows
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -69,9 +70,14 @@ def create_company(zone):
 
 
 def variables(order, step=None):
+    "Return the variables of an order, which are the same from rows"
     order = Pool().get(REQUEST)(order.id)
-    with worklist_data.rendering(step or order.steps[0]):
-        return order.get_worklist_template_data()
+    step = step or order.steps[0]
+    with worklist_data.rendering(step):
+        data = order.get_worklist_template_data()
+    for row in find_step_rows([step.id]) or []:
+        assert row.template_data(worklist_data.Known()) == data
+    return data
 
 
 class MessagesTestCase(OrthancTestCase):
@@ -504,6 +510,23 @@ class VariablesTestCase(OrthancTestCase):
                 for day, weight in [
                     (1, 70), (3, 71.5), (2, 90), (4, None), (5, 0)]])
         self.assertVariables(order, PatientWeight='71.5')
+
+    @with_transaction()
+    def test_they_are_made_from_rows(self):
+        orders = [create_order(), create_order(create_patient())]
+        ids = [step.id for order in orders for step in order.steps]
+        rows = find_step_rows([ids[1], -1, ids[0]])
+        if EXTRAS:
+            # Its own variables need records
+            self.assertIsNone(rows)
+            return
+        self.assertEqual([row.id for row in rows], [ids[1], ids[0]])
+        known = worklist_data.Known()
+        known.read(rows)
+        for row, order in zip(rows, reversed(orders)):
+            self.assertEqual(row.template_data(known), variables(order))
+        with extended(lambda data: None):
+            self.assertIsNone(find_step_rows(ids))
 
     @with_transaction()
     def test_modules_may_change_the_variables_of_one_order(self):

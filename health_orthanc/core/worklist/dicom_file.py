@@ -18,8 +18,8 @@ from ..dicom.charsets import UNICODE, Charset, find_charset
 from .dump import texts_of
 
 __all__ = [
-    'differences', 'encode_elements', 'encode_sequence', 'encode_text',
-    'to_file', 'wrap_content']
+    'differences', 'encode_ascii', 'encode_elements', 'encode_sequence',
+    'encode_text', 'to_file', 'wrap_content']
 
 _WORKLIST_FIND = '1.2.840.10008.5.1.4.31'
 _EXPLICIT_LITTLE = '1.2.840.10008.1.2.1'
@@ -98,6 +98,23 @@ def encode_elements(
             element.tag, element.VR.encode(), _value(element, charset),
             element.VR in _LONG)
         for element in elements)
+
+
+def encode_ascii(tag: int, vr: str, text: str) -> bytes:
+    """Return the bytes of an element.
+
+    Parameters
+    ----------
+    tag : int
+    vr : str
+        One that has a length of two bytes (PS3.5 §7.1.2).
+    text : str
+        ASCII.
+    """
+    value = text.encode('ascii')
+    if len(value) % 2:
+        value += b'\0' if vr == 'UI' else b' '
+    return _element(tag, vr.encode(), value)
 
 
 def encode_sequence(tag: int, items: Iterable[bytes]) -> bytes:

@@ -6,17 +6,19 @@ A worklist of thousands of orders repeats most of its elements.  If a template
 for dump2dcm has one element on each line, and its conditions depend on
 nothing but the type of the template, its elements are known beforehand: each
 is made once for a value, by the functions that render all other templates,
-and is used for all items with this value.
+and is used for all items with this value.  Most values that only one item has
+are plain ASCII, of which an element is quickly made.
 
 A `Layout` makes the same bytes and the same text as the ordinary rendering,
 or nothing: what it cannot fill in, errors included, is left to that.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from genshi.core import TEXT
 from genshi.template.base import EXPR, SUB
@@ -27,11 +29,12 @@ from pydicom.dataset import Dataset
 from ..dicom.charsets import UNICODE, find_charset
 from .completion import (
     IDENTITY, ROOT_KEYS, STEP_KEYS, allowed_identities, new_element)
-from .dicom_file import encode_elements, encode_sequence, wrap_content
+from .dicom_file import (
+    encode_ascii, encode_elements, encode_sequence, wrap_content)
 from .dump import (
     DUMP_COMMENT, DUMP_LINE, EMPTY_SEQUENCES, ITEM, ITEM_END, SEQUENCE_END,
     STEP, Key, dump_lines, find_key, read_element, texts_of)
-from .element_values import WorklistError
+from .element_values import WorklistError, safe_value
 from .expressions import Budget, read_names
 from .template import BUDGET, Template, TemplateError, mask
 
@@ -43,6 +46,9 @@ _HOLE = '\ufdee'
 # A longer value has its item rendered in the ordinary way, so that few
 # characters are remembered
 _LONGEST = 500
+# VRs whose text is written as it is, and texts without a delimiter
+_WRITTEN_AS_IS = {'AE', 'AS', 'CS', 'DA', 'LO', 'PN', 'SH', 'TM', 'UI'}
+_PLAIN = re.compile('[A-Za-z0-9.^_+/-]+(?: [A-Za-z0-9.^_+/-]+)*')
 # Elements that are remembered
 _REMEMBERED = 4096
 _MOST_LINES = 500
@@ -51,8 +57,7 @@ _DESCRIPTION = 'RequestedProcedureDescription'
 _STEP_DESCRIPTION = 'ScheduledProcedureStepDescription'
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(NamedTuple):
     """An item that was made from a layout
 
     Attributes
@@ -97,8 +102,7 @@ def find_layout(template: Template) -> 'Layout | None':
 # --- Elements -------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
+class _Element(NamedTuple):
     """An element with a certain value, as it is written
 
     Attributes
@@ -161,33 +165,62 @@ def _step_lines() -> tuple[str, ...]:
 _STEP_TAG = int(new_element(STEP, []).tag)
 
 
-def _tag(element: _Element) -> int:
-    return element.tag
+_tag = attrgetter('tag')
 
 
 # --- Reading the template -------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class _Line:
     """A line of the template that has an element
 
-    Attributes
+    Parameters
     ----------
+    key : Key
     rest : str
         What follows the VR, with holes.
     names : tuple of str
         The variables that fill the holes.
     """
-    key: Key
-    rest: str
-    names: tuple[str, ...]
+    __slots__ = ('key', '_rest', 'names', '_is_plain', '_head', '_last')
 
-    def fill(self, masked: Mapping[str, str], charset: str) -> _Element:
-        rest = self.rest
-        for name in self.names:
-            rest = rest.replace(_HOLE, masked[name], 1)
-        return _read(self.key, rest.strip(), charset)
+    def __init__(self, key: Key, rest: str, names: tuple[str, ...]):
+        self.key = key
+        self._rest = rest
+        self.names = names
+        self._is_plain = rest == f'[{_HOLE}]' and key.vr in _WRITTEN_AS_IS
+        tag = int(key.tag)
+        self._head = f'({tag >> 16:04x},{tag & 0xffff:04x}) {key.vr} ['
+        # Values, character set and element of the last item: many have all
+        # of them in common
+        self._last: tuple[object, str, _Element] | None = None
+
+    def fill(self, variables: Mapping[str, str], charset: str) -> _Element:
+        values: object
+        if len(self.names) == 1:
+            values = variables[self.names[0]]
+        else:
+            values = [variables[name] for name in self.names]
+        last = self._last
+        if last and last[0] == values and last[1] == charset:
+            return last[2]
+        element = self._fill_plain(values) if self._is_plain else None
+        if not element:
+            rest = self._rest
+            for name in self.names:
+                rest = rest.replace(_HOLE, mask(variables[name]), 1)
+            element = _read(self.key, rest.strip(), charset)
+        self._last = values, charset, element
+        return element
+
+    def _fill_plain(self, value: object) -> _Element | None:
+        """Return the element of a value that needs no masks, or None."""
+        if not isinstance(value, str) or not _PLAIN.fullmatch(value) or (
+                safe_value(self.key.keyword or self.key.vr, value) != value):
+            return None
+        return _Element(
+            int(self.key.tag), value, f'{self._head}{value}]',
+            encode_ascii(self.key.tag, self.key.vr, value))
 
 
 def _text_with_holes(
@@ -294,10 +327,10 @@ class _Part:
             if keyword not in present or type_ in {'1', '1C'}]
 
     def fill(
-            self, variables: Mapping[str, str], masked: Mapping[str, str],
+            self, variables: Mapping[str, str],
             charset: str) -> dict[str, _Element]:
         found = {
-            keyword: line.fill(masked, charset)
+            keyword: line.fill(variables, charset)
             for keyword, line in self._lines}
         for keyword, type_ in self._checked:
             element = found.get(keyword)
@@ -330,7 +363,6 @@ class Layout:
         text = ''.join(_text_with_holes(template.text.stream, names))
         root, step = _read_lines(text, names)
         self._needed = template.names
-        self._names = frozenset(names)
         self._root = _Part(root, ROOT_KEYS)
         self._step = _Part(step, STEP_KEYS)
         self._charset = next(
@@ -354,10 +386,9 @@ class Layout:
             return None
 
     def _fill(self, variables: Mapping[str, str]) -> Filled:
-        masked = {name: mask(variables[name]) for name in self._names}
-        charset = self._find_charset(variables, masked)
-        root = self._root.fill(variables, masked, charset)
-        step = self._step.fill(variables, masked, charset)
+        charset = self._find_charset(variables)
+        root = self._root.fill(variables, charset)
+        step = self._step.fill(variables, charset)
         root[_CHARSET] = _added(_CHARSET, charset, charset)
         for keyword in EMPTY_SEQUENCES:
             root[keyword] = _empty_sequence(keyword)
@@ -375,12 +406,10 @@ class Layout:
             '\n'.join([one.lines for one in elements]) + '\n',
             charset, step['ScheduledStationAETitle'].text)
 
-    def _find_charset(
-            self, variables: Mapping[str, str],
-            masked: Mapping[str, str]) -> str:
+    def _find_charset(self, variables: Mapping[str, str]) -> str:
         text = ''
         if self._charset:
-            text = self._charset.fill(masked, UNICODE).text
+            text = self._charset.fill(variables, UNICODE).text
         try:
             return find_charset(text or variables[_CHARSET]).term
         except ValueError:

@@ -28,6 +28,12 @@ class LocalStart:
     time: str
     offset: str
 
+    @property
+    def day(self) -> dt.date:
+        """The date, for calculations."""
+        return dt.date(
+            int(self.date[:4]), int(self.date[4:6]), int(self.date[6:]))
+
 
 def local_start(start: dt.datetime, zone: str | None) -> LocalStart:
     """Return the local start of a step.
