@@ -88,6 +88,9 @@ class Partition(Storing):
             self._read_undated(id_, part)
             return
         known = part['position'] or {'since': 0, 'tail': []}
+        if 'counted' in known:
+            # It was read by somebody who was lost before it was done
+            return
         listed = IdSet(part['listed'])
         start, end = (
             day and day + _BEHIND for day in part['dates'].split('-'))
