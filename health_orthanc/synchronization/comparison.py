@@ -14,6 +14,7 @@ import datetime as dt
 import json
 import logging
 import time
+from contextlib import contextmanager
 
 from trytond.pool import Pool
 
@@ -26,6 +27,7 @@ from ..core.orthanc.resources import InstanceResource, SeriesResource
 from ..linking.link import match_due, match_others, match_range
 from ..linking.queue import due_ranges, mark_arrived, queue_overdue
 from .changed import Changed
+from .companion import may_be_accompanied
 from .instances import find_new_series, find_unknown_instances, store_instances
 from .part import PartGone
 from .partition import date_ranges, ids_of, tokens
@@ -75,6 +77,11 @@ def helper_lock(server_id, number):
 
 class Comparison(Changed):
     "Lists a server and compares, in parts that workers share"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Whether others process parts at the same time
+        self._is_shared = can_share()
 
     def _compare(self):
         cursor, position = in_transaction(self._load_position)
@@ -212,16 +219,34 @@ class Comparison(Changed):
 
     def _share(self):
         "Process all parts, together with helpers"
-        while found := in_transaction(self._find_next):
-            if not self._process_first(found):
-                # Others have all that is left
-                in_transaction(self._parts.free_silent, self._server_id)
-                time.sleep(PAUSE)
-            self._check_turn()
+        with self._accompanied():
+            while found := in_transaction(self._find_next):
+                if not self._process_first(found):
+                    # Others have all that is left
+                    in_transaction(self._parts.free_silent, self._server_id)
+                    time.sleep(PAUSE)
+                self._check_turn()
+
+    @contextmanager
+    def _accompanied(self):
+        "Let another thread help if no worker can, and several parts are left"
+        if not self._may_be_accompanied() or len(
+                in_transaction(self._find_open)) < 2:
+            yield
+            return
+        self._is_shared = True
+        try:
+            with self._company():
+                yield
+        finally:
+            self._is_shared = False
+
+    def _may_be_accompanied(self):
+        return self._company is not None and may_be_accompanied()
 
     def _find_next(self):
         "Add the counts of the parts that are done; return those that are not"
-        if can_share():
+        if self._is_shared:
             self._move_counts()
         return self._find_open()
 
@@ -245,6 +270,7 @@ class Comparison(Changed):
         "Process parts as long as there are any that nobody has"
         cursor, _ = in_transaction(self._load_position)
         self._is_initial = cursor is None
+        self._is_shared = True
         while self._process_first(in_transaction(self._find_open)) and (
                 in_transaction(self._is_helped)):
             self._check_turn()
@@ -260,7 +286,7 @@ class Comparison(Changed):
     def _process_first(self, ids):
         "Process the first part that is free; return whether there was one"
         for id_ in ids:
-            with self._parts.reserve(id_) as free:
+            with self._parts.reserve(id_, self._is_shared) as free:
                 # Somebody else may have done it meanwhile
                 part = free and in_transaction(self._begin_part, id_)
                 if part:
@@ -286,7 +312,7 @@ class Comparison(Changed):
             self._read('reconciliation_paused_at').reconciliation_paused_at)
 
     def _process_part(self, id_, part):
-        self._shared_part = id_ if can_share() else None
+        self._shared_part = id_ if self._is_shared else None
         try:
             if part['level'] == 'match':
                 # Not interrupted: those that are not plain would come again
@@ -484,7 +510,8 @@ class Comparison(Changed):
         them.  The others are matched one after the other, in an order that
         does not depend on who has stored them first.
         """
-        if not can_share() or not in_transaction(self._begin_matching):
+        may_share = can_share() or self._may_be_accompanied()
+        if not may_share or not in_transaction(self._begin_matching):
             match_due(self._server, check=self._check_turn)
             return
         self._share()

@@ -27,7 +27,6 @@ from ..common.access import GuardedMixin
 from ..common.locks import named_lock
 from ..common.rows import fetch_rows, insert_rows
 from ..common.transaction import now
-from ..common.turns import can_share
 
 __all__ = ['Part', 'PartGone']
 
@@ -307,17 +306,19 @@ class Part(GuardedMixin, ModelSQL):
         insert_rows(cls, [dict(zip(names, row)) for _, *row in released])
 
     @staticmethod
-    def reserve(part_id):
+    def reserve(part_id, is_shared):
         """Return a context that tries to reserve a part.
 
         Parameters
         ----------
         part_id : int
+        is_shared : bool
+            Whether others may want it.
 
         Returns
         -------
         context manager
             Of a bool: whether it was reserved.
         """
-        return named_lock('part', part_id) if can_share() else (
+        return named_lock('part', part_id) if is_shared else (
             nullcontext(True))

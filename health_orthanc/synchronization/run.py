@@ -5,6 +5,7 @@
 import datetime as dt
 import logging
 import time
+from functools import partial
 
 from sql import Literal
 from sql.conditionals import Coalesce
@@ -27,6 +28,7 @@ from ..common.turns import Turn, TurnOver
 from ..core.orthanc.errors import OrthancError
 from ..core.orthanc.resources import InstanceResource, MalformedResource
 from ..core.secrets import SecretUnavailable
+from .companion import accompanied
 from .comparison import helper_lock
 from .engine import Engine
 from .instances import store_study_instances
@@ -330,7 +332,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         return server.sync_workers - 1
 
     @classmethod
-    def _help(cls, server_id):
+    def _help(cls, server_id, turn=None):
         "Process parts; return whether it has given way to other tasks"
         Part = Pool().get('gnuhealth.orthanc.synchronization.part')
         if not in_transaction(Part.find_open, server_id, 1):
@@ -342,7 +344,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 try:
                     Engine(
                         server_id, run_id, client, with_instances,
-                        Turn(helps=True)).help()
+                        turn or Turn(helps=True)).help()
                 finally:
                     in_transaction(
                         cls.add_counts, run_id, {'requests': client.requests})
@@ -506,7 +508,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                     in_transaction(cls._save_info, server_id, client.probe())
                 engine = Engine(
                     server_id, run_id, client, with_instances,
-                    _Check(server_id, turn))
+                    _Check(server_id, turn),
+                    partial(accompanied, cls._help, server_id))
                 with rare_collections():
                     getattr(engine, method)()
                 cls.resume(server_id, client)

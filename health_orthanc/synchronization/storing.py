@@ -62,14 +62,20 @@ class Storing:
         Whether the instances are recorded too.
     turn : Turn, optional
         The time that is left; by default as long as it takes.
+    company : callable, optional
+        It returns a context in which another thread helps.  Who helps has
+        none.
     """
 
-    def __init__(self, server_id, run_id, client, with_instances, turn=None):
+    def __init__(
+            self, server_id, run_id, client, with_instances, turn=None,
+            company=None):
         self._server_id = server_id
         self._run_id = run_id
         self._client = client
         self._with_instances = with_instances
         self._turn = turn
+        self._company = company
         self._failed = in_transaction(self._load_failures)
         # How many more names are read from images
         self._names_left = NAMES_LIMIT

@@ -163,6 +163,26 @@ def _counted(at=None, act=None):
         yield lambda: number
 
 
+def synchronize_accompanied(server_id, kind, limits, statement=None):
+    """Run a synchronisation where no worker is, but perhaps a second thread.
+
+    Return it and how often the thread has helped; or be killed before a
+    statement.
+    """
+    comparison = import_module(
+        'trytond.modules.health_orthanc.synchronization.comparison')
+    tasks = import_module('trytond.modules.health_orthanc.common.tasks')
+    with mock.patch.object(tasks.queue_, 'has_worker', False), \
+            mock.patch.object(
+                comparison.Comparison, 'help', autospec=True,
+                side_effect=comparison.Comparison.help) as help_:
+        if statement:
+            synchronize_until(server_id, kind, limits, statement)
+        return {
+            **synchronize(server_id, kind, limits),
+            'accompanied': help_.call_count}
+
+
 def synchronize_until(server_id, kind, limits, statement):
     "Run a synchronisation and be killed before a statement"
     def die():

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several workers store and decide what a single one does, killed or not."""
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -8,11 +9,21 @@ import pytest
 from devtools.process import wait_until
 from devtools.tryton import MODULE, Tryton
 
-from .sharing import RUN_TIMEOUT, Archive, Site, fill
+from . import inside
+from .sharing import RUN_TIMEOUT, STATES, Archive, Site, fill
 
 STUDIES, PATIENTS, ORDERS = 230, 60, 12
+# Kinds of runs, and what the archive holds then
+RUNS = [
+    ('full', {}),
+    ('incremental', {'studies': STUDIES + 60}),
+    ('full', {'deleted_every': 20})]
 # How many workers are killed in each run
 KILLS = 5
+# What is as small in a run without workers
+SMALL = {
+    'LISTING_LIMIT': 10, 'PART_PAGES': 2, 'MATCH_LIMIT': 20, 'PAUSE': .05,
+    'CHANGES_LIMIT': 50, 'DUE_LIMIT': 10}
 FULL = """
     SELECT id FROM gnuhealth_orthanc_synchronization WHERE kind = 'full'"""
 # Whether the comparison has paused, and whether it is under way
@@ -46,10 +57,7 @@ def outcome(
     with Site(origin, name, workers) as site:
         server = site.add_server(archive)
         site.start()
-        for number, (kind, changes) in enumerate([
-                ('full', {}),
-                ('incremental', {'studies': STUDIES + 60}),
-                ('full', {'deleted_every': 20})]):
+        for number, (kind, changes) in enumerate(RUNS):
             archive.change(**changes)
             site.synchronize([server], kind, kills, seed=number)
             found.append(site.rows())
@@ -108,6 +116,36 @@ def test_two_workers(origin, archive, expected):
 
 def test_workers_are_killed(origin, archive, expected):
     assert_equal(outcome(origin, 'killed', archive, 2, KILLS), expected)
+
+
+@pytest.mark.parametrize('kills', [
+        0, *(pytest.param(k, marks=pytest.mark.release) for k in range(1, 7))])
+def test_without_workers(origin, archive, expected, kills):
+    """A second thread of the run is one."""
+    generator = random.Random(kills)
+    found, killed = [], 0
+    with Site(origin, f'in_place{kills}', 0) as site:
+        server = site.add_server(archive)
+        for kind, changes in RUNS:
+            archive.change(**changes)
+            for _ in range(kills):
+                call = site.agent.start(
+                    inside.synchronize_accompanied, server, kind, SMALL,
+                    generator.randrange(20, 600))
+                call.wait()
+                killed += site.query(
+                    STATES, [server])[-1] == ('running',)
+            run = site.agent.call(
+                inside.synchronize_accompanied, server, kind, SMALL)
+            assert run['state'] == 'done', run['error']
+            # Of the changes, little is to be shared
+            assert run['accompanied'] or kills or kind == 'incremental'
+            found.append(site.rows())
+        check_states(site.wait_ended([server]))
+        if not kills:
+            check_counts(site)
+    assert bool(killed) == bool(kills)
+    assert_equal(found, expected)
 
 
 @pytest.mark.release

@@ -58,9 +58,8 @@ class SharedRunTestCase(OrthancTestCase):
         for module in [comparison, partition, run, storing]:
             stack.enter_context(
                 patch.object(module, 'in_transaction', in_place))
-        for module in [comparison, part]:
-            stack.enter_context(
-                patch.object(module, 'can_share', return_value=True))
+        stack.enter_context(
+            patch.object(comparison, 'can_share', return_value=True))
         stack.enter_context(patch.object(comparison, 'PAUSE', 0))
 
     def engine(self, server, run_id):
@@ -270,6 +269,20 @@ class SharedRunTestCase(OrthancTestCase):
                 self.assertEqual(Run._find_lost(server), lost)
 
     @with_transaction()
+    def test_a_part_that_was_read_is_not_read_again(self):
+        Part = Pool().get(PART)
+        server = create_server()
+        engine = self.engine(server, create_run(server).id)
+        Part.replace(server.id, 'study', [(None, None, '-20200102')])
+        id_, = Part.find_open(server.id)
+        # Its worker was killed before it was done
+        Part.store(id_, {'position': {'counted': 2}})
+        engine._process_part(id_, Part.load(id_))
+        engine._client.find_dated_studies.assert_not_called()
+        self.assertEqual(
+            Part.load_positions(server.id), [(id_, {'counted': 2})])
+
+    @with_transaction()
     def test_studies_are_divided_by_their_dates(self):
         server, other = create_server(), create_server()
         for day, count in [(1, 1), (2, 2), (3, 1), (5, 4), (6, 1)]:
@@ -347,7 +360,8 @@ class SharedRunTestCase(OrthancTestCase):
         created = create_run(server)
 
         class Engine(Mock):
-            def __init__(self, server_id, run_id, client, always, turn):
+            def __init__(
+                    self, server_id, run_id, client, always, turn, company):
                 super().__init__()
                 self.turn = turn
 
