@@ -95,7 +95,8 @@ class Benchmark:
             self._postgresql = stack.enter_context(PostgreSQL())
             self._start_archive(stack)
             tryton = Tryton(
-                self._folder, postgresql=self._postgresql, name='scale')
+                self._folder, postgresql=self._postgresql, name='scale',
+                sections={'queue': {'worker': str(bool(self._count))}})
             _say("Making the database")
             tryton.create([MODULE], cache_folder())
             filled = self._call(
