@@ -60,20 +60,22 @@ def may_bypass(Model, *actions):
         for action in actions)
 
 
-def is_extended(Model, *names):
+def is_extended(Model, *names, but=_TRYTOND):
     """Return whether a module other than ours extends methods.
 
     Parameters
     ----------
     Model : type
     *names : str
+    but : str, optional
+        What the names of modules begin with that do not count, either.
 
     Returns
     -------
     bool
     """
     return any(
-        not (is_ours(base) or base.__module__.startswith(_TRYTOND))
+        not (is_ours(base) or base.__module__.startswith((_TRYTOND, but)))
         for base in Model.__mro__ if not vars(base).keys().isdisjoint(names))
 
 

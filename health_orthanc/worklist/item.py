@@ -27,7 +27,7 @@ from ..core.worklist.element_values import WorklistError
 from ..core.worklist.template import TemplateError
 from ..orders.states import OPEN_STATES
 from . import variables as worklist_data
-from .step_rows import StepRow, find_step_rows
+from .step_rows import find_steps, variables_of
 from .template import describe_problems, list_problems
 
 __all__ = ['WorklistEntry']
@@ -369,7 +369,7 @@ class WorklistEntry(ModelSQL):
                 for e in cls.search([('step', 'in', list(stamps))])}
             version = cls._last_version()
             created, written = [], []
-            for step in _find_steps(list(stamps), known):
+            for step in find_steps(list(stamps), known):
                 values = {
                     'stamp': stamps[step.id], **cls._entry_values(step, known)}
                 entry = entries.get(step.id)
@@ -432,11 +432,7 @@ class WorklistEntry(ModelSQL):
         template = step.request.worklist_template
         kind = template.template_type if template else 'dump2dcm'
         source = template.template if template else worklist.DEFAULT_TEMPLATE
-        if isinstance(step, StepRow):
-            data = step.template_data(known)
-        else:
-            with worklist_data.rendering(step, known):
-                data = step.request.get_worklist_template_data()
+        data = variables_of(step, known)
         data['template_type'] = kind
         readable = worklist_data.reachable(data.pop('reachable', None))
         my = worklist_data.RecordView(
@@ -556,17 +552,6 @@ def _batches(stamps):
     "Yield the stamps that are rendered in one transaction"
     for ids in grouped_slice(list(stamps), RENDER_LIMIT):
         yield {id_: stamps[id_] for id_ in ids}
-
-
-def _find_steps(ids, known):
-    "Return the steps that have not been deleted meanwhile, or their rows"
-    steps = find_step_rows(ids)
-    if steps is None:
-        Step = Pool().get('gnuhealth.imaging.procedure.step')
-        found = {s.id for s in Step.search([('id', 'in', ids)], order=[])}
-        steps = Step.browse([id_ for id_ in ids if id_ in found])
-    known.read(steps)
-    return steps
 
 
 def _etag(served):

@@ -17,7 +17,7 @@ from ..common.bulk import is_extended
 from ..common.rows import fetch_rows
 from .variables import rendering, template_data
 
-__all__ = ['StepRow', 'find_step_rows']
+__all__ = ['find_step_rows', 'find_steps', 'variables_of']
 
 STEP = 'gnuhealth.imaging.procedure.step'
 REQUEST = 'gnuhealth.imaging.test.request'
@@ -30,23 +30,55 @@ _REQUEST_COLUMNS = [
     'id', 'patient', 'doctor', 'requested_test', 'context', 'request_line',
     'merge_id', 'accession_number', 'study_instance_uid', 'urgent',
     'comment']
+# GNU Health's own module returns nothing that ours does not return anew
+_OVERWRITTEN = 'trytond.modules.health_imaging_worklist.'
 
 
-class StepRow(SimpleNamespace):
+class _StepRow(SimpleNamespace):
     "A step, of which the order is a row, too"
 
-    def template_data(self, known):
-        """Return the variables of the step, as of its order.
 
-        Parameters
-        ----------
-        known : Known
-        """
-        with rendering(self, known):
-            data = template_data(self.request)
-        # Templates may read any of its fields
-        data['my'] = self.request.record
-        return data
+def find_steps(ids, known):
+    """Return the steps that have not been deleted meanwhile, or their rows.
+
+    Parameters
+    ----------
+    ids : list of int
+    known : Known
+        It reads what they have in common.
+
+    Returns
+    -------
+    list
+        In the same order.
+    """
+    steps = find_step_rows(ids)
+    if steps is None:
+        Step = Pool().get(STEP)
+        found = {s.id for s in Step.search([('id', 'in', ids)], order=[])}
+        steps = Step.browse([id_ for id_ in ids if id_ in found])
+    known.read(steps)
+    return steps
+
+
+def variables_of(step, known=None):
+    """Return the variables of a step.
+
+    Parameters
+    ----------
+    step : ProcedureStep or row
+    known : Known, optional
+
+    Returns
+    -------
+    dict
+        See `Request.get_worklist_template_data`.
+    """
+    with rendering(step, known):
+        if not isinstance(step, _StepRow):
+            return step.request.get_worklist_template_data()
+        # Templates may read any field of the order
+        return {**template_data(step.request), 'my': step.request.record}
 
 
 def find_step_rows(ids):
@@ -58,18 +90,20 @@ def find_step_rows(ids):
 
     Returns
     -------
-    list of StepRow or None
+    list of SimpleNamespace or None
         In the same order.  None if another module has a part in what is read,
         so that records are needed.
     """
     pool = Pool()
     Step, Request = pool.get(STEP), pool.get(REQUEST)
     if is_extended(
-            Request, 'get_worklist_template_data', 'worklist_template'
-            ) or not _are_stored(Step, _STEP_COLUMNS) or not _are_stored(
-            Request, _REQUEST_COLUMNS):
+            Request, 'get_worklist_template_data', 'worklist_template',
+            but=_OVERWRITTEN):
         return None
-    steps = _read(Step, _STEP_COLUMNS, ids, StepRow)
+    if not (_are_stored(Step, _STEP_COLUMNS)
+            and _are_stored(Request, _REQUEST_COLUMNS)):
+        return None
+    steps = _read(Step, _STEP_COLUMNS, ids, _StepRow)
     requests = _read(
         Request, _REQUEST_COLUMNS, [s.request for s in steps.values()],
         SimpleNamespace)
@@ -78,9 +112,14 @@ def find_step_rows(ids):
             requests.values(), Request.browse(list(requests))):
         request.record = record
         request.worklist_template = templates[request.requested_test]
-    for step in steps.values():
-        step.request = requests[step.request]
-    return [steps[id_] for id_ in ids if id_ in steps]
+    found = []
+    for id_ in ids:
+        step = steps.get(id_)
+        # SQLite may have lost one between the two statements
+        if step and step.request in requests:
+            step.request = requests[step.request]
+            found.append(step)
+    return found
 
 
 def _templates(tests):

@@ -22,7 +22,8 @@ from trytond.modules.health_orthanc.core.worklist import item as core
 from trytond.modules.health_orthanc.core.worklist.dump import parse_dump
 from trytond.modules.health_orthanc.worklist import item as worklist_entry
 from trytond.modules.health_orthanc.worklist import variables as worklist_data
-from trytond.modules.health_orthanc.worklist.step_rows import find_step_rows
+from trytond.modules.health_orthanc.worklist.step_rows import (
+    find_step_rows, variables_of)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
 from trytond.transaction import Transaction
@@ -75,8 +76,10 @@ def variables(order, step=None):
     step = step or order.steps[0]
     with worklist_data.rendering(step):
         data = order.get_worklist_template_data()
-    for row in find_step_rows([step.id]) or []:
-        assert row.template_data(worklist_data.Known()) == data
+    rows = find_step_rows([step.id])
+    if rows is not None:
+        row, = rows
+        assert variables_of(row) == data
     return data
 
 
@@ -516,17 +519,48 @@ class VariablesTestCase(OrthancTestCase):
         orders = [create_order(), create_order(create_patient())]
         ids = [step.id for order in orders for step in order.steps]
         rows = find_step_rows([ids[1], -1, ids[0]])
-        if EXTRAS:
-            # Its own variables need records
-            self.assertIsNone(rows)
-            return
         self.assertEqual([row.id for row in rows], [ids[1], ids[0]])
         known = worklist_data.Known()
         known.read(rows)
         for row, order in zip(rows, reversed(orders)):
-            self.assertEqual(row.template_data(known), variables(order))
+            self.assertEqual(variables_of(row, known), variables(order))
         with extended(lambda data: None):
             self.assertIsNone(find_step_rows(ids))
+
+    @with_transaction()
+    def test_items_of_rows_are_those_of_records(self):
+        pool = Pool()
+        Entry, Step = pool.get(ENTRY), pool.get(STEP)
+        pathology, = pool.get('gnuhealth.pathology').create(
+            [{'code': 'R51', 'name': "Headache"}])
+        inactive = create_template(template=NAME, active=False)
+        orders = [
+            create_order(
+                create_patient("Núñez", "José"), comment="Two\nlines",
+                context=pathology.id, urgent=True),
+            order_with(inactive),
+            order_with(NAME + '(0010,4000) LT [$my.request_line]'),
+            order_with(create_template(
+                    template='{"PatientName": "$PatientName"}',
+                    template_type='json', charset='ISO_IR 100')),
+            order_with(NAME + '(0008,0060) CS []')]
+        Step.write([orders[0].steps[0]], {
+                'performing_physician': orders[0].doctor.id,
+                'institution': create_company('Asia/Tokyo').id,
+                'station_aetitle': 'CT1\\CT2', 'description': "Skull",
+                'laterality': 'L'})
+        Step.write([orders[1].steps[0]], {
+                'station_aetitle': None, 'location': "Röntgen 2"})
+        steps = Step.browse([o.steps[0].id for o in orders])
+        found = [
+            Entry._entry_values(row)
+            for row in find_step_rows([step.id for step in steps])]
+        self.assertEqual(
+            found, [Entry._entry_values(step) for step in steps])
+        self.assertEqual(
+            [bool(values['problem']) for values in found],
+            [False, True, False, False, False])
+        self.assertIn(orders[2].request_line, found[2]['text'])
 
     @with_transaction()
     def test_modules_may_change_the_variables_of_one_order(self):
