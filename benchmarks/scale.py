@@ -13,7 +13,7 @@ studies have an error, and wait for a person.
 
 With several servers, each has its share of the studies, and their patients are
 the same; all runs are begun at once.  *first done* is the time until the first
-server is done.
+server is done.  Without workers, the run has two threads.
 
 The *floor* is what the first run cannot be faster than: the same answers are
 read and parsed, and the rows that it has stored, also of links, history and
@@ -101,7 +101,8 @@ class Benchmark:
             tryton.create([MODULE], cache_folder())
             filled = self._call(
                 'fill', tryton, patients=self._owners,
-                workers=self._count or 1)
+                # Without workers, their number is that of threads
+                workers=self._count or 2)
             self._workers = stack.enter_context(Workers(
                     tryton, self._postgresql, self._count, self._servers))
             self._measure(tryton)

@@ -8,7 +8,6 @@ the other thread works.  It shares the parts of the run as another worker does.
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from trytond import backend
@@ -59,26 +58,43 @@ def may_be_accompanied():
 def accompanied(help_, server_id):
     """Let another thread help with the active run during the context.
 
+    What it cannot do is left to the run.  Tasks that it queues are run by
+    whoever runs those of the caller.
+
     Parameters
     ----------
     help_ : callable
-        It gets the server and a turn, which it checks between pages.  What it
-        cannot do is left to the run.
+        It gets the server and a turn, which it checks between pages.
     server_id : int
     """
-    turn, name = _Turn(), Transaction().database.name
+    turn, tasks = _Turn(), []
+    # The process may end without it
+    thread = threading.Thread(
+        target=_work, daemon=True, args=(
+            help_, server_id, turn, tasks, Transaction().database.name,
+            Transaction().context))
+    try:
+        thread.start()
+    except RuntimeError as error:
+        log_unexpected(logger, error, "Orthanc server %s: no help", server_id)
+        thread = None
+    try:
+        yield
+    finally:
+        turn.end()
+        if thread:
+            thread.join()
+        Transaction().tasks.extend(tasks)
 
-    def work():
-        with Transaction().start(name, 0, readonly=True):
+
+def _work(help_, server_id, turn, tasks, database, context):
+    try:
+        with Transaction().start(
+                database, 0, context=context, readonly=True) as transaction:
             try:
                 help_(server_id, turn)
-            except Exception as error:
-                # The run itself meets the same, and shows it
-                log_unexpected(
-                    logger, error, "Orthanc server %s: no help", server_id)
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(work)
-        try:
-            yield
-        finally:
-            turn.end()
+            finally:
+                tasks.extend(transaction.tasks)
+    except Exception as error:
+        # The run itself meets the same, and shows it
+        log_unexpected(logger, error, "Orthanc server %s: no help", server_id)

@@ -229,9 +229,9 @@ class Comparison(Changed):
 
     @contextmanager
     def _accompanied(self):
-        "Let another thread help if no worker can, and several parts are left"
-        if not self._may_be_accompanied() or len(
-                in_transaction(self._find_open)) < 2:
+        "Let another thread help if no worker can"
+        if not self._may_be_accompanied() or not in_transaction(
+                self._wants_company):
             yield
             return
         self._is_shared = True
@@ -243,6 +243,10 @@ class Comparison(Changed):
 
     def _may_be_accompanied(self):
         return self._company is not None and may_be_accompanied()
+
+    def _wants_company(self):
+        "Return whether two may send requests, and have something to do"
+        return self._count_places() > 0 and len(self._find_open()) > 1
 
     def _find_next(self):
         "Add the counts of the parts that are done; return those that are not"

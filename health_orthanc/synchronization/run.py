@@ -303,12 +303,14 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             run.kind == 'full' and run.total is not None) else run.kind
 
     @classmethod
-    def help(cls, server_id):
+    def help(cls, server_id, turn=None):
         """Share the work of the active run of a server.
 
         Parameters
         ----------
         server_id : int
+        turn : Turn, optional
+            By default it gives way to other tasks, and is continued.
         """
         end_reading()
         is_over = False
@@ -316,9 +318,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         for number in range(limit):
             with helper_lock(server_id, number) as free:
                 if free:
-                    is_over = cls._help(server_id)
+                    is_over = cls._help(server_id, turn or Turn(helps=True))
                     break
-        if is_over:
+        if is_over and not turn:
             # When its place is free again
             Server = Pool().get('gnuhealth.orthanc.config')
             in_transaction(Server.queue_helper, server_id)
@@ -332,7 +334,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         return server.sync_workers - 1
 
     @classmethod
-    def _help(cls, server_id, turn=None):
+    def _help(cls, server_id, turn):
         "Process parts; return whether it has given way to other tasks"
         Part = Pool().get('gnuhealth.orthanc.synchronization.part')
         if not in_transaction(Part.find_open, server_id, 1):
@@ -344,7 +346,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 try:
                     Engine(
                         server_id, run_id, client, with_instances,
-                        turn or Turn(helps=True)).help()
+                        turn).help()
                 finally:
                     in_transaction(
                         cls.add_counts, run_id, {'requests': client.requests})
@@ -509,7 +511,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 engine = Engine(
                     server_id, run_id, client, with_instances,
                     _Check(server_id, turn),
-                    partial(accompanied, cls._help, server_id))
+                    partial(accompanied, cls.help, server_id))
                 with rare_collections():
                     getattr(engine, method)()
                 cls.resume(server_id, client)

@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import threading
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -21,6 +22,8 @@ from trytond.pool import Pool
 from trytond.pyson import PYSONDecoder
 from trytond.transaction import Transaction
 
+# Seconds in which a second thread has begun
+PATIENCE = 20
 SERVER = 'gnuhealth.orthanc.config'
 PATIENT = 'gnuhealth.orthanc.patient'
 STUDY = 'gnuhealth.imaging_orthanc.study'
@@ -145,13 +148,15 @@ def _limited(limits):
 def _counted(at=None, act=None):
     """Count SQL statements; before the one numbered `at`, call `act`.
     """
-    number = 0
+    number, lock = 0, threading.Lock()
 
     def counting(self, statement, *args):
         nonlocal number
-        number += 1
-        if number == at:
-            act()
+        # There may be two threads
+        with lock:
+            number += 1
+            if number == at:
+                act()
         return execute(self, statement, *args)
 
     module = import_module(backend.Database.__module__)
@@ -169,18 +174,61 @@ def synchronize_accompanied(server_id, kind, limits, statement=None):
     Return it and how often the thread has helped; or be killed before a
     statement.
     """
-    comparison = import_module(
-        'trytond.modules.health_orthanc.synchronization.comparison')
-    tasks = import_module('trytond.modules.health_orthanc.common.tasks')
-    with mock.patch.object(tasks.queue_, 'has_worker', False), \
-            mock.patch.object(
-                comparison.Comparison, 'help', autospec=True,
-                side_effect=comparison.Comparison.help) as help_:
+    with _accompanied() as help_:
         if statement:
             synchronize_until(server_id, kind, limits, statement)
         return {
             **synchronize(server_id, kind, limits),
             'accompanied': help_.call_count}
+
+
+@contextmanager
+def _accompanied():
+    "Let no worker be; a run that has a second thread waits until it helps"
+    comparison = import_module(
+        'trytond.modules.health_orthanc.synchronization.comparison')
+    tasks = import_module('trytond.modules.health_orthanc.common.tasks')
+    Comparison = comparison.Comparison
+    help_, find_next = Comparison.help, Comparison._find_next
+    begun = threading.Event()
+
+    def begin(engine):
+        begun.set()
+        help_(engine)
+
+    def wait(engine):
+        if engine._is_shared:
+            # In vain if the place is still that of one that was killed
+            begun.wait(PATIENCE)
+        return find_next(engine)
+
+    with mock.patch.object(tasks.queue_, 'has_worker', False), \
+            mock.patch.object(Comparison, '_find_next', wait), \
+            mock.patch.object(
+                Comparison, 'help', autospec=True,
+                side_effect=begin) as mocked:
+        yield mocked
+    assert threading.active_count() == 1
+
+
+def synchronize_with_mistake(server_id, limits, in_run):
+    """Run a first synchronisation with a mistake in one of its two threads.
+
+    It makes itself felt at the second page that the thread stores.
+    """
+    comparison = import_module(
+        'trytond.modules.health_orthanc.synchronization.comparison')
+    store, pages = comparison.Comparison._store_page, itertools.count(1)
+
+    def fail(engine, *args):
+        if (engine._company is not None) == in_run and next(pages) == 2:
+            raise KeyError('x')
+        return store(engine, *args)
+
+    with _accompanied(), mock.patch.object(
+            comparison.Comparison, '_store_page', fail):
+        run = synchronize(server_id, 'full', limits)
+    return {**run, 'failed': next(pages) > 2}
 
 
 def synchronize_until(server_id, kind, limits, statement):

@@ -148,6 +148,31 @@ def test_without_workers(origin, archive, expected, kills):
     assert_equal(found, expected)
 
 
+@pytest.mark.parametrize('in_run', [False, True])
+def test_a_mistake_in_one_of_two_threads(origin, archive, expected, in_run):
+    with Site(origin, f'mistake{in_run}', 0) as site:
+        server = site.add_server(archive)
+        run = site.agent.call(
+            inside.synchronize_with_mistake, server, SMALL, in_run)
+        assert run['failed']
+        # What the second thread does not do, the run does
+        assert run['state'] == ('failed' if in_run else 'done'), run['error']
+        if in_run:
+            run = site.agent.call(
+                inside.synchronize_accompanied, server, 'full', SMALL)
+            assert run['state'] == 'done', run['error']
+        assert_equal([site.rows()], expected[:1])
+
+
+def test_one_request_at_a_time(origin, archive, expected):
+    with Site(origin, 'one_thread', 0) as site:
+        server = site.add_server(archive, sync_workers=1)
+        run = site.agent.call(
+            inside.synchronize_accompanied, server, 'full', SMALL)
+        assert run['state'] == 'done' and not run['accompanied']
+        assert_equal([site.rows()], expected[:1])
+
+
 @pytest.mark.release
 def test_four_workers(origin, archive, expected):
     assert_equal(outcome(origin, 'four', archive, 4), expected)

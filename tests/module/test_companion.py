@@ -62,6 +62,33 @@ class CompanionTestCase(OrthancTestCase):
         self.assertNotIn("John", repr(logs.output))
 
     @with_transaction()
+    def test_without_a_thread_the_run_goes_on(self):
+        with self.assertLogs(LOGGER), patch.object(
+                threading.Thread, 'start', side_effect=RuntimeError):
+            with accompanied(self.fail, 7):
+                pass
+
+    @with_transaction()
+    def test_its_tasks_are_those_of_the_run(self):
+        def help_(server_id, turn):
+            Transaction().tasks.append(server_id)
+
+        before = list(Transaction().tasks)
+        with accompanied(help_, 7):
+            pass
+        self.assertEqual(Transaction().tasks, [*before, 7])
+        Transaction().tasks.pop()
+
+    @with_transaction()
+    def test_its_context_is_that_of_the_run(self):
+        found = []
+        with Transaction().set_context(company=1):
+            with accompanied(
+                    lambda *args: found.append(Transaction().context), 7):
+                pass
+        self.assertEqual([context['company'] for context in found], [1])
+
+    @with_transaction()
     def test_who_may_have_one(self):
         for has_worker in [True, False]:
             with self.subTest(has_worker=has_worker), \
