@@ -255,12 +255,17 @@ def due_studies(server=None, ids=None, limit=None, before=None):
     -------
     list of int
     """
+    return [id_ for id_, in fetch_rows(
+            _due_query(server, ids, limit, before))]
+
+
+def _due_query(server, ids, limit, before):
     study, *_ = _tables()
     where = _is_due(study, server, ids)
     if before is not None:
         where &= study.id < before
-    return [id_ for id_, in fetch_rows(study.select(
-                study.id, where=where, order_by=study.id.desc, limit=limit))]
+    return study.select(
+        study.id, where=where, order_by=study.id.desc, limit=limit)
 
 
 def due_in_order(server=None, ids=None, limit=None, after=None):

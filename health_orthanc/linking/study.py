@@ -111,6 +111,11 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                     table, (table.server, Index.Equality()),
                     (table.orthanc_patient, Index.Range()),
                     where=table.matched_at == Null),
+                # By their ids, the queue is mostly searched in vain: without
+                # this one, among all studies
+                Index(
+                    table, (table.id, Index.Range()),
+                    where=table.matched_at == Null),
                 Index(
                     table, (table.patient, Index.Equality()),
                     where=(table.matched_at == Null)
