@@ -44,6 +44,9 @@ _PARTICLES = frozenset("""
     ten la le las los el al ال bin ben ibn bint abu af av und st
     san""".split())
 _GIVEN_PARTICLES = frozenset("de del la las los".split())
+# What is remembered of whole names, each a kilobyte, and of words
+_WRITINGS = 16384
+_WORDS = 32768
 # Scripts in which a single letter is an initial
 _WITH_INITIALS = {'LATIN', 'CYRILLIC', 'GREEK'}
 
@@ -282,7 +285,7 @@ class _Writing:
         return bool(self.family and self.given)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_WRITINGS)
 def _writings(group: NameGroup) -> tuple[_Writing, ...]:
     """Return the normalized forms: *muller* and *mueller* for Müller."""
     given = f'{group.given} {group.middle}'
@@ -402,7 +405,7 @@ def _assign(
     return found
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_WORDS)
 def _word_likeness(
         one: str, other: str, with_initials: bool = False) -> float:
     if one == other:
@@ -428,7 +431,7 @@ def _compare_scripts(one: _Writing, other: _Writing) -> Finding:
     return Differs(None, _RELATED * likeness)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_WRITINGS)
 def _read_alike(one: _Writing, other: _Writing) -> float:
     """Return the likeness of two names once they are romanized."""
     few, many = sorted(
@@ -552,7 +555,7 @@ _SOUNDS = (
     str.maketrans('cqzjp', 'kksgf', "aeiouhyw'") | str.maketrans({'x': 'ks'}))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_WORDS)
 def find_consonants(word: str) -> str:
     """Return the consonants that all romanizations of a word have in common.
 
