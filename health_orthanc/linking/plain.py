@@ -222,12 +222,19 @@ def _without_decided(rows):
 
 def _with_due_links(servers):
     "Return which servers have linked studies in the queue"
-    study = Pool().get(STUDY).__table__()
     return {
-        server for server in servers if fetch_rows(study.select(
-                study.id,
-                where=(study.matched_at == Null) & (study.patient != Null)
-                & (study.server == server), limit=1))}
+        server for server in servers
+        if fetch_rows(_due_links_query(server))}
+
+
+def _due_links_query(server):
+    study = Pool().get(STUDY).__table__()
+    # In the order of an index: PostgreSQL expects that many are linked and
+    # many are due, and would go through all studies in vain for both
+    return study.select(
+        study.id,
+        where=(study.matched_at == Null) & (study.patient != Null)
+        & (study.server == server), order_by=study.patient, limit=1)
 
 
 def _with_due_orders(servers, patients):

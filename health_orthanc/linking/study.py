@@ -117,7 +117,7 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                     table, (table.id, Index.Range()),
                     where=table.matched_at == Null),
                 Index(
-                    table, (table.patient, Index.Equality()),
+                    table, (table.patient, Index.Range()),
                     where=(table.matched_at == Null)
                     & (table.patient != Null)),
                 # The queues of the review, and what is in none

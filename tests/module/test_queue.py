@@ -7,7 +7,8 @@ import datetime as dt
 from trytond import backend
 from trytond.modules.health_orthanc.common.rows import insert_rows
 from trytond.modules.health_orthanc.linking.link import match_orders
-from trytond.modules.health_orthanc.linking.plain import match_plain
+from trytond.modules.health_orthanc.linking.plain import (
+    _due_links_query, match_plain)
 from trytond.modules.health_orthanc.linking.queue import (
     _due_query, due_studies, queue_overdue, without_due)
 from trytond.pool import Pool
@@ -58,21 +59,25 @@ class QueueTestCase(OrthancTestCase):
         if backend.name != 'postgresql':
             return
         server = create_server()
-        at = dt.datetime(2026, 1, 1)
+        at, patient = dt.datetime(2026, 1, 1), create_patient().id
         insert_rows(Pool().get(STUDY), [{
                     'server': server.id, 'orthanc_UID': f'queue{number}',
                     'link_status': 'unlinked',
                     'matched_at': at if number % 10 else None,
+                    'patient': patient if number % 2 else None,
                     } for number in range(3000)])
         cursor = Transaction().connection.cursor()
         # When most of what was in the queue has left it
         cursor.execute('ANALYZE gnuhealth_imaging_orthanc_study')
-        statement, parameters = _due_query(server, None, 1000, None)
-        cursor.execute(f'EXPLAIN {statement}', parameters)
-        plan = '\n'.join(line for line, in cursor)
-        self.assertNotIn('_pkey', plan)
-        self.assertNotIn('Seq Scan', plan)
-        self.assertIn('Backward', plan)
+        for query, direction in [
+                (_due_query(server, None, 1000, None), 'Backward'),
+                (_due_links_query(server.id), 'using')]:
+            statement, parameters = query
+            cursor.execute(f'EXPLAIN {statement}', parameters)
+            plan = '\n'.join(line for line, in cursor)
+            self.assertNotIn('_pkey', plan)
+            self.assertNotIn('Seq Scan', plan)
+            self.assertIn(f'Index Scan {direction}', plan)
 
     @with_transaction()
     def test_what_leaves_the_queue_has_modalities(self):
