@@ -63,8 +63,8 @@ class QueueTestCase(OrthancTestCase):
         insert_rows(Pool().get(STUDY), [{
                     'server': server.id, 'orthanc_UID': f'queue{number}',
                     'link_status': 'unlinked',
-                    'matched_at': at if number % 10 else None,
-                    'patient': patient if number % 2 else None,
+                    'matched_at': at if number % 2 else None,
+                    'patient': patient if number % 3 else None,
                     } for number in range(3000)])
         cursor = Transaction().connection.cursor()
         # When most of what was in the queue has left it
