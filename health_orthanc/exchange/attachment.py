@@ -10,7 +10,6 @@ transactions.
 import logging
 
 from sql import Literal, Null
-from sql.conditionals import Coalesce
 from sql.operators import Exists
 
 from trytond.i18n import gettext
@@ -23,6 +22,7 @@ from ..archive.audited import study_events
 from ..audit.trail import record_events
 from ..common.diagnostics import log_unexpected
 from ..common.exceptions import AttachmentError, orthanc_errors
+from ..common.rows import fetch_rows, read_columns
 from ..common.transaction import in_transaction, now
 from ..core.orthanc.errors import NoImage, OrthancError
 from ..core.orthanc.images import WITHOUT_IMAGES, first_image, limited_image
@@ -187,30 +187,35 @@ def attach_key_images(server_id, client, limit=KEY_IMAGES_LIMIT):
 
 def _without_key_image(server_id, limit, id_=None):
     "Return the ids of the studies, or of one, that need their key image"
+    Server = Pool().get('gnuhealth.orthanc.config')
+    if not read_columns(Server, server_id, 'key_image').key_image:
+        return []
+    return [found for found, in fetch_rows(
+            _key_image_query(server_id, limit, id_))]
+
+
+def _key_image_query(server_id, limit, id_=None):
     pool = Pool()
     study = pool.get('gnuhealth.imaging_orthanc.study').__table__()
-    server = pool.get('gnuhealth.orthanc.config').__table__()
     step = pool.get('gnuhealth.imaging.procedure.step').__table__()
     rejected = step.select(
         Literal(1), where=(step.study == study.id)
         & (step.state == 'rejected'))
+    # There is an index for it: no run may read all studies
     where = (
-        (server.id == server_id) & (server.key_image == Literal(True))
+        (study.server == server_id)
         & (study.key_image_at == Null) & (study.stable == Literal(True))
         & (study.missing_since == Null) & (study.patient != Null)
         & (study.quarantined_at == Null)
         & study.link_status.in_(CONFIRMED)
-        & (Coalesce(study.historical, False) == Literal(False))
+        & ((study.historical == Literal(False)) | (study.historical == Null))
         & ~Exists(rejected))
     if id_:
         where &= study.id == id_
-    cursor = Transaction().connection.cursor()
-    cursor.execute(*study.join(
-            server, condition=study.server == server.id).select(
-            study.id, where=where,
-            order_by=[study.key_image_tried_at.asc.nulls_first, study.id],
-            limit=limit))
-    return [id_ for id_, in cursor]
+    return study.select(
+        study.id, where=where,
+        order_by=[study.key_image_tried_at.asc.nulls_first, study.id],
+        limit=limit)
 
 
 def _attach_key_image(id_, client):

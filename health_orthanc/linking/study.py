@@ -17,6 +17,7 @@ from trytond.transaction import without_check_access
 from ..common.access import find_readable, rule_query
 from ..common.domains import boolean_domain
 from ..common.related import name_domain
+from .history import CONFIRMED
 from .link import match_due
 from .review import ReviewMixin
 from .unconfirmed import acknowledge, find_withheld
@@ -120,6 +121,16 @@ class Study(ReviewMixin, metaclass=PoolMeta):
                     table, (table.patient, Index.Range()),
                     where=(table.matched_at == Null)
                     & (table.patient != Null)),
+                # Those that wait for their key image
+                Index(
+                    table, (table.server, Index.Range()),
+                    (table.key_image_tried_at,
+                        Index.Range(order='ASC NULLS FIRST')),
+                    (table.id, Index.Range()),
+                    where=(table.key_image_at == Null)
+                    & table.link_status.in_(CONFIRMED)
+                    & ((table.historical == Literal(False))
+                        | (table.historical == Null))),
                 # The queues of the review, and what is in none
                 Index(
                     table, (table.link_status, Index.Equality()),

@@ -5,10 +5,13 @@
 import datetime as dt
 import io
 import zipfile
+from unittest.mock import patch
 
 from PIL import Image
 
+from trytond import backend
 from trytond.modules.company.tests import create_company, set_company
+from trytond.modules.health_orthanc.common.rows import insert_rows
 from trytond.modules.health_orthanc.core.orthanc.images import FoundImage
 from trytond.modules.health_orthanc.core.orthanc.resources import (
     InstanceResource)
@@ -23,6 +26,7 @@ from .tools import (
 
 ATTACHMENT = 'ir.attachment'
 RESULT = 'gnuhealth.imaging.test.result'
+SERVER = 'gnuhealth.orthanc.config'
 REPORT = 'patient.imaging_report_results'
 
 
@@ -126,6 +130,29 @@ class KeyImageTestCase(AttachmentTestCase):
     @staticmethod
     def due(study):
         return attachment._without_key_image(study.server.id, 10)
+
+    @with_transaction()
+    def test_no_run_looks_for_them_among_all_studies(self):
+        if backend.name != 'postgresql':
+            return
+        patient, server = create_patient().id, create_server(key_image=True)
+        insert_rows(Pool().get(STUDY), [{
+                    'server': server.id, 'orthanc_UID': f'key{number}',
+                    'link_status': 'auto_certain', 'patient': patient,
+                    'historical': number % 100 > 0, 'stable': True,
+                    } for number in range(3000)])
+        cursor = Transaction().connection.cursor()
+        cursor.execute('ANALYZE gnuhealth_imaging_orthanc_study')
+        statement, parameters = attachment._key_image_query(server.id, 100)
+        cursor.execute(f'EXPLAIN {statement}', parameters)
+        plan = '\n'.join(line for line, in cursor)
+        self.assertRegex(plan, r'Index Scan (using|on) idx_')
+        self.assertNotIn('Seq Scan on gnuhealth_imaging_orthanc_study', plan)
+        # Nothing is read if the server has none
+        Pool().get(SERVER).write([server], {'key_image': False})
+        with patch.object(attachment, '_key_image_query') as query:
+            self.assertEqual(attachment._without_key_image(server.id, 10), [])
+            query.assert_not_called()
 
     def keep(self, study):
         attachment._store_key_image(study.id, found())
