@@ -200,6 +200,7 @@ def _accompanied():
         if engine._is_shared:
             # In vain if the place is still that of one that was killed
             begun.wait(PATIENCE)
+            begun.set()
         return find_next(engine)
 
     with mock.patch.object(tasks.queue_, 'has_worker', False), \
