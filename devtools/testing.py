@@ -99,8 +99,7 @@ _ORDERS = frozenset({'test_module', 'test_order', 'test_public_names'})
 # their keys, queues
 _SQL = frozenset({
         'test_access_search', 'test_attachment', 'test_audit', 'test_bulk',
-        'test_candidates',
-        'test_companion', 'test_historical',
+        'test_candidates', 'test_companion', 'test_historical',
         'test_matching', 'test_patient', 'test_plain', 'test_study',
         'test_parts', 'test_queue', 'test_time_limit', 'test_turns'})
 # Locks and concurrency are a matter of tests/integration.  Who may do what,
