@@ -63,10 +63,12 @@ class Series(ResourceMixin, ViewableMixin, ModelSQL, ModelView):
             ('orthanc_unique', Unique(table, table.study, table.orthanc_UID),
                 'health_orthanc.msg_series_orthanc_unique'),
             ]
-        cls._sql_indexes.update({
-                Index(table, (table.orthanc_UID, Index.Equality())),
-                Index(table, (table.series_UID, Index.Equality())),
-                })
+        # Without trytond's own for parts of the description: only the series
+        # of a study are listed
+        cls._sql_indexes = {
+            Index(table, (table.orthanc_UID, Index.Equality())),
+            Index(table, (table.series_UID, Index.Equality())),
+            }
         cls._order = [('study', 'ASC'), ('series_number', 'ASC'),
             ('id', 'ASC')]
 

@@ -15,7 +15,7 @@ from trytond.transaction import Transaction
 
 from ..common.access import HiddenFieldsMixin
 from ..common.dates import date_clauses
-from ..common.indexes import RepeatedChar, TextSearchMixin
+from ..common.indexes import RepeatedChar, TextSearchMixin, UidChar, uid_clause
 from .preview import get_thumbnail_problems, get_thumbnails
 from .quarantine import QuarantineMixin
 from .resource import ResourceMixin, person_name_domain
@@ -32,7 +32,7 @@ class Study(
     _editable_fields = frozenset({'notes', 'series'})
     _searched_columns = frozenset({
             'accession_number', 'patient_display_name', 'patient_id',
-            'study_description', 'study_instance_UID'})
+            'study_description'})
     viewer_level = 'study'
 
     notes = fields.Text("Notes")
@@ -80,7 +80,7 @@ class Study(
         "Malformed Tags", readonly=True,
         states={'invisible': ~Bool(Eval('malformed_tags'))},
         help="Invalid values in the images.")
-    study_instance_UID = fields.Char("Study UID", readonly=True)
+    study_instance_UID = UidChar("Study UID", readonly=True)
     orthanc_UID = fields.Char("Orthanc ID", required=True, readonly=True)
     server = fields.Many2One(
         'gnuhealth.orthanc.config', "Server", required=True, readonly=True,
@@ -197,8 +197,8 @@ class Study(
         return [bool_op,
             person_name_domain('patient_display_name', operator, value),
             *((field, operator, value) for field in [
-                    'patient_id', 'study_description', 'accession_number',
-                    'study_instance_UID']),
+                    'patient_id', 'study_description', 'accession_number']),
+            uid_clause('study_instance_UID', operator, value),
             *date_clauses(['date', 'patient_birth_date'], operator, value),
             ]
 

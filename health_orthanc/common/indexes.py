@@ -7,6 +7,7 @@ same records, but reads the whole table.
 """
 
 import logging
+import re
 
 from sql import Column, Literal, Null, With
 from sql.aggregate import Min
@@ -18,11 +19,14 @@ from trytond.transaction import Transaction
 
 from .registration import inherited_names
 
-__all__ = ['RepeatedChar', 'TextSearchMixin', 'UidChar', 'has_trigrams']
+__all__ = [
+    'RepeatedChar', 'TextSearchMixin', 'UidChar', 'has_trigrams', 'uid_clause']
 
 logger = logging.getLogger(__name__)
 
 _EXTENSION = 'pg_trgm'
+# Three dots, as dates have two
+_PART_OF_UID = re.compile(r'[0-9%]*(\.[0-9%]*){3,}')
 
 
 class TextSearchMixin:
@@ -137,6 +141,31 @@ class UidChar(fields.Char):
                 Model.__name__, mode='read')
         return bool(Model.search(
                 [(self.name, '=', uid), rule or []], limit=1, order=[]))
+
+
+def uid_clause(name, operator, value):
+    """Return the clause with which a text without a field name finds a UID.
+
+    A text that cannot be a part of a UID is compared with whole ones, as all
+    records would be read in vain.
+
+    Parameters
+    ----------
+    name : str
+        The field, a `UidChar`.
+    operator : str
+    value : str
+        What is searched for, for example ``%1.2.840%``.
+
+    Returns
+    -------
+    tuple
+    """
+    if operator.endswith('like') and isinstance(value, str):
+        text = value.strip('%').strip()
+        if text and not _PART_OF_UID.fullmatch(text):
+            return (name, '!=' if operator.startswith('not ') else '=', text)
+    return (name, operator, value)
 
 
 def has_trigrams():

@@ -13,8 +13,9 @@ from trytond.transaction import Transaction
 
 from .access import HEALTH_PATIENT, REQUEST, RESULT, STEP
 from .tools import (
-    INSTANCE, PATIENT, STUDY, OrthancTestCase, create_instance, create_order,
-    create_patient, create_result, create_series, create_server, create_study)
+    INSTANCE, PATIENT, SERIES, STUDY, OrthancTestCase, create_instance,
+    create_order, create_patient, create_result, create_series, create_server,
+    create_study)
 
 LOGGER = 'trytond.modules.health_orthanc.common.indexes'
 EXTENSION = "SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'"
@@ -166,11 +167,52 @@ class TextSearchTestCase(OrthancTestCase):
                         self.found(INSTANCE, (name, *clause)), expected)
 
     @with_transaction()
-    def test_parts_of_the_uids_of_instances_have_no_index(self):
-        self.assertFalse([
-                usage for index in Pool().get(INSTANCE)._sql_indexes
-                for _, usage in index.expressions
-                if isinstance(usage, Index.Similarity)])
+    def test_a_uid_in_the_search_box_of_studies(self):
+        server = create_server()
+        one, longer, letters, _ = (
+            create_study(server, study_instance_UID=uid).id
+            for uid in ['1.2.840.77', '1.2.840.77.5', 'Study 7.A', None])
+        for operator, value, expected in [
+                ('ilike', '%1.2.840.77%', {one}),
+                ('ilike', '% 1.2.840.77.5 %', {longer}),
+                ('ilike', '%.2.840.77%', {one, longer}),
+                ('ilike', '1.2.840.%', {one, longer}),
+                ('ilike', '1.%.77.5', {longer}),
+                ('ilike', '%Study 7.A%', {letters}),
+                # What can be a date, a number or a name is no part of a UID
+                ('ilike', '%1.2.84%', set()),
+                ('ilike', '%77%', set()),
+                ('ilike', '%Study%', set()),
+                ('ilike', '%1.2.840.78%', set()),
+                ('=', '1.2.840.77.5', {longer})]:
+            with self.subTest(operator=operator, value=value):
+                self.assertEqual(
+                    self.found(STUDY, ('rec_name', operator, value)),
+                    expected)
+        self.assertEqual(
+            self.found(STUDY, ('study_instance_UID', 'ilike', '%.77%')),
+            {one, longer})
+
+    def test_a_uid_that_is_not_searched(self):
+        for value, expected in [
+                ('%1.2.840.77%', ('uid', 'not ilike', '%1.2.840.77%')),
+                ('%77%', ('uid', '!=', '77')),
+                ('%%', ('uid', 'not ilike', '%%'))]:
+            with self.subTest(value=value):
+                self.assertEqual(
+                    indexes.uid_clause('uid', 'not ilike', value), expected)
+
+    @with_transaction()
+    def test_parts_of_uids_have_no_index(self):
+        for model in [INSTANCE, SERIES]:
+            self.assertFalse([
+                    usage for index in Pool().get(model)._sql_indexes
+                    for _, usage in index.expressions
+                    if isinstance(usage, Index.Similarity)])
+        Study = Pool().get(STUDY)
+        self.assertNotIn('study_instance_UID', {
+                column._expression.name
+                for column, _ in Study._text_index().expressions})
 
     @with_transaction()
     def test_an_extension_that_the_role_may_not_create(self):
