@@ -62,9 +62,9 @@ _ROWS = {
         """, 'patients'),
     'gnuhealth_orthanc_config': ("""
         id, label, domain, "user", validated, connect_timeout, read_timeout,
-        retries, worklist_mode, instances_mode""", f"""
+        retries, worklist_mode, instances_mode, sync_workers""", f"""
         {FIRST} + i, 'Archive ' || i, 'http://127.0.0.1:9/' || i, 'orthanc',
-        true, 5, 30, 2, 'none', 'on_demand'""", 'servers'),
+        true, 5, 30, 2, 'none', 'on_demand', 2""", 'servers'),
     'gnuhealth_orthanc_patient': ("""
         id, name, display_name, ident, uuid, bd, sex, server, patient,
         missing_since""", f"""
