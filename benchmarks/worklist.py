@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 health_orthanc contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How fast a modality gets its worklist, in three ways, and at what cost.
+"""How fast a modality gets its worklist, in several ways, and at what cost.
 
 Orders are placed in a PostgreSQL database of GNU Health until the asked for
 number of steps is open.  The same entries are then served by
@@ -8,7 +8,9 @@ number of steps is open.  The same entries are then served by
 - *live*: an Orthanc with the plugin of this project;
 - *files*: an Orthanc with its own worklists plugin, over files that
   ``update_worklists_database.py`` has written;
-- *wlmscpfs*: DCMTK's server over the same files.
+- *wlmscpfs*: DCMTK's server over the same files;
+- *bare*: an Orthanc with a plugin that gives it all files from memory, as they
+  are: what Orthanc and ``findscu`` themselves take, whatever the plugin is.
 
 *one* and *all* are the wall times of a whole ``findscu`` that asks for one
 accession number, and for everything; with all the keys that a console asks
@@ -48,6 +50,7 @@ from .processor import load_of, processor_seconds
 
 SIZES = [10, 1000, 10000]
 PLUGIN = ROOT / 'orthanc_plugin' / 'health_orthanc.py'
+BARE_PLUGIN = ROOT / 'benchmarks' / 'bare_worklist.py'
 SCRIPT = ROOT / 'scripts' / 'update_worklists_database.py'
 AETITLE = 'ORTHANC'
 BATCH = 250
@@ -55,6 +58,7 @@ PATIENTS = 500
 SERVED_TIMEOUT = 600
 FIND_TIMEOUT = 600
 WAYS = ['live', 'files', 'wlmscpfs']
+EVERYTHING = [f'{path}=' for path in RETURN_KEYS]
 
 
 class Hospital:
@@ -206,7 +210,8 @@ class Bench:
             self.server.url, self.tryton.name, self.hospital.key)
         self.ports = {
             'live': self._live(stack), 'files': self._files(stack),
-            'wlmscpfs': self._wlmscpfs(folder, stack)}
+            'wlmscpfs': self._wlmscpfs(folder, stack),
+            'bare': self._bare(stack)}
 
     def _live(self, stack: contextlib.ExitStack) -> int:
         self._plugin_host = orthanc = stack.enter_context(Orthanc(
@@ -247,6 +252,17 @@ class Bench:
             lambda: process.listens(port), 30, f"wlmscpfs on port {port}")
         return port
 
+    def _bare(self, stack: contextlib.ExitStack) -> int:
+        self._bare_host = orthanc = stack.enter_context(Orthanc(
+                plugins=['python'], dicom=True, configuration={
+                    'DicomAlwaysAllowFindWorklist': True,
+                    'PythonScript': str(BARE_PLUGIN),
+                    'BareWorklist': str(self.files),
+                    }))
+        # It reads the files once
+        orthanc.stop()
+        return orthanc.dicom_port
+
     def write_files(self) -> None:
         subprocess.run(
             [sys.executable, SCRIPT, '--no-dump2dcm',
@@ -277,6 +293,14 @@ class Bench:
         for way in WAYS:
             figures.update(self._find(way, size, repeat))
         self._plugin_host.stop()
+        self._bare_host.start()
+        # The first query has it read the files
+        self._count(len(find_worklist(
+                    self.ports['bare'], aet=AETITLE, timeout=FIND_TIMEOUT)),
+            size)
+        figures['bare_all'] = self._time_of(
+            self.ports['bare'], EVERYTHING, repeat)
+        self._bare_host.stop()
         return figures
 
     def _processor_seconds(self) -> float:
@@ -306,14 +330,17 @@ class Bench:
             raise TimeoutError(f"{way} does not serve {size} steps")
         self._count(len(find_worklist(
                     port, {'AccessionNumber': number}, aet=AETITLE)), 1)
-        everything = [f'{path}=' for path in RETURN_KEYS]
-        single = [
+        one = [
             key + number if key == 'AccessionNumber=' else key
-            for key in everything]
+            for key in EVERYTHING]
         return {
-            f'{way}_{name}': median(repeat, lambda: run_findscu(
-                    port, keys, aet=AETITLE, timeout=FIND_TIMEOUT))
-            for name, keys in [('one', single), ('all', everything)]}
+            f'{way}_one': self._time_of(port, one, repeat),
+            f'{way}_all': self._time_of(port, EVERYTHING, repeat)}
+
+    @staticmethod
+    def _time_of(port: int, keys: Sequence[str], repeat: int) -> float:
+        return median(repeat, lambda: run_findscu(
+                port, keys, aet=AETITLE, timeout=FIND_TIMEOUT))
 
 
 def run(sizes: Sequence[int], repeat: int) -> dict:
@@ -342,7 +369,7 @@ def _say(text: str) -> None:
 
 def report(results: dict) -> str:
     names = [f'{way}_{name}' for way in WAYS for name in ['one', 'all']] + [
-        'unchanged', 'one_changed', 'anew', 'anew_cpu', 'render',
+        'bare_all', 'unchanged', 'one_changed', 'anew', 'anew_cpu', 'render',
         'render_cpu']
     sizes = list(results['steps'])
     lines = [
@@ -355,6 +382,9 @@ def report(results: dict) -> str:
     lines.append('| live all / wlmscpfs all | ' + ' | '.join(
             '{live_all:.3f}/{wlmscpfs_all:.3f}'.format(**figures)
             + f" = {figures['live_all'] / figures['wlmscpfs_all']:.2f}"
+            for figures in results['steps'].values()) + ' |')
+    lines.append('| live all / bare all | ' + ' | '.join(
+            f"{figures['live_all'] / figures['bare_all']:.2f}"
             for figures in results['steps'].values()) + ' |')
     return '\n'.join(lines)
 
