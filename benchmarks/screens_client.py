@@ -64,6 +64,7 @@ class Person:
             'description': 'Abdomen',
             'rare description': 'arthrography',
             'two letters': 'MG',
+            'two letters of a name': family[:2],
             'nothing': 'Zzyzx',
             }
 

@@ -11,7 +11,7 @@ from trytond.pyson import Bool, Eval
 
 from ..common.dates import date_clauses
 from ..common.exceptions import QuarantineError
-from ..common.indexes import TextSearchMixin
+from ..common.indexes import TextSearchMixin, text_clause
 from .quarantine import find_quarantined_patients
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
@@ -94,8 +94,8 @@ class OrthancPatient(
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
             person_name_domain('display_name', operator, value),
-            ('name', *clause[1:]),
-            ('ident', *clause[1:]),
+            text_clause('name', operator, value),
+            text_clause('ident', operator, value),
             *date_clauses(['bd'], operator, value),
             ]
 

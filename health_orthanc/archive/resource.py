@@ -13,6 +13,7 @@ from trytond.transaction import Transaction
 
 from ..common.access import GuardedMixin
 from ..common.exceptions import ResourceAccessError
+from ..common.indexes import text_clause
 from ..common.registration import LayeredMixin, inherited_names
 from ..common.transaction import now
 
@@ -37,7 +38,7 @@ def person_name_domain(field, operator, value):
     if operator not in {'ilike', 'like'} or not isinstance(value, str):
         return (field, operator, value)
     words = value.replace('%', ' ').replace(',', ' ').split()
-    return [(field, operator, f'%{word}%') for word in words] or [
+    return [text_clause(field, operator, f'%{word}%') for word in words] or [
         (field, operator, value)]
 
 

@@ -15,7 +15,8 @@ from trytond.transaction import Transaction
 
 from ..common.access import HiddenFieldsMixin
 from ..common.dates import date_clauses
-from ..common.indexes import RepeatedChar, TextSearchMixin, UidChar, uid_clause
+from ..common.indexes import (
+    RepeatedChar, TextSearchMixin, UidChar, text_clause, uid_clause)
 from .preview import get_thumbnail_problems, get_thumbnails
 from .quarantine import QuarantineMixin
 from .resource import ResourceMixin, person_name_domain
@@ -196,8 +197,9 @@ class Study(
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
             person_name_domain('patient_display_name', operator, value),
-            *((field, operator, value) for field in [
+            *(text_clause(field, operator, value) for field in [
                     'patient_id', 'study_description', 'accession_number']),
+            ('modalities', operator, value),
             uid_clause('study_instance_UID', operator, value),
             *date_clauses(['date', 'patient_birth_date'], operator, value),
             ]

@@ -20,11 +20,15 @@ from trytond.transaction import Transaction
 from .registration import inherited_names
 
 __all__ = [
-    'RepeatedChar', 'TextSearchMixin', 'UidChar', 'has_trigrams', 'uid_clause']
+    'RepeatedChar', 'TextSearchMixin', 'UidChar', 'has_trigrams',
+    'text_clause', 'uid_clause']
 
 logger = logging.getLogger(__name__)
 
 _EXTENSION = 'pg_trgm'
+# Less than three letters, of which the index has only the begin of words
+_SHORT_TEXT = re.compile(r'%([^-%\s][^%\s]?)\s*%')
+_BEFORE_WORDS = ['', '% ', '%-']
 # Three dots, as dates have two
 _PART_OF_UID = re.compile(r'[0-9%]*(\.[0-9%]*){3,}')
 
@@ -141,6 +145,33 @@ class UidChar(fields.Char):
                 Model.__name__, mode='read')
         return bool(Model.search(
                 [(self.name, '=', uid), rule or []], limit=1, order=[]))
+
+
+def text_clause(name, operator, value):
+    """Return the clause with which a text without a field name finds a text.
+
+    One or two letters find words that begin with them; an index knows nothing
+    of them elsewhere.
+
+    Parameters
+    ----------
+    name : str
+        The field, one of `TextSearchMixin._searched_columns`.
+    operator : str
+    value : str
+        What is searched for, for example ``%Li%``.
+
+    Returns
+    -------
+    tuple or list
+    """
+    if operator.endswith('like') and isinstance(value, str):
+        found = _SHORT_TEXT.fullmatch(value)
+        if found:
+            return ['AND' if operator.startswith('not ') else 'OR', *(
+                    (name, operator, f'{before}{found[1]}%')
+                    for before in _BEFORE_WORDS)]
+    return (name, operator, value)
 
 
 def uid_clause(name, operator, value):

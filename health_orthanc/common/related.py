@@ -16,6 +16,7 @@ from trytond.pool import Pool
 from trytond.tools.domain_inversion import is_leaf
 from trytond.transaction import Transaction, inactive_records
 
+from .indexes import text_clause
 from .rows import fetch_rows
 
 __all__ = ['alternatives', 'any_of', 'name_domain']
@@ -105,6 +106,8 @@ def alternatives(Model, clauses):
         if is_leaf(clause) and len(clause) == 3 and (
                 clause[1] in _TEXT_OPERATORS and isinstance(clause[2], str)):
             found.extend(_expand(Model, *clause))
+        elif clause and clause[0] == 'OR':
+            found.extend(alternatives(Model, clause[1:]))
         else:
             found.append(clause)
     return found
@@ -123,7 +126,8 @@ def _expand(Model, name, operator, value):
             return [any_of(
                     relation, field.get_target().__name__,
                     [('rec_name', operator, value)])]
-    return [(name, operator, value)]
+    clause = text_clause(name, operator, value)
+    return clause[1:] if clause[0] == 'OR' else [clause]
 
 
 def _union(queries):

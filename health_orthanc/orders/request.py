@@ -19,7 +19,7 @@ from trytond.transaction import Transaction, without_check_access
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin, check_write
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
-from ..common.indexes import TextSearchMixin
+from ..common.indexes import TextSearchMixin, text_clause
 from ..common.registration import LayeredMixin
 from ..common.related import name_domain
 from ..common.transaction import now
@@ -168,7 +168,7 @@ class Request(
     def search_rec_name(cls, name, clause):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
-        own = ('accession_number', operator, value)
+        own = text_clause('accession_number', operator, value)
         if bool_op == 'OR':
             return [bool_op, own, *(
                     name_domain(field, model, operator, value)

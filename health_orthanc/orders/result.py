@@ -16,7 +16,7 @@ from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
-from ..common.indexes import TextSearchMixin
+from ..common.indexes import TextSearchMixin, text_clause
 from ..common.registration import inherited_names
 from ..common.related import name_domain
 from ..common.transaction import now
@@ -97,7 +97,7 @@ class TestResult(
             return domain
         return ['OR', *(
                 name_domain('patient', 'gnuhealth.patient', *other)
-                if field == 'patient' else (field, *other)
+                if field == 'patient' else text_clause(field, *other)
                 for field, *other in domain[1:])]
 
     def get_report_state(self, name):

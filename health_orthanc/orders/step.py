@@ -20,7 +20,7 @@ from ..common.dates import date_clauses
 from ..common.domains import boolean_domain
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
-from ..common.indexes import TextSearchMixin
+from ..common.indexes import TextSearchMixin, text_clause
 from ..common.related import name_domain
 from ..common.transaction import now
 from ..core.dicom.modalities import MODALITIES
@@ -315,7 +315,7 @@ class ProcedureStep(
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         own = [
-            *((field, operator, value)
+            *(text_clause(field, operator, value)
                 for field in ['step_id', 'description', 'modality']),
             *date_clauses(['patient.party.dob'], operator, value)]
         if bool_op == 'OR':

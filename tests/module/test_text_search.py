@@ -193,6 +193,60 @@ class TextSearchTestCase(OrthancTestCase):
             self.found(STUDY, ('study_instance_UID', 'ilike', '%.77%')),
             {one, longer})
 
+    @with_transaction()
+    def test_two_letters_find_words_that_begin_with_them(self):
+        server = create_server()
+        named, hyphened, described, done, numbered, other = (
+            create_study(server, **values).id for values in [
+                {'patient_display_name': "Wang, Li"},
+                {'patient_display_name': "Lenz-Lier, Ada"},
+                {'study_description': "Lignum left"},
+                {'modalities': 'CT, LI'},
+                {'accession_number': 'LI77'},
+                {'patient_display_name': "Berlin, Oli",
+                    'study_description': "Ball", 'accession_number': '7LI'}])
+        for value, expected in [
+                ('%li%', {named, hyphened, described, done, numbered}),
+                ('%LI %', {named, hyphened, described, numbered}),
+                ('%li wang%', {named}),
+                ('%CT%', {done}),
+                ('%l%', {named, hyphened, described, done, numbered}),
+                ('%lin%', {other})]:
+            with self.subTest(value=value):
+                self.assertEqual(
+                    self.found(STUDY, ('rec_name', 'ilike', value)), expected)
+        self.assertEqual(
+            self.found(STUDY, ('study_description', 'ilike', '%ef%')),
+            {described})
+
+    @with_transaction()
+    def test_two_letters_in_other_lists(self):
+        patient, other = (
+            create_patient(*names) for names in [
+                ("Wu", "Erika"), ("Swu", "Erika")])
+        records, others = self.records_of(patient), self.records_of(other)
+        for model in [REQUEST, RESULT, STEP]:
+            with self.subTest(model=model):
+                found = self.found(model, ('rec_name', 'ilike', '%wu%'))
+                self.assertIn(records[model], found)
+                self.assertNotIn(others[model], found)
+
+    def test_a_text_that_is_not_searched(self):
+        self.assertEqual(
+            indexes.text_clause('name', 'not ilike', '%Li%'), [
+                'AND', ('name', 'not ilike', 'Li%'),
+                ('name', 'not ilike', '% Li%'),
+                ('name', 'not ilike', '%-Li%')])
+        for operator, value in [
+                ('=', '%Li%'), ('ilike', '%Lin%'), ('ilike', '%%'),
+                ('ilike', 'Li'), ('in', ['%Li%']),
+                # What it returns itself
+                ('ilike', 'L%'), ('ilike', '% L%'), ('ilike', '%-L%')]:
+            with self.subTest(operator=operator, value=value):
+                self.assertEqual(
+                    indexes.text_clause('name', operator, value),
+                    ('name', operator, value))
+
     def test_a_uid_that_is_not_searched(self):
         for value, expected in [
                 ('%1.2.840.77%', ('uid', 'not ilike', '%1.2.840.77%')),
