@@ -159,7 +159,10 @@ class Study(
                 Index(table, (table.patient_id, Index.Range())),
                 Index(table, (table.accession_number, Index.Range())),
                 Index(table, (table.patient_display_name, Index.Range())),
-                Index(table, (table.modalities, Index.Range())),
+                # As a list is ordered by it: many have the same
+                Index(
+                    table, (table.modalities, Index.Range()),
+                    (table.id, Index.Range())),
                 Index(table, (table.patient_birth_date, Index.Range())),
                 # As the lists are ordered
                 Index(table, *cls._listed(table)),
