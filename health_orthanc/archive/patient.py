@@ -12,6 +12,7 @@ from trytond.pyson import Bool, Eval
 from ..common.dates import date_clauses
 from ..common.exceptions import QuarantineError
 from ..common.indexes import TextSearchMixin, text_clause
+from ..common.long_lists import LongListMixin
 from .quarantine import find_quarantined_patients
 from .resource import ResourceMixin, person_name_domain
 from .viewer import ViewableMixin
@@ -20,7 +21,8 @@ __all__ = ['OrthancPatient']
 
 
 class OrthancPatient(
-        ResourceMixin, ViewableMixin, TextSearchMixin, ModelSQL, ModelView):
+        ResourceMixin, ViewableMixin, LongListMixin, TextSearchMixin, ModelSQL,
+        ModelView):
     "Orthanc Patient"
     __name__ = 'gnuhealth.orthanc.patient'
     _rec_name = 'display_name'
@@ -94,8 +96,9 @@ class OrthancPatient(
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
             person_name_domain('display_name', operator, value),
-            text_clause('name', operator, value),
-            text_clause('ident', operator, value),
+            # Of short texts, the words are in the other name
+            *(text_clause(field, operator, value, words=False)
+                for field in ['name', 'ident']),
             *date_clauses(['bd'], operator, value),
             ]
 

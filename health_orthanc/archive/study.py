@@ -17,6 +17,7 @@ from ..common.access import HiddenFieldsMixin
 from ..common.dates import date_clauses
 from ..common.indexes import (
     RepeatedChar, TextSearchMixin, UidChar, text_clause, uid_clause)
+from ..common.long_lists import LongListMixin
 from .preview import get_thumbnail_problems, get_thumbnails
 from .quarantine import QuarantineMixin
 from .resource import ResourceMixin, person_name_domain
@@ -27,7 +28,7 @@ __all__ = ['Study']
 
 class Study(
         QuarantineMixin, ResourceMixin, HiddenFieldsMixin, ViewableMixin,
-        TextSearchMixin, ModelSQL, ModelView):
+        LongListMixin, TextSearchMixin, ModelSQL, ModelView):
     "Imaging Study"
     __name__ = 'gnuhealth.imaging_orthanc.study'
     _editable_fields = frozenset({'notes', 'series'})
@@ -200,8 +201,9 @@ class Study(
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         return [bool_op,
             person_name_domain('patient_display_name', operator, value),
-            *(text_clause(field, operator, value) for field in [
-                    'patient_id', 'study_description', 'accession_number']),
+            text_clause('study_description', operator, value),
+            *(text_clause(field, operator, value, words=False)
+                for field in ['patient_id', 'accession_number']),
             ('modalities', operator, value),
             uid_clause('study_instance_UID', operator, value),
             *date_clauses(['date', 'patient_birth_date'], operator, value),

@@ -15,6 +15,7 @@ from trytond.transaction import inactive_records, without_check_access
 from ..common.access import GuardedMixin
 from ..common.exceptions import DecisionAccessError
 from ..common.indexes import TextSearchMixin
+from ..common.long_lists import LongListMixin
 from ..common.related import any_of
 from ..common.rows import fetch_rows, insert_rows
 from ..core.audit.digests import CHAINED, Link, find_break, row_digest
@@ -92,7 +93,8 @@ def _slot(moment):
     return moment - (moment - _EPOCH) % ONCE_PER_SLOT
 
 
-class AuditEntry(GuardedMixin, TextSearchMixin, ModelSQL, ModelView):
+class AuditEntry(
+        GuardedMixin, LongListMixin, TextSearchMixin, ModelSQL, ModelView):
     """Who Saw It
 
     Who has seen, changed or was refused which images.  Nobody can change it.

@@ -147,7 +147,7 @@ class UidChar(fields.Char):
                 [(self.name, '=', uid), rule or []], limit=1, order=[]))
 
 
-def text_clause(name, operator, value):
+def text_clause(name, operator, value, words=True):
     """Return the clause with which a text without a field name finds a text.
 
     One or two letters find words that begin with them; an index knows nothing
@@ -160,6 +160,8 @@ def text_clause(name, operator, value):
     operator : str
     value : str
         What is searched for, for example ``%Li%``.
+    words : bool, optional
+        False if the field has one word, such as an identifier.
 
     Returns
     -------
@@ -168,8 +170,11 @@ def text_clause(name, operator, value):
     if operator.endswith('like') and isinstance(value, str):
         found = _SHORT_TEXT.fullmatch(value)
         if found:
+            begin = f'{found[1]}%'
+            if not words:
+                return (name, operator, begin)
             return ['AND' if operator.startswith('not ') else 'OR', *(
-                    (name, operator, f'{before}{found[1]}%')
+                    (name, operator, before + begin)
                     for before in _BEFORE_WORDS)]
     return (name, operator, value)
 

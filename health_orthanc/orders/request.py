@@ -20,6 +20,7 @@ from ..common.access import GuardedSearchMixin, HiddenFieldsMixin, check_write
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
 from ..common.indexes import TextSearchMixin, text_clause
+from ..common.long_lists import LongListMixin
 from ..common.registration import LayeredMixin
 from ..common.related import name_domain
 from ..common.transaction import now
@@ -35,7 +36,7 @@ RECENT = dt.timedelta(days=7)
 
 class Request(
         LayeredMixin, HideDuplicatesMixin, GuardedSearchMixin,
-        HiddenFieldsMixin, TextSearchMixin, metaclass=PoolMeta):
+        HiddenFieldsMixin, LongListMixin, TextSearchMixin, metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.request'
     _hidden_fields = frozenset({'steps'})
     _searched_columns = frozenset({'accession_number', 'request'})
@@ -168,7 +169,7 @@ class Request(
     def search_rec_name(cls, name, clause):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
-        own = text_clause('accession_number', operator, value)
+        own = text_clause('accession_number', operator, value, words=False)
         if bool_op == 'OR':
             return [bool_op, own, *(
                     name_domain(field, model, operator, value)

@@ -17,6 +17,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
 from ..common.indexes import TextSearchMixin, text_clause
+from ..common.long_lists import LongListMixin
 from ..common.registration import inherited_names
 from ..common.related import name_domain
 from ..common.transaction import now
@@ -34,7 +35,7 @@ _ADMINISTRATIVE = {
 
 
 class TestResult(
-        GuardedSearchMixin, HiddenFieldsMixin, TextSearchMixin,
+        GuardedSearchMixin, HiddenFieldsMixin, LongListMixin, TextSearchMixin,
         metaclass=PoolMeta):
     __name__ = 'gnuhealth.imaging.test.result'
     _hidden_fields = frozenset({

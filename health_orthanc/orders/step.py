@@ -21,6 +21,7 @@ from ..common.domains import boolean_domain
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
 from ..common.indexes import TextSearchMixin, text_clause
+from ..common.long_lists import LongListMixin
 from ..common.related import name_domain
 from ..common.transaction import now
 from ..core.dicom.modalities import MODALITIES
@@ -74,7 +75,8 @@ _FROM_REQUEST = {
 
 
 class ProcedureStep(
-        GuardedMixin, TextSearchMixin, Workflow, ModelSQL, ModelView):
+        GuardedMixin, LongListMixin, TextSearchMixin, Workflow, ModelSQL,
+        ModelView):
     "Scheduled Procedure Step"
     __name__ = 'gnuhealth.imaging.procedure.step'
     _rec_name = 'step_id'
@@ -315,8 +317,9 @@ class ProcedureStep(
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
         own = [
-            *(text_clause(field, operator, value)
-                for field in ['step_id', 'description', 'modality']),
+            text_clause('description', operator, value),
+            *(text_clause(field, operator, value, words=False)
+                for field in ['step_id', 'modality']),
             *date_clauses(['patient.party.dob'], operator, value)]
         if bool_op == 'OR':
             return [bool_op, *own, name_domain(

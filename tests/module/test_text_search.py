@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Searches that use indexes find the same as those that read all."""
 
+import datetime as dt
 from unittest.mock import patch
 
 from trytond import backend
@@ -9,13 +10,13 @@ from trytond.model import Index
 from trytond.modules.health_orthanc.common import indexes, related
 from trytond.pool import Pool
 from trytond.tests.test_tryton import with_transaction
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .access import HEALTH_PATIENT, REQUEST, RESULT, STEP
 from .tools import (
     INSTANCE, PATIENT, SERIES, STUDY, OrthancTestCase, create_instance,
     create_order, create_patient, create_result, create_series, create_server,
-    create_study)
+    create_study, create_user)
 
 LOGGER = 'trytond.modules.health_orthanc.common.indexes'
 EXTENSION = "SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'"
@@ -237,6 +238,9 @@ class TextSearchTestCase(OrthancTestCase):
                 'AND', ('name', 'not ilike', 'Li%'),
                 ('name', 'not ilike', '% Li%'),
                 ('name', 'not ilike', '%-Li%')])
+        self.assertEqual(
+            indexes.text_clause('ident', 'ilike', '%Li%', words=False),
+            ('ident', 'ilike', 'Li%'))
         for operator, value in [
                 ('=', '%Li%'), ('ilike', '%Lin%'), ('ilike', '%%'),
                 ('ilike', 'Li'), ('in', ['%Li%']),
@@ -313,3 +317,59 @@ class TextSearchTestCase(OrthancTestCase):
                 i for i in created
                 if any(isinstance(u, Index.Similarity)
                     for _, u in i.expressions)], [Patient._text_index()])
+
+    @with_transaction(context={'_check_access': True})
+    def test_a_long_list_is_read_once(self):
+        "With a client's limit, only ids are read; in the same order"
+        transaction = Transaction()
+        with without_check_access():
+            server = create_server()
+            patient = create_patient()
+            studies = [
+                create_study(
+                    server, date=day, patient=patient.id,
+                    link_status='manual') for day in [
+                    dt.date(2026, 3, 2), dt.date(2026, 3, 4), None,
+                    dt.date(2026, 3, 3)]]
+        expected = [studies[i].id for i in [1, 3, 0, 2]]
+        Study = Pool().get(STUDY)
+        limit = transaction.database.IN_MAX
+        columns = '_ModelSQL__searched_columns'
+        with patch.object(
+                Study, columns, wraps=getattr(Study, columns)) as read:
+            found = Study.search([], limit=limit)
+            read.assert_not_called()
+            Study.search([], limit=limit - 1)
+            read.assert_called()
+        self.assertEqual([s.id for s in found], expected)
+        self.assertEqual([
+                s.id for s in Study.search(
+                    [('date', '!=', None)], 1, limit,
+                    [('date', 'ASC'), ('id', 'ASC')])],
+            [studies[3].id, studies[1].id])
+        self.assertEqual(Study.search([], limit=limit, count=True), 4)
+        self.assertEqual(len(Study.search([], limit=2)), 2)
+
+    @with_transaction()
+    def test_a_long_list_has_what_the_rules_leave(self):
+        pool = Pool()
+        seen, hidden = (
+            create_study(create_server(), notes=notes)
+            for notes in ["Seen", "Hidden"])
+        pool.get('ir.rule.group').create([{
+                    'name': "Notes",
+                    'model': pool.get('ir.model').search(
+                        [('model', '=', STUDY)])[0].id,
+                    'global_p': True, 'perm_read': True,
+                    'rules': [('create', [{
+                                    'domain': '[["notes", "=", "Seen"]]'}])],
+                    }])
+        Study = pool.get(STUDY)
+        user = create_user(
+            'clerk', 'health_orthanc.group_imaging_orthanc')
+        limit = Transaction().database.IN_MAX
+        with Transaction().set_user(user.id), \
+                Transaction().set_context(_check_access=True):
+            self.assertEqual(
+                {s.id for s in Study.search([], limit=limit)}
+                & {seen.id, hidden.id}, {seen.id})
