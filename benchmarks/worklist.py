@@ -10,7 +10,7 @@ number of steps is open.  The same entries are then served by
   ``update_worklists_database.py`` has written;
 - *wlmscpfs*: DCMTK's server over the same files;
 - *bare*: an Orthanc with a plugin that gives it all files from memory, as they
-  are: what Orthanc and ``findscu`` themselves take, whatever the plugin is.
+  are: the least that any plugin can take.
 
 *one* and *all* are the wall times of a whole ``findscu`` that asks for one
 accession number, and for everything; with all the keys that a console asks

@@ -26,11 +26,18 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _EXTENSION = 'pg_trgm'
-# Less than three letters, of which the index has only the begin of words
-_SHORT_TEXT = re.compile(r'%([^-%\s][^%\s]?)\s*%')
-_BEFORE_WORDS = ['', '% ', '%-']
-# Three dots, as dates have two
-_PART_OF_UID = re.compile(r'[0-9%]*(\.[0-9%]*){3,}')
+# In the context while the domain of a rule is converted
+_IN_RULE = '_orthanc_uid_in_rule'
+# What a client makes of a text without wildcards
+_TYPED_TEXT = re.compile(r'%([^%]+)%')
+# Fewer than three letters: the index knows only those that words begin with.
+# Scripts from U+0900 on may not divide words
+_SHORT_TEXT = re.compile(
+    r'[^-\s%_\\(/^\u0900-\U0010ffff][^\s%_\u0900-\U0010ffff]?')
+_BEFORE_WORDS = ['', '% ', '%-', '%(', '%/', '%^']
+# At least three dots, as dates have two; fewer where there is a wildcard
+_PART_OF_UID = re.compile(r'[0-9]*(\.[0-9]*){3,}')
+_UID_WITH_WILDCARD = re.compile(r'[0-9%]*\.[0-9.%]*')
 
 
 class TextSearchMixin:
@@ -131,10 +138,11 @@ class UidChar(fields.Char):
 
     def convert_domain(self, domain, tables, Model):
         name, operator, value = domain
-        if operator in {'ilike', 'like'} and isinstance(value, str):
-            uid = value.strip('%').strip()
-            if uid and self._is_recorded(Model, uid):
-                domain = (name, '=', uid)
+        uid = (_typed_text(operator, value) or '').strip()
+        # A rule may have such a domain itself
+        if uid and not Transaction().context.get(_IN_RULE) and (
+                self._is_recorded(Model, uid)):
+            domain = (name, '=', uid)
         return super().convert_domain(domain, tables, Model)
 
     def _is_recorded(self, Model, uid):
@@ -143,20 +151,22 @@ class UidChar(fields.Char):
         with Transaction().set_context(_check_access=True):
             rule = Pool().get('ir.rule').domain_get(
                 Model.__name__, mode='read')
-        return bool(Model.search(
-                [(self.name, '=', uid), rule or []], limit=1, order=[]))
+        with Transaction().set_context({_IN_RULE: True}):
+            return bool(Model.search(
+                    [(self.name, '=', uid), rule or []], limit=1, order=[]))
 
 
 def text_clause(name, operator, value, words=True):
     """Return the clause with which a text without a field name finds a text.
 
-    One or two letters find words that begin with them; an index knows nothing
-    of them elsewhere.
+    One or two letters find words that begin with them: an index knows nothing
+    of them elsewhere.  They are looked for everywhere in scripts that do not
+    divide words, and if the user types a wildcard.
 
     Parameters
     ----------
     name : str
-        The field, one of `TextSearchMixin._searched_columns`.
+        The field.
     operator : str
     value : str
         What is searched for, for example ``%Li%``.
@@ -167,16 +177,13 @@ def text_clause(name, operator, value, words=True):
     -------
     tuple or list
     """
-    if operator.endswith('like') and isinstance(value, str):
-        found = _SHORT_TEXT.fullmatch(value)
-        if found:
-            begin = f'{found[1]}%'
-            if not words:
-                return (name, operator, begin)
-            return ['AND' if operator.startswith('not ') else 'OR', *(
-                    (name, operator, before + begin)
-                    for before in _BEFORE_WORDS)]
-    return (name, operator, value)
+    text = (_typed_text(operator, value) or '').rstrip()
+    if not _SHORT_TEXT.fullmatch(text):
+        return (name, operator, value)
+    if not words:
+        return (name, operator, f'{text}%')
+    return ['OR', *(
+            (name, operator, f'{before}{text}%') for before in _BEFORE_WORDS)]
 
 
 def uid_clause(name, operator, value):
@@ -197,11 +204,22 @@ def uid_clause(name, operator, value):
     -------
     tuple
     """
-    if operator.endswith('like') and isinstance(value, str):
-        text = value.strip('%').strip()
-        if text and not _PART_OF_UID.fullmatch(text):
-            return (name, '!=' if operator.startswith('not ') else '=', text)
-    return (name, operator, value)
+    if operator not in {'ilike', 'like'} or not isinstance(value, str):
+        return (name, operator, value)
+    text = value.strip('%').strip()
+    pattern = _UID_WITH_WILDCARD if _typed_text(operator, value) is None \
+        else _PART_OF_UID
+    if not text or pattern.fullmatch(text):
+        return (name, operator, value)
+    return (name, '=', text)
+
+
+def _typed_text(operator, value):
+    "Return the text that is searched for everywhere, if it has no wildcards"
+    if operator in {'ilike', 'like'} and isinstance(value, str):
+        found = _TYPED_TEXT.fullmatch(value)
+        if found:
+            return found[1]
 
 
 def has_trigrams():

@@ -24,7 +24,9 @@ class LongListMixin:
             query=False, **kwargs):
         transaction = Transaction()
         if (count or query or not transaction.check_access or limit is None
-                or limit < transaction.database.IN_MAX):
+                or limit < transaction.database.IN_MAX
+                # trytond filters the rows of a history
+                or cls._history):
             return super().search(
                 domain, offset=offset, limit=limit, order=order, count=count,
                 query=query, **kwargs)

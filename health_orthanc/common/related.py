@@ -53,13 +53,14 @@ def name_domain(field, model, operator, value, names=('rec_name',)):
     try:
         with inactive_records():
             return any_of(
-                field, model, [(name, operator, value) for name in names])
+                field, model, [(name, operator, value) for name in names],
+                by_words=True)
     except AccessError:
         # It depends on the number of records whether trytond checks this
         return plain
 
 
-def any_of(field, model, clauses):
+def any_of(field, model, clauses, by_words=False):
     """Return a domain for relations to records that fulfill a clause.
 
     Parameters
@@ -70,6 +71,8 @@ def any_of(field, model, clauses):
         The name of the related model.
     clauses : list
         Each is searched by itself.
+    by_words : bool, optional
+        Whether one or two letters find only words that begin with them.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def any_of(field, model, clauses):
     Model = Pool().get(model)
     found = _union([
             Model.search([clause], order=[], query=True)
-            for clause in alternatives(Model, clauses)])
+            for clause in alternatives(Model, clauses, by_words)])
     limit = _LIMIT
     if backend.name == 'sqlite':
         # It takes fewer parameters
@@ -88,13 +91,15 @@ def any_of(field, model, clauses):
     return (field, 'in', ids if len(ids) <= limit else found.select(found.id))
 
 
-def alternatives(Model, clauses):
+def alternatives(Model, clauses, by_words=False):
     """Return the clauses that searches by name consist of.
 
     Parameters
     ----------
     Model : ModelSQL
     clauses : list
+    by_words : bool, optional
+        As in `any_of`.
 
     Returns
     -------
@@ -105,19 +110,19 @@ def alternatives(Model, clauses):
     for clause in clauses:
         if is_leaf(clause) and len(clause) == 3 and (
                 clause[1] in _TEXT_OPERATORS and isinstance(clause[2], str)):
-            found.extend(_expand(Model, *clause))
+            found.extend(_expand(Model, *clause, by_words))
         elif clause and clause[0] == 'OR':
-            found.extend(alternatives(Model, clause[1:]))
+            found.extend(alternatives(Model, clause[1:], by_words))
         else:
             found.append(clause)
     return found
 
 
-def _expand(Model, name, operator, value):
+def _expand(Model, name, operator, value, by_words):
     if name == 'rec_name':
         domain = Model.search_rec_name(name, (name, operator, value))
         if domain and domain[0] == 'OR':
-            return alternatives(Model, domain[1:])
+            return alternatives(Model, domain[1:], by_words)
         return [domain]
     relation = name.removesuffix('.rec_name')
     field = Model._fields.get(relation)
@@ -125,7 +130,9 @@ def _expand(Model, name, operator, value):
         with inactive_records():
             return [any_of(
                     relation, field.get_target().__name__,
-                    [('rec_name', operator, value)])]
+                    [('rec_name', operator, value)], by_words)]
+    if not by_words:
+        return [(name, operator, value)]
     clause = text_clause(name, operator, value)
     return clause[1:] if clause[0] == 'OR' else [clause]
 

@@ -13,6 +13,7 @@ from trytond.model import Index, fields
 from trytond.modules.health.core import get_health_professional
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
+from trytond.tools.domain_inversion import is_leaf
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin
@@ -96,10 +97,16 @@ class TestResult(
         domain = super().search_rec_name(name, clause)
         if domain[0] != 'OR':
             return domain
-        return ['OR', *(
-                name_domain('patient', 'gnuhealth.patient', *other)
-                if field == 'patient' else text_clause(field, *other)
-                for field, *other in domain[1:])]
+        return ['OR', *map(cls._search_clause, domain[1:])]
+
+    @staticmethod
+    def _search_clause(clause):
+        if not is_leaf(clause) or len(clause) != 3:
+            return clause
+        field, operator, value = clause
+        if field == 'patient':
+            return name_domain(field, 'gnuhealth.patient', operator, value)
+        return text_clause(field, operator, value, words=False)
 
     def get_report_state(self, name):
         return 'unreported' if self.orthanc_unreported else 'reported'

@@ -179,6 +179,7 @@ class TextSearchTestCase(OrthancTestCase):
                 ('ilike', '%.2.840.77%', {one, longer}),
                 ('ilike', '1.2.840.%', {one, longer}),
                 ('ilike', '1.%.77.5', {longer}),
+                ('ilike', '1.2.84%', {one, longer}),
                 ('ilike', '%Study 7.A%', {letters}),
                 # What can be a date, a number or a name is no part of a UID
                 ('ilike', '%1.2.84%', set()),
@@ -197,13 +198,18 @@ class TextSearchTestCase(OrthancTestCase):
     @with_transaction()
     def test_two_letters_find_words_that_begin_with_them(self):
         server = create_server()
-        named, hyphened, described, done, numbered, other = (
+        Study = Pool().get(STUDY)
+        patient, _ = Pool().get(PATIENT).create([{
+                    'server': server.id, 'uuid': f'uuid-{name}',
+                    'display_name': name} for name in ["Wang, Li", "Oli"]])
+        named, hyphened, described, done, numbered, eastern, other = (
             create_study(server, **values).id for values in [
                 {'patient_display_name': "Wang, Li"},
                 {'patient_display_name': "Lenz-Lier, Ada"},
                 {'study_description': "Lignum left"},
                 {'modalities': 'CT, LI'},
                 {'accession_number': 'LI77'},
+                {'patient_display_name': "Yamada, Taro (山田 太郎)"},
                 {'patient_display_name': "Berlin, Oli",
                     'study_description': "Ball", 'accession_number': '7LI'}])
         for value, expected in [
@@ -212,10 +218,17 @@ class TextSearchTestCase(OrthancTestCase):
                 ('%li wang%', {named}),
                 ('%CT%', {done}),
                 ('%l%', {named, hyphened, described, done, numbered}),
-                ('%lin%', {other})]:
+                ('%lin%', {other}),
+                # With a wildcard of the user, everywhere
+                ('%li', {named, hyphened, done, other}),
+                ('%山田%', {eastern}), ('%山%', {eastern})]:
             with self.subTest(value=value):
                 self.assertEqual(
                     self.found(STUDY, ('rec_name', 'ilike', value)), expected)
+        self.assertEqual(
+            self.found(
+                Study._fields['orthanc_patient'].model_name,
+                ('rec_name', 'ilike', '%li%')), {patient.id})
         self.assertEqual(
             self.found(STUDY, ('study_description', 'ilike', '%ef%')),
             {described})
@@ -234,31 +247,63 @@ class TextSearchTestCase(OrthancTestCase):
 
     def test_a_text_that_is_not_searched(self):
         self.assertEqual(
-            indexes.text_clause('name', 'not ilike', '%Li%'), [
-                'AND', ('name', 'not ilike', 'Li%'),
-                ('name', 'not ilike', '% Li%'),
-                ('name', 'not ilike', '%-Li%')])
-        self.assertEqual(
             indexes.text_clause('ident', 'ilike', '%Li%', words=False),
             ('ident', 'ilike', 'Li%'))
         for operator, value in [
                 ('=', '%Li%'), ('ilike', '%Lin%'), ('ilike', '%%'),
-                ('ilike', 'Li'), ('in', ['%Li%']),
+                ('ilike', 'Li'), ('in', ['%Li%']), ('not ilike', '%Li%'),
+                # Wildcards of the user, also for one letter
+                ('ilike', '%Li'), ('ilike', '%L%i%'), ('ilike', '%L_%'),
+                ('ilike', '%\\_%'),
+                # No words are divided
+                ('ilike', '%山田%'), ('ilike', '%小%'), ('ilike', '%นา%'),
                 # What it returns itself
-                ('ilike', 'L%'), ('ilike', '% L%'), ('ilike', '%-L%')]:
+                *(('ilike', clause[2]) for clause in indexes.text_clause(
+                        'name', 'ilike', '%L%')[1:])]:
             with self.subTest(operator=operator, value=value):
                 self.assertEqual(
                     indexes.text_clause('name', operator, value),
                     ('name', operator, value))
 
     def test_a_uid_that_is_not_searched(self):
-        for value, expected in [
-                ('%1.2.840.77%', ('uid', 'not ilike', '%1.2.840.77%')),
-                ('%77%', ('uid', '!=', '77')),
-                ('%%', ('uid', 'not ilike', '%%'))]:
-            with self.subTest(value=value):
+        for operator, value, expected in [
+                ('not ilike', '%77%', ('not ilike', '%77%')),
+                ('ilike', '%%', ('ilike', '%%')),
+                ('ilike', 'Must%', ('=', 'Must')),
+                ('in', ['77'], ('in', ['77'])),
+                ('=', None, ('=', None))]:
+            with self.subTest(operator=operator, value=value):
                 self.assertEqual(
-                    indexes.uid_clause('uid', 'not ilike', value), expected)
+                    indexes.uid_clause('uid', operator, value),
+                    ('uid', *expected))
+
+    @with_transaction()
+    def test_a_rule_with_a_part_of_a_uid(self):
+        "Reading the rule for a search needs no search with the rule"
+        pool = Pool()
+        seen, hidden = (
+            create_study(create_server(), study_instance_UID=uid)
+            for uid in ['1.2.276.0.7.1', '1.2.840.5.5.1'])
+        pool.get('ir.rule.group').create([{
+                    'name': "Roots of UIDs",
+                    'model': pool.get('ir.model').search(
+                        [('model', '=', STUDY)])[0].id,
+                    'global_p': True, 'perm_read': True,
+                    'rules': [('create', [{'domain': (
+                                        '[["study_instance_UID", "ilike", '
+                                        '"%1.2.276.0.7%"]]')}])],
+                    }])
+        user = create_user(
+            'clerk', 'health_orthanc.group_imaging_orthanc')
+        with Transaction().set_user(user.id), \
+                Transaction().set_context(_check_access=True):
+            for domain in [
+                    [], [('study_instance_UID', 'ilike', '%1.2.%')],
+                    [('study_instance_UID', 'ilike', '%1.2.276.0.7.1%')]]:
+                with self.subTest(domain=domain):
+                    self.assertEqual(
+                        self.found(STUDY, *domain)
+                        & {seen.id, hidden.id}, {seen.id})
 
     @with_transaction()
     def test_parts_of_uids_have_no_index(self):
@@ -349,6 +394,25 @@ class TextSearchTestCase(OrthancTestCase):
             [studies[3].id, studies[1].id])
         self.assertEqual(Study.search([], limit=limit, count=True), 4)
         self.assertEqual(len(Study.search([], limit=2)), 2)
+
+    @with_transaction()
+    def test_long_lists_are_the_same_as_short_ones(self):
+        records = [
+            self.records_of(create_patient("Muster", f"Erika {i}"))
+            for i in range(3)]
+        limit = Transaction().database.IN_MAX
+        for model in [REQUEST, RESULT, STEP]:
+            Model = Pool().get(model)
+            for domain in [
+                    [], ['OR', ('rec_name', 'ilike', '%Erika 1%'),
+                        ('id', '=', records[0][model])]]:
+                with self.subTest(model=model, domain=domain), \
+                        Transaction().set_context(_check_access=True):
+                    long, short = (
+                        [r.id for r in Model.search(domain, limit=n)]
+                        for n in [limit, limit - 1])
+                    self.assertEqual(long, short)
+                    self.assertGreater(len(long), 1)
 
     @with_transaction()
     def test_a_long_list_has_what_the_rules_leave(self):
