@@ -14,7 +14,7 @@ from trytond.transaction import inactive_records, without_check_access
 
 from ..common.access import GuardedMixin
 from ..common.exceptions import DecisionAccessError
-from ..common.indexes import TextSearchMixin
+from ..common.indexes import TextSearchMixin, text_clause
 from ..common.long_lists import LongListMixin
 from ..common.related import any_of
 from ..common.rows import fetch_rows, insert_rows
@@ -104,9 +104,6 @@ class AuditEntry(
     """
     __name__ = 'gnuhealth.imaging_orthanc.audit'
     _searched_columns = frozenset({'puid', 'study_uid', 'address', 'detail'})
-    # What a text in the search box is compared with
-    _searched = [
-        'user', 'patient_name', 'puid', 'study_uid', 'address', 'detail']
 
     number = fields.Integer("Number", required=True, readonly=True)
     at = fields.DateTime("Date", required=True, readonly=True)
@@ -174,8 +171,16 @@ class AuditEntry(
     def search_rec_name(cls, name, clause):
         _, operator, value = clause
         bool_op = 'AND' if operator.startswith(('!', 'not ')) else 'OR'
-        return [bool_op, *(
-                (field, operator, value) for field in cls._searched)]
+        return [bool_op,
+            *(related_domain(
+                    column, model, ('rec_name', operator, value),
+                    by_words=True)
+                for column, model in [
+                    ('user_id', 'res.user'),
+                    ('patient_id', 'gnuhealth.patient')]),
+            text_clause('detail', operator, value),
+            *(text_clause(field, operator, value, words=False)
+                for field in ['puid', 'study_uid', 'address'])]
 
     def get_user(self, name):
         return self.user_id
@@ -397,7 +402,7 @@ def related_names(entries, column, model):
 
 
 @without_check_access
-def related_domain(column, model, clause):
+def related_domain(column, model, clause, by_words=False):
     """Return the domain for a search by a value of the records of a column.
 
     Parameters
@@ -406,6 +411,8 @@ def related_domain(column, model, clause):
     model : str
     clause : tuple
         Its name may be that of the field, or lead into the related record.
+    by_words : bool, optional
+        As in `any_of`.
 
     Returns
     -------
@@ -414,4 +421,4 @@ def related_domain(column, model, clause):
     name, *rest = clause
     name = name.partition('.')[2] or 'rec_name'
     with inactive_records():
-        return [any_of(column, model, [(name, *rest)])]
+        return [any_of(column, model, [(name, *rest)], by_words)]

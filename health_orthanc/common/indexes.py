@@ -33,8 +33,9 @@ _TYPED_TEXT = re.compile(r'%([^%]+)%')
 # Fewer than three letters: the index knows only those that words begin with.
 # Scripts from U+0900 on may not divide words
 _SHORT_TEXT = re.compile(
-    r'[^-\s%_\\(/^\u0900-\U0010ffff][^\s%_\u0900-\U0010ffff]?')
-_BEFORE_WORDS = ['', '% ', '%-', '%(', '%/', '%^']
+    r'[^-\s%_\\(\u0900-\U0010ffff][^\s%_\u0900-\U0010ffff]?')
+# Each takes its time where many records are compared
+_BEFORE_WORDS = ['', '% ', '%-', '%(']
 # At least three dots, as dates have two; fewer where there is a wildcard
 _PART_OF_UID = re.compile(r'[0-9]*(\.[0-9]*){3,}')
 _UID_WITH_WILDCARD = re.compile(r'[0-9%]*\.[0-9.%]*')
