@@ -6,7 +6,6 @@ from sql.aggregate import Count, Min
 
 from trytond.model import fields
 from trytond.pool import Pool
-from trytond.transaction import Transaction
 
 from .statistics import DAYS, StatisticsMixin, days_ago, readable
 
@@ -44,9 +43,7 @@ class OrderState(StatisticsMixin):
     def table_query(cls):
         query, request = readable(Pool().get(REQUEST), [
                 ('date', '>=', days_ago(DAYS)),
-                ['OR',
-                    ('create_uid', '=', Transaction().user),
-                    ('doctor.party.internal_user', '=', Transaction().user)],
+                ('is_own', '=', True),
                 ])
         query.columns = cls._columns(
             id=Min(request.id), state=request.state,

@@ -17,6 +17,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction, without_check_access
 
 from ..common.access import GuardedSearchMixin, HiddenFieldsMixin, check_write
+from ..common.domains import boolean_domain
 from ..common.exceptions import (
     StepAccessError, StepValidationError, StepWorkflowError)
 from ..common.indexes import TextSearchMixin, text_clause
@@ -85,6 +86,13 @@ class Request(
         'gnuhealth.imaging.test.request', "Repeated By", readonly=True,
         ondelete='SET NULL',
         states={'invisible': ~Bool(Eval('replaced_by'))})
+
+    is_own = fields.Function(
+        fields.Boolean(
+            "My Order",
+            help="Whether the current user has made the order, or is its "
+            "physician."),
+        'get_is_own', searcher='search_is_own')
 
     @classmethod
     def __setup__(cls):
@@ -178,6 +186,30 @@ class Request(
                         ('patient', 'gnuhealth.patient')])]
         return [bool_op, own, *((field, operator, value) for field in [
                     'requested_test.rec_name', 'patient.rec_name'])]
+
+    @classmethod
+    def get_is_own(cls, orders, name):
+        own = set(cls.search([
+                    ('id', 'in', [o.id for o in orders]), cls._own_domain()],
+                order=[]))
+        return {o.id: o in own for o in orders}
+
+    @classmethod
+    def search_is_own(cls, name, clause):
+        return boolean_domain(cls, clause, cls._own_domain())
+
+    @classmethod
+    @without_check_access
+    def _own_domain(cls):
+        Professional = Pool().get('gnuhealth.healthprofessional')
+        user = Transaction().user
+        # By their ids: a condition on other tables, joined by OR, would not
+        # use the indexes of orders
+        physicians = Professional.search([
+                ('party.internal_user', '=', user)])
+        return ['OR',
+            ('create_uid', '=', user),
+            ('doctor', 'in', [p.id for p in physicians])]
 
     # Storage
 

@@ -49,6 +49,43 @@ class OrderTestCase(OrthancTestCase):
                 Request.search([('rec_name', '!=', text)]), [other])
 
     @with_transaction()
+    def test_own_orders(self):
+        "Those that a user has made, and those of the physician who it is"
+        pool = Pool()
+        Request = pool.get(REQUEST)
+        of_physician = create_order()
+        physician, clerk = (
+            create_user(
+                login, 'health.group_health_doctor',
+                'health_imaging.group_health_imaging')
+            for login in ['physician', 'clerk'])
+        pool.get('party.party').write(
+            [of_physician.doctor.party], {'internal_user': physician.id})
+        party, = pool.get('party.party').create([{
+                    'name': "Dora", 'lastname': "Muster", 'is_person': True,
+                    'is_healthprof': True, 'gender': 'f',
+                    'fed_country': 'XXX'}])
+        other, = pool.get('gnuhealth.healthprofessional').create(
+            [{'party': party.id}])
+        with Transaction().set_user(clerk.id):
+            of_clerk = create_order(doctor=other.id)
+        nobodys = create_order(doctor=other.id)
+        everything = {of_physician, of_clerk, nobodys}
+        for user, own in [
+                (physician, {of_physician}), (clerk, {of_clerk})]:
+            with Transaction().set_user(user.id), \
+                    Transaction().set_context(_check_access=True), \
+                    self.subTest(user=user.login):
+                found = Request.search([('is_own', '=', True)])
+                self.assertEqual(set(found), own)
+                self.assertEqual(
+                    set(Request.search([('is_own', '=', False)])),
+                    everything - own)
+                self.assertEqual(
+                    {o for o in Request.browse(list(everything))
+                        if o.is_own}, own)
+
+    @with_transaction()
     def test_the_wizard_makes_steps(self):
         pool = Pool()
         Wizard = pool.get('gnuhealth.patient.imaging.test.request', 'wizard')
