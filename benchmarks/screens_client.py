@@ -266,9 +266,10 @@ class Screens:
                     'study_description', 'patient_display_name',
                     'patient_id', 'accession_number', 'modalities',
                     'patient_birth_date']:
-                yield self._screen(
-                    'order', model, field, self._reading(
-                        model, [], [(field, 'ASC')], None))
+                for order in ['ASC', 'DESC']:
+                    yield self._screen(
+                        'order', model, f'{field} {order}', self._reading(
+                            model, [], [(field, order)], None))
         if model == ORTHANC_PATIENT:
             domains['birth date'] = [('bd', '=', person.birth_date)]
         if model == STEP:
