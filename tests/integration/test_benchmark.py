@@ -80,7 +80,7 @@ def test_worklists_are_measured():
         f'{way}_{name}' for way in ['live', 'files', 'wlmscpfs']
         for name in ['one', 'all']}
     expected |= {
-        'unchanged', 'one_changed', 'anew', 'anew_cpu', 'render',
+        'bare_all', 'unchanged', 'one_changed', 'anew', 'anew_cpu', 'render',
         'render_cpu'}
     for size in figures.values():
         assert set(size) == expected

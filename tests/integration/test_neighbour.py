@@ -27,8 +27,7 @@ TEMPLATE = 'gnuhealth.imaging_worklist.worklist_template'
 ADMIN = 1
 # What both modules have
 SHARED = {
-    REQUEST: ['merge_id', 'worklist_status', 'show_worklist_text',
-        'worklist_text'],
+    REQUEST: ['merge_id', 'worklist_status', 'worklist_text'],
     TEST: ['aetitle', 'imaging_worklist_template'],
     TEMPLATE: ['name', 'template_type', 'template', 'charset', 'comment'],
     }
