@@ -13,7 +13,7 @@ from functools import reduce
 from itertools import repeat
 from operator import and_
 
-from sql import Column, Literal
+from sql import Column
 from sql.aggregate import Max
 from sql.conditionals import Coalesce
 from sql.functions import CurrentTimestamp
@@ -278,7 +278,8 @@ def update_rows(Model, names, rows, user=0):
         for some in grouped_slice(rows, _WRITE_LIMIT):
             _update_from_values(Model, names, list(some), user)
     else:
-        _update_each(Model, names, rows, user)
+        for some in grouped_slice(rows):
+            _update_from_parameters(Model, names, list(some), user)
 
 
 def _update_from_values(Model, names, rows, user):
@@ -301,14 +302,17 @@ def _update_from_values(Model, names, rows, user):
         f'WHERE "{Model._table}".id = v.id')
 
 
-def _update_each(Model, names, rows, user):
-    table = Model.__table__()
+def _update_from_parameters(Model, names, rows, user):
+    "Update in SQLite, which names the columns of VALUES itself"
     cursor = Transaction().connection.cursor()
-    columns = [Column(table, name) for name in names]
-    stamp = []
+    assigned = [
+        f'"{name}" = v.column{number}'
+        for number, name in enumerate(names, start=2)]
     if user is not None:
-        columns += [table.write_uid, table.write_date]
-        stamp = [user, CurrentTimestamp()]
-    for id_, *values in rows:
-        cursor.execute(*table.update(
-                columns, [*values, *stamp], where=table.id == Literal(id_)))
+        assigned += [f'write_uid = {int(user)}', 'write_date = NOW()']
+    place = f"({', '.join(['?'] * (len(names) + 1))})"
+    cursor.execute(
+        f'UPDATE "{Model._table}" SET {", ".join(assigned)} '
+        f'FROM (VALUES {", ".join([place] * len(rows))}) AS v '
+        f'WHERE "{Model._table}".id = v.column1',
+        [value for row in rows for value in row])
