@@ -38,13 +38,11 @@ def person_name_domain(field, operator, value):
     if operator not in {'ilike', 'like'} or not isinstance(value, str):
         return (field, operator, value)
     words = value.replace('%', ' ').replace(',', ' ').split()
-    if '%' in value[1:-1] or not value.startswith('%') or (
-            not value.endswith('%')):
-        # The user has typed a wildcard
-        return [(field, operator, f'%{word}%') for word in words] or [
-            (field, operator, value)]
-    return [text_clause(field, operator, f'%{word}%') for word in words] or [
-        (field, operator, value)]
+    clauses = [(field, operator, f'%{word}%') for word in words]
+    if value == f"%{value.strip('%')}%" and '%' not in value[1:-1]:
+        # Without wildcards of the user
+        clauses = [text_clause(*clause) for clause in clauses]
+    return clauses or [(field, operator, value)]
 
 
 def order_as_numbers(name):

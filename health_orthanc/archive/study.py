@@ -160,7 +160,7 @@ class Study(
                 Index(table, (table.patient_id, Index.Range())),
                 Index(table, (table.accession_number, Index.Range())),
                 Index(table, (table.patient_display_name, Index.Range())),
-                # As a list is ordered by it: many have the same
+                # With the id, by which lists order equal ones
                 Index(
                     table, (table.modalities, Index.Range()),
                     (table.id, Index.Range())),
