@@ -83,11 +83,11 @@ class Comparison(Changed):
         # Whether others process parts at the same time
         self._is_shared = can_share()
 
-    def _compare(self):
-        cursor, position = in_transaction(self._load_position)
-        self._is_initial = cursor is None
+    def _compare(self, state):
+        position = state.position
+        self._is_initial = state.cursor is None
         if not self._may_resume(position):
-            position = self._start_position(cursor)
+            position = self._start_position(state.cursor)
         if position['level'] == 'study':
             self._share()
             self._find_missing_studies(position)
@@ -96,10 +96,15 @@ class Comparison(Changed):
         if position['level'] == 'series':
             self._share()
             self._close_gaps(position)
-        if self._is_initial:
-            self._find_initial_arrivals(position['index'])
+        # Helpers may have met others
+        self._failed, start = in_transaction(self._load_end)
+        if self._is_initial and start is not None:
+            self._find_initial_arrivals(start, position['index'])
         self._resolve_failures_of_gone()
         in_transaction(self._finish_full, position)
+
+    def _load_end(self):
+        return self._load_failures(), self._load_initial_index()
 
     # Positions
 
@@ -133,8 +138,6 @@ class Comparison(Changed):
             'started_at': now().isoformat(),
             'lists_series': lists_series,
             }
-        if self._is_initial:
-            in_transaction(self._save_initial_index, start.index)
         studies = statistics['CountStudies']
         return self._begin_level(
             position, studies, studies + series if lists_series else studies)
@@ -169,18 +172,21 @@ class Comparison(Changed):
 
     def _begin_level(self, position, count, total=None):
         "Save and return a position, and the parts of its level"
+        return in_transaction(self._save_level, position, count, total)
+
+    def _save_level(self, position, count, total):
         size = PART_PAGES * self._page_limit(position)
         dates = []
-        if position['level'] == 'study' and not self._is_initial:
-            dates = in_transaction(date_ranges, self._server_id, size)
-            position['by_date'] = bool(dates)
+        if position['level'] == 'study':
+            if self._is_initial:
+                self._save_initial_index(position['index'])
+            else:
+                dates = date_ranges(self._server_id, size)
+                position = {**position, 'by_date': bool(dates)}
         starts = range(0, max(count, 1), size)
         ranges = [(None, None, some) for some in dates] or list(
             zip(starts, [*starts[1:], None]))
-        in_transaction(self._save_level, position, ranges, total)
-        return position
-
-    def _save_level(self, position, ranges, total):
+        position = {**position, 'parts_count': len(ranges)}
         self._move_counts()
         self._write_progress(
             reconciliation_position=json.dumps(position),
@@ -188,6 +194,7 @@ class Comparison(Changed):
         self._parts.replace(self._server_id, position['level'], ranges)
         if total:
             self._count({'total': total})
+        return position
 
     def _finish_full(self, position):
         self._move_counts()
@@ -272,8 +279,7 @@ class Comparison(Changed):
 
     def help(self):
         "Process parts as long as there are any that nobody has"
-        cursor, _ = in_transaction(self._load_position)
-        self._is_initial = cursor is None
+        self._is_initial = in_transaction(self._load_state).cursor is None
         self._is_shared = True
         while self._process_first(in_transaction(self._find_open)) and (
                 in_transaction(self._is_helped)):
@@ -303,17 +309,18 @@ class Comparison(Changed):
 
     def _begin_part(self, id_):
         "Begin a part that is not done, and return it; none that has paused"
-        if self._is_paused():
+        state = self._load_state()
+        if state.is_paused:
             return None
         part = self._parts.load(id_)
         if part:
             # Nobody takes it for the part of a worker that was lost
             self._parts.store(id_, {})
+            if part['level'] != 'match' and not part['dates']:
+                part['comparison'] = state.position
+                part['position'] = (
+                    part['position'] or self._position_before(part))
         return part
-
-    def _is_paused(self):
-        return bool(
-            self._read('reconciliation_paused_at').reconciliation_paused_at)
 
     def _process_part(self, id_, part):
         self._shared_part = id_ if self._is_shared else None
@@ -321,11 +328,11 @@ class Comparison(Changed):
             if part['level'] == 'match':
                 # Not interrupted: those that are not plain would come again
                 match_range(self._server, (part['start'], part['end']))
+                in_transaction(self._parts.store, id_, {'done': True})
             elif part['dates']:
                 self._read_dated(id_, part)
             else:
                 self._read_part(id_, part)
-            in_transaction(self._parts.store, id_, {'done': True})
         except PartGone:
             logger.info(
                 "Orthanc server %s: a part was given to others",
@@ -334,12 +341,10 @@ class Comparison(Changed):
             self._shared_part = None
 
     def _read_part(self, id_, part):
-        position, known = in_transaction(self._load_range, part)
-        if position is None:
-            return
-        listed = IdSet(part['listed'])
+        known, listed = part['position'], IdSet(part['listed'])
+        is_done = False
         listing = Listing(
-            *self._listed({**position, 'level': part['level']}),
+            *self._listed({**part['comparison'], 'level': part['level']}),
             known['since'], tokens(known['tail']), self._client.can_find(),
             part['end'])
         for number, page in enumerate(listing):
@@ -353,8 +358,13 @@ class Comparison(Changed):
                 'head': known['head'] or listing.head,
                 'joined': known['joined'],
                 }
+            is_done = page.is_last
             in_transaction(
-                self._save_listed, id_, listed, known, len(page.resources))
+                self._save_listed, id_, listed, known, len(page.resources),
+                is_done)
+        if not is_done:
+            # Nothing was listed, or the last page was empty
+            in_transaction(self._parts.store, id_, {'done': True})
 
     def _listed(self, position):
         "Return how a level is listed, and in pages of which size"
@@ -362,15 +372,11 @@ class Comparison(Changed):
             self._client.list_studies if position['level'] == 'study'
             else self._client.list_series), self._page_limit(position)
 
-    def _load_range(self, part):
-        "Return the position of the comparison, and that of a part"
-        _, position = self._load_position()
-        return position, part['position'] or self._position_before(part)
-
     def _position_before(self, part):
         "Return where a part begins: after the one before it, if that is done"
-        for _, known in self._parts.load_positions(
-                self._server_id, part['number'] - 1):
+        found = part['number'] and self._parts.load_positions(
+            self._server_id, part['number'] - 1)
+        for _, known in found or ():
             if known.get('tail'):
                 return {**_NOTHING_READ, **{
                         name: known[name] for name in ['since', 'tail']},
@@ -426,6 +432,8 @@ class Comparison(Changed):
         When a resource is deleted, those behind it move up, and one may move
         from a part that is not read yet to one that was.
         """
+        if position.get('parts_count') == 1:
+            return
         # Parts of which nothing was listed have no position
         parts = [
             (id_, known or dict(_NOTHING_READ)) for id_, known in
@@ -476,22 +484,21 @@ class Comparison(Changed):
 
     def _resolve_failures_of_gone(self):
         "Resolve the failures of resources that the server no longer holds"
-        # Helpers may have met others
-        self._failed = in_transaction(self._load_failures)
         for gone in self._find_gone(sorted(filter(None, self._failed))):
             in_transaction(self._resolve, set(gone))
 
-    def _find_initial_arrivals(self, index):
+    def _find_initial_arrivals(self, start, index):
         """Mark what has arrived since the server was added.
 
         Parameters
         ----------
+        start : int
+            The position at which it was added.
         index : int
             The position at the beginning of the first listing; what comes
             after it is found by the next run.
         """
-        start = in_transaction(self._load_initial_index)
-        if start is None or start >= index:
+        if start >= index:
             return
         for page in self._pages_from(self._changes_since(start)):
             self._mark_arrived(page.changes)
@@ -526,7 +533,7 @@ class Comparison(Changed):
         "Return whether there are parts to be matched"
         if self._parts.has_level(self._server_id, 'match'):
             return True
-        if self._is_paused():
+        if self._load_state().is_paused:
             # The parts are those of the comparison
             return False
         ranges = due_ranges(self._server, MATCH_LIMIT)

@@ -43,9 +43,10 @@ class Engine(Comparison):
         TurnOver
             It is to be continued, by `finish` or again.
         """
-        cursor, position = in_transaction(self._load_position)
-        if (cursor is None or position is not None) and (
-                self._compare_in_time()):
+        state = in_transaction(self._load_state)
+        cursor = state.cursor
+        if (cursor is None or state.position is not None) and (
+                self._compare_in_time(state)):
             self._match()
             return
         page = self._changes_since(cursor.start)
@@ -69,7 +70,7 @@ class Engine(Comparison):
 
     def _save_cursor(self, cursor, processed):
         super()._save_cursor(cursor, processed)
-        _, position = self._load_position()
+        position = self._load_state().position
         if position:
             # What has paused has not to begin with these changes again
             self._write_progress(reconciliation_position=json.dumps({
@@ -83,15 +84,15 @@ class Engine(Comparison):
         ------
         OrthancError, TurnOver
         """
-        self._compare_in_time()
+        self._compare_in_time(in_transaction(self._load_state))
         self._match()
 
-    def _compare_in_time(self):
+    def _compare_in_time(self, state):
         "Compare; return whether all was compared, and nothing paused"
-        if in_transaction(self._is_paused):
+        if state.is_paused:
             return False
         try:
-            self._compare()
+            self._compare(state)
         except TimeOver:
             in_transaction(self._pause)
             return False
@@ -110,9 +111,9 @@ class Engine(Comparison):
         ------
         OrthancError, TurnOver
         """
-        _, position = in_transaction(self._load_position)
-        if position is not None:
-            self._compare_in_time()
+        state = in_transaction(self._load_state)
+        if state.position is not None:
+            self._compare_in_time(state)
         self._match()
 
     def studies(self, orthanc_ids):

@@ -18,6 +18,8 @@ from contextlib import nullcontext
 
 from sql import Literal, Null
 from sql.aggregate import Count
+from sql.conditionals import Coalesce
+from sql.operators import Concat
 
 from trytond.model import Index, ModelSQL, fields
 from trytond.pool import Pool
@@ -58,6 +60,7 @@ class Part(GuardedMixin, ModelSQL):
     position = fields.Text("Position", readonly=True)
     # The ids that were read, as digests
     listed = fields.Text("Listed", readonly=True)
+    # One JSON object in each line: to add one, none has to be read
     counts = fields.Text("Counts", readonly=True)
     done = fields.Boolean("Done", readonly=True)
     saved_at = fields.DateTime("Saved At", readonly=True)
@@ -180,27 +183,16 @@ class Part(GuardedMixin, ModelSQL):
                     & (table.level == level), limit=1)))
 
     @classmethod
-    def store(cls, part_id, values):
+    def store(cls, part_id, values, counts=None):
         """Write values to a part.
 
-        Raises
-        ------
-        PartGone
-        """
-        table = cls.__table__()
-        cursor = Transaction().connection.cursor()
-        values = {
-            name: json.dumps(value) if isinstance(value, dict) else value
-            for name, value in {**values, 'saved_at': now()}.items()}
-        cursor.execute(*table.update(
-                [getattr(table, name) for name in values],
-                list(values.values()), where=table.id == part_id))
-        if not cursor.rowcount:
-            raise PartGone
-
-    @classmethod
-    def add_counts(cls, part_id, counts):
-        """Add to the counts of a part, in the transaction of what they count.
+        Parameters
+        ----------
+        part_id : int
+        values : dict
+        counts : dict of int, optional
+            Added to its counts.  This belongs in the transaction of what
+            they count.
 
         Raises
         ------
@@ -208,11 +200,19 @@ class Part(GuardedMixin, ModelSQL):
             Nothing of the transaction is to be stored.
         """
         table = cls.__table__()
-        total = Counter(counts)
-        for known, in fetch_rows(table.select(
-                    table.counts, where=table.id == part_id)):
-            total += Counter(json.loads(known or '{}'))
-        cls.store(part_id, {'counts': total})
+        cursor = Transaction().connection.cursor()
+        values = {
+            name: json.dumps(value) if isinstance(value, dict) else value
+            for name, value in {**values, 'saved_at': now()}.items()}
+        if counts:
+            # Before it: those of earlier versions are one line without an end
+            values['counts'] = Concat(
+                Coalesce(table.counts, ''), '\n' + json.dumps(counts))
+        cursor.execute(*table.update(
+                [getattr(table, name) for name in values],
+                list(values.values()), where=table.id == part_id))
+        if not cursor.rowcount:
+            raise PartGone
 
     @classmethod
     def move_counts(cls, server_id, run_id, only_done=True):
@@ -234,7 +234,8 @@ class Part(GuardedMixin, ModelSQL):
         for id_, counts in fetch_rows(table.select(
                     table.id, table.counts, where=where)):
             ids.append(id_)
-            total.update(json.loads(counts))
+            for line in counts.splitlines():
+                total.update(json.loads(line or '{}'))
         if ids:
             cursor = Transaction().connection.cursor()
             cursor.execute(*table.update(

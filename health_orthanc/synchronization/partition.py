@@ -90,6 +90,7 @@ class Partition(Storing):
         known = part['position'] or {'since': 0, 'tail': []}
         if 'counted' in known:
             # It was read by somebody who was lost before it was done
+            in_transaction(self._parts.store, id_, {'done': True})
             return
         listed = IdSet(part['listed'])
         start, end = (
@@ -107,13 +108,17 @@ class Partition(Storing):
         for ids in self._recorded_batches(part['dates']):
             # Those that have no date any more are counted without one
             self._compare_by_id(listed.missing(ids))
-        in_transaction(
-            self._parts.store, id_, {'position': {'counted': len(listed)}})
+        in_transaction(self._parts.store, id_, {
+                'position': {'counted': len(listed)}, 'done': True})
 
-    def _save_listed(self, id_, listed, position, processed):
-        self._count({'processed': processed})
-        self._parts.store(
-            id_, {'position': position, 'listed': listed.dumps()})
+    def _save_listed(self, id_, listed, position, processed, is_done=False):
+        values = {
+            'position': position, 'listed': listed.dumps(), 'done': is_done}
+        counts = {'processed': processed}
+        if self._shared_part is None:
+            self._count(counts)
+            counts = None
+        self._parts.store(id_, values, counts)
 
     def _compare_by_id(self, orthanc_ids):
         """Store the studies that the server holds; the others are missing.
@@ -154,7 +159,8 @@ class Partition(Storing):
             in_transaction(
                 self._parts.store, id_, {'position': known})
             self._check_turn()
-        in_transaction(self._parts.store, id_, {'position': known})
+        in_transaction(
+            self._parts.store, id_, {'position': known, 'done': True})
 
     # What is in no range
 
@@ -199,15 +205,21 @@ class Partition(Storing):
 
     def _find_unlisted_studies(self):
         "Yield the recorded studies that no part has listed, in lists"
-        parts = [id_ for id_, _ in in_transaction(
-                self._parts.load_positions, self._server_id)]
-        shares = 1 + in_transaction(self._count_recorded) // SHARE
-        for share in range(shares):
-            listed = IdSet(share=share, shares=shares)
-            for id_ in parts:
-                listed.merge(in_transaction(self._parts.load_listed, id_))
+        share, shares = 0, None
+        while share != shares:
+            listed, shares = in_transaction(self._load_share, share, shares)
             for ids in self._recorded_batches():
                 yield listed.missing(ids)
+            share += 1
+
+    def _load_share(self, share, shares=None):
+        "Return a share of what all parts have listed, and how many there are"
+        shares = shares or 1 + self._count_recorded() // SHARE
+        listed = IdSet(share=share, shares=shares)
+        # One text at a time is in the memory
+        for id_, _ in self._parts.load_positions(self._server_id):
+            listed.merge(self._parts.load_listed(id_))
+        return listed, shares
 
     def _count_recorded(self):
         table = _table()

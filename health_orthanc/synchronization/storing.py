@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from functools import partial
 from itertools import islice
+from types import SimpleNamespace
 
 from trytond import backend
 from trytond.pool import Pool
@@ -248,8 +249,8 @@ class Storing:
         counts = +Counter(counts)
         if self._shared_part is not None:
             # All workers write to the run: they would wait for each other
-            pool.get('gnuhealth.orthanc.synchronization.part').add_counts(
-                self._shared_part, counts)
+            pool.get('gnuhealth.orthanc.synchronization.part').store(
+                self._shared_part, {}, counts)
             return
         pool.get('gnuhealth.orthanc.synchronization').add_counts(
             self._run_id, counts)
@@ -290,9 +291,19 @@ class Storing:
         return read_columns(
             Pool().get('gnuhealth.orthanc.config'), self._server_id, *names)
 
-    def _load_position(self):
+    def _load_state(self):
+        """Return where the synchronization of the server stands.
+
+        Returns
+        -------
+        SimpleNamespace
+            `cursor` in the change log, None before all was compared once;
+            `position` of the comparison, None if none is under way; and
+            whether it `is_paused`.
+        """
         server = self._read(
-            'last_changed_index', 'change_anchors', 'reconciliation_position')
+            'last_changed_index', 'change_anchors', 'reconciliation_position',
+            'reconciliation_paused_at')
         cursor = None
         if server.last_changed_index is not None and (
                 server.last_changed_index >= 0):
@@ -301,7 +312,9 @@ class Storing:
         position = None
         if server.reconciliation_position:
             position = json.loads(server.reconciliation_position)
-        return cursor, position
+        return SimpleNamespace(
+            cursor=cursor, position=position,
+            is_paused=bool(server.reconciliation_paused_at))
 
     def _save_cursor(self, cursor, processed):
         self._write_progress(

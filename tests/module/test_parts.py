@@ -49,6 +49,10 @@ def count_of(run_id, name):
     return count
 
 
+def finish_part(id_, part):
+    Pool().get(PART).store(id_, {'done': True})
+
+
 class SharedRunTestCase(OrthancTestCase):
     "What is known of a run besides its lock"
 
@@ -75,14 +79,15 @@ class SharedRunTestCase(OrthancTestCase):
         created = create_run(server)
         Part.replace(server.id, 'study', [(0, 5), (5, None)])
         done, begun = Part.find_open(server.id)
-        Part.add_counts(done, {'studies_created': 2})
+        for count in [1, 2]:
+            Part.store(done, {}, {'studies_created': count})
         Part.store(done, {'done': True})
-        Part.add_counts(begun, {'studies_created': 3})
+        Part.store(begun, {}, {'studies_created': 3})
         engine = self.engine(server, created.id)
         with patch.object(
                 comparison, 'current_cursor', return_value=Cursor(0)):
             engine._start_position(None)
-        self.assertEqual(count_of(created.id, 'studies_created'), 5)
+        self.assertEqual(count_of(created.id, 'studies_created'), 6)
         self.assertFalse(
             {done, begun} & set(Part.find_open(server.id)))
 
@@ -213,11 +218,10 @@ class SharedRunTestCase(OrthancTestCase):
         for is_silent in [False, True]:
             Part.replace(server.id, 'study', [(0, None)])
             id_, = Part.find_open(server.id)
-            Part.store(id_, {'position': position})
-            Part.add_counts(id_, {'processed': 3})
+            Part.store(id_, {'position': position}, {'processed': 3})
             if is_silent:
                 self.make_silent(id_)
-            read = Mock()
+            read = Mock(side_effect=finish_part)
             with self.subTest(is_silent=is_silent), \
                     named_lock('part', id_) as reserved, \
                     patch.object(engine, '_read_part', read), \

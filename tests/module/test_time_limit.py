@@ -142,7 +142,7 @@ class TimeLimitTestCase(OrthancTestCase):
         done, begun = Part.find_open(server.id)
         Part.store(done, {'done': True})
         for id_ in [done, begun]:
-            Part.add_counts(id_, {'processed': 2})
+            Part.store(id_, {}, {'processed': 2})
         Part.store(begun, {'position': {'since': 7, 'tail': []}})
         Server.pause_reconciliation(server.id, created.id)
         self.assertEqual(count_of(created.id, 'processed'), 4)

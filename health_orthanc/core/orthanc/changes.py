@@ -13,7 +13,7 @@ import enum
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .client import OrthancClient
@@ -245,10 +245,13 @@ class ListingPage:
         The number of resources before the next page.
     tail : tuple of Token
         Some of the last resources before the next page.
+    is_last : bool
+        Whether no page follows.  An empty one may, where that is not known.
     """
     resources: list[dict[str, Any]]
     since: int
     tail: tuple[Token, ...]
+    is_last: bool = False
 
 
 @dataclass
@@ -293,9 +296,10 @@ class Listing:
                         self.cut or len(page.resources) >= self.limit):
                     following = pool.submit(
                         self._read, page.since, page.tail)
-                yield page
                 if following is None:
+                    yield replace(page, is_last=True)
                     return
+                yield page
                 page = following.result()
 
     def _is_at_end(self, page: ListingPage) -> bool:
