@@ -492,9 +492,9 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                     'state': 'running',
                     'started_at': now(),
                     }])
-        Server.write_progress(server_id, last_run=run.id)
-        if kind == 'full':
-            Server.begin_reconciliation(server_id)
+        Server.write_progress(
+            server_id, last_run=run.id,
+            **Server.reconciliation_times(server_id) if kind == 'full' else {})
         return run.id
 
     @classmethod
@@ -517,7 +517,6 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
                 cls.resume(server_id, client)
                 cls.follow_up(server_id, client)
             values = {}
-            Server.record_contact(server_id)
         except TurnOver:
             values = None
         except _Deactivated:
@@ -601,6 +600,8 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         if values is None:
             Server.queue_continuation(server_id, run_id)
             return cls._read_state(run_id)
+        if not values:
+            Server.store_outcome(server_id, None)
         run = cls(run_id)
         state = 'done'
         if values.get('error_kind'):
@@ -611,7 +612,10 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         cls.write([run], values)
         if values['state'] == 'done':
             Server.write_progress(server_id, last_synchronization=now())
-        return cls._read_state(run_id)
+        return {
+            'id': run_id, 'kind': run.kind, 'state': values['state'],
+            **{name: values.get(name) for name in [
+                    'error_kind', 'error_status']}}
 
     @classmethod
     def load_instances(cls, study):

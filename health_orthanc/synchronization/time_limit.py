@@ -78,8 +78,8 @@ class Server(metaclass=PoolMeta):
         return values
 
     @classmethod
-    def begin_reconciliation(cls, server_id):
-        """Set the time until which a full run may compare.
+    def reconciliation_times(cls, server_id):
+        """Return until when a full run that begins may compare.
 
         One that continues the run of a lost worker has what is left of its
         time.
@@ -87,6 +87,11 @@ class Server(metaclass=PoolMeta):
         Parameters
         ----------
         server_id : int
+
+        Returns
+        -------
+        dict
+            For `write_progress`.
         """
         server = cls(server_id)
         until, minutes = None, server.reconciliation_minutes
@@ -96,9 +101,8 @@ class Server(metaclass=PoolMeta):
             until = server.reconciliation_until
             if not until or until <= now() or server.reconciliation_paused_at:
                 until = now() + dt.timedelta(seconds=minutes * MINUTE)
-        cls.write_progress(
-            server_id, reconciliation_until=until,
-            reconciliation_paused_at=None)
+        return {
+            'reconciliation_until': until, 'reconciliation_paused_at': None}
 
     @classmethod
     def pause_reconciliation(cls, server_id, run_id):

@@ -105,10 +105,10 @@ class TimeLimitTestCase(OrthancTestCase):
             with self.subTest(**values):
                 server = self.comparing()
                 Server.write([server], values)
-                anew(Server.begin_reconciliation, server.id)
-                server = at(server)
-                self.assertIsNone(server.reconciliation_paused_at)
-                until = server.reconciliation_until
+                found = anew(Server.reconciliation_times, server.id)
+                self.assertIsNone(found.pop('reconciliation_paused_at'))
+                until = found.pop('reconciliation_until')
+                self.assertFalse(found)
                 if expected is None:
                     self.assertIsNone(until)
                 else:
