@@ -21,7 +21,7 @@ from .registration import inherited_names
 
 __all__ = [
     'RepeatedChar', 'TextSearchMixin', 'UidChar', 'has_trigrams',
-    'text_clause', 'uid_clause']
+    'text_clause', 'uid_clause', 'word_clauses']
 
 logger = logging.getLogger(__name__)
 
@@ -178,13 +178,41 @@ def text_clause(name, operator, value, words=True):
     -------
     tuple or list
     """
-    text = (_typed_text(operator, value) or '').rstrip()
-    if not _SHORT_TEXT.fullmatch(text):
-        return (name, operator, value)
     if not words:
-        return (name, operator, f'{text}%')
-    return ['OR', *(
-            (name, operator, f'{before}{text}%') for before in _BEFORE_WORDS)]
+        text = _short_text(operator, value)
+        return (name, operator, f'{text}%' if text else value)
+    clauses = word_clauses(name, operator, value)
+    if len(clauses) == 1:
+        return clauses[0]
+    # Of most texts one comparison tells that they do not have it anywhere
+    return [(name, operator, f'%{_short_text(operator, value)}%'),
+        ['OR', *clauses]]
+
+
+def word_clauses(name, operator, value):
+    """Return the clauses of which one finds a text, as `text_clause` does.
+
+    Parameters
+    ----------
+    name : str
+    operator : str
+    value : str
+
+    Returns
+    -------
+    list of tuple
+    """
+    text = _short_text(operator, value)
+    if not text:
+        return [(name, operator, value)]
+    return [(name, operator, f'{before}{text}%') for before in _BEFORE_WORDS]
+
+
+def _short_text(operator, value):
+    "Return the one or two letters that are searched for, or None"
+    text = (_typed_text(operator, value) or '').rstrip()
+    if _SHORT_TEXT.fullmatch(text):
+        return text
 
 
 def uid_clause(name, operator, value):

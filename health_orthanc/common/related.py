@@ -16,7 +16,7 @@ from trytond.pool import Pool
 from trytond.tools.domain_inversion import is_leaf
 from trytond.transaction import Transaction, inactive_records
 
-from .indexes import text_clause
+from .indexes import word_clauses
 from .rows import fetch_rows
 
 __all__ = ['alternatives', 'any_of', 'name_domain']
@@ -133,8 +133,7 @@ def _expand(Model, name, operator, value, by_words):
                     [('rec_name', operator, value)], by_words)]
     if not by_words:
         return [(name, operator, value)]
-    clause = text_clause(name, operator, value)
-    return clause[1:] if clause[0] == 'OR' else [clause]
+    return word_clauses(name, operator, value)
 
 
 def _union(queries):
