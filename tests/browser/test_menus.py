@@ -19,7 +19,7 @@ def test_clerk(clerk):
     assert clerk.entries(*RECORDS) == [
         "Patients", "Studies", "To Review", "Review", "Scheduled Steps",
         "Step Calendar", "Wrong Patient", "Notices: Wrong Patient",
-        "Upload Images", "Get New Studies"]
+        "Daily Schedule", "Upload Images", "Get New Studies"]
     assert "Configuration" not in clerk.entries("Health")
 
 
@@ -32,7 +32,7 @@ def test_privacy_officer(log_in_as):
 @pytest.mark.release
 def test_radiographer(radiographer):
     assert radiographer.entries(*RECORDS) == [
-        "Scheduled Steps", "Step Calendar"]
+        "Scheduled Steps", "Step Calendar", "Daily Schedule"]
 
 
 def test_administrator(administrator):
