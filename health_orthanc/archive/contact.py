@@ -69,8 +69,8 @@ class Server(metaclass=PoolMeta):
         ----------
         server_id : int
         """
-        cls._log_recovery(
-            server_id, in_transaction(cls._store_contact, server_id))
+        cls.log_recovery(
+            server_id, in_transaction(cls.store_contact, server_id))
 
     @classmethod
     def record_failure(cls, server_id, kind, single=False):
@@ -106,11 +106,21 @@ class Server(metaclass=PoolMeta):
             label = cls._store_failure(server_id, kind)
             cls._log_failure(server_id, label, kind)
         else:
-            cls._log_recovery(server_id, cls._store_contact(server_id))
+            cls.log_recovery(server_id, cls.store_contact(server_id))
 
     @classmethod
-    def _store_contact(cls, server_id):
-        "Return label and beginning of the failure that has ended, or None"
+    def store_contact(cls, server_id):
+        """Record that a server works in the current transaction.
+
+        Parameters
+        ----------
+        server_id : int
+
+        Returns
+        -------
+        tuple or None
+            The failure that has ended, for `log_recovery`.
+        """
         server, = cls.browse([server_id])
         last, since = server.last_contact, server.failing_since
         if since is None and last and (
@@ -134,7 +144,15 @@ class Server(metaclass=PoolMeta):
     # that a server stopped working must read that it works again.
 
     @staticmethod
-    def _log_recovery(server_id, recovered):
+    def log_recovery(server_id, recovered):
+        """Log that a server works again.
+
+        Parameters
+        ----------
+        server_id : int
+        recovered : tuple or None
+            From `store_contact`.
+        """
         if recovered:
             logger.error(
                 "Orthanc server %s (%s) works again; it had failed since %s",

@@ -172,21 +172,22 @@ class Comparison(Changed):
 
     def _begin_level(self, position, count, total=None):
         "Save and return a position, and the parts of its level"
-        return in_transaction(self._save_level, position, count, total)
-
-    def _save_level(self, position, count, total):
         size = PART_PAGES * self._page_limit(position)
         dates = []
-        if position['level'] == 'study':
-            if self._is_initial:
-                self._save_initial_index(position['index'])
-            else:
-                dates = date_ranges(self._server_id, size)
-                position = {**position, 'by_date': bool(dates)}
+        if position['level'] == 'study' and not self._is_initial:
+            # Others write to the server while all studies are read: by itself
+            dates = in_transaction(date_ranges, self._server_id, size)
+            position = {**position, 'by_date': bool(dates)}
         starts = range(0, max(count, 1), size)
         ranges = [(None, None, some) for some in dates] or list(
             zip(starts, [*starts[1:], None]))
         position = {**position, 'parts_count': len(ranges)}
+        in_transaction(self._save_level, position, ranges, total)
+        return position
+
+    def _save_level(self, position, ranges, total):
+        if position['level'] == 'study' and self._is_initial:
+            self._save_initial_index(position['index'])
         self._move_counts()
         self._write_progress(
             reconciliation_position=json.dumps(position),
@@ -194,7 +195,6 @@ class Comparison(Changed):
         self._parts.replace(self._server_id, position['level'], ranges)
         if total:
             self._count({'total': total})
-        return position
 
     def _finish_full(self, position):
         self._move_counts()
@@ -308,7 +308,11 @@ class Comparison(Changed):
         return False
 
     def _begin_part(self, id_):
-        "Begin a part that is not done, and return it; none that has paused"
+        """Begin a part that is not done, and return it; none that has paused.
+
+        If it is read in the order of the listing, it has the position of the
+        `comparison`, and its own one also at the beginning.
+        """
         state = self._load_state()
         if state.is_paused:
             return None

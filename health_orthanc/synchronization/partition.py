@@ -89,7 +89,7 @@ class Partition(Storing):
             return
         known = part['position'] or {'since': 0, 'tail': []}
         if 'counted' in known:
-            # It was read by somebody who was lost before it was done
+            # An earlier version was ended before it was done
             in_transaction(self._parts.store, id_, {'done': True})
             return
         listed = IdSet(part['listed'])

@@ -531,9 +531,10 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
             # The record shows the failure; other servers continue
             log_unexpected(logger, error, "Orthanc server %s", server_id)
         finally:
-            outcome = in_transaction(
+            outcome, recovered = in_transaction(
                 cls._record_outcome, server_id, run_id, values,
                 client.requests if client else 0)
+            Server.log_recovery(server_id, recovered)
         return outcome
 
     @classmethod
@@ -595,13 +596,13 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
 
     @classmethod
     def _record_outcome(cls, server_id, run_id, values, requests):
+        "Return the values that tell the outcome, and what to log"
         Server = Pool().get('gnuhealth.orthanc.config')
         cls.add_counts(run_id, {'requests': requests})
         if values is None:
             Server.queue_continuation(server_id, run_id)
-            return cls._read_state(run_id)
-        if not values:
-            Server.store_outcome(server_id, None)
+            return cls._read_state(run_id), None
+        recovered = None if values else Server.store_contact(server_id)
         run = cls(run_id)
         state = 'done'
         if values.get('error_kind'):
@@ -615,7 +616,7 @@ class Synchronization(GuardedMixin, ModelSQL, ModelView):
         return {
             'id': run_id, 'kind': run.kind, 'state': values['state'],
             **{name: values.get(name) for name in [
-                    'error_kind', 'error_status']}}
+                    'error_kind', 'error_status']}}, recovered
 
     @classmethod
     def load_instances(cls, study):

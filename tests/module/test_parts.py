@@ -92,6 +92,46 @@ class SharedRunTestCase(OrthancTestCase):
             {done, begun} & set(Part.find_open(server.id)))
 
     @with_transaction()
+    def test_counts_of_an_earlier_version_are_kept(self):
+        Part = Pool().get(PART)
+        server = create_server()
+        created = create_run(server)
+        for added, expected in [(0, 2), (3, 7)]:
+            Part.replace(server.id, 'study', [(0, None)])
+            id_, = Part.find_open(server.id)
+            # One object without an end of the line
+            Part.store(id_, {'counts': '{"processed": 2}', 'done': True})
+            if added:
+                Part.store(id_, {}, {'processed': added})
+            Part.move_counts(server.id, created.id)
+            with self.subTest(added=added):
+                self.assertEqual(
+                    count_of(created.id, 'processed'), expected)
+
+    @with_transaction()
+    def test_only_a_comparison_of_several_parts_has_gaps(self):
+        Part = Pool().get(PART)
+        server = create_server()
+        engine = self.engine(server, create_run(server).id)
+        for count, is_read in [(1, False), (2, True)]:
+            position = engine._begin_level(
+                {'level': 'series', 'index': 0,
+                    'series_limit': comparison.LISTING_LIMIT},
+                count * comparison.PART_PAGES * comparison.LISTING_LIMIT)
+            ids = Part.find_open(server.id)
+            for number, id_ in enumerate(ids):
+                Part.store(id_, {
+                        'done': True, 'position': {
+                            'since': 5, 'tail': [['a', 'b']],
+                            'head': ['x', 'y'], 'joined': not number}})
+            with self.subTest(count=count), patch.object(
+                    engine, '_close_gap') as close_gap:
+                self.assertEqual(len(ids), count)
+                self.assertEqual(position['parts_count'], count)
+                engine._close_gaps(position)
+                self.assertEqual(close_gap.called, is_read)
+
+    @with_transaction()
     def test_nothing_is_stored_with_a_part_that_is_gone(self):
         Part = Pool().get(PART)
         server = create_server()
@@ -279,7 +319,7 @@ class SharedRunTestCase(OrthancTestCase):
         engine = self.engine(server, create_run(server).id)
         Part.replace(server.id, 'study', [(None, None, '-20200102')])
         id_, = Part.find_open(server.id)
-        # Its worker was killed before it was done
+        # Its worker, of an earlier version, was killed before it was done
         Part.store(id_, {'position': {'counted': 2}})
         engine._process_part(id_, Part.load(id_))
         engine._client.find_dated_studies.assert_not_called()

@@ -257,7 +257,7 @@ class TextSearchTestCase(OrthancTestCase):
                 ('ilike', '%\\_%'),
                 # No words are divided
                 ('ilike', '%山田%'), ('ilike', '%小%'), ('ilike', '%นา%'),
-                # What it returns itself
+                # The beginnings of words
                 *(('ilike', clause[2]) for clause in indexes.word_clauses(
                         'name', 'ilike', '%L%'))]:
             with self.subTest(operator=operator, value=value):

@@ -272,6 +272,27 @@ def test_listing_holds_all_once(number, limit):
     assert archive.fetched <= number // limit + 1
 
 
+@pytest.mark.parametrize('number', [1, 3, 4, 7, 8])
+@pytest.mark.parametrize('cap', [None, 2])
+@pytest.mark.parametrize('end', [None, 2, 6])
+def test_only_the_last_page_is_the_last_one(number, cap, end):
+    archive = Archive(number)
+
+    def fetch(since, limit):
+        # Orthanc may return fewer than it was asked for
+        return archive.fetch(since, min(limit, cap or limit))
+    pages = list(Listing(fetch, 4, cut=cap is not None, end=end))
+    *others, last = pages
+    assert not any(page.is_last for page in others)
+    read = [r['ID'] for page in pages for r in page.resources]
+    wanted = min(number, end or number)
+    assert read[:wanted] == [f'r{i}' for i in range(wanted)]
+    # Behind a full page, or one that was cut, there may be another one
+    is_certain = end is not None and len(read) >= end or (
+        cap is None and len(last.resources) < 4)
+    assert last.is_last == is_certain
+
+
 @given(st.integers(1, 40), st.integers(1, 6), st.lists(
         st.sets(st.integers(0, 40), max_size=15), max_size=10),
     st.lists(st.integers(100, 200), unique=True, max_size=5))

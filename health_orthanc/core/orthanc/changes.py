@@ -246,7 +246,7 @@ class ListingPage:
     tail : tuple of Token
         Some of the last resources before the next page.
     is_last : bool
-        Whether no page follows.  An empty one may, where that is not known.
+        Whether no page follows.  If it is false, the next one may be empty.
     """
     resources: list[dict[str, Any]]
     since: int
