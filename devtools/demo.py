@@ -31,7 +31,8 @@ from .orthanc_releases import ORTHANC_VARIABLE
 from .postgresql import PostgreSQL
 from .process import StartError, free_port, stopping_on_signals
 from .testing import cache_folder
-from .tryton import MODULE, PASSWORD, ROOT, Server, Tryton, sources_hash
+from .tryton import (
+    MODULE, PASSWORD, ROOT, Server, Tryton, proteus_as_before, sources_hash)
 
 DATABASE = 'health'
 LABEL = "Demo"
@@ -110,6 +111,7 @@ class Demo:
         self._rpc = None
 
     def __enter__(self) -> 'Demo':
+        self._stack.enter_context(proteus_as_before())
         return self
 
     def __exit__(self, *exc_info) -> None:

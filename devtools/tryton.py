@@ -20,7 +20,7 @@ from .cache import ROOT
 from .postgresql import PostgreSQL
 from .process import LOOPBACK, Process, StartError, free_port
 
-__all__ = ['MODULE', 'PASSWORD', 'Server', 'Tryton']
+__all__ = ['MODULE', 'PASSWORD', 'Server', 'Tryton', 'proteus_as_before']
 
 MODULE = 'health_orthanc'
 # What ours depends on
@@ -47,6 +47,20 @@ def environment() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items()
         if not name.startswith('TRYTOND') and name != 'DB_NAME'}
+
+
+@contextmanager
+def proteus_as_before() -> Iterator[None]:
+    """Give proteus back to what it was connected to before, if anything.
+
+    Its configuration is one for all of this thread.
+    """
+    import proteus
+    former = proteus.config.get_config()
+    try:
+        yield
+    finally:
+        proteus.config._CONFIG.current = former
 
 
 def _run(command: Sequence[str | Path], timeout: float, **variables) -> None:

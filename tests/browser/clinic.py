@@ -4,20 +4,19 @@
 import datetime as dt
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pydicom.dataset import Dataset
 
-import proteus
 from proteus import Model, Wizard
 
 from devtools import hospital, samples, sao, viewer
 from devtools.orthanc import Orthanc
 from devtools.process import wait_until
 from devtools.testing import cache_folder
-from devtools.tryton import MODULE, PASSWORD, Server, Tryton
+from devtools.tryton import MODULE, PASSWORD, Server, Tryton, proteus_as_before
 
 __all__ = [
     'Clinic', 'LABEL', 'MUSTER', 'NOBODY', 'REVIEWER', 'STUDY', 'study_of']
@@ -72,16 +71,6 @@ def _lost_study() -> list[Dataset]:
         series=1, instances=1)
 
 
-@contextmanager
-def _proteus_as_before() -> Iterator[None]:
-    """Give proteus back to the clinic that it is connected to, if any."""
-    former = proteus.config.get_config()
-    try:
-        yield
-    finally:
-        proteus.config._CONFIG.current = former
-
-
 class Clinic:
     """Orthanc, trytond and the users of the demo; a context manager.
 
@@ -105,7 +94,7 @@ class Clinic:
     def __enter__(self) -> 'Clinic':
         with ExitStack() as stack:
             self._stack = stack
-            stack.enter_context(_proteus_as_before())
+            stack.enter_context(proteus_as_before())
             stack.enter_context(self.orthanc)
             self._start_tryton()
             self._fill()

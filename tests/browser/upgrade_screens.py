@@ -162,6 +162,8 @@ def open_screen(
     rows = client.within('table.tree tbody tr')
     if screen.menu:
         client.menu(*screen.menu)
+        if screen.tab and not is_old:
+            client.filter(screen.tab)
         rows.first.wait_for()
     elif screen.old_menu and is_old:
         client.menu(*screen.old_menu)
@@ -171,11 +173,8 @@ def open_screen(
         client.open(screen.path(server))
         client.expect_value(screen.field, screen.value)
     client.settle()
-    if not is_old and (screen.page or screen.tab):
-        if screen.page:
-            client.notebook(screen.page)
-        else:
-            client.filter(screen.tab)
+    if not is_old and screen.page:
+        client.notebook(screen.page)
         client.settle()
     expect(client.page.locator(ERROR)).to_have_count(0)
 
