@@ -20,6 +20,7 @@ from trytond.transaction import Transaction
 
 __all__ = [
     'fetch_rows',
+    'in_slices',
     'insert_rows',
     'is_one_of',
     'is_one_of_texts',
@@ -79,6 +80,25 @@ def is_one_of(column, values):
     return column.in_(values)
 
 
+def in_slices(values):
+    """Return values in as many as `is_one_of` takes in one query.
+
+    The arrays of PostgreSQL take all that a caller has in its memory.
+
+    Parameters
+    ----------
+    values : iterable
+
+    Returns
+    -------
+    iterable of iterable
+    """
+    values = list(values)
+    if backend.name == 'postgresql':
+        return [values] if values else []
+    return grouped_slice(values)
+
+
 def is_one_of_texts(column, values):
     """Return the condition that a text is one of many.
 
@@ -135,7 +155,7 @@ def load_rows(Model, key, orthanc_ids, **parents):
     columns = [getattr(table, name) for name in names]
     cursor = Transaction().connection.cursor()
     known = {}
-    for sub_ids in grouped_slice(list(orthanc_ids)):
+    for sub_ids in in_slices(orthanc_ids):
         cursor.execute(*table.select(
                 *columns, where=is_one_of(getattr(table, key), sub_ids)))
         for values in cursor:

@@ -13,7 +13,7 @@ from trytond.tools import grouped_slice, reduce_ids
 from trytond.transaction import Transaction
 
 from ..common.bulk import insert_values
-from ..common.rows import is_one_of, write_column
+from ..common.rows import in_slices, is_one_of, write_column
 from .lookup import ids_by_orthanc_id
 from .study_digests import drop_digests
 
@@ -257,7 +257,7 @@ def _known_instances(series_ids, orthanc_ids):
     series_ids = set(series_ids)
     columns = [getattr(table, name) for name in _INSTANCE_COLUMNS]
     known = {}
-    for sub_ids in grouped_slice(list(orthanc_ids)):
+    for sub_ids in in_slices(orthanc_ids):
         cursor.execute(*table.select(
                 table.id, *columns, table.missing_since,
                 where=is_one_of(table.orthanc_UID, sub_ids)))

@@ -3,10 +3,9 @@
 """Records of Orthanc's resources, by their ids there"""
 
 from trytond.pool import Pool
-from trytond.tools import grouped_slice
 from trytond.transaction import Transaction
 
-from ..common.rows import is_one_of
+from ..common.rows import in_slices, is_one_of
 
 __all__ = ['ids_by_orthanc_id']
 
@@ -34,7 +33,7 @@ def ids_by_orthanc_id(server, model, orthanc_ids):
         study, condition=table.study == study.id)
     cursor = Transaction().connection.cursor()
     found = {}
-    for sub_ids in grouped_slice(list(orthanc_ids)):
+    for sub_ids in in_slices(orthanc_ids):
         cursor.execute(*source.select(
                 table.orthanc_UID, table.id,
                 where=is_one_of(table.orthanc_UID, sub_ids)
