@@ -178,19 +178,18 @@ def text_clause(name, operator, value, words=True):
     -------
     tuple or list
     """
+    text = _short_text(operator, value)
+    if not text:
+        return (name, operator, value)
     if not words:
-        text = _short_text(operator, value)
-        return (name, operator, f'{text}%' if text else value)
-    clauses = word_clauses(name, operator, value)
-    if len(clauses) == 1:
-        return clauses[0]
+        return (name, operator, f'{text}%')
     # Of most texts one comparison tells that they do not have it anywhere
-    return [(name, operator, f'%{_short_text(operator, value)}%'),
-        ['OR', *clauses]]
+    return [(name, operator, f'%{text}%'),
+        ['OR', *word_clauses(name, operator, value)]]
 
 
 def word_clauses(name, operator, value):
-    """Return the clauses of which one finds a text, as `text_clause` does.
+    """Return clauses of which at least one finds what `text_clause` finds.
 
     Parameters
     ----------

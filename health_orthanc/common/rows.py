@@ -81,7 +81,7 @@ def is_one_of(column, values):
 
 
 def in_slices(values):
-    """Return values in as many as `is_one_of` takes in one query.
+    """Divide values into slices that `is_one_of` takes in one query each.
 
     The arrays of PostgreSQL take all that a caller has in its memory.
 
