@@ -7,6 +7,7 @@ import datetime as dt
 import io
 import re
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from operator import itemgetter
 from unittest.mock import patch
 
 from lxml import etree
@@ -55,10 +56,12 @@ class _TrailTestCase(AccessTestCase):
         after = self.seen if after is None else after
         with Transaction().start(self.db_name, 0, readonly=True):
             Entry = Pool().get(AUDIT)
-            return Entry.read([
-                    e.id for e in Entry.search(
-                        [('number', '>', after)],
-                        order=[('number', 'ASC')])], NAMES)
+            # In whichever order the database reads them
+            return sorted(
+                Entry.read([
+                        e.id for e in Entry.search(
+                            [('number', '>', after)], order=[])], NAMES),
+                key=itemgetter('number'))
 
     def entries_within(self):
         return Pool().get(AUDIT).search([('number', '>', self.seen)])
