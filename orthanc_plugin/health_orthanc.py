@@ -1054,13 +1054,16 @@ class NotificationQueue:
                 raise
 
     def _open(self) -> sqlite3.Connection:
+        # Before SQLite opens the file: it may write to it.
+        used = (
+            os.stat(self._path).st_mtime if os.path.exists(self._path)
+            else time.time())
         try:
             return self._connect()
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
             # The file is damaged, or no database.
-            used = os.stat(self._path).st_mtime
             self._set_aside()
         connection = self._connect()
         with connection:

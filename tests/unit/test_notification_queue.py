@@ -3,6 +3,7 @@
 """The notifications of the plugin, against a scripted GNU Health."""
 import dataclasses
 import json
+import os
 import re
 import sqlite3
 import stat
@@ -385,7 +386,9 @@ def test_a_damaged_file_is_kept_aside(
         connection.close()
     else:
         path.write_bytes(content)
-    used = path.stat().st_mtime
+    # Orthanc was down for a week
+    used = path.stat().st_mtime - 7 * DAY
+    os.utime(path, (used, used))
     queue = NotificationQueue(str(path), clock)
     assert queue.cursor == NO_CURSOR
     assert (tmp_path / 'queue.db.damaged').exists()
